@@ -1,0 +1,118 @@
+package backend
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrPending is what [Driver.Send] returns when the answer comes later, by [Events.Sent].
+var ErrPending = errors.New("backend: send pending")
+
+// Driver moves the bytes of the sockets of one loop. The package documentation is its contract. All methods belong to
+// the loop's goroutine, except Wake. A method that takes a Socket must not be called after Release of it.
+type Driver interface {
+	// Start is called once, on the loop's goroutine, before anything else there. A driver that is bound to a thread
+	// binds here. From then on it adds to c what it does; c belongs to the loop's goroutine.
+	Start(c *Counters) error
+
+	// Poll hands prepared work to the kernel, reports what has happened since, and returns how many events there were.
+	// With wait == 0 it looks and never sleeps. Otherwise it sleeps until there is an event, Wake is called, or wait
+	// has passed; for ever if wait is negative. An error means that the driver cannot go on at all.
+	Poll(wait time.Duration) (events int, err error)
+
+	// Wake ends the sleep of a Poll, of the present one or, if there is none, of the next. Any goroutine may call it,
+	// also after Close, when it does nothing.
+	Wake()
+
+	// Attach makes a socket known. Nothing is received, accepted or sent before it is asked for.
+	Attach(s *Socket) error
+
+	// Receive switches receiving on or off. Switched off, bytes that the kernel has already handed over are still
+	// reported, and Broken is called if the connection fails. It is off after Attach and after ReceiveEnded.
+	Receive(s *Socket, on bool)
+
+	// Accept switches accepting on a listening socket on or off. It is off after Attach, and after Accepted reported
+	// an error.
+	Accept(s *Socket, on bool)
+
+	// Connect waits for the end of a connect(2) that is in progress, and reports it once by Connected.
+	Connect(s *Socket)
+
+	// Send sends from bufs, in order. It returns how many bytes the kernel took at once, or ErrPending if Sent will
+	// tell, or the error. It may take fewer than all. The slice bufs itself is free again when Send returns.
+	Send(s *Socket, bufs [][]byte) (n int, err error)
+
+	// Keep makes the memory behind the bytes that Received is reporting right now the caller's, and returns the
+	// function that gives it back, which any goroutine may call, once. It returns nil if the driver cannot spare the
+	// memory; then the bytes have to be copied.
+	Keep() (release func())
+
+	// Release ends all requests on the socket. Released follows, from a Poll.
+	Release(s *Socket)
+
+	// Features names what is in use, for people.
+	Features() []string
+
+	// Outstanding tells what the kernel still holds. It is zero when every socket has been released and every kept
+	// buffer given back.
+	Outstanding() Outstanding
+
+	// Close ends the driver and frees everything it owns. Sockets that are still attached are forgotten without an
+	// event; their descriptors stay open.
+	Close() error
+}
+
+// Outstanding is what a driver has given to the kernel or to its owner and not got back.
+type Outstanding struct {
+	Sockets  int // attached and not yet released
+	Requests int // in flight on behalf of sockets
+	Buffers  int // kept by owners, by Keep
+}
+
+// Events is what a driver reports about one socket.
+type Events interface {
+	Received(p []byte)        // bytes of the stream, at least one
+	ReceiveEnded(err error)   // io.EOF or an errno; nothing more will be received
+	Sent(n int, err error)    // the answer to a Send that was pending; n may be short, also 0: send again
+	Connected(err error)      // the answer to Connect: nil or an errno
+	Accepted(fd int, e error) // a new descriptor, which is the owner's; or an errno, and accepting is off
+	Broken()                  // receiving is off and the kernel reports an error or a hang-up
+	Released()                // nothing refers to the descriptor any longer
+}
+
+// NoEvents ignores every event. Owners embed it and write only what concerns them.
+type NoEvents struct{}
+
+// Received implements Events.
+func (NoEvents) Received([]byte) {}
+
+// ReceiveEnded implements Events.
+func (NoEvents) ReceiveEnded(error) {}
+
+// Sent implements Events.
+func (NoEvents) Sent(int, error) {}
+
+// Connected implements Events.
+func (NoEvents) Connected(error) {}
+
+// Accepted implements Events.
+func (NoEvents) Accepted(int, error) {}
+
+// Broken implements Events.
+func (NoEvents) Broken() {}
+
+// Released implements Events.
+func (NoEvents) Released() {}
+
+// Socket is one descriptor on one driver. Its owner sets FD and Owner before Attach; the other fields are the
+// driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
+type Socket struct {
+	FD    int    // non-blocking, close-on-exec
+	Owner Events // may be replaced between two events
+
+	changed  bool   // on a list of Changes
+	ID       ID     // slot and generation, given by Attach
+	State    uint32 // bits of the driver
+	InFlight int32  // requests whose last completion has not been seen
+	Op       any    // memory of a request in flight that must stay reachable
+}

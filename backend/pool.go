@@ -1,0 +1,64 @@
+package backend
+
+import (
+	"math/bits"
+	"sync"
+)
+
+const (
+	minClass  = 9  // 512 bytes
+	maxClass  = 20 // 1 MiB
+	poolBound = 8 << 20
+)
+
+// Pool keeps byte slices of one loop for the next use, last returned first, because that one is still in the cache.
+// Sizes are powers of two from 512 bytes to 1 MiB; larger ones are made and dropped. It holds at most 8 MiB. Any
+// goroutine may use it.
+type Pool struct {
+	mu   sync.Mutex // guards what follows
+	free [maxClass - minClass + 1][][]byte
+	held int
+}
+
+func class(n int) int {
+	if n <= 1<<minClass {
+		return minClass
+	}
+	return bits.Len(uint(n - 1))
+}
+
+// Get returns a slice of at least n bytes, with len equal to cap. Its contents are arbitrary.
+func (p *Pool) Get(n int) []byte {
+	c := class(n)
+	if c > maxClass {
+		return make([]byte, n)
+	}
+	list := &p.free[c-minClass]
+	p.mu.Lock()
+	if last := len(*list) - 1; last >= 0 {
+		b := (*list)[last]
+		(*list)[last] = nil
+		*list = (*list)[:last]
+		p.held -= len(b)
+		p.mu.Unlock()
+		return b
+	}
+	p.mu.Unlock()
+	return make([]byte, 1<<c)
+}
+
+// Put gives back what Get returned. Slices of other sizes are dropped.
+func (p *Pool) Put(b []byte) {
+	b = b[:cap(b)]
+	c := class(len(b))
+	if c > maxClass || len(b) != 1<<c {
+		return
+	}
+	p.mu.Lock()
+	if p.held+len(b) <= poolBound {
+		list := &p.free[c-minClass]
+		*list = append(*list, b)
+		p.held += len(b)
+	}
+	p.mu.Unlock()
+}

@@ -1,0 +1,325 @@
+package backend
+
+import (
+	"net/netip"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below are made with RawSyscall: they cannot block, because every descriptor is non-blocking, and the
+// scheduler-aware way would cost a microsecond or two each, when sysmon takes the processor back.
+
+// Recv receives into p: recv(2). It returns 0 at the end of the stream, and EAGAIN if there is nothing.
+func Recv(fd int, p []byte) (int, error) {
+	for {
+		n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != unix.EINTR {
+			return 0, e
+		}
+	}
+}
+
+// Send sends from p: send(2), without SIGPIPE. It may take fewer bytes than there are, and returns EAGAIN for none.
+func Send(fd int, p []byte) (int, error) {
+	for {
+		n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != unix.EINTR {
+			return 0, e
+		}
+	}
+}
+
+// MaxVector is how many slices SendVector takes at most.
+const MaxVector = 64
+
+// Vector is the memory of one vectored send: what sendmsg(2) reads by address. It must stay where it is, and
+// reachable, until the kernel is done with it.
+type Vector struct {
+	Header unix.Msghdr
+	iov    [MaxVector]unix.Iovec
+	held   [MaxVector][]byte // keeps the bytes reachable
+	n      int
+}
+
+// Set points the vector at bufs, at most MaxVector of them, and returns how many bytes that is.
+func (v *Vector) Set(bufs [][]byte) int {
+	total := 0
+	for i, b := range bufs[:min(len(bufs), MaxVector)] {
+		v.held[i] = b
+		v.iov[i].Base = unsafe.SliceData(b)
+		v.iov[i].SetLen(len(b))
+		v.n = i + 1
+		total += len(b)
+	}
+	v.Header.Iov = &v.iov[0]
+	v.Header.SetIovlen(v.n)
+	return total
+}
+
+// Clear forgets the bytes.
+func (v *Vector) Clear() {
+	clear(v.held[:v.n])
+	clear(v.iov[:v.n])
+	v.n = 0
+}
+
+var vectors = sync.Pool{New: func() any { return new(Vector) }}
+
+// NewVector returns a Vector out of a pool; FreeVector gives it back.
+func NewVector() *Vector { return vectors.Get().(*Vector) }
+
+// FreeVector gives a Vector back that the kernel is done with.
+func FreeVector(v *Vector) { v.Clear(); vectors.Put(v) }
+
+// SendVector is Send for several slices: sendmsg(2).
+func SendVector(fd int, bufs [][]byte) (int, error) {
+	if len(bufs) == 1 {
+		return Send(fd, bufs[0])
+	}
+	v := NewVector()
+	defer FreeVector(v)
+	v.Set(bufs)
+	for {
+		n, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.Header)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != unix.EINTR {
+			return 0, e
+		}
+	}
+}
+
+// Accept takes one connection from a listener's backlog, or returns EAGAIN: accept4(2).
+func Accept(fd int) (int, error) {
+	for {
+		n, _, e := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != unix.EINTR {
+			return -1, e
+		}
+	}
+}
+
+// NewSocket makes a non-blocking, close-on-exec stream socket that can connect to a.
+func NewSocket(a Address) (int, error) {
+	_, family := sockaddr(a)
+	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+}
+
+// ConnectTo begins to connect: nil if it is done at once, EINPROGRESS if not.
+func ConnectTo(fd int, a Address) error {
+	sa, _ := sockaddr(a)
+	err := unix.Connect(fd, sa)
+	if err == unix.EINTR { // it goes on by itself, as connect(2) says of signals
+		return unix.EINPROGRESS
+	}
+	return err
+}
+
+// Discard drops what the kernel has received, up to limit bytes. A close that leaves received bytes behind makes the
+// kernel answer the peer with a reset, which destroys what the peer has not read yet of what was sent to it.
+func Discard(fd, limit int) {
+	scratch := scratchBuffer()
+	defer freeScratch(scratch)
+	for limit > 0 {
+		n, err := Recv(fd, *scratch)
+		if n <= 0 || err != nil {
+			return
+		}
+		limit -= n
+	}
+}
+
+var scratches = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+func scratchBuffer() *[]byte { return scratches.Get().(*[]byte) }
+func freeScratch(b *[]byte)  { scratches.Put(b) }
+
+// ShutdownWrite sends FIN after what has been sent: shutdown(2).
+func ShutdownWrite(fd int) error { return rawShutdown(fd, unix.SHUT_WR) }
+
+func rawShutdown(fd, how int) error {
+	if _, _, e := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), uintptr(how), 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// CloseFD closes a descriptor. The error has no consequence: on Linux the descriptor is gone in any case, close(2).
+func CloseFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// ResetOnClose makes close(2) drop what is unsent and send RST: SO_LINGER of zero, socket(7).
+func ResetOnClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+}
+
+// TakeError returns and clears the pending error of a socket: SO_ERROR, socket(7).
+func TakeError(fd int) error {
+	e, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if e != 0 {
+		return syscall.Errno(e)
+	}
+	return nil
+}
+
+// HasError tells whether a socket has a pending error, without clearing it: poll(2).
+func HasError(fd int) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(p[:], 0)
+	return err == nil && p[0].Revents&unix.POLLERR != 0
+}
+
+// SetNoDelay sets TCP_NODELAY, tcp(7). Sockets that are not TCP are left alone.
+func SetNoDelay(fd int, on bool) error {
+	v := 0
+	if on {
+		v = 1
+	}
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, v)
+	if err == unix.EOPNOTSUPP || err == unix.ENOPROTOOPT {
+		return nil
+	}
+	return err
+}
+
+// SetKeepAlive switches TCP keep-alive on with the standard library's defaults: idle 15 s, interval 15 s, 9 probes.
+func SetKeepAlive(fd int) error {
+	for _, o := range [...][3]int{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+	} {
+		if err := unix.SetsockoptInt(fd, o[0], o[1], o[2]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetReusePort sets SO_REUSEPORT: several sockets share one address, and the kernel spreads connections over them.
+func SetReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
+// SetReuseAddr sets SO_REUSEADDR, socket(7).
+func SetReuseAddr(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }
+
+// Duplicate returns another descriptor for the same open file, close-on-exec.
+func Duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
+
+// LocalAddress is getsockname(2), RemoteAddress getpeername(2). The zero Address means that the kernel did not say.
+func LocalAddress(fd int) Address { return socketName(fd, unix.SYS_GETSOCKNAME) }
+
+// RemoteAddress is the address of the other end.
+func RemoteAddress(fd int) Address { return socketName(fd, unix.SYS_GETPEERNAME) }
+
+func socketName(fd int, call uintptr) Address {
+	var sa unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(sa))
+	if _, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); e != 0 {
+		return Address{}
+	}
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		return Address{IP: netip.AddrPortFrom(netip.AddrFrom4(in.Addr), networkPort(&in.Port)), Kind: TCPAddress}
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&sa))
+		ip := netip.AddrFrom16(in.Addr)
+		if in.Scope_id != 0 {
+			ip = ip.WithZone(zoneName(in.Scope_id))
+		}
+		return Address{IP: netip.AddrPortFrom(ip, networkPort(&in.Port)), Kind: TCPAddress}
+	case unix.AF_UNIX:
+		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(&sa))
+		n := max(int(size)-int(unsafe.Offsetof(un.Path)), 0)
+		return Address{Unix: unixPath(unsafe.Slice((*byte)(unsafe.Pointer(&un.Path)), len(un.Path))[:n]), Kind: UnixAddress}
+	}
+	return Address{}
+}
+
+// unixPath turns the bytes of sun_path into a name as the standard library writes it: an abstract one begins with @.
+func unixPath(p []byte) string {
+	if len(p) == 0 {
+		return ""
+	}
+	if p[0] == 0 {
+		return "@" + string(p[1:])
+	}
+	for i, c := range p {
+		if c == 0 {
+			return string(p[:i])
+		}
+	}
+	return string(p)
+}
+
+func networkPort(p *uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+func zoneName(scope uint32) string {
+	if name, err := interfaceName(int(scope)); err == nil {
+		return name
+	}
+	return strconv.Itoa(int(scope))
+}
+
+// sockaddr is an address in the kernel's form, and its family.
+func sockaddr(a Address) (unix.Sockaddr, int) {
+	if a.Kind == UnixAddress {
+		return &unix.SockaddrUnix{Name: a.Unix}, unix.AF_UNIX
+	}
+	if a.IP.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: a.IP.Addr().As4(), Port: int(a.IP.Port())}, unix.AF_INET
+	}
+	return &unix.SockaddrInet6{Addr: a.IP.Addr().As16(), Port: int(a.IP.Port()), ZoneId: scopeID(a.IP.Addr().Zone())}, unix.AF_INET6
+}
+
+func scopeID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if i, err := interfaceIndex(zone); err == nil {
+		return uint32(i)
+	}
+	n, _ := strconv.Atoi(zone)
+	return uint32(n)
+}
+
+// Bind is bind(2).
+func Bind(fd int, a Address) error {
+	sa, _ := sockaddr(a)
+	return unix.Bind(fd, sa)
+}
+
+// setAffinity binds the calling thread to one CPU: sched_setaffinity(2).
+func setAffinity(cpu int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	return unix.SchedSetaffinity(0, &set)
+}
+
+// Kernel is the running kernel's release, as uname(2) tells it.
+func Kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return runtime.GOOS
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

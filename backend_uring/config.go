@@ -1,0 +1,70 @@
+package uring
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Config says how a driver runs. The zero value is right.
+type Config struct {
+	Entries           int    // of the submission queue, 1 to 32768; default 1024
+	CompletionEntries int    // of the completion queue, 2 to 65536 and more than Entries; default 8 times Entries
+	Buffers           int    // receive buffers to begin with, 1 to 4096; grows to eight times that. Default 128
+	BufferSize        int    // bytes of each, 1 to 1 MiB; default 16 KiB
+	Rung              string // of the ladder; default "": the best that works
+	Sockets           int    // room for so many from the start
+	EventFD           bool   // wake by an eventfd also where the kernel has better, for tests
+}
+
+const (
+	defaultEntries    = 1024
+	defaultBuffers    = 128
+	defaultBufferSize = 16 << 10
+	growth            = 8 // how many times Buffers there may be
+)
+
+// rungs are the steps of the ladder, the best first.
+var rungs = []string{"defer", "coop", "plain", "oneshot"}
+
+// Check names the first field that cannot be honoured.
+func (c Config) Check() error {
+	for _, f := range []struct {
+		name        string
+		value       int
+		least, most int
+	}{
+		{"UringEntries", c.Entries, 1, 32768},
+		{"UringCompletionEntries", c.CompletionEntries, 2, 65536},
+		{"UringBuffers", c.Buffers, 1, 4096},
+		{"UringBufferSize", c.BufferSize, 1, 1 << 20},
+	} {
+		if f.value != 0 && (f.value < f.least || f.value > f.most) {
+			return fmt.Errorf("%s is %d; it must be between %d and %d, or 0 for the default", f.name, f.value, f.least, f.most)
+		}
+	}
+	d := c.withDefaults()
+	if d.CompletionEntries < d.Entries {
+		return fmt.Errorf("UringCompletionEntries is %d; it must be at least UringEntries, %d", d.CompletionEntries, d.Entries)
+	}
+	if c.Rung != "" && !slices.Contains(rungs, c.Rung) {
+		return fmt.Errorf("UringRung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungs, ", "))
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Entries == 0 {
+		c.Entries = defaultEntries
+	}
+	if c.CompletionEntries == 0 {
+		c.CompletionEntries = min(8*c.Entries, 65536)
+	}
+	if c.Buffers == 0 {
+		c.Buffers = defaultBuffers
+	}
+	if c.BufferSize == 0 {
+		c.BufferSize = defaultBufferSize
+	}
+	return c
+}

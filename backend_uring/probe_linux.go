@@ -1,0 +1,175 @@
+package uring
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Probe asks the kernel by doing: a real round trip over a socketpair, with all that the driver needs, on the rung that
+// c names or, from the best down, on the first that works. It returns c with that rung. The kernel's version says
+// little, because distributions add to old kernels, and a seccomp filter may allow one of the three system calls and
+// refuse another. The error is a *backend.UnsupportedError.
+func Probe(c Config) (Config, error) {
+	names := rungs
+	if c.Rung != "" {
+		names = []string{c.Rung}
+	}
+	var first error
+	for _, name := range names {
+		c.Rung = name
+		err := roundTrip(c)
+		if err == nil {
+			return c, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, syscall.EINVAL) {
+			return c, unsupported(err)
+		}
+	}
+	return c, unsupported(first)
+}
+
+// unsupported says what an operator can do about err.
+func unsupported(err error) error {
+	e := &backend.UnsupportedError{Backend: "uring", Cause: err}
+	switch {
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		e.Cure = permissionCure(sysctlDisabled())
+	case errors.Is(err, syscall.ENOSYS):
+		e.Cure = "the kernel is older than 5.1, or a seccomp filter (as podman's) hides io_uring; Linux 5.19 or newer, and a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register, are needed"
+	case errors.Is(err, syscall.ENOMEM):
+		e.Cure = "the limit of locked memory may be too low: raise it (ulimit -l), or lower UringBuffers"
+	case errors.Is(err, syscall.EINVAL):
+		e.Cure = "Linux 5.19 or newer is needed; this is " + backend.Kernel()
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		e.Cure = "raise the limit of open files (ulimit -n, fs.file-max)"
+	}
+	return e
+}
+
+// sysctlDisabled is the value of kernel.io_uring_disabled, "" where there is none (before Linux 6.6).
+func sysctlDisabled() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
+	return string(bytes.TrimSpace(b))
+}
+
+func permissionCure(sysctl string) string {
+	const seccomp = "a seccomp filter refuses it, as those of Docker, containerd and Kubernetes do by default: allow io_uring_setup, io_uring_enter and io_uring_register in its profile"
+	switch sysctl {
+	case "1":
+		return "the sysctl kernel.io_uring_disabled is 1: only processes with CAP_SYS_ADMIN or of the group in kernel.io_uring_group may use it; sysctl -w kernel.io_uring_disabled=0 allows it to all"
+	case "2":
+		return "the sysctl kernel.io_uring_disabled is 2, which disables it; sysctl -w kernel.io_uring_disabled=0 allows it"
+	case "":
+		return "the sysctl kernel.io_uring_disabled does not exist, so " + seccomp
+	}
+	return "the sysctl kernel.io_uring_disabled is " + strings.TrimSpace(sysctl) + ", so " + seccomp
+}
+
+// probe is one end of a socketpair on a driver.
+type probe struct {
+	backend.NoEvents
+	sock     backend.Socket
+	got      []byte
+	sent     int
+	err      error
+	released bool
+}
+
+func (p *probe) Received(b []byte)      { p.got = append(p.got, b...) }
+func (p *probe) ReceiveEnded(err error) { p.err = err }
+func (p *probe) Sent(n int, err error)  { p.sent += n; p.err = errors.Join(p.err, err) }
+func (p *probe) Released()              { p.released = true }
+
+// roundTrip runs on a goroutine of its own, because a driver locks it to its thread.
+func roundTrip(c Config) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		done <- roundTripHere(c)
+	}()
+	return <-done
+}
+
+func roundTripHere(c Config) (err error) {
+	c.Buffers, c.BufferSize, c.Entries, c.CompletionEntries = 2, 64, 8, 16
+	d, err := New(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.Start(new(backend.Counters)); err != nil {
+		return err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("uring: probe: %w", os.NewSyscallError("socketpair", err))
+	}
+	defer backend.CloseFD(pair[0])
+	defer backend.CloseFD(pair[1])
+	p := &probe{}
+	p.sock = backend.Socket{FD: pair[0], Owner: p}
+	if err := d.Attach(&p.sock); err != nil {
+		return err
+	}
+	if err := p.exchange(d, pair[1]); err != nil {
+		return fmt.Errorf("uring: probe: %w", err)
+	}
+	d.Release(&p.sock)
+	if err := poll(d, func() bool { return p.released }); err != nil {
+		return fmt.Errorf("uring: probe: release: %w", err)
+	}
+	return nil
+}
+
+// exchange receives twice, because only the second message shows that a multishot request goes on, and sends once.
+func (p *probe) exchange(d *Driver, peer int) error {
+	d.Receive(&p.sock, true)
+	for i := 1; i <= 2; i++ {
+		if _, err := backend.Send(peer, []byte("ping")); err != nil {
+			return os.NewSyscallError("send", err)
+		}
+		if err := poll(d, func() bool { return len(p.got) == 4*i || p.err != nil }); err != nil || p.err != nil {
+			return fmt.Errorf("receive: %w", errors.Join(err, p.err))
+		}
+	}
+	answer := []byte("pong")
+	if _, err := d.Send(&p.sock, [][]byte{answer}); err != backend.ErrPending {
+		return fmt.Errorf("send: %w", err)
+	}
+	if err := poll(d, func() bool { return p.sent == 4 || p.err != nil }); err != nil || p.err != nil {
+		return fmt.Errorf("send: %w", errors.Join(err, p.err))
+	}
+	got := make([]byte, 8)
+	n, err := backend.Recv(peer, got)
+	if err != nil || string(got[:n]) != "pong" {
+		return fmt.Errorf("the peer got %q: %w", got[:n], errors.Join(err, syscall.EPROTO))
+	}
+	return nil
+}
+
+// poll runs the driver until done, for a few seconds at most.
+func poll(d *Driver, done func() bool) error {
+	for deadline := time.Now().Add(5 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			return os.ErrDeadlineExceeded
+		}
+		if _, err := d.Poll(100 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// rung is one step of the ladder.
+type rung struct {
+	name      string
+	flags     uint32 // of io_uring_setup(2)
+	multishot bool   // receives go on by themselves. Since Linux 6.0; io_uring_prep_recv_multishot(3)
+	messages  bool   // can be woken without a ring of the sender's. Since Linux 6.13
+	features  []string
+}
+
+const allRungs = SetupClamp | SetupCQSize
+
+// ladder has the rungs by name. NO_SQARRAY is tried on top of the first.
+var ladder = map[string]rung{
+	"defer": {
+		name: "defer", multishot: true,
+		flags:    allRungs | SetupSubmitAll | SetupSingleIssuer | SetupDeferTaskrun | SetupTaskrunFlag | SetupRDisabled,
+		features: []string{"DEFER_TASKRUN", "multishot receive", "buffer ring"},
+	},
+	"coop": {
+		name: "coop", multishot: true,
+		flags:    allRungs | SetupSubmitAll | SetupCoopTaskrun | SetupTaskrunFlag,
+		features: []string{"COOP_TASKRUN", "multishot receive", "buffer ring"},
+	},
+	"plain":   {name: "plain", multishot: true, flags: allRungs, features: []string{"multishot receive", "buffer ring"}},
+	"oneshot": {name: "oneshot", flags: allRungs, features: []string{"buffer ring"}},
+}
+
+// setUp makes a ring on the rung that c names, the best if it names none.
+func setUp(c Config) (*Ring, rung, error) {
+	name := c.Rung
+	if name == "" {
+		name = rungs[0]
+	}
+	step, ok := ladder[name]
+	if !ok {
+		return nil, rung{}, fmt.Errorf("uring: no rung %q", name)
+	}
+	entries, completions := uint32(c.Entries), uint32(c.CompletionEntries)
+	if name == "defer" {
+		if r, err := NewRing(entries, completions, step.flags|SetupNoSQArray); err == nil { // Since Linux 6.6
+			step.features = append([]string{"NO_SQARRAY"}, step.features...)
+			step.messages = haveMessages()
+			return r, step, nil
+		}
+	}
+	r, err := NewRing(entries, completions, step.flags)
+	if err != nil {
+		return nil, rung{}, err
+	}
+	step.messages = name == "defer" && haveMessages()
+	return r, step, nil
+}
+
+// haveMessages asks the kernel for SEND_MSG_RING in a way that cannot succeed: a kernel that knows the operation finds
+// fault with the ring it is to be sent to, one that does not with the operation.
+func haveMessages() bool {
+	return errors.Is(NewMsgSender(-1, opWake, 0).Send(), syscall.EBADF)
+}

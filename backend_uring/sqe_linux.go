@@ -1,0 +1,109 @@
+//go:build linux
+
+package uring
+
+import "golang.org/x/sys/unix"
+
+// The Prep methods fill a zeroed entry, as [Ring.SQE] returns it. UserData is the caller's to set afterwards.
+
+// PrepNop completes with 0.
+func (s *SQE) PrepNop() { s.Opcode = OpNop }
+
+// PrepAccept accepts one connection; the completion's result is its descriptor. The flags are those of accept4(2). The
+// peer's address is not asked for: with multishot the next connection could overwrite it.
+func (s *SQE) PrepAccept(fd int, flags uint32) {
+	s.Opcode = OpAccept
+	s.Fd = int32(fd)
+	s.OpFlags = flags
+}
+
+// PrepAcceptMultishot accepts until it fails or is cancelled. Any error ends it, EMFILE too.
+// Since Linux 5.19; io_uring_prep_multishot_accept(3).
+func (s *SQE) PrepAcceptMultishot(fd int, flags uint32) {
+	s.PrepAccept(fd, flags)
+	s.IoPrio = AcceptMultishot
+}
+
+// PrepRecvSelect receives once, at most n bytes, into a buffer of the group; 0 means the length of the buffer.
+// Since Linux 5.19 with a [BufRing]; io_uring_prep_recv(3).
+func (s *SQE) PrepRecvSelect(fd int, group uint16, n uint32) {
+	s.Opcode = OpRecv
+	s.Flags = SQEBufferSelect
+	s.Fd = int32(fd)
+	s.Len = n
+	s.BufIndex = group
+}
+
+// PrepRecvMultishot receives into buffers of the group until the end of the stream, an error, or a cancel. ENOBUFS, if
+// the group is empty, ends it too, at once and without loss: bytes stay in the socket.
+// Since Linux 6.0; io_uring_prep_recv_multishot(3).
+func (s *SQE) PrepRecvMultishot(fd int, group uint16) {
+	s.PrepRecvSelect(fd, group, 0)
+	s.IoPrio = RecvMultishot
+}
+
+// PrepSend sends p, with the flags of send(2). The result may be short. The kernel reads p until the completion: it is
+// mapped or heap memory that the caller holds and leaves alone until then.
+func (s *SQE) PrepSend(fd int, p []byte, msgFlags uint32) {
+	s.Opcode = OpSend
+	s.Fd = int32(fd)
+	s.setBytes(p)
+	s.OpFlags = msgFlags
+}
+
+// PrepSendMsg sends what msg describes, with the flags of sendmsg(2). The result may be short. The caller holds msg and
+// everything it points to until the completion, all of it mapped or heap memory.
+func (s *SQE) PrepSendMsg(fd int, msg *unix.Msghdr, msgFlags uint32) {
+	s.Opcode = OpSendMsg
+	s.Fd = int32(fd)
+	s.setMessage(msg)
+	s.Len = 1
+	s.OpFlags = msgFlags
+}
+
+// PrepPollAdd waits until one of the events of mask, which are those of epoll_ctl(2), is there; the result is the mask
+// of those that are. With multishot it goes on until it is cancelled or fails, and is edge-triggered with and without
+// EPOLLET. Since Linux 5.13 for multishot; io_uring_prep_poll_multishot(3).
+func (s *SQE) PrepPollAdd(fd int, mask uint32, multishot bool) {
+	s.Opcode = OpPollAdd
+	s.Fd = int32(fd)
+	s.OpFlags = mask // poll32_events: the halves would be swapped on big-endian machines, which NewRing refuses
+	if multishot {
+		s.Len = PollAddMulti
+	}
+}
+
+// PrepCancel cancels the request with that user data, or the requests, with CancelAll or CancelAny. The result is 0, or
+// their number with those flags, or -ENOENT, or -EALREADY if it is too late. The cancelled request has a completion of
+// its own, before or after this one. io_uring_prep_cancel(3).
+func (s *SQE) PrepCancel(userData uint64, flags uint32) {
+	s.Opcode = OpAsyncCancel
+	s.Fd = -1
+	s.Addr = userData
+	s.OpFlags = flags
+}
+
+// PrepCancelFD cancels a request on the descriptor, or all of them, with CancelAll. The descriptor has to be open:
+// after close(2) the result is -EBADF. Since Linux 5.19; io_uring_prep_cancel(3).
+func (s *SQE) PrepCancelFD(fd int, flags uint32) {
+	s.Opcode = OpAsyncCancel
+	s.Fd = int32(fd)
+	s.OpFlags = flags | CancelFD
+}
+
+// PrepMsgRing posts a completion with that user data and result to the ring whose descriptor is fd.
+// Since Linux 5.18; io_uring_prep_msg_ring(3).
+func (s *SQE) PrepMsgRing(fd int, userData uint64, res uint32) {
+	s.Opcode = OpMsgRing
+	s.Fd = int32(fd)
+	s.Off = userData
+	s.Addr = MsgData
+	s.Len = res
+}
+
+// PrepShutdown is shutdown(2).
+func (s *SQE) PrepShutdown(fd, how int) {
+	s.Opcode = OpShutdown
+	s.Fd = int32(fd)
+	s.Len = uint32(how)
+}

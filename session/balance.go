@@ -1,0 +1,55 @@
+package session
+
+import (
+	"hash/maphash"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Balance says which loop a new connection goes to.
+type Balance int
+
+const (
+	RoundRobin   Balance = iota // each loop in turn (default)
+	LeastStreams                // the loop with the fewest streams
+	SourceHash                  // by the peer's IP address: the same address always on the same loop
+	ReusePort                   // one listening socket per loop, and the kernel spreads: SO_REUSEPORT, socket(7)
+)
+
+// String returns the policy's name.
+func (b Balance) String() string {
+	switch b {
+	case RoundRobin:
+		return "round-robin"
+	case LeastStreams:
+		return "least-streams"
+	case SourceHash:
+		return "source-hash"
+	case ReusePort:
+		return "reuse-port"
+	}
+	return "unknown"
+}
+
+var sourceSeed = maphash.MakeSeed()
+
+// pick chooses the loop of a connection from or to remote. Any goroutine.
+func (e *Engine) pick(remote backend.Address) *Loop {
+	if len(e.loops) == 1 {
+		return e.loops[0]
+	}
+	switch {
+	case e.balance == LeastStreams:
+		least := e.loops[0]
+		for _, l := range e.loops[1:] {
+			if l.live.Load() < least.live.Load() {
+				least = l
+			}
+		}
+		return least
+	case e.balance == SourceHash && remote.Kind == backend.TCPAddress:
+		ip := remote.IP.Addr().Unmap().As16()
+		return e.loops[maphash.Bytes(sourceSeed, ip[:])%uint64(len(e.loops))]
+	}
+	return e.loops[(e.next.Add(1)-1)%uint64(len(e.loops))]
+}

@@ -1,0 +1,211 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Config is what an Engine is made of. The caller has checked and completed it.
+type Config struct {
+	Drivers      []backend.Driver // one for each loop; the Engine closes them
+	Spin         time.Duration
+	Affinity     []int // CPU of each loop; nil: none
+	Balance      Balance
+	CallerDriven bool
+	Propagate    bool // let panics of callbacks crash the program
+	Logger       *slog.Logger
+	Stream       StreamOptions
+}
+
+// Engine owns loops, and all that runs on them.
+type Engine struct {
+	loops     []*Loop
+	defaults  StreamOptions
+	balance   Balance
+	driven    bool
+	propagate bool
+	log       *slog.Logger
+	next      atomic.Uint64
+	lookups   sync.WaitGroup // goroutines that resolve names
+	running   sync.WaitGroup // goroutines of loops
+
+	mu        sync.Mutex // guards what follows
+	down      bool       // Shutdown was called
+	listeners map[*Listener]struct{}
+	ended     chan struct{} // closed when everything is gone
+}
+
+// New starts an Engine. If it returns an error, the drivers are closed.
+func New(c Config) (*Engine, error) {
+	e := &Engine{
+		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
+		listeners: map[*Listener]struct{}{}, ended: make(chan struct{}),
+	}
+	for i, d := range c.Drivers {
+		cpu := -1
+		if len(c.Affinity) > 0 {
+			cpu = c.Affinity[i]
+		}
+		e.loops = append(e.loops, newLoop(e, i, backend.LoopConfig{Driver: d, Spin: c.Spin, CPU: cpu}))
+	}
+	if e.driven {
+		return e, nil
+	}
+	started := make(chan error, len(e.loops))
+	for _, l := range e.loops {
+		e.running.Add(1)
+		go e.run(l, started)
+	}
+	var err error
+	for range e.loops {
+		err = errors.Join(err, <-started)
+	}
+	if err != nil {
+		_ = e.Shutdown(canceled())
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) run(l *Loop, started chan<- error) {
+	defer e.running.Done()
+	reported := false
+	_ = l.Post(backend.TaskFunc(func() { reported = true; started <- nil }))
+	err := l.Run()
+	if !reported {
+		started <- err
+	} else if err != nil {
+		l.each(func(s *Stream) { s.failed(err); s.finish() })
+		e.log.Error("tandem: a loop has ended; its streams are lost", "loop", l.index, "error", err)
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// onLoop tells whether the caller runs on one of the engine's loops, where waiting for a loop would be a deadlock.
+func (e *Engine) onLoop() bool {
+	for _, l := range e.loops {
+		if l.Here() {
+			return true
+		}
+	}
+	return false
+}
+
+// Poll runs one turn of a caller-driven engine on the calling goroutine, which must always be the same one, and waits
+// at most timeout for something to happen, for ever if it is negative. It returns how many events there were.
+func (e *Engine) Poll(timeout time.Duration) (int, error) {
+	if !e.driven {
+		return 0, errors.New("tandem: Poll: the Transport is not CallerDriven; its loops run by themselves")
+	}
+	select {
+	case <-e.ended:
+		return 0, net.ErrClosed
+	default:
+	}
+	l := e.loops[0]
+	if err := e.bind(l); err != nil {
+		return 0, err
+	}
+	return l.Step(timeout)
+}
+
+func (e *Engine) bind(l *Loop) error {
+	if l.Here() {
+		return nil
+	}
+	if l.Bound() {
+		return errors.New("tandem: Poll: called from another goroutine than before")
+	}
+	return l.Bind()
+}
+
+// Adopt makes a stream of a connected socket that comes from elsewhere, such as a *net.TCPConn, *net.UnixConn or
+// *os.File. The socket is duplicated, and c is closed if it is an io.Closer: from then on it is the stream's.
+func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
+	if h == nil {
+		return nil, errors.New("tandem: adopt: Handler is nil")
+	}
+	opts, err := e.defaults.Complete()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := duplicate(c)
+	if err != nil {
+		return nil, fmt.Errorf("tandem: adopt: %w", err)
+	}
+	if backend.RemoteAddress(fd).Kind == backend.NoAddress {
+		backend.CloseFD(fd)
+		return nil, fmt.Errorf("tandem: adopt: not a connected TCP or Unix stream socket: %w", syscall.ENOTCONN)
+	}
+	l := e.pick(backend.RemoteAddress(fd))
+	s := newStream(l, h, opts)
+	err = e.begin(l, func() { s.attach(fd) }, func() { backend.CloseFD(fd) })
+	if err != nil {
+		return nil, err
+	}
+	if closer, ok := c.(interface{ Close() error }); ok {
+		_ = closer.Close()
+	}
+	return s, nil
+}
+
+// begin runs start on the loop as something that has to end before the loop does; or refuse, if it is shutting down.
+func (e *Engine) begin(l *Loop, start, refuse func()) error {
+	err := l.Post(backend.TaskFunc(func() {
+		if l.draining {
+			refuse()
+			return
+		}
+		l.hold()
+		start()
+	}))
+	if err != nil {
+		refuse()
+	}
+	return err
+}
+
+// duplicate returns a non-blocking descriptor for the socket of c.
+func duplicate(c syscall.Conn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd, dupErr := -1, error(nil)
+	if err := raw.Control(func(original uintptr) { fd, dupErr = backend.Duplicate(int(original)) }); err != nil {
+		return -1, err
+	}
+	return fd, dupErr
+}
+
+// Total is the sum of a counter over all loops, as of the end of each loop's last turn.
+func (e *Engine) Total(c backend.Counter) uint64 {
+	var n uint64
+	for _, l := range e.loops {
+		n += l.Total(c)
+	}
+	return n
+}
+
+// Streams is how many streams are connected now.
+func (e *Engine) Streams() int {
+	var n int64
+	for _, l := range e.loops {
+		n += l.live.Load()
+	}
+	return int(n)
+}

@@ -1,0 +1,122 @@
+package session
+
+import "github.com/tandem-io/tandem/backend"
+
+// inbox holds the bytes of a stream that were received and not read: lent by the driver during a delivery, or else in
+// one contiguous piece of memory of its own. Never both.
+type inbox struct {
+	pool *backend.Pool
+	lent []byte  // the driver's, or nil
+	kept *shared // the memory behind lent, if a Take has made it ours
+	mem  []byte  // the pool's: mem[r:w] is unread. nil: none
+	r, w int
+}
+
+// smallestKept is from how many bytes on it is worth to take a driver's memory away instead of copying.
+const smallestKept = 2 << 10
+
+// bytes returns what is unread, valid until the next call that changes the inbox.
+func (b *inbox) bytes() []byte {
+	if b.mem != nil {
+		return b.mem[b.r:b.w:b.w]
+	}
+	return b.lent
+}
+
+func (b *inbox) len() int {
+	if b.mem != nil {
+		return b.w - b.r
+	}
+	return len(b.lent)
+}
+
+// consume drops n bytes from the front. Their memory stays as it is until the end of the callback.
+func (b *inbox) consume(n int) {
+	if b.mem == nil {
+		b.lent = b.lent[n:]
+		return
+	}
+	b.r += n
+}
+
+// lend begins a delivery of p.
+func (b *inbox) lend(p []byte) { b.lent = p }
+
+// endLoan copies what is left of the lent bytes before the driver takes their memory back.
+func (b *inbox) endLoan() {
+	p := b.lent
+	b.lent = nil
+	if b.kept != nil {
+		b.kept.put()
+		b.kept = nil
+	}
+	if len(p) > 0 {
+		b.push(p)
+	}
+}
+
+// push copies p behind what is unread. Not during a callback of the stream, which may have borrowed the memory.
+func (b *inbox) push(p []byte) {
+	unread := b.len()
+	switch {
+	case b.mem == nil:
+		b.mem, b.r, b.w = b.pool.Get(len(p)), 0, 0
+	case len(b.mem)-b.w >= len(p):
+	case len(b.mem) >= unread+len(p) && b.r >= unread:
+		b.w = copy(b.mem, b.mem[b.r:b.w])
+		b.r = 0
+	default:
+		next := b.pool.Get(max(unread+len(p), 2*unread))
+		n := copy(next, b.mem[b.r:b.w])
+		b.pool.Put(b.mem)
+		b.mem, b.r, b.w = next, 0, n
+	}
+	b.w += copy(b.mem[b.w:], p)
+}
+
+// take hands over the first n bytes, without a copy where that is worth it.
+func (b *inbox) take(n int, keep func() func()) *Buffer {
+	p := b.bytes()[:n]
+	switch {
+	case n < smallestKept:
+	case b.mem != nil && n == b.w-b.r:
+		taken := newShared(b.pool, b.mem).buffer(p)
+		b.mem, b.r, b.w = nil, 0, 0
+		return taken
+	case b.mem == nil && (b.kept != nil || b.keepLent(keep)):
+		b.lent = b.lent[n:]
+		b.kept.refs.Add(1)
+		return b.kept.buffer(p)
+	}
+	mem := b.pool.Get(n)
+	copy(mem, p)
+	b.consume(n)
+	return newShared(b.pool, mem).buffer(mem[:n])
+}
+
+// keepLent makes the lent memory ours for good, if the driver can spare it.
+func (b *inbox) keepLent(keep func() func()) bool {
+	release := keep()
+	if release == nil {
+		return false
+	}
+	b.kept = &shared{release: release}
+	b.kept.refs.Store(1) // until the end of the loan
+	return true
+}
+
+// tidy gives the memory back when all was read. Not during a callback.
+func (b *inbox) tidy() {
+	if b.mem != nil && b.r == b.w {
+		b.drop()
+	}
+}
+
+// drop forgets what is unread.
+func (b *inbox) drop() {
+	b.lent = nil
+	if b.mem != nil {
+		b.pool.Put(b.mem)
+		b.mem, b.r, b.w = nil, 0, 0
+	}
+}

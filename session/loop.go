@@ -1,0 +1,103 @@
+package session
+
+import (
+	"sync/atomic"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Loop is a backend.Loop with the streams that live on it. Unless a comment says otherwise, fields and methods belong
+// to its goroutine.
+type Loop struct {
+	*backend.Loop
+	engine *Engine
+	index  int
+
+	ids  atomic.Uint64 // any goroutine
+	live atomic.Int64  // streams, for LeastStreams; any goroutine
+
+	streams  []*Stream
+	dialing  map[*Stream]struct{}
+	holders  int           // streams, listeners and dials that have not ended
+	draining bool          // the engine shuts down: nothing new begins
+	emptied  chan struct{} // closed when draining and the last holder has ended
+
+	vec  [][]byte // scratch for one send
+	read []byte   // scratch for draining a failed connection
+}
+
+func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
+	return &Loop{
+		Loop: backend.NewLoop(c), engine: e, index: index, dialing: map[*Stream]struct{}{},
+		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
+	}
+}
+
+// newID returns a number that is unique in the engine. Any goroutine.
+func (l *Loop) newID() uint64 {
+	return (l.ids.Add(1)-1)*uint64(len(l.engine.loops)) + uint64(l.index) + 1
+}
+
+func (l *Loop) scratch() []byte {
+	if l.read == nil {
+		l.read = make([]byte, 64<<10)
+	}
+	return l.read
+}
+
+// add and remove keep the list of connected streams.
+func (l *Loop) add(s *Stream) {
+	s.index = len(l.streams)
+	l.streams = append(l.streams, s)
+	l.live.Add(1)
+}
+
+func (l *Loop) remove(s *Stream) {
+	if s.index < 0 {
+		return
+	}
+	last := len(l.streams) - 1
+	l.streams[s.index] = l.streams[last]
+	l.streams[s.index].index = s.index
+	l.streams[last] = nil
+	l.streams = l.streams[:last]
+	s.index = -1
+	l.live.Add(-1)
+}
+
+// hold and unhold count what has to end before the loop can.
+func (l *Loop) hold() { l.holders++ }
+
+func (l *Loop) unhold() {
+	l.holders--
+	l.checkEmpty()
+}
+
+func (l *Loop) checkEmpty() {
+	if !l.draining || l.holders > 0 {
+		return
+	}
+	select {
+	case <-l.emptied:
+	default:
+		close(l.emptied)
+	}
+}
+
+// open makes a stream of a connected descriptor, on this loop.
+func (l *Loop) open(fd int, h Handler, o *StreamOptions) {
+	if l.draining {
+		backend.CloseFD(fd)
+		return
+	}
+	s := newStream(l, h, o)
+	l.hold()
+	s.attach(fd)
+}
+
+// each calls fn for all streams. fn may end them.
+func (l *Loop) each(fn func(*Stream)) {
+	for _, s := range append([]*Stream(nil), l.streams...) {
+		fn(s)
+	}
+}

@@ -1,0 +1,104 @@
+package session
+
+import "github.com/tandem-io/tandem/backend"
+
+// segment is a piece of the queue: memory of the pool, which later writes fill up, or a Buffer that was handed over.
+type segment struct {
+	bytes []byte
+	owner *Buffer // nil: memory of the pool
+}
+
+// queue holds what was written and the kernel has not taken. Memory that the kernel may be reading stays where it is:
+// bytes are only appended behind those, in the capacity of the last segment or in a new one.
+type queue struct {
+	pool  *backend.Pool
+	segs  []segment // segs[head:] are in use
+	head  int
+	skip  int // bytes of segs[head] that were sent
+	n     int // bytes queued
+	first [2]segment
+}
+
+const (
+	smallestSegment = 512
+	largestSegment  = 64 << 10
+)
+
+// push copies p behind what is queued.
+func (q *queue) push(p []byte) {
+	q.n += len(p)
+	size := smallestSegment
+	if last := len(q.segs) - 1; last >= q.head {
+		if s := &q.segs[last]; s.owner == nil {
+			k := min(len(p), cap(s.bytes)-len(s.bytes))
+			s.bytes = append(s.bytes, p[:k]...)
+			p = p[k:]
+			size = min(2*cap(s.bytes), largestSegment)
+		}
+	}
+	for len(p) > 0 {
+		b := q.pool.Get(max(size, min(len(p), largestSegment)))
+		k := copy(b, p)
+		q.add(segment{bytes: b[:k]})
+		p = p[k:]
+	}
+}
+
+// pushBuffer puts b itself behind what is queued. The queue releases it.
+func (q *queue) pushBuffer(b *Buffer) {
+	q.n += len(b.bytes)
+	q.add(segment{bytes: b.bytes, owner: b})
+}
+
+func (q *queue) add(s segment) {
+	if q.segs == nil {
+		q.segs = q.first[:0]
+	}
+	q.segs = append(q.segs, s)
+}
+
+// vector appends the queued pieces to bufs, at most backend.MaxVector.
+func (q *queue) vector(bufs [][]byte) [][]byte {
+	skip := q.skip
+	for i := q.head; i < len(q.segs) && len(bufs) < backend.MaxVector; i++ {
+		bufs = append(bufs, q.segs[i].bytes[skip:])
+		skip = 0
+	}
+	return bufs
+}
+
+// advance drops n bytes from the front: they were sent.
+func (q *queue) advance(n int) {
+	q.n -= n
+	n += q.skip
+	for q.head < len(q.segs) && n >= len(q.segs[q.head].bytes) {
+		n -= len(q.segs[q.head].bytes)
+		q.free(&q.segs[q.head])
+		q.head++
+	}
+	q.skip = n
+	if q.head == len(q.segs) {
+		q.segs, q.head, q.skip = q.segs[:0], 0, 0
+	} else if q.head > 64 && q.head > len(q.segs)/2 {
+		k := copy(q.segs, q.segs[q.head:])
+		clear(q.segs[k:])
+		q.segs, q.head = q.segs[:k], 0
+	}
+}
+
+func (q *queue) free(s *segment) {
+	if s.owner != nil {
+		s.owner.Release()
+	} else {
+		q.pool.Put(s.bytes)
+	}
+	*s = segment{}
+}
+
+// drop frees everything. The kernel must be done with it.
+func (q *queue) drop() {
+	for i := q.head; i < len(q.segs); i++ {
+		q.free(&q.segs[i])
+	}
+	q.segs, q.head, q.skip, q.n = nil, 0, 0, 0
+}

@@ -1,0 +1,284 @@
+package session
+
+import (
+	"io"
+	"net"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Received implements backend.Events: p is lent until it returns.
+func (s *Stream) Received(p []byte) {
+	s.loop.Count[backend.BytesIn] += uint64(len(p))
+	s.loop.Count[backend.Reads]++
+	s.active()
+	if s.in.mem == nil && s.deliverable() {
+		s.turnReads++
+		s.turnBytes += len(p)
+		s.in.lend(p)
+		s.callData()
+		s.in.endLoan()
+	} else if !s.refuses() {
+		s.in.push(p)
+		s.unseen += len(p)
+		s.held = s.flow.Load()&flowPaused != 0
+		s.deliver()
+		if s.unseen > 0 {
+			s.mark()
+		}
+	} else {
+		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+	}
+	if s.in.mem != nil || s.flow.Load() != 0 {
+		s.controlReceive()
+	}
+}
+
+// refuses tells whether bytes are not wanted any longer: the user has ended the stream.
+func (s *Stream) refuses() bool { return s.flow.Load()&flowShut != 0 }
+
+// deliverable tells whether OnData may be called now, for what has come or is waiting.
+func (s *Stream) deliverable() bool {
+	stops := s.flow.Load() &^ flowResumed
+	if stops&flowBlocked != 0 && (s.opts.ReadWhileBlocked || s.draining) {
+		stops &^= flowBlocked
+	}
+	if stops != 0 {
+		return false
+	}
+	if s.turn != s.loop.Turn() {
+		s.turn, s.turnReads, s.turnBytes = s.loop.Turn(), 0, 0
+	}
+	return s.turnReads < readsPerTurn && s.turnBytes < s.opts.TurnBudget || s.draining
+}
+
+// deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
+func (s *Stream) deliver() {
+	resumed := s.flow.Load()&flowResumed != 0
+	if s.unseen == 0 && !resumed && !s.eof {
+		return
+	}
+	if s.in.len() == 0 {
+		s.unseen = 0
+	}
+	if s.deliverable() {
+		if resumed {
+			s.flow.And(^flowResumed)
+			s.held = false
+		}
+		if s.unseen > 0 || resumed && s.in.len() > 0 {
+			s.turnReads++
+			s.turnBytes += s.unseen
+			s.unseen = 0
+			s.callData()
+			s.in.tidy()
+		}
+	} else if s.unseen > 0 && s.flow.Load()&^flowResumed == 0 {
+		s.mark() // its share of this turn is used up
+	}
+	if s.eof && !s.eofTold && s.unseen == 0 && s.flow.Load()&(flowPaused|flowShut) == 0 && !s.draining {
+		s.eofTold = true
+		s.callEOF()
+		if !s.opts.AllowHalfClose {
+			_ = s.Close()
+		}
+	}
+}
+
+// ReceiveEnded implements backend.Events.
+func (s *Stream) ReceiveEnded(err error) {
+	s.receiving = false
+	s.rxDone = true
+	if err != io.EOF {
+		s.failed(err)
+		return
+	}
+	s.mu.Lock()
+	failed := s.phase >= ending
+	s.mu.Unlock()
+	if failed {
+		return // the error was taken by a send of another goroutine; what looks like an end is what it left
+	}
+	s.eof = true
+	s.deliver()
+	s.mark()
+}
+
+// Broken implements backend.Events: nothing is being received, and the connection has an error or a hang-up. A stream
+// that was paused by its user learns of it now; one that stopped by itself finds out when it goes on, behind the bytes
+// that are waiting.
+func (s *Stream) Broken() {
+	if s.flow.Load()&(flowPaused|flowShut) == 0 && !s.rxDone || !backend.HasError(s.sock.FD) {
+		return
+	}
+	if err := backend.TakeError(s.sock.FD); err != nil {
+		s.failed(err)
+	}
+}
+
+// controlReceive switches receiving on and off as the stream's state wants it.
+func (s *Stream) controlReceive() {
+	unread := s.in.len()
+	switch {
+	case unread >= s.opts.ReadBufferLimit:
+		s.full = true
+	case unread < (s.opts.ReadBufferLimit+1)/2:
+		s.full = false
+	}
+	flow := s.flow.Load()
+	on := s.opened && !s.rxDone && !s.full && flow&flowShut == 0 &&
+		!(s.held && flow&flowPaused != 0) &&
+		(flow&flowBlocked == 0 || s.opts.ReadWhileBlocked)
+	if on == s.receiving {
+		return
+	}
+	s.mu.Lock()
+	p := s.phase
+	s.mu.Unlock()
+	if p == open || p == closing && !on {
+		s.receiving = on
+		s.loop.Driver.Receive(&s.sock, on)
+	}
+}
+
+// drain delivers what the kernel still has of a connection that failed: bytes that came before the failure.
+func (s *Stream) drain() {
+	if s.eof || s.rxDone {
+		s.deliver()
+		return
+	}
+	scratch := s.loop.scratch()
+	for !s.refuses() && s.in.len() < s.opts.ReadBufferLimit {
+		n, err := backend.Recv(s.sock.FD, scratch)
+		if n <= 0 || err != nil {
+			break
+		}
+		s.Received(scratch[:n:n])
+	}
+	s.deliver()
+}
+
+// Buffered returns how many bytes are received and unread. Loop only.
+func (s *Stream) Buffered() int { return s.in.len() }
+
+// Peek returns the next n unread bytes without reading them, all of them if n is -1. If there are fewer than n it
+// returns those, and io.ErrShortBuffer. The memory is the loop's: it is valid until the callback returns, or until the
+// next call that reads from this stream. Loop only.
+func (s *Stream) Peek(n int) ([]byte, error) {
+	p := s.in.bytes()
+	switch {
+	case n > len(p):
+		return p, s.endOr(io.ErrShortBuffer)
+	case n >= 0:
+		p = p[:n:n]
+	}
+	return p, nil
+}
+
+// endOr returns net.ErrClosed after the end, and err before it.
+func (s *Stream) endOr(err error) error {
+	if s.index < 0 && s.in.len() == 0 && s.opened {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// Next is Peek, and reads the bytes.
+func (s *Stream) Next(n int) ([]byte, error) {
+	p, err := s.Peek(n)
+	s.consume(len(p))
+	return p, err
+}
+
+// Discard reads n bytes and drops them, all of them if n is -1. If there are fewer than n it drops those, and returns
+// io.ErrShortBuffer. Loop only.
+func (s *Stream) Discard(n int) (int, error) {
+	p, err := s.Next(n)
+	return len(p), err
+}
+
+// Read copies unread bytes into p. It never waits: with nothing unread it returns 0 and nil, or io.EOF when the peer
+// has finished, or net.ErrClosed. Loop only.
+func (s *Stream) Read(p []byte) (int, error) {
+	n := copy(p, s.in.bytes())
+	if n == 0 && len(p) > 0 {
+		if s.eof {
+			return 0, io.EOF
+		}
+		return 0, s.endOr(nil)
+	}
+	s.consume(n)
+	return n, nil
+}
+
+// WriteTo writes all unread bytes to w, and reads as many as w took. Loop only; w must not block.
+func (s *Stream) WriteTo(w io.Writer) (int64, error) {
+	p := s.in.bytes()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := w.Write(p)
+	if n < 0 || n > len(p) {
+		return 0, io.ErrShortWrite
+	}
+	s.consume(n)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return int64(n), err
+}
+
+// Take reads n bytes, all of them if n is -1, and hands their memory over: it is the caller's until Release or
+// WriteBuffer. Where it is worth it, nothing is copied. If there are fewer than n bytes it takes nothing and returns
+// io.ErrShortBuffer. Loop only.
+func (s *Stream) Take(n int) (*Buffer, error) {
+	if n < 0 {
+		n = s.in.len()
+	}
+	if n > s.in.len() {
+		return nil, s.endOr(io.ErrShortBuffer)
+	}
+	keep := s.loop.Driver.Keep
+	if s.draining {
+		keep = func() func() { return nil } // the bytes are in the loop's scratch memory, not in the driver's
+	}
+	b := s.in.take(n, keep)
+	s.consumed(n)
+	return b, nil
+}
+
+func (s *Stream) consume(n int) {
+	s.in.consume(n)
+	s.consumed(n)
+}
+
+// consumed accounts for n bytes that were read, which may let the stream receive again.
+func (s *Stream) consumed(n int) {
+	s.loop.Count[backend.BytesDelivered] += uint64(n)
+	if s.full && s.in.len() < (s.opts.ReadBufferLimit+1)/2 {
+		s.mark()
+	}
+}
+
+// PauseRead stops OnData until ResumeRead. What the kernel has already handed over is kept. A call of OnData that is
+// running is not waited for. Any goroutine; it does not block.
+func (s *Stream) PauseRead() { s.flow.Or(flowPaused) }
+
+// ResumeRead takes PauseRead back. If bytes are waiting, also such that OnData has seen, it is called again. Any
+// goroutine; it does not block.
+func (s *Stream) ResumeRead() {
+	for {
+		old := s.flow.Load()
+		if old&flowPaused == 0 {
+			return
+		}
+		if s.flow.CompareAndSwap(old, old&^flowPaused|flowResumed) {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase < ending {
+		s.markLocked(s.loop.Here())
+	}
+}

@@ -1,0 +1,268 @@
+package session
+
+import (
+	"net"
+	"syscall"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// notification is a promise of WriteNotify.
+type notification struct {
+	end uint64 // due when so many bytes have been sent, ever
+	fn  func(error)
+}
+
+// Write queues p and never blocks: it takes all of p, or nothing and returns ErrWriteBufferFull if the queue would grow
+// above WriteBufferLimit, or net.ErrClosed. A p larger than that limit is taken if the queue is empty. p is the
+// caller's again when Write returns.
+//
+// On the stream's loop the bytes go out when the turn ends, in one piece with all others of that turn; or when 64 KiB
+// have gathered. From any other goroutine, if nothing is queued, they go to the kernel before Write returns. The bytes
+// of one call stay together.
+func (s *Stream) Write(p []byte) (int, error) {
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admitLocked(len(p)); err != nil {
+		return 0, err
+	}
+	n := 0
+	if !here && s.idleLocked() {
+		n = s.directLocked(p)
+	}
+	if n < len(p) {
+		s.out.push(p[n:])
+		s.queuedLocked(here)
+	}
+	return len(p), nil
+}
+
+// Writev is Write for several slices, taken together. The slices and bufs itself are not changed, and are the caller's
+// again when Writev returns.
+func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
+	total := 0
+	for _, b := range bufs {
+		total += len(b)
+	}
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admitLocked(total); err != nil {
+		return 0, err
+	}
+	sent := 0
+	if !here && s.idleLocked() && len(bufs) <= backend.MaxVector {
+		sent = s.directLocked(bufs...)
+	}
+	if sent < total {
+		skip := sent
+		for _, b := range bufs {
+			k := min(skip, len(b))
+			skip -= k
+			s.out.push(b[k:])
+		}
+		s.queuedLocked(here)
+	}
+	return int64(total), nil
+}
+
+// WriteBuffer is Write for a Buffer of this Transport, whose memory goes to the kernel without a copy. If it returns
+// nil the stream owns the Buffer and releases it; otherwise it is still the caller's.
+func (s *Stream) WriteBuffer(b *Buffer) error {
+	if b.memory == nil {
+		return net.ErrClosed
+	}
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admitLocked(len(b.bytes)); err != nil {
+		return err
+	}
+	mine := &Buffer{bytes: b.bytes, memory: b.memory}
+	b.bytes, b.memory = nil, nil
+	if len(mine.bytes) == 0 {
+		mine.Release()
+		return nil
+	}
+	if !here && s.idleLocked() {
+		n := s.directLocked(mine.bytes)
+		if mine.bytes = mine.bytes[n:]; len(mine.bytes) == 0 {
+			mine.Release()
+			return nil
+		}
+	}
+	s.out.pushBuffer(mine)
+	s.queuedLocked(here)
+	return nil
+}
+
+// WriteNotify is Write, and calls fn once, on the loop: with nil when the kernel has taken every byte of p, or with the
+// error that ended the stream before that. If WriteNotify returns an error, fn is not called.
+func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admitLocked(len(p)); err != nil {
+		return err
+	}
+	n := 0
+	if !here && s.idleLocked() {
+		n = s.directLocked(p)
+	}
+	s.notify = append(s.notify, notification{end: s.accepted, fn: fn})
+	s.out.push(p[n:])
+	s.queuedLocked(here)
+	return nil
+}
+
+// Flush hands the queue to the kernel now, as much as it takes without waiting, instead of at the end of the turn.
+func (s *Stream) Flush() error {
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase > closing {
+		return net.ErrClosed
+	}
+	if here {
+		s.sendLocked()
+	} else if s.out.n > 0 && !s.sending {
+		s.markLocked(false)
+	}
+	return nil
+}
+
+// Queued returns how many bytes have been written and not yet been taken by the kernel. Any goroutine.
+func (s *Stream) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.n
+}
+
+// Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,
+// until it has fallen under LowWater. Any goroutine.
+func (s *Stream) Writable() bool { return s.flow.Load()&(flowBlocked|flowShut) == 0 }
+
+// admitLocked decides whether a write of n bytes is taken.
+func (s *Stream) admitLocked(n int) error {
+	if s.phase > open || s.finWant {
+		return net.ErrClosed
+	}
+	if s.out.n > 0 && s.out.n+n > s.opts.WriteBufferLimit {
+		return ErrWriteBufferFull
+	}
+	s.accepted += uint64(n)
+	return nil
+}
+
+// idleLocked tells whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
+func (s *Stream) idleLocked() bool {
+	return s.out.n == 0 && !s.sending && s.phase == open && len(s.notify) == 0
+}
+
+// directLocked sends from the calling goroutine and returns how much the kernel took. A failure ends the stream.
+func (s *Stream) directLocked(bufs ...[]byte) int {
+	n, err := backend.SendVector(s.fd, bufs)
+	s.loop.CountShared(backend.SystemCalls, 1)
+	if err != nil {
+		if err != syscall.EAGAIN {
+			s.failLocked(err, false)
+		}
+		return 0
+	}
+	s.sent += uint64(n)
+	s.loop.CountShared(backend.BytesOut, n)
+	s.loop.CountShared(backend.DirectWrites, 1)
+	s.loop.CountShared(backend.Writes, 1)
+	if s.watched {
+		s.direct = s.loop.Clock()
+	}
+	return n
+}
+
+// queuedLocked follows every addition to the queue.
+func (s *Stream) queuedLocked(here bool) {
+	if s.out.n > s.opts.HighWater {
+		s.flow.Or(flowBlocked)
+	}
+	if here && s.out.n >= gatherLimit {
+		s.sendLocked()
+	}
+	if s.phase == open {
+		s.markLocked(here)
+	}
+}
+
+// sendLocked gives the queue to the driver, as long as it takes it, up to the turn's budget. Loop only.
+func (s *Stream) sendLocked() {
+	if s.phase != open && s.phase != closing {
+		return
+	}
+	for budget := s.opts.TurnBudget; s.out.n > 0 && !s.sending; {
+		if budget <= 0 {
+			s.mark()
+			return
+		}
+		n, err := s.loop.Driver.Send(&s.sock, s.out.vector(s.loop.vec[:0]))
+		switch {
+		case err == backend.ErrPending:
+			s.sending = true
+		case err != nil:
+			s.failLocked(err, true)
+			return
+		default:
+			s.tookLocked(n)
+			budget -= n
+		}
+	}
+}
+
+// tookLocked follows what the kernel took.
+func (s *Stream) tookLocked(n int) {
+	s.out.advance(n)
+	s.sent += uint64(n)
+	s.loop.Count[backend.BytesOut] += uint64(n)
+	s.loop.Count[backend.Writes]++
+	s.active()
+}
+
+// Sent implements backend.Events.
+func (s *Stream) Sent(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending = false
+	if n > 0 {
+		s.tookLocked(n)
+	}
+	if err != nil {
+		s.failLocked(err, true)
+	}
+	if s.out.n > 0 || len(s.notify) > 0 || s.finWant || s.phase != open || s.flow.Load()&flowBlocked != 0 {
+		s.mark()
+	}
+}
+
+// dueLocked returns the notifications whose bytes have all been taken.
+func (s *Stream) dueLocked() []notification {
+	i := 0
+	for i < len(s.notify) && s.notify[i].end <= s.sent {
+		i++
+	}
+	if i == 0 {
+		return nil
+	}
+	due := s.notify[:i:i]
+	if s.notify = s.notify[i:]; len(s.notify) == 0 {
+		s.notify = nil
+	}
+	return due
+}
+
+// unblockLocked reports that the queue has fallen under LowWater, once.
+func (s *Stream) unblockLocked() bool {
+	if s.flow.Load()&flowBlocked == 0 || s.out.n >= s.opts.LowWater {
+		return false
+	}
+	s.flow.And(^flowBlocked)
+	return s.phase == open && s.opened
+}

@@ -1,0 +1,398 @@
+// Package tandem gives a service one Stream on two kernels: a Transport opens on epoll or io_uring, and either way the
+// same streams behave alike to the byte. Only the speed is the kernel's.
+//
+//	user code        Handler: OnOpen, OnData, OnEOF, OnWritable, OnClose
+//	    │
+//	session          Stream, Listener, dials: what a connection promises
+//	    │
+//	backend          loops, timers, and the contract of a driver
+//	   ╱ ╲
+//	epoll uring      move bytes
+//
+// A Transport owns some loops. Each is one goroutine with one poller. A Stream lives on one loop, and its Handler is
+// called there, one callback at a time. Callbacks must not block; any goroutine may write.
+package tandem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+	epoll "github.com/tandem-io/tandem/backend_epoll"
+	uring "github.com/tandem-io/tandem/backend_uring"
+	"github.com/tandem-io/tandem/session"
+)
+
+// What a user of a Transport works with; package session documents it.
+type (
+	Stream        = session.Stream
+	Handler       = session.Handler
+	BaseHandler   = session.BaseHandler
+	Drainer       = session.Drainer
+	Buffer        = session.Buffer
+	Timer         = session.Timer
+	StreamOptions = session.StreamOptions
+	StreamStats   = session.StreamStats
+	ListenOptions = session.ListenOptions
+	ListenerStats = session.ListenerStats
+	DialOptions   = session.DialOptions
+	PanicError    = session.PanicError
+	Balance       = session.Balance
+)
+
+// How connections are spread over loops.
+const (
+	RoundRobin   = session.RoundRobin
+	LeastStreams = session.LeastStreams
+	SourceHash   = session.SourceHash
+	ReusePort    = session.ReusePort
+)
+
+// ErrWriteBufferFull is returned by a write for which there is no room below WriteBufferLimit.
+var ErrWriteBufferFull = session.ErrWriteBufferFull
+
+// Backend is a kernel interface.
+type Backend int
+
+const (
+	Auto  Backend = iota // Uring if it works here, else Epoll; TANDEM_BACKEND decides if it is set
+	Epoll                // epoll(7)
+	Uring                // io_uring(7), Linux 5.19 or newer, better from 6.1 on
+)
+
+var backendNames = [...]string{Auto: "auto", Epoll: "epoll", Uring: "uring"}
+
+// String returns "auto", "epoll" or "uring".
+func (b Backend) String() string {
+	if b < 0 || int(b) >= len(backendNames) {
+		return fmt.Sprintf("Backend(%d)", int(b))
+	}
+	return backendNames[b]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (b Backend) MarshalText() ([]byte, error) {
+	if b < 0 || int(b) >= len(backendNames) {
+		return nil, fmt.Errorf("tandem: no such backend: %d", int(b))
+	}
+	return []byte(backendNames[b]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Backend) UnmarshalText(text []byte) error {
+	for i, name := range backendNames {
+		if name == string(text) {
+			*b = Backend(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("tandem: no such backend: %q; there are auto, epoll and uring", text)
+}
+
+// Options are those of a Transport. The zero value is right for most.
+type Options struct {
+	// Backend is the kernel interface. Default Auto.
+	Backend Backend
+
+	// Loops is the number of loops. Default 0: GOMAXPROCS, or 1 if CallerDriven.
+	Loops int
+
+	// Affinity is the CPU of each loop. Default nil: none.
+	Affinity []int
+
+	// Spin is how long a loop looks for events without sleeping before it sleeps. It saves the time to wake a
+	// sleeping CPU and costs that CPU. Default 0: it does not.
+	Spin time.Duration
+
+	// Balance says which loop a connection goes to. Default RoundRobin.
+	Balance Balance
+
+	// CallerDriven makes a Transport without goroutines: everything happens in Poll, on the goroutine that calls it.
+	CallerDriven bool
+
+	// Propagate lets a panic in a callback crash the program. By default it ends its stream with a *PanicError.
+	Propagate bool
+
+	// Logger gets what concerns an operator. Default nil: slog.Default().
+	Logger *slog.Logger
+
+	// ExpectedStreams sizes tables from the start. Default 0: they grow.
+	ExpectedStreams int
+
+	// StreamOptions are the limits of all streams, where a listener or a dial does not set its own.
+	StreamOptions
+
+	// UringEntries is the size of each submission queue, CompletionEntries of each completion queue. Powers of two,
+	// between 1 and 32768, and up to 65536. Default 1024 and 8192. io_uring only.
+	UringEntries, UringCompletionEntries int
+
+	// UringBuffers and UringBufferSize are how many receive buffers a loop has to begin with, and their size in
+	// bytes; when they run out their number grows to eight times that. Default 128 of 16 KiB. io_uring only.
+	UringBuffers, UringBufferSize int
+
+	// UringRung makes io_uring work as on an older kernel, for tests and comparisons: "defer", "coop", "plain" or
+	// "oneshot". Default "": the best that works. io_uring only.
+	UringRung string
+}
+
+// Transport is a set of loops on one backend. All methods may be called from any goroutine, unless they say otherwise.
+type Transport interface {
+	// Listen accepts connections on tcp, tcp4, tcp6 or unix, each of which becomes a Stream of h. o may be nil.
+	Listen(network, address string, h Handler, o *ListenOptions) (Listener, error)
+
+	// Dial connects and waits for the result. In a callback it is an error. o may be nil.
+	Dial(ctx context.Context, network, address string, h Handler, o *DialOptions) (*Stream, error)
+
+	// Connect begins to connect and returns; OnOpen, or OnClose alone, tells the result. o may be nil.
+	Connect(network, address string, h Handler, o *DialOptions) (*Stream, error)
+
+	// Adopt makes a Stream of a connected socket from elsewhere, and closes c.
+	Adopt(c syscall.Conn, h Handler) (*Stream, error)
+
+	// Poll runs one turn and waits at most timeout for something to happen, for ever if it is negative. It returns
+	// how many events there were. Only when CallerDriven, and always on the same goroutine.
+	Poll(timeout time.Duration) (events int, err error)
+
+	// Info says which backend runs, how, and why not the other one.
+	Info() Info
+
+	// Stats are the figures as of the end of each loop's last turn.
+	Stats() Stats
+
+	// Shutdown stops accepting, lets streams end, and when ctx ends aborts the rest and returns ctx.Err(). When it
+	// returns nothing of the Transport is left. In a callback it is an error.
+	Shutdown(ctx context.Context) error
+
+	// Close is Shutdown with a context that has ended, and returns nil for that.
+	Close() error
+}
+
+// Listener accepts connections until it is closed.
+type Listener interface {
+	Addr() net.Addr
+	Close() error
+	Stats() ListenerStats
+}
+
+// Info describes a Transport.
+type Info struct {
+	Backend  Backend  // Epoll or Uring
+	Kernel   string   // release of the running kernel
+	Loops    int      //
+	Features []string // what the backend uses
+	Reason   string   // why this backend, and why not the other
+}
+
+// String is Info in one line.
+func (i Info) String() string {
+	return fmt.Sprintf("%s on Linux %s, %d loops (%s): %s", i.Backend, i.Kernel, i.Loops, strings.Join(i.Features, ", "), i.Reason)
+}
+
+// Stats are counts since a Transport was opened, and what there is now.
+type Stats struct {
+	Streams      int    // connected now
+	Opened       uint64 // streams whose OnOpen ran
+	Closed       uint64 // of these, streams whose OnClose ran
+	Accepts      uint64 // connections accepted
+	AcceptErrors uint64 // accepts that failed
+
+	BytesIn        uint64 // received from the kernel
+	BytesDelivered uint64 // of these, read by handlers
+	BytesDropped   uint64 // of these, unread when their stream ended
+	BytesOut       uint64 // taken by the kernel
+	Reads          uint64 // receives that brought bytes
+	Writes         uint64 // sends that the kernel took bytes of
+	DirectWrites   uint64 // of these, made on the goroutine of the writer
+
+	Turns       uint64 // of all loops
+	Polls       uint64 // looks and sleeps in the kernel
+	Sleeps      uint64 // of these, such that could sleep
+	SystemCalls uint64 // for sockets and polls
+	Submissions uint64 // io_uring: requests handed to the kernel (SQEs)
+	Completions uint64 // io_uring: completions (CQEs)
+	NoBuffers   uint64 // io_uring: receives that found no buffer (ENOBUFS)
+	Overflows   uint64 // io_uring: times that the completion queue had overflown
+	WakeUps     uint64 // times that another goroutine woke a loop
+	Timers      uint64 // that fired
+	Panics      uint64 // caught in callbacks
+}
+
+type transport struct {
+	*session.Engine
+	info Info
+}
+
+// Open opens a Transport. A nil o means all defaults. A backend that is asked for by name and cannot run is an error
+// that errors.Is(err, errors.ErrUnsupported), and says why and what would help.
+func Open(o *Options) (Transport, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	drivers, info, err := opts.choose()
+	if err != nil {
+		return nil, err
+	}
+	e, err := session.New(session.Config{
+		Drivers: drivers, Spin: opts.Spin, Affinity: opts.Affinity, Balance: opts.Balance,
+		CallerDriven: opts.CallerDriven, Propagate: opts.Propagate, Logger: opts.Logger, Stream: opts.StreamOptions,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tandem: open: %w", err)
+	}
+	opts.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason)
+	return &transport{Engine: e, info: info}, nil
+}
+
+// complete fills in defaults, and names the first field that cannot be honoured.
+func (o *Options) complete() error {
+	bad := func(field string, value any, want string) error {
+		return fmt.Errorf("tandem: Options.%s is %v; it must be %s", field, value, want)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Loops == 0 {
+		o.Loops = runtime.GOMAXPROCS(0)
+		if o.CallerDriven {
+			o.Loops = 1
+		}
+	}
+	switch {
+	case o.Backend < Auto || o.Backend > Uring:
+		return bad("Backend", int(o.Backend), "Auto, Epoll or Uring")
+	case o.Loops < 0 || o.Loops > 1024:
+		return bad("Loops", o.Loops, "between 1 and 1024, or 0 for GOMAXPROCS")
+	case o.CallerDriven && o.Loops != 1:
+		return bad("Loops", o.Loops, "1 with CallerDriven")
+	case o.Spin < 0:
+		return bad("Spin", o.Spin, "positive, or 0 for none")
+	case o.Balance < RoundRobin || o.Balance > ReusePort:
+		return bad("Balance", int(o.Balance), "RoundRobin, LeastStreams, SourceHash or ReusePort")
+	case o.Affinity != nil && len(o.Affinity) != o.Loops:
+		return bad("Affinity", o.Affinity, fmt.Sprintf("one CPU for each of %d loops, or nil", o.Loops))
+	case o.ExpectedStreams < 0:
+		return bad("ExpectedStreams", o.ExpectedStreams, "positive, or 0")
+	}
+	if err := o.uring().Check(); err != nil {
+		return fmt.Errorf("tandem: Options.%w", err)
+	}
+	_, err := o.StreamOptions.Complete()
+	return err
+}
+
+func (o *Options) uring() uring.Config {
+	return uring.Config{
+		Entries: o.UringEntries, CompletionEntries: o.UringCompletionEntries,
+		Buffers: o.UringBuffers, BufferSize: o.UringBufferSize, Rung: o.UringRung,
+		Sockets: o.ExpectedStreams / o.Loops,
+	}
+}
+
+// choose decides for a backend and makes its drivers: the one place where that is done.
+func (o *Options) choose() ([]backend.Driver, Info, error) {
+	want, reason := o.Backend, "asked for by Options.Backend"
+	if want == Auto {
+		reason = "io_uring works here"
+		if v := os.Getenv("TANDEM_BACKEND"); v != "" {
+			if err := want.UnmarshalText([]byte(v)); err != nil {
+				return nil, Info{}, fmt.Errorf("tandem: the environment variable TANDEM_BACKEND is wrong: %w", err)
+			}
+			if want != Auto {
+				reason = "asked for by TANDEM_BACKEND"
+			}
+		}
+	}
+	var drivers []backend.Driver
+	var err error
+	info := Info{Backend: want, Kernel: backend.Kernel(), Loops: o.Loops, Reason: reason}
+	if want != Epoll {
+		info.Backend = Uring
+		drivers, err = o.open(Uring)
+		if err != nil && want == Auto && errors.Is(err, errors.ErrUnsupported) {
+			want, info.Reason = Epoll, err.Error()
+		}
+	}
+	if want == Epoll {
+		info.Backend = Epoll
+		drivers, err = o.open(Epoll)
+	}
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("tandem: open: %w", err)
+	}
+	info.Features = drivers[0].Features()
+	return drivers, info, nil
+}
+
+// open makes one driver for each loop. For io_uring a round trip over a socketpair comes first.
+func (o *Options) open(b Backend) ([]backend.Driver, error) {
+	make := func() (backend.Driver, error) {
+		return epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, Thread: o.Affinity != nil})
+	}
+	if b == Uring {
+		config, err := uring.Probe(o.uring())
+		if err != nil {
+			return nil, err
+		}
+		make = func() (backend.Driver, error) { return uring.New(config) }
+	}
+	var drivers []backend.Driver
+	for range o.Loops {
+		d, err := make()
+		if err != nil {
+			for _, d := range drivers {
+				_ = d.Close()
+			}
+			return nil, err
+		}
+		drivers = append(drivers, d)
+	}
+	return drivers, nil
+}
+
+// Listen implements Transport.
+func (t *transport) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
+	l, err := t.Engine.Listen(network, address, h, o)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Info implements Transport.
+func (t *transport) Info() Info { return t.info }
+
+// Close implements Transport.
+func (t *transport) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := t.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Stats implements Transport.
+func (t *transport) Stats() Stats {
+	total := t.Total
+	return Stats{
+		Streams: t.Streams(), Opened: total(backend.Opened), Closed: total(backend.Closed),
+		Accepts: total(backend.Accepts), AcceptErrors: total(backend.AcceptErrors),
+		BytesIn: total(backend.BytesIn), BytesDelivered: total(backend.BytesDelivered), BytesDropped: total(backend.BytesDropped),
+		BytesOut: total(backend.BytesOut), Reads: total(backend.Reads), Writes: total(backend.Writes), DirectWrites: total(backend.DirectWrites),
+		Turns: total(backend.Turns), Polls: total(backend.Polls), Sleeps: total(backend.Sleeps), SystemCalls: total(backend.SystemCalls),
+		Submissions: total(backend.Submissions), Completions: total(backend.Completions), NoBuffers: total(backend.NoBuffers),
+		Overflows: total(backend.Overflows), WakeUps: total(backend.WakeUps), Timers: total(backend.TimersFired), Panics: total(backend.Panics),
+	}
+}
