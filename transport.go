@@ -223,6 +223,10 @@ type Stats struct {
 	WakeUps     uint64 // times that another goroutine woke a loop
 	Timers      uint64 // that fired
 	Panics      uint64 // caught in callbacks
+
+	// What there was out when each loop last went to sleep, or ended: sockets that the kernel had, listeners
+	// included; io_uring requests in flight on them; and receive buffers that users had taken.
+	Sockets, Requests, BuffersTaken int
 }
 
 type transport struct {
@@ -385,7 +389,7 @@ func (t *transport) Close() error {
 
 // Stats implements Transport.
 func (t *transport) Stats() Stats {
-	total := t.Total
+	total, out := t.Total, t.Outstanding()
 	return Stats{
 		Streams: t.Streams(), Opened: total(backend.Opened), Closed: total(backend.Closed),
 		Accepts: total(backend.Accepts), AcceptErrors: total(backend.AcceptErrors),
@@ -394,5 +398,6 @@ func (t *transport) Stats() Stats {
 		Turns: total(backend.Turns), Polls: total(backend.Polls), Sleeps: total(backend.Sleeps), SystemCalls: total(backend.SystemCalls),
 		Submissions: total(backend.Submissions), Completions: total(backend.Completions), NoBuffers: total(backend.NoBuffers),
 		Overflows: total(backend.Overflows), WakeUps: total(backend.WakeUps), Timers: total(backend.TimersFired), Panics: total(backend.Panics),
+		Sockets: out.Sockets, Requests: out.Requests, BuffersTaken: out.Buffers,
 	}
 }

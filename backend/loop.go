@@ -40,6 +40,7 @@ type Loop struct {
 	late     []EndTurner // for this turn's end
 	spare    []EndTurner
 	shared   sharedCounters
+	left     [3]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
 	stop     bool
 	stepping bool
 	failed   error
@@ -245,7 +246,7 @@ func (l *Loop) spin(wait time.Duration) (int, error) {
 // sleep tells pushers that a wake-up is needed, looks once more, and only then sleeps: a task is either seen here or
 // its pusher sees the loop asleep.
 func (l *Loop) sleep(wait time.Duration) (int, error) {
-	l.shared.publish(&l.Count)
+	l.settle()
 	l.tasks.state.Store(asleep)
 	defer l.tasks.state.Store(awake)
 	if !l.tasks.empty() {
@@ -254,6 +255,20 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	l.Count[Polls]++
 	l.Count[Sleeps]++
 	return l.Driver.Poll(wait)
+}
+
+// settle shows others what a loop that has nothing to do has counted and has out.
+func (l *Loop) settle() {
+	l.shared.publish(&l.Count)
+	o := l.Driver.Outstanding()
+	l.left[0].Store(int64(o.Sockets))
+	l.left[1].Store(int64(o.Requests))
+	l.left[2].Store(int64(o.Buffers))
+}
+
+// Outstanding is what the driver had out when the loop last went to sleep, or ended. Any goroutine.
+func (l *Loop) Outstanding() Outstanding {
+	return Outstanding{Sockets: int(l.left[0].Load()), Requests: int(l.left[1].Load()), Buffers: int(l.left[2].Load())}
 }
 
 // Stop ends Run after this turn.
@@ -265,7 +280,7 @@ func (l *Loop) End() error {
 		l.runTasks()
 		l.endTurn()
 	}
-	l.shared.publish(&l.Count)
+	l.settle()
 	err := errors.Join(l.failed, l.Driver.Close())
 	l.owner.Store(0)
 	close(l.done)

@@ -209,3 +209,15 @@ func (e *Engine) Streams() int {
 	}
 	return int(n)
 }
+
+// Outstanding is what the kernel or users had of all loops when each of them last went to sleep, or ended.
+func (e *Engine) Outstanding() backend.Outstanding {
+	var sum backend.Outstanding
+	for _, l := range e.loops {
+		o := l.Outstanding()
+		sum.Sockets += o.Sockets
+		sum.Requests += o.Requests
+		sum.Buffers += o.Buffers
+	}
+	return sum
+}

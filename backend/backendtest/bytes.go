@@ -1,0 +1,319 @@
+package backendtest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem"
+)
+
+// The rules on bytes: what arrives, and when.
+var bytesRules = []Rule{
+	{"S01_Order", order},
+	{"S02_Life", lifeInOrder},
+	{"S03_Data", dataOnce},
+	{"S03_ResumeCallsAgain", resumeCallsAgain},
+	{"S04_Borrowing", borrowing},
+	{"S04_Take", take},
+	{"S05_Pause", pause},
+	{"S05_PausedLearnsOfReset", pausedReset},
+	{"S06_BoundedReading", boundedReading},
+}
+
+func order(e *Env) {
+	h := NewHooks()
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	want := Pattern(3 << 20)
+	go func() {
+		rest := want
+		for _, n := range []int{1, 2, 3, 63, 64, 65, 4095, 4096, 65536, 65537} {
+			_, _ = p.Write(rest[:n])
+			rest = rest[n:]
+		}
+		_, _ = p.Write(rest)
+	}()
+	e.Eventually(func() bool { return h.Len() >= len(want) }, "all bytes")
+	if !bytes.Equal(h.Got(), want) {
+		e.Fatal("the bytes differ")
+	}
+}
+
+func lifeInOrder(e *Env) {
+	h := NewHooks() // which checks order, overlap and number of callbacks
+	var wrote atomic.Int64
+	h.Open = func(s *tandem.Stream) {
+		for range 100 {
+			n, _ := s.Write(Pattern(10))
+			wrote.Add(int64(n))
+		}
+		time.Sleep(2 * time.Millisecond) // bytes of the peer are there before this returns
+	}
+	const streams = 20
+	for range streams {
+		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, err := p.Write(Pattern(1000))
+		e.Check(err, "write")
+		e.ReadAll(p, 1000)
+		e.Check(p.CloseWrite(), "close for writing")
+	}
+	for range streams {
+		if err := h.Closed(); err != nil {
+			e.Fatalf("OnClose(%v)", err)
+		}
+	}
+	for what, n := range map[string]int{"OnOpen": streams, "OnEOF": streams, "OnClose": streams} {
+		if h.Count(what) != n {
+			e.Errorf("%s was called %d times, not %d", what, h.Count(what), n)
+		}
+	}
+	if h.Len() != streams*1000 {
+		e.Errorf("%d bytes, not %d", h.Len(), streams*1000)
+	}
+}
+
+func dataOnce(e *Env) {
+	h := NewHooks()
+	seen := make(chan int, 1000)
+	h.Data = func(s *tandem.Stream) { seen <- s.Buffered() } // reads nothing
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, err := p.Write([]byte("hello"))
+	e.Check(err, "write")
+	var n int
+	for n < 5 {
+		n = <-seen
+	}
+	calls := h.Count("OnData")
+	time.Sleep(moment)
+	if h.Count("OnData") != calls {
+		e.Fatal("OnData was called again for the same bytes")
+	}
+	_, err = p.Write([]byte(", world"))
+	e.Check(err, "write")
+	for n < 12 {
+		n = <-seen
+	}
+}
+
+func resumeCallsAgain(e *Env) {
+	h := NewHooks()
+	calls := make(chan int, 1000)
+	h.Data = func(s *tandem.Stream) { calls <- s.Buffered() }
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	_, err := p.Write([]byte("hello"))
+	e.Check(err, "write")
+	for n := 0; n < 5; {
+		n = <-calls
+	}
+	for range 3 {
+		s.PauseRead()
+		s.ResumeRead()
+		if n := <-calls; n != 5 {
+			e.Fatalf("OnData with %d bytes after ResumeRead, not 5", n)
+		}
+	}
+}
+
+func borrowing(e *Env) {
+	h := NewHooks()
+	fail := make(chan error, 1)
+	done := make(chan struct{})
+	want := Pattern(100)
+	h.Data = func(s *tandem.Stream) {
+		if s.Buffered() < len(want) {
+			return
+		}
+		select {
+		case fail <- readEveryWay(s, want):
+		default:
+		}
+		close(done)
+	}
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	for _, part := range [][]byte{want[:33], want[33:]} { // so that some of it is kept between calls
+		_, err := p.Write(part)
+		e.Check(err, "write")
+		time.Sleep(time.Millisecond)
+	}
+	<-done
+	e.Check(<-fail, "reading")
+}
+
+func readEveryWay(s *tandem.Stream, want []byte) error {
+	var b bytes.Buffer
+	peeked, err := s.Peek(10)
+	if err != nil || !bytes.Equal(peeked, want[:10]) || s.Buffered() != 100 {
+		return errors.New("Peek(10)")
+	}
+	if all, err := s.Peek(-1); err != nil || !bytes.Equal(all, want) {
+		return errors.New("Peek(-1)")
+	}
+	if all, err := s.Peek(101); err != io.ErrShortBuffer || !bytes.Equal(all, want) {
+		return errors.New("Peek of more than there is")
+	}
+	next, err := s.Next(10)
+	b.Write(next)
+	if err != nil || s.Buffered() != 90 {
+		return errors.New("Next(10)")
+	}
+	p := make([]byte, 20)
+	if n, err := s.Read(p); n != 20 || err != nil {
+		return errors.New("Read")
+	}
+	b.Write(p)
+	if n, err := s.Discard(5); n != 5 || err != nil {
+		return errors.New("Discard(5)")
+	}
+	b.Write(want[30:35])
+	if n, err := s.WriteTo(&b); n != 65 || err != nil || s.Buffered() != 0 {
+		return errors.New("WriteTo")
+	}
+	if !bytes.Equal(b.Bytes(), want) {
+		return errors.New("the bytes differ")
+	}
+	if n, err := s.Read(p); n != 0 || err != nil {
+		return errors.New("Read of nothing")
+	}
+	if rest, err := s.Next(3); len(rest) != 0 || err != io.ErrShortBuffer {
+		return errors.New("Next of more than there is")
+	}
+	return nil
+}
+
+// take gives buffers to another goroutine, which keeps them while more bytes come, and sends them back.
+func take(e *Env) {
+	h := NewHooks()
+	taken := make(chan *tandem.Buffer, 1<<16)
+	h.Data = func(s *tandem.Stream) {
+		for s.Buffered() > 0 {
+			n := min(s.Buffered(), 5000)
+			b, err := s.Take(n)
+			if err != nil || len(b.Bytes()) != n {
+				h.e.Errorf("Take(%d): %v", n, err)
+				return
+			}
+			taken <- b
+		}
+	}
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	want := Pattern(300_000)
+	go func() { _, _ = p.Write(want) }()
+	var held []*tandem.Buffer
+	for n := 0; n < len(want); {
+		b := <-taken
+		n += len(b.Bytes())
+		held = append(held, b)
+	}
+	var got []byte
+	for _, b := range held {
+		got = append(got, b.Bytes()...)
+	}
+	if !bytes.Equal(got, want) {
+		e.Fatal("the bytes changed while they were kept")
+	}
+	for i, b := range held {
+		if i%2 == 0 {
+			e.Check(s.WriteBuffer(b), "WriteBuffer")
+			continue
+		}
+		_, err := s.Write(b.Bytes())
+		e.Check(err, "write")
+		b.Release()
+		b.Release() // does nothing
+	}
+	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
+		e.Fatal("the bytes that came back differ")
+	}
+}
+
+func pause(e *Env) {
+	h := NewHooks()
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	other := NewHooks()
+	_, q := e.Pair(other, tandem.StreamOptions{})
+	want := Pattern(100_000)
+	var sent int
+	for range 20 {
+		s.PauseRead()
+		calls := h.Count("OnData")
+		if n := len(want) / 20; sent < len(want) {
+			_, err := p.Write(want[sent : sent+n])
+			e.Check(err, "write")
+			sent += n
+		}
+		before := other.Len()
+		_, err := q.Write([]byte("not delayed"))
+		e.Check(err, "write")
+		e.Eventually(func() bool { return other.Len() == before+11 }, "bytes of the other stream")
+		if now := h.Count("OnData"); now > calls+1 { // one may have been running
+			e.Fatalf("OnData was called %d times during a pause", now-calls)
+		}
+		s.ResumeRead()
+	}
+	e.Eventually(func() bool { return h.Len() == len(want) }, "all bytes")
+	if !bytes.Equal(h.Got(), want) {
+		e.Fatal("the bytes differ")
+	}
+}
+
+func pausedReset(e *Env) {
+	if e.Network == "unix" {
+		e.Skip("Unix sockets have no reset")
+	}
+	h := NewHooks()
+	h.Close = func(s *tandem.Stream, err error) { h.Collect(s) }
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	s.PauseRead()
+	_, err := p.Write(Pattern(1000))
+	e.Check(err, "write")
+	time.Sleep(moment) // so that the bytes are there before the reset, whether they were handed over or not
+	e.Check(p.Reset(), "reset")
+	if err := h.Closed(); !errors.Is(err, syscall.ECONNRESET) {
+		e.Fatalf("OnClose(%v), not ECONNRESET", err)
+	}
+	if h.Count("OnData") != 0 {
+		e.Error("OnData was called during a pause")
+	}
+	if !slices.Equal(h.Got(), Pattern(1000)) {
+		e.Errorf("%d bytes could be read in OnClose, not the 1000 that came before the reset", h.Len())
+	}
+}
+
+func boundedReading(e *Env) {
+	const limit = 200_000
+	h := NewHooks()
+	var buffered atomic.Int64
+	h.Data = func(s *tandem.Stream) { buffered.Store(int64(s.Buffered())) } // reads nothing
+	s, p := e.Pair(h, tandem.StreamOptions{ReadBufferLimit: limit})
+	want := Pattern(20 << 20)
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = p.Write(want) }()
+	e.Eventually(func() bool { return buffered.Load() >= limit }, "the limit")
+	time.Sleep(moment)
+	if n := buffered.Load(); n > limit+(3<<20) { // one turn: 128 buffers of 16 KiB, and what the last call left
+		e.Errorf("%d bytes are buffered, with a limit of %d", n, limit)
+	}
+	select {
+	case <-done:
+		e.Error("the peer could send everything: nothing pushed back")
+	default:
+	}
+	var got []byte
+	read := func(s *tandem.Stream) {
+		b, _ := s.Next(-1)
+		got = append(got, b...)
+	}
+	e.Check(s.Post(func() { h.Data = read; read(s) }), "post")
+	all := make(chan bool)
+	e.Eventually(func() bool {
+		e.Check(s.Post(func() { all <- len(got) == len(want) }), "post")
+		return <-all
+	}, "all bytes")
+	if !bytes.Equal(got, want) {
+		e.Fatal("the bytes differ")
+	}
+}

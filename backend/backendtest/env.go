@@ -1,0 +1,277 @@
+package backendtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tandem-io/tandem"
+)
+
+// patience is how long something that must happen may take, on the slowest machine.
+const patience = 20 * time.Second
+
+// moment is how long something that must not happen is looked out for.
+const moment = 30 * time.Millisecond
+
+// Env is what one rule runs in.
+type Env struct {
+	*testing.T
+	Setup
+	before     census
+	transports []tandem.Transport
+	cleanups   []func()
+	under      tandem.Transport // opened by the first Pair
+	peers      tandem.Transport
+	listeners  map[string]tandem.Listener
+	mu         sync.Mutex // guards hooks
+	hooks      []*Hooks
+}
+
+func newEnv(t *testing.T, s Setup) *Env {
+	return &Env{T: t, Setup: s, before: takeCensus()}
+}
+
+func quiet(o tandem.Options) *tandem.Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Loops == 0 {
+		o.Loops = 2
+		if o.CallerDriven {
+			o.Loops = 1
+		}
+	}
+	return &o
+}
+
+// Open opens a Transport of the backend under test with changed options. It is closed at the end.
+func (e *Env) Open(change func(*tandem.Options)) tandem.Transport {
+	e.Helper()
+	o := e.Options
+	if change != nil {
+		change(&o)
+	}
+	return e.open(o)
+}
+
+func (e *Env) open(o tandem.Options) tandem.Transport {
+	e.Helper()
+	t, err := tandem.Open(quiet(o))
+	if err != nil {
+		e.Fatalf("open: %v", err)
+	}
+	e.transports = append(e.transports, t)
+	return t
+}
+
+// Cleanup has fn called when the rule has ended, before the Transports are closed.
+func (e *Env) Cleanup(fn func()) { e.cleanups = append(e.cleanups, fn) }
+
+// end closes everything and looks for what is left.
+func (e *Env) end() {
+	e.Helper()
+	for i := len(e.cleanups) - 1; i >= 0; i-- {
+		e.cleanups[i]()
+	}
+	for _, t := range e.transports {
+		if err := t.Close(); err != nil {
+			e.Errorf("close the Transport: %v", err)
+		}
+		s := t.Stats()
+		if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
+			e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
+		}
+		if s.Opened != s.Closed {
+			e.Errorf("%d streams were opened and %d closed", s.Opened, s.Closed)
+		}
+		if s.BytesIn != s.BytesDelivered+s.BytesDropped {
+			e.Errorf("%d bytes came in; %d were delivered and %d dropped", s.BytesIn, s.BytesDelivered, s.BytesDropped)
+		}
+	}
+	e.mu.Lock()
+	for _, h := range e.hooks {
+		h.check()
+	}
+	e.mu.Unlock()
+	e.before.compare(e.T)
+}
+
+// census is what a process has.
+type census struct {
+	goroutines int
+	files      map[string]string
+}
+
+func takeCensus() census {
+	c := census{goroutines: runtime.NumGoroutine(), files: map[string]string{}}
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range entries {
+		if target, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
+			c.files[f.Name()] = target
+		}
+	}
+	return c
+}
+
+// compare waits until there is no more than there was, and fails if that does not come about.
+func (c census) compare(t *testing.T) {
+	t.Helper()
+	var now census
+	if waitFor(func() bool {
+		now = takeCensus()
+		return now.goroutines <= c.goroutines && len(now.files) <= len(c.files)
+	}) {
+		return
+	}
+	var extra []string
+	for fd, target := range now.files {
+		if c.files[fd] != target {
+			extra = append(extra, fd+" -> "+target)
+		}
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	t.Errorf("left behind: %d goroutines and %d descriptors more than before: %s\n%s",
+		now.goroutines-c.goroutines, len(now.files)-len(c.files), strings.Join(extra, ", "), stacks)
+}
+
+func waitFor(done func() bool) bool {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if done() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
+// Eventually waits until done returns true, and fails the test if it never does.
+func (e *Env) Eventually(done func() bool, format string, args ...any) {
+	e.Helper()
+	if !waitFor(done) {
+		e.Fatalf("never: "+format, args...)
+	}
+}
+
+// Check fails the test if err is not nil.
+func (e *Env) Check(err error, format string, args ...any) {
+	e.Helper()
+	if err != nil {
+		e.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+	}
+}
+
+// Under is the Transport under test that Pair uses, with the Setup's options.
+func (e *Env) Under() tandem.Transport {
+	if e.under == nil {
+		e.under = e.Open(nil)
+	}
+	return e.under
+}
+
+// Address is a place to listen at.
+func (e *Env) Address() string {
+	if e.Network == "unix" {
+		return filepath.Join(e.TempDir(), "s")
+	}
+	return "127.0.0.1:0"
+}
+
+// Pair connects a stream under test, with h as its handler, to a Peer. It returns when OnOpen has run.
+func (e *Env) Pair(h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+	e.Helper()
+	return e.PairOn(e.Under(), h, o)
+}
+
+// PairOn is Pair on a certain Transport.
+func (e *Env) PairOn(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+	e.Helper()
+	h.env(e)
+	if e.Dialled {
+		return e.dialled(t, h, o)
+	}
+	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o})
+	e.Check(err, "listen")
+	p := e.Connect(l.Addr())
+	s := h.Opened()
+	e.Check(l.Close(), "close the listener")
+	return s, p
+}
+
+func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+	e.Helper()
+	l, err := net.Listen(e.Network, e.Address())
+	e.Check(err, "listen")
+	defer l.Close()
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		c, _ := l.Accept()
+		accepted <- c
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o})
+	e.Check(err, "dial")
+	c := <-accepted
+	if c == nil {
+		e.Fatal("accept failed")
+	}
+	return s, e.plain(c)
+}
+
+// Connect connects a Peer to an address.
+func (e *Env) Connect(a net.Addr) Peer {
+	e.Helper()
+	if e.Peer != nil {
+		if e.peers == nil {
+			e.peers = e.open(*e.Peer)
+		}
+		p, err := dialPeer(e.peers, a)
+		e.Check(err, "connect")
+		e.Cleanup(func() { _ = p.Reset() })
+		return p
+	}
+	c, err := net.DialTimeout(a.Network(), a.String(), patience)
+	e.Check(err, "connect")
+	return e.plain(c)
+}
+
+func (e *Env) plain(c net.Conn) Peer {
+	_ = c.SetDeadline(time.Now().Add(3 * patience))
+	e.Cleanup(func() { _ = c.Close() })
+	return plainPeer{c.(halfCloser)}
+}
+
+// Pattern is n bytes in which every short piece tells where it is from.
+func Pattern(n int) []byte {
+	p := make([]byte, n)
+	x := uint32(2463534242)
+	for i := range p {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		p[i] = byte(x >> 11)
+	}
+	return p
+}
+
+// ReadAll reads exactly n bytes from a Peer.
+func (e *Env) ReadAll(p Peer, n int) []byte {
+	e.Helper()
+	b := make([]byte, n)
+	if k, err := io.ReadFull(p, b); err != nil {
+		e.Fatalf("the peer read %d of %d bytes: %v", k, n, err)
+	}
+	return b
+}

@@ -1,0 +1,121 @@
+package backendtest
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/tandem-io/tandem"
+)
+
+// Peer is the other end of a stream under test, used as a net.Conn is: its methods wait.
+type Peer interface {
+	Read(p []byte) (int, error)
+	Write(p []byte) (int, error)
+	CloseWrite() error
+	Close() error
+	Reset() error // with TCP, the other end sees ECONNRESET
+}
+
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// plainPeer is a net.Conn.
+type plainPeer struct{ halfCloser }
+
+func (p plainPeer) Reset() error {
+	if c, ok := p.halfCloser.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	return p.Close()
+}
+
+// streamPeer is a stream of another Transport. It takes bytes from the kernel only while somebody reads.
+type streamPeer struct {
+	tandem.BaseHandler
+	stream *tandem.Stream
+	mu     sync.Mutex // guards what follows
+	cond   *sync.Cond
+	got    []byte
+	err    error
+	closed bool
+}
+
+func dialPeer(t tandem.Transport, a net.Addr) (*streamPeer, error) {
+	p := &streamPeer{}
+	p.cond = sync.NewCond(&p.mu)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	o := tandem.DialOptions{StreamOptions: tandem.StreamOptions{AllowHalfClose: true}}
+	s, err := t.Dial(ctx, a.Network(), a.String(), p, &o)
+	p.stream = s
+	return p, err
+}
+
+func (p *streamPeer) OnOpen(s *tandem.Stream) { s.PauseRead() }
+
+func (p *streamPeer) OnData(s *tandem.Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b, _ := s.Next(-1)
+	p.got = append(p.got, b...)
+	s.PauseRead()
+	p.cond.Broadcast()
+}
+
+func (p *streamPeer) OnEOF(*tandem.Stream) { p.end(io.EOF) }
+
+func (p *streamPeer) OnWritable(*tandem.Stream) { p.cond.Broadcast() }
+
+func (p *streamPeer) OnClose(s *tandem.Stream, err error) {
+	p.mu.Lock()
+	b, _ := s.Next(-1)
+	p.got = append(p.got, b...)
+	p.closed = true
+	p.mu.Unlock()
+	if err == nil {
+		err = net.ErrClosed
+	}
+	p.end(err)
+}
+
+func (p *streamPeer) end(err error) {
+	p.mu.Lock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
+
+func (p *streamPeer) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.got) == 0 {
+		if p.err != nil {
+			return 0, p.err
+		}
+		p.stream.ResumeRead()
+		p.cond.Wait()
+	}
+	n := copy(b, p.got)
+	p.got = p.got[n:]
+	return n, nil
+}
+
+// Write waits until there is room below HighWater, so that it holds up as a net.Conn does.
+func (p *streamPeer) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.stream.Writable() && !p.closed {
+		p.cond.Wait()
+	}
+	return p.stream.Write(b)
+}
+
+func (p *streamPeer) CloseWrite() error { return p.stream.CloseWrite() }
+func (p *streamPeer) Close() error      { return p.stream.Close() }
+func (p *streamPeer) Reset() error      { return p.stream.Abort() }
