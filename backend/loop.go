@@ -110,8 +110,9 @@ func (l *Loop) Total(c Counter) uint64 { return l.shared[c].Load() }
 // Run runs the loop on the calling goroutine until Stop. The error says why the driver could not go on.
 func (l *Loop) Run() error {
 	if err := l.Bind(); err != nil {
-		close(l.done)
-		return err
+		l.failed = err
+		l.tasks.abandon()
+		return l.End()
 	}
 	for !l.stop {
 		if _, err := l.Step(-1); err != nil {

@@ -64,6 +64,14 @@ func (q *tasks) take() []Task {
 // empty tells whether there is nothing to take.
 func (q *tasks) empty() bool { return q.n.Load() == 0 }
 
+// abandon drops what was pushed and refuses more.
+func (q *tasks) abandon() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue, q.closed = nil, true
+	q.n.Store(0)
+}
+
 // close refuses further tasks, unless there are some that have not been taken yet.
 func (q *tasks) close() bool {
 	q.mu.Lock()

@@ -54,9 +54,11 @@ type Driver struct {
 	released backend.Releases
 	tell     func(*backend.Socket) // tellKernel, made once
 
-	buf     []byte
-	keeping bool
+	buf     []byte // the hot buffer
+	lent    int    // bytes of it that Received has now
+	keeping bool   // and they were made their owner's
 	kept    atomic.Int64
+	pool    backend.Pool
 }
 
 var _ backend.Driver = (*Driver)(nil)
@@ -218,10 +220,11 @@ func (d *Driver) receive(s *backend.Socket) {
 	n, err := backend.Recv(s.FD, d.buf)
 	switch {
 	case n > 0:
+		d.lent = n
 		s.Owner.Received(d.buf[:n:n])
 		if d.keeping {
 			d.keeping = false
-			d.buf = make([]byte, bufferSize)
+			d.buf = d.pool.Get(bufferSize)
 		}
 	case err == syscall.EAGAIN:
 	default:
@@ -252,11 +255,18 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) {
 	}
 }
 
-// Keep implements backend.Driver.
+// Keep implements backend.Driver. A few bytes are not worth the whole buffer.
 func (d *Driver) Keep() func() {
+	if d.lent < bufferSize/8 {
+		return nil
+	}
 	d.keeping = true
 	d.kept.Add(1)
-	return func() { d.kept.Add(-1) }
+	buf := d.buf
+	return func() {
+		d.kept.Add(-1)
+		d.pool.Put(buf)
+	}
 }
 
 // Features implements backend.Driver.

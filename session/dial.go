@@ -115,22 +115,19 @@ func (e *Engine) connect(network, address string, h Handler, o *DialOptions, res
 	}
 	s := d.stream
 	s.dial = d
-	err = e.begin(s.loop, func() { d.start(t) }, d.refuse)
-	if err != nil {
+	if err := s.loop.begin(func() { d.start(t) }); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	return s, nil
 }
 
-// refuse ends a dial that came after the shutdown.
-func (d *dial) refuse() {
-	d.stream.failed(net.ErrClosed)
-	d.stream.finish()
-}
-
 // start begins on the loop: at once if the address is known, else when its name has been looked up.
 func (d *dial) start(t target) {
 	s := d.stream
+	if s.loop.draining {
+		d.fail(d.opError(backend.Address{}, net.ErrClosed))
+		return
+	}
 	s.loop.dialing[s] = struct{}{}
 	d.delay.Fire = d.next
 	if d.opts.Timeout > 0 {

@@ -153,30 +153,14 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	}
 	l := e.pick(backend.RemoteAddress(fd))
 	s := newStream(l, h, opts)
-	err = e.begin(l, func() { s.attach(fd) }, func() { backend.CloseFD(fd) })
-	if err != nil {
-		return nil, err
+	if err := l.begin(func() { s.adopt(fd) }); err != nil {
+		backend.CloseFD(fd)
+		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
 	if closer, ok := c.(interface{ Close() error }); ok {
 		_ = closer.Close()
 	}
 	return s, nil
-}
-
-// begin runs start on the loop as something that has to end before the loop does; or refuse, if it is shutting down.
-func (e *Engine) begin(l *Loop, start, refuse func()) error {
-	err := l.Post(backend.TaskFunc(func() {
-		if l.draining {
-			refuse()
-			return
-		}
-		l.hold()
-		start()
-	}))
-	if err != nil {
-		refuse()
-	}
-	return err
 }
 
 // duplicate returns a non-blocking descriptor for the socket of c.

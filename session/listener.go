@@ -111,8 +111,8 @@ func (l *Listener) start(fds []int) error {
 	e.listeners[l] = struct{}{}
 	for _, a := range l.heads {
 		l.left.Add(1)
-		if err := e.begin(a.loop, a.start, a.gone); err != nil {
-			return err
+		if err := a.loop.begin(a.start); err != nil {
+			a.gone() // the loop has failed
 		}
 	}
 	return nil
@@ -155,6 +155,11 @@ func (l *Listener) close() {
 }
 
 func (a *acceptor) start() {
+	if a.loop.draining {
+		a.loop.unhold()
+		a.gone()
+		return
+	}
 	if err := a.loop.Driver.Attach(&a.sock); err != nil {
 		a.loop.engine.log.Error("tandem: listen", "address", a.listener.addr, "error", err)
 		a.loop.unhold()

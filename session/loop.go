@@ -84,6 +84,14 @@ func (l *Loop) checkEmpty() {
 	}
 }
 
+// begin runs start on the loop, as something that has to end before the loop does. Any goroutine.
+func (l *Loop) begin(start func()) error {
+	return l.Post(backend.TaskFunc(func() {
+		l.hold()
+		start()
+	}))
+}
+
 // open makes a stream of a connected descriptor, on this loop.
 func (l *Loop) open(fd int, h Handler, o *StreamOptions) {
 	if l.draining {

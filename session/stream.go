@@ -99,6 +99,16 @@ func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	return s
 }
 
+// adopt is attach for a descriptor from elsewhere, which may come too late.
+func (s *Stream) adopt(fd int) {
+	if s.loop.draining {
+		backend.CloseFD(fd)
+		s.failed(net.ErrClosed)
+		return
+	}
+	s.attach(fd)
+}
+
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it.
 func (s *Stream) attach(fd int) {
 	s.sock.FD, s.sock.Owner = fd, s
@@ -162,6 +172,7 @@ func (s *Stream) EndTurn() {
 	s.sendLocked()
 	due := s.dueLocked()
 	writable := s.unblockLocked()
+	goesOn := s.phase == open && !s.finWant
 	s.mu.Unlock()
 	for _, n := range due {
 		s.callNotify(n.fn, nil)
@@ -170,7 +181,9 @@ func (s *Stream) EndTurn() {
 		s.callWritable()
 	}
 	s.deliver()
-	s.progress()
+	if !goesOn {
+		s.progress()
+	}
 	s.controlReceive()
 }
 

@@ -28,7 +28,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n := 0
-	if !here && s.idleLocked() {
+	if !here && len(p) > 0 && s.idleLocked() {
 		n = s.directLocked(p)
 	}
 	if n < len(p) {
@@ -52,7 +52,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 		return 0, err
 	}
 	sent := 0
-	if !here && s.idleLocked() && len(bufs) <= backend.MaxVector {
+	if !here && total > 0 && s.idleLocked() && len(bufs) <= backend.MaxVector {
 		sent = s.directLocked(bufs...)
 	}
 	if sent < total {

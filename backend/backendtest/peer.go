@@ -68,7 +68,11 @@ func (p *streamPeer) OnData(s *tandem.Stream) {
 
 func (p *streamPeer) OnEOF(*tandem.Stream) { p.end(io.EOF) }
 
-func (p *streamPeer) OnWritable(*tandem.Stream) { p.cond.Broadcast() }
+func (p *streamPeer) OnWritable(*tandem.Stream) {
+	p.mu.Lock()
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
 
 func (p *streamPeer) OnClose(s *tandem.Stream, err error) {
 	p.mu.Lock()
@@ -106,14 +110,19 @@ func (p *streamPeer) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write waits until there is room below HighWater, so that it holds up as a net.Conn does.
+// Write waits for room below HighWater before each piece, so that it holds up as a net.Conn does.
 func (p *streamPeer) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !p.stream.Writable() && !p.closed {
-		p.cond.Wait()
+	for done := 0; ; {
+		for !p.stream.Writable() && !p.closed {
+			p.cond.Wait()
+		}
+		n, err := p.stream.Write(b[done:min(len(b), done+64<<10)])
+		if done += n; err != nil || done == len(b) {
+			return done, err
+		}
 	}
-	return p.stream.Write(b)
 }
 
 func (p *streamPeer) CloseWrite() error { return p.stream.CloseWrite() }
