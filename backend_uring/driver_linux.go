@@ -2,12 +2,9 @@ package uring
 
 import (
 	"fmt"
-	"io"
 	"runtime"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -35,6 +32,7 @@ const (
 	stream     // Receive was called: hang-ups are watched for while receiving is off
 	watched    // that watch is in flight
 	releasing
+	quiescing // it is Quiesce that waits
 )
 
 // Driver is a backend.Driver on io_uring. After Start it belongs to one thread.
@@ -95,145 +93,6 @@ func (d *Driver) Attach(s *backend.Socket) error {
 		return fmt.Errorf("uring: attach: %w", syscall.ENOBUFS)
 	}
 	return nil
-}
-
-// Receive implements backend.Driver.
-func (d *Driver) Receive(s *backend.Socket, on bool) {
-	s.State |= stream
-	d.want(s, wantReceive, on)
-}
-
-// Accept implements backend.Driver.
-func (d *Driver) Accept(s *backend.Socket, on bool) { d.want(s, wantAccept, on) }
-
-func (d *Driver) want(s *backend.Socket, wish uint32, on bool) {
-	if on {
-		s.State |= wish
-	} else {
-		s.State &^= wish
-	}
-	d.changes.Add(s)
-}
-
-// tellKernel asks the kernel for what is wanted from a socket now. What is in flight against that is cancelled; when
-// that has ended, it comes here again.
-func (d *Driver) tellKernel(s *backend.Socket) {
-	if s.State&releasing != 0 {
-		return
-	}
-	wanted := s.State&(wantReceive|wantAccept) != 0
-	switch {
-	case wanted && s.State&(armed|starved) == 0:
-		d.arm(s)
-	case !wanted && s.State&armed != 0:
-		d.cancel(s)
-	}
-	if s.State&(stream|wantReceive|watched) == stream {
-		// POLLERR and POLLHUP are always watched for. Multishot is edge-triggered, so a hang-up that lasts is
-		// reported once. Since Linux 5.13; io_uring_prep_poll_multishot(3).
-		s.State |= watched
-		d.request(s, opWatch).PrepPollAdd(s.FD, 0, true)
-	}
-}
-
-func (d *Driver) arm(s *backend.Socket) {
-	s.State |= armed
-	switch {
-	case s.State&wantAccept != 0:
-		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	case d.rung.multishot:
-		d.request(s, opReceive).PrepRecvMultishot(s.FD, bufferGroup)
-	default:
-		d.request(s, opReceive).PrepRecvSelect(s.FD, bufferGroup, 0)
-	}
-}
-
-func (d *Driver) cancel(s *backend.Socket) {
-	if s.State&cancelling != 0 {
-		return
-	}
-	s.State |= cancelling
-	op := opReceive
-	if s.State&stream == 0 {
-		op = opAccept
-	}
-	d.request(s, opCancel).PrepCancel(op|uint64(s.ID), 0)
-}
-
-// Connect implements backend.Driver. The connect(2) itself was made by a system call; a socket becomes writable when
-// it has ended.
-func (d *Driver) Connect(s *backend.Socket) {
-	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
-}
-
-// Send implements backend.Driver.
-func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
-	e := d.request(s, opSend)
-	if len(bufs) == 1 {
-		e.PrepSend(s.FD, bufs[0], unix.MSG_NOSIGNAL)
-	} else {
-		v := backend.NewVector()
-		v.Set(bufs)
-		s.Op = v
-		e.PrepSendMsg(s.FD, &v.Header, unix.MSG_NOSIGNAL)
-	}
-	return 0, backend.ErrPending
-}
-
-// Release implements backend.Driver.
-func (d *Driver) Release(s *backend.Socket) {
-	s.State |= releasing
-	s.State &^= wantReceive | wantAccept
-	if s.InFlight == 0 {
-		d.letGo(s)
-		return
-	}
-	// All requests on the descriptor at once. Since Linux 5.19; io_uring_prep_cancel(3).
-	d.request(s, opCancel).PrepCancelFD(s.FD, CancelAll)
-}
-
-func (d *Driver) letGo(s *backend.Socket) {
-	d.slots.Remove(s)
-	d.released.Add(s)
-}
-
-// request returns an entry for an operation on a socket, which is in flight from now on. The caller fills in the rest;
-// Prep leaves user_data alone.
-func (d *Driver) request(s *backend.Socket, op uint64) *SQE {
-	s.InFlight++
-	e := d.entry()
-	e.UserData = op | uint64(s.ID)
-	return e
-}
-
-// entry returns a zeroed entry. With a full queue it submits first.
-func (d *Driver) entry() *SQE {
-	d.requests++
-	d.count[backend.Submissions]++
-	for {
-		if e := d.ring.SQE(); e != nil {
-			return e
-		}
-		err := d.ring.Submit()
-		switch err {
-		case nil:
-		case syscall.EBUSY, syscall.EAGAIN:
-			d.stash() // the kernel wants completions to be taken first
-		default:
-			d.err = err
-			d.spare = SQE{}
-			return &d.spare
-		}
-	}
-}
-
-// stash makes room in the completion queue while its completions cannot be dealt with, because a callback is running.
-func (d *Driver) stash() {
-	for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
-		d.stashed = append(d.stashed, *c)
-		d.ring.Advance()
-	}
-	_ = d.ring.Look()
 }
 
 // Poll implements backend.Driver.
@@ -316,125 +175,8 @@ func (d *Driver) complete(c *CQE) {
 		d.hungUp(s, c, last)
 	case opCancel: // what it was to cancel says for itself how it ended
 	}
-	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
+	if s != nil && s.State&(releasing|quiescing) == releasing && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
 		d.letGo(s)
-	}
-}
-
-func (d *Driver) received(s *backend.Socket, c *CQE, last bool) {
-	if s != nil && last {
-		s.State &^= armed | cancelling
-	}
-	if bid, ok := c.Buffer(); ok {
-		d.buffers.taken()
-		if s != nil && c.Res > 0 {
-			s.Owner.Received(d.buffers.lend(bid, int(c.Res)))
-		}
-		d.buffers.giveBack(bid)
-	}
-	if s == nil || !last || s.State&releasing != 0 {
-		return
-	}
-	errno := syscall.Errno(-c.Res)
-	switch {
-	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR || errno == syscall.EAGAIN:
-		d.changes.Add(s) // ask again, if it is wanted
-	case errno == syscall.ENOBUFS:
-		d.starve(s)
-	case c.Res == 0:
-		d.want(s, wantReceive, false)
-		s.Owner.ReceiveEnded(io.EOF)
-	default:
-		d.want(s, wantReceive, false)
-		s.Owner.ReceiveEnded(errno)
-	}
-}
-
-// starve keeps a socket until there are buffers again. The kernel takes nothing out of a socket without one, so
-// nothing is lost.
-func (d *Driver) starve(s *backend.Socket) {
-	d.count[backend.NoBuffers]++
-	d.buffers.grow()
-	if s.State&starved == 0 {
-		s.State |= starved
-		d.hungry = append(d.hungry, s)
-	}
-}
-
-// feed lets starved sockets receive again, as many as there are buffers.
-func (d *Driver) feed() {
-	d.buffers.collect()
-	d.buffers.publish()
-	n := min(len(d.hungry), d.buffers.free)
-	for _, s := range d.hungry[:n] {
-		s.State &^= starved
-		d.changes.Add(s)
-	}
-	if n > 0 {
-		k := copy(d.hungry, d.hungry[n:])
-		clear(d.hungry[k:])
-		d.hungry = d.hungry[:k]
-	}
-	d.buffers.shrink(n > 0)
-}
-
-func (d *Driver) accepted(s *backend.Socket, c *CQE, last bool) {
-	if s != nil && last {
-		s.State &^= armed | cancelling
-	}
-	switch {
-	case c.Res >= 0 && (s == nil || s.State&releasing != 0):
-		backend.CloseFD(int(c.Res))
-		return
-	case c.Res >= 0:
-		s.Owner.Accepted(int(c.Res), nil)
-	case s == nil || s.State&releasing != 0:
-		return
-	case c.Res != -int32(syscall.ECANCELED):
-		d.want(s, wantAccept, false)
-		s.Owner.Accepted(-1, syscall.Errno(-c.Res))
-	}
-	if last && s.State&releasing == 0 {
-		d.changes.Add(s)
-	}
-}
-
-func (d *Driver) sent(s *backend.Socket, c *CQE) {
-	if s == nil {
-		return
-	}
-	if v, ok := s.Op.(*backend.Vector); ok {
-		s.Op = nil
-		backend.FreeVector(v)
-	}
-	errno := syscall.Errno(-c.Res)
-	switch {
-	case c.Res >= 0:
-		if s.State&releasing == 0 {
-			s.Owner.Sent(int(c.Res), nil)
-		}
-	case s.State&releasing != 0:
-	case errno == syscall.EINTR || errno == syscall.EAGAIN:
-		s.Owner.Sent(0, nil)
-	default:
-		s.Owner.Sent(0, errno)
-	}
-}
-
-func (d *Driver) hungUp(s *backend.Socket, c *CQE, last bool) {
-	if s == nil {
-		return
-	}
-	if last {
-		s.State &^= watched
-	}
-	if s.State&(releasing|wantReceive) != 0 || c.Res < 0 {
-		return
-	}
-	if c.Res&(unix.POLLERR|unix.POLLHUP) != 0 {
-		s.Owner.Broken()
-	} else if last {
-		d.changes.Add(s)
 	}
 }
 
@@ -457,45 +199,4 @@ func (d *Driver) Outstanding() backend.Outstanding {
 		o.Buffers = d.buffers.keptNow()
 	}
 	return o
-}
-
-// Close implements backend.Driver: it cancels what is in flight and waits for it, closes the ring, and only then frees
-// the memory that the kernel may have been writing to.
-func (d *Driver) Close() error {
-	if d.ring == nil {
-		return nil
-	}
-	if d.locked && d.err == nil {
-		d.cancelAll()
-	}
-	d.waker.close()
-	err := d.ring.Close()
-	if d.buffers != nil {
-		d.buffers.close()
-	}
-	d.ring = nil
-	if d.locked {
-		d.locked = false
-		runtime.UnlockOSThread()
-	}
-	return err
-}
-
-func (d *Driver) cancelAll() {
-	d.entry().PrepCancel(0, CancelAny|CancelAll) // Since Linux 5.19
-	for tries := 0; d.requests > 0 && tries < 100; tries++ {
-		if err := d.ring.Wait(10 * time.Millisecond); err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
-			return
-		}
-		for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
-			op := c.UserData & opMask
-			if !c.More() && (op != opWake || d.waker.event != nil) {
-				d.requests--
-			}
-			if op == opAccept && c.Res >= 0 {
-				backend.CloseFD(int(c.Res))
-			}
-			d.ring.Advance()
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +18,13 @@ type ListenOptions struct {
 	// Control is called with the socket before it is bound, as in net.ListenConfig.
 	Control func(network, address string, c syscall.RawConn) error
 
+	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
+	// Default 0: no limit.
+	MaxConns int
+
+	// RejectOverLimit resets connections above MaxConns instead.
+	RejectOverLimit bool
+
 	// StreamOptions are those of accepted streams, where they are not the Transport's.
 	StreamOptions
 }
@@ -28,6 +34,8 @@ type ListenerStats struct {
 	Accepted uint64 // connections
 	Errors   uint64 // accepts that failed
 	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
+	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
+	Streams  int    // there are now
 }
 
 // Listener accepts connections and makes streams of them.
@@ -35,6 +43,8 @@ type Listener struct {
 	engine  *Engine
 	handler Handler
 	opts    *StreamOptions
+	max     int64 // MaxConns, 0: none
+	reject  bool
 	addr    net.Addr
 	heads   []*acceptor
 	path    string      // of the Unix socket that Close removes, or ""
@@ -42,7 +52,9 @@ type Listener struct {
 	once    sync.Once
 	left    sync.WaitGroup
 
-	accepted, errors, backoffs atomic.Uint64
+	accepted, errors, backoffs, rejected atomic.Uint64
+
+	live atomic.Int64 // streams that have not ended
 }
 
 // acceptor is a listener's socket on one loop.
@@ -53,7 +65,9 @@ type acceptor struct {
 	sock     backend.Socket
 	timer    backend.Timer
 	delay    time.Duration
-	logged   int64 // when the last failure was logged, of the loop's clock
+	full     atomic.Bool // at MaxConns: a stream that ends has to wake it
+	parked   []int       // accepted above MaxConns before accepting had ended; for the peer they are in the backlog
+	logged   int64       // when the last failure was logged, of the loop's clock
 	over     bool
 }
 
@@ -76,7 +90,10 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{engine: e, handler: h, opts: opts}
+	if mine.MaxConns < 0 {
+		return nil, fmt.Errorf("tandem: listen: MaxConns is %d; it must be positive, or 0 for no limit", mine.MaxConns)
+	}
+	l := &Listener{engine: e, handler: h, opts: opts, max: int64(mine.MaxConns), reject: mine.RejectOverLimit}
 	fds, err := l.bind(network, address, mine.Control)
 	if err != nil {
 		return nil, err
@@ -123,7 +140,8 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 
 // Stats returns the listener's figures. Any goroutine.
 func (l *Listener) Stats() ListenerStats {
-	return ListenerStats{Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load()}
+	return ListenerStats{Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(),
+		Rejected: l.rejected.Load(), Streams: int(l.live.Load())}
 }
 
 // Close ends accepting, and no stream. When it returns the address is free; except in a callback, or on the goroutine
@@ -175,6 +193,11 @@ func (a *acceptor) stop() {
 	}
 	a.over = true
 	a.loop.StopTimer(&a.timer)
+	for _, fd := range a.parked {
+		backend.ResetOnClose(fd) // as the kernel does with its backlog
+		backend.CloseFD(fd)
+	}
+	a.parked = nil
 	a.loop.Driver.Release(&a.sock)
 }
 
@@ -197,19 +220,81 @@ func (a *acceptor) Accepted(fd int, err error) {
 		return
 	}
 	a.delay = 0
-	a.listener.accepted.Add(1)
+	if a.admit(fd) {
+		a.open(fd)
+	}
+}
+
+// open hands a connection to its loop.
+func (a *acceptor) open(fd int) {
+	l, to := a.listener, a.loop
+	l.accepted.Add(1)
 	a.loop.Count[backend.Accepts]++
-	to := a.loop
-	if e := a.listener.engine; e.balance != ReusePort && len(e.loops) > 1 {
+	if e := l.engine; e.balance != ReusePort && len(e.loops) > 1 {
 		to = e.pick(e.source(fd))
 	}
 	if to == a.loop {
-		to.open(fd, a.listener.handler, a.listener.opts)
+		to.open(fd, l)
 		return
 	}
-	l := a.listener
-	if to.Post(backend.TaskFunc(func() { to.open(fd, l.handler, l.opts) })) != nil {
+	if to.Post(backend.TaskFunc(func() { to.open(fd, l) })) != nil {
 		backend.CloseFD(fd)
+		l.ended()
+	}
+}
+
+// admit counts a connection, and sees to it that there are no more than MaxConns.
+func (a *acceptor) admit(fd int) bool {
+	l := a.listener
+	n := l.live.Add(1)
+	switch {
+	case l.max == 0 || n < l.max || n == l.max && l.reject:
+		return true
+	case n > l.max && l.reject:
+		l.live.Add(-1)
+		l.rejected.Add(1)
+		backend.ResetOnClose(fd)
+		backend.CloseFD(fd)
+		return false
+	}
+	a.loop.Driver.Accept(&a.sock, false)
+	a.full.Store(true)
+	if n == l.max {
+		if l.live.Load() < l.max {
+			_ = a.loop.Post(backend.TaskFunc(a.unpark)) // one ended before it could see that it has to wake this
+		}
+		return true
+	}
+	a.parked = append(a.parked, fd)
+	l.ended()
+	return false
+}
+
+// ended follows the end of a stream. Any loop.
+func (l *Listener) ended() {
+	l.live.Add(-1)
+	for _, a := range l.heads {
+		if l.max > 0 && a.full.Load() {
+			_ = a.loop.Post(backend.TaskFunc(a.unpark))
+		}
+	}
+}
+
+// unpark goes on accepting, as far as there is room.
+func (a *acceptor) unpark() {
+	l := a.listener
+	for len(a.parked) > 0 {
+		if l.live.Add(1) > l.max {
+			l.live.Add(-1)
+			return
+		}
+		fd := a.parked[0]
+		a.parked = a.parked[1:]
+		a.open(fd)
+	}
+	if !a.over && a.full.Load() && l.live.Load() < l.max {
+		a.full.Store(false)
+		a.resume()
 	}
 }
 
@@ -243,87 +328,7 @@ func (a *acceptor) failed(err error) {
 }
 
 func (a *acceptor) resume() {
-	if !a.over {
+	if !a.over && !a.full.Load() {
 		a.loop.Driver.Accept(&a.sock, true)
 	}
-}
-
-// bind makes the listening sockets: one, or with ReusePort one for each loop. The standard library resolves, binds
-// and listens; its sockets are duplicated, because its own are in Go's poller.
-func (l *Listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
-	}
-	n, config := 1, net.ListenConfig{Control: control, KeepAlive: -1}
-	config.SetMultipathTCP(false)
-	if l.engine.balance == ReusePort && network != "unix" {
-		n = len(l.engine.loops)
-		config.Control = func(network, address string, c syscall.RawConn) error {
-			var err error
-			if cerr := c.Control(func(fd uintptr) { err = backend.SetReusePort(int(fd)) }); cerr != nil || err != nil {
-				return errors.Join(cerr, err)
-			}
-			if control == nil {
-				return nil
-			}
-			return control(network, address, c)
-		}
-	}
-	for range n {
-		fd, err := l.bindOne(&config, network, address)
-		if err != nil {
-			for _, fd := range fds {
-				backend.CloseFD(fd)
-			}
-			return nil, err
-		}
-		fds = append(fds, fd)
-		address = l.addr.String()
-	}
-	return fds, nil
-}
-
-func (l *Listener) bindOne(config *net.ListenConfig, network, address string) (int, error) {
-	ln, err := config.Listen(context.Background(), network, address)
-	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
-		ln, err = config.Listen(context.Background(), network, address)
-	}
-	if err != nil {
-		return -1, err
-	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-		if info, err := os.Lstat(address); err == nil {
-			l.path, l.file = address, info
-		}
-	}
-	l.addr = ln.Addr()
-	fd, err := duplicate(ln.(syscall.Conn))
-	_ = ln.Close()
-	if err != nil {
-		return -1, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
-	}
-	if network != "unix" { // accepted connections inherit both, tcp(7)
-		if err := errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd)); err != nil {
-			backend.CloseFD(fd)
-			return -1, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: fmt.Errorf("setsockopt: %w", err)}
-		}
-	}
-	return fd, nil
-}
-
-// removeStale removes a Unix socket that nobody listens on any longer, and reports whether it did.
-func removeStale(path string) bool {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return false
-	}
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		_ = c.Close()
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }

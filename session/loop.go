@@ -92,13 +92,15 @@ func (l *Loop) begin(start func()) error {
 	}))
 }
 
-// open makes a stream of a connected descriptor, on this loop.
-func (l *Loop) open(fd int, h Handler, o *StreamOptions) {
+// open makes a stream of a descriptor that a listener accepted.
+func (l *Loop) open(fd int, from *Listener) {
 	if l.draining {
 		backend.CloseFD(fd)
+		from.ended()
 		return
 	}
-	s := newStream(l, h, o)
+	s := newStream(l, from.handler, from.opts)
+	s.from = from
 	l.hold()
 	s.attach(fd)
 }

@@ -39,6 +39,7 @@ type Stream struct {
 	sock backend.Socket
 	loop *Loop
 	opts *StreamOptions
+	from *Listener // that accepted it, or nil
 	id   uint64
 	flow atomic.Uint32
 
@@ -291,6 +292,9 @@ func (s *Stream) finish() {
 	}
 	s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
 	s.in.drop()
+	if s.from != nil {
+		s.from.ended()
+	}
 	s.loop.unhold()
 }
 

@@ -1,0 +1,93 @@
+package uring
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Receive implements backend.Driver.
+func (d *Driver) Receive(s *backend.Socket, on bool) {
+	s.State |= stream
+	d.want(s, wantReceive, on)
+}
+
+// Accept implements backend.Driver.
+func (d *Driver) Accept(s *backend.Socket, on bool) { d.want(s, wantAccept, on) }
+
+func (d *Driver) want(s *backend.Socket, wish uint32, on bool) {
+	if on {
+		s.State |= wish
+	} else {
+		s.State &^= wish
+	}
+	d.changes.Add(s)
+}
+
+// tellKernel asks the kernel for what is wanted from a socket now. What is in flight against that is cancelled; when
+// that has ended, it comes here again.
+func (d *Driver) tellKernel(s *backend.Socket) {
+	if s.State&releasing != 0 {
+		return
+	}
+	wanted := s.State&(wantReceive|wantAccept) != 0
+	switch {
+	case wanted && s.State&(armed|starved) == 0:
+		d.arm(s)
+	case !wanted && s.State&armed != 0:
+		d.cancel(s)
+	}
+	if s.State&(stream|wantReceive|watched) == stream {
+		// POLLERR and POLLHUP are always watched for. Multishot is edge-triggered, so a hang-up that lasts is
+		// reported once. Since Linux 5.13; io_uring_prep_poll_multishot(3).
+		s.State |= watched
+		d.request(s, opWatch).PrepPollAdd(s.FD, 0, true)
+	}
+}
+
+func (d *Driver) arm(s *backend.Socket) {
+	s.State |= armed
+	switch {
+	case s.State&wantAccept != 0:
+		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	case d.rung.multishot:
+		d.request(s, opReceive).PrepRecvMultishot(s.FD, bufferGroup)
+	default:
+		d.request(s, opReceive).PrepRecvSelect(s.FD, bufferGroup, 0)
+	}
+}
+
+func (d *Driver) cancel(s *backend.Socket) {
+	if s.State&cancelling != 0 {
+		return
+	}
+	s.State |= cancelling
+	op := opReceive
+	if s.State&stream == 0 {
+		op = opAccept
+	}
+	d.request(s, opCancel).PrepCancel(op|uint64(s.ID), 0)
+}
+
+// Connect implements backend.Driver. The connect(2) itself was made by a system call; a socket becomes writable when
+// it has ended.
+func (d *Driver) Connect(s *backend.Socket) {
+	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
+}
+
+func (d *Driver) hungUp(s *backend.Socket, c *CQE, last bool) {
+	if s == nil {
+		return
+	}
+	if last {
+		s.State &^= watched
+	}
+	if s.State&(releasing|wantReceive) != 0 || c.Res < 0 {
+		return
+	}
+	if c.Res&(unix.POLLERR|unix.POLLHUP) != 0 {
+		s.Owner.Broken()
+	} else if last {
+		d.changes.Add(s)
+	}
+}
