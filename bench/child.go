@@ -1,0 +1,212 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// How long a child may take to start listening, and to end after SIGTERM.
+const (
+	startLimit = 5 * time.Second
+	stopLimit  = 5 * time.Second
+)
+
+// command prepares a child: this program again, in a process group of its own, so that Ctrl-C reaches the parent alone,
+// which then ends its children itself. Should the parent be killed, its children are too; the kernel ties that to the
+// parent's thread, so the caller has to be locked to its own.
+func command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	return cmd, nil
+}
+
+// serverChild is a server in a process of its own.
+type serverChild struct {
+	cmd     *exec.Cmd
+	addr    string
+	details string       // what it says of itself
+	stderr  bytes.Buffer // complete when done is closed
+	done    chan struct{}
+	err     error // how it ended; set when done is closed
+}
+
+// startServer starts an implementation and waits until it listens.
+func startServer(ctx context.Context, p plan, name string) (*serverChild, error) {
+	args := append([]string{"serve", "--impl", name, "--addr", "127.0.0.1:0"}, cpuFlag(p.ServerCPUs)...)
+	cmd, err := command(context.WithoutCancel(ctx), args...) // stop ends it
+	if err != nil {
+		return nil, err
+	}
+	listening := &firstLine{line: make(chan string, 1)}
+	s := &serverChild{cmd: cmd, done: make(chan struct{})}
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(p.Procs))
+	cmd.Stdout, cmd.Stderr = listening, &s.stderr
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.done)
+	}()
+	select {
+	case line := <-listening.line:
+		if s.addr, s.details, err = parseListening(line); err != nil {
+			s.kill()
+			return nil, err
+		}
+		return s, nil
+	case <-s.done:
+		return nil, s.death()
+	case <-ctx.Done():
+		s.kill()
+		return nil, context.Cause(ctx)
+	case <-time.After(startLimit):
+		s.kill()
+		return nil, fmt.Errorf("the server did not listen within %v%s", startLimit, lastWords(&s.stderr))
+	}
+}
+
+// listeningLine is what serve prints when it listens: address, implementation, mode, details.
+const listeningLine = "listening on %v impl %s mode %s %s"
+
+// parseListening takes the address and the details out of the line.
+func parseListening(line string) (addr, details string, err error) {
+	var impl, mode string
+	if n, _ := fmt.Sscanf(line, listeningLine, &addr, &impl, &mode, &details); n < 3 {
+		return "", "", fmt.Errorf("the server's first line is %q, and should say where it listens", line)
+	}
+	// Sscanf takes one word; the details are the rest.
+	_, rest, _ := strings.Cut(line, " mode "+mode)
+	return addr, strings.TrimSpace(rest), nil
+}
+
+// stop ends the server as a user would, and reports if it does not end well.
+func (s *serverChild) stop() error {
+	if s.exited() {
+		return s.death()
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end the server: %w", err)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(stopLimit):
+		s.kill()
+		return fmt.Errorf("the server did not end within %v after SIGTERM", stopLimit)
+	}
+	if s.err != nil {
+		return s.death()
+	}
+	return nil
+}
+
+// kill ends the server at once. Nothing is to be known about how it ended.
+func (s *serverChild) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+func (s *serverChild) exited() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// death says how the server ended. It has to have ended.
+func (s *serverChild) death() error {
+	if s.cmd.ProcessState != nil && s.cmd.ProcessState.ExitCode() == exitUnsupported {
+		return fmt.Errorf("cannot run here (%w)%s", errors.ErrUnsupported, lastWords(&s.stderr))
+	}
+	how := "exit status 0"
+	if s.err != nil {
+		how = s.err.Error()
+	}
+	return fmt.Errorf("the server ended: %s%s", how, lastWords(&s.stderr))
+}
+
+// loadServer runs one measurement in a child.
+func loadServer(ctx context.Context, p plan, s *serverChild, sh shape) (loadResult, error) {
+	args := append([]string{"load", "--addr", s.addr, "--pid", strconv.Itoa(s.cmd.Process.Pid),
+		"--conns", strconv.Itoa(sh.Conns), "--size", strconv.Itoa(sh.Size), "--depth", strconv.Itoa(sh.Depth),
+		"--warmup", p.Warmup.String(), "--window", p.Window.String()}, cpuFlag(p.LoadCPUs)...)
+	cmd, err := command(ctx, args...)
+	if err != nil {
+		return loadResult{}, err
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return loadResult{}, fmt.Errorf("load: %w%s", err, lastWords(&stderr))
+	}
+	var r loadResult
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+		return loadResult{}, fmt.Errorf("load: read its result: %w", err)
+	}
+	return r, nil
+}
+
+func cpuFlag(cpus []int) []string {
+	if len(cpus) == 0 {
+		return nil
+	}
+	return []string{"--cpus", strings.Trim(strings.ReplaceAll(fmt.Sprint(cpus), " ", ","), "[]")}
+}
+
+// crash is how the Go runtime begins to say that a program cannot go on.
+var crash = regexp.MustCompile(`^(panic|fatal error|SIG[A-Z]+): `)
+
+// lastWords is what a child said on its standard error before it ended, to be put behind an error: the last line, or
+// the first of a crash.
+func lastWords(stderr *bytes.Buffer) string {
+	var last string
+	for line := range strings.Lines(stderr.String()) {
+		line = strings.TrimSpace(line)
+		if line != "" {
+			last = ": " + line
+		}
+		if crash.MatchString(line) {
+			break
+		}
+	}
+	return last
+}
+
+// firstLine hands on the first line written to it, and drops the rest.
+type firstLine struct {
+	line chan string // has room for it
+	head []byte
+	sent bool
+}
+
+// Write implements io.Writer.
+func (w *firstLine) Write(p []byte) (int, error) {
+	if w.sent {
+		return len(p), nil
+	}
+	w.head = append(w.head, p...)
+	if line, _, ok := bytes.Cut(w.head, []byte{'\n'}); ok {
+		w.sent = true
+		w.line <- string(line)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,117 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// netBuffer is the size of a connection's buffer: what the hot buffer of the others is.
+const netBuffer = 64 << 10
+
+func netImplementation() implementation {
+	return implementation{
+		Name:  "net",
+		About: "package net, one goroutine and one 64 KiB buffer per connection",
+		Modes: []string{modeEcho},
+		Open:  openNet,
+	}
+}
+
+// netServer echoes with a goroutine per connection. TCP_NODELAY is what package net sets by itself.
+type netServer struct {
+	listener net.Listener
+	failed   chan error
+	running  sync.WaitGroup // the accept loop and every connection
+
+	mu     sync.Mutex // guards what follows
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+func openNet(c serverConfig) (*server, error) {
+	if err := c.onlyPlain("net"); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &netServer{listener: l, failed: make(chan error, 1), conns: make(map[net.Conn]struct{})}
+	s.running.Go(s.accept)
+	return &server{Addr: l.Addr(), Failed: s.failed, Close: s.close}, nil
+}
+
+func (s *netServer) accept() {
+	for {
+		c, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			s.running.Go(func() { s.echo(c) })
+		case errors.Is(err, net.ErrClosed):
+			return
+		case isTemporary(err):
+			time.Sleep(5 * time.Millisecond)
+		default:
+			s.failed <- err
+			return
+		}
+	}
+}
+
+// isTemporary tells a lack of descriptors or memory, which passes, from the end of the listener.
+func isTemporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+func (s *netServer) echo(c net.Conn) {
+	if !s.add(c) {
+		_ = c.Close()
+		return
+	}
+	defer s.remove(c)
+	buf := make([]byte, netBuffer)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (s *netServer) add(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *netServer) remove(c net.Conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	_ = c.Close()
+}
+
+// close ends the listener and every connection, and waits for their goroutines.
+func (s *netServer) close() error {
+	err := s.listener.Close()
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	return err
+}

@@ -1,0 +1,67 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// progress tells how far a run is. On a terminal it rewrites one line; elsewhere it writes a line whenever another
+// server is started, so that a log stays short.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	total    int
+	done     int
+	last     string // the server shown last
+	began    time.Time
+	expected time.Duration
+}
+
+func newProgress(w io.Writer, p plan) *progress {
+	pr := &progress{w: w, total: p.measurements(), expected: p.duration(), began: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		pr.terminal = err == nil
+	}
+	return pr
+}
+
+// show says what is measured now.
+func (p *progress) show(c cell, rounds int) {
+	server := fmt.Sprintf("%s round %d", c.Impl, c.Round)
+	if !p.terminal && server == p.last {
+		return
+	}
+	p.last = server
+	line := fmt.Sprintf("[%*d/%d] round %d of %d: %s, %v, about %d s left", len(fmt.Sprint(p.total)), p.done+1, p.total,
+		c.Round+1, rounds, c.Impl, c.Shape, p.left())
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	} else {
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+// left estimates the seconds that remain: from the plan at first, and more and more from the time taken so far.
+func (p *progress) left() int {
+	rest := float64(p.total-p.done) / float64(p.total)
+	planned := p.expected.Seconds()
+	if p.done > 0 {
+		seen := time.Since(p.began).Seconds() * float64(p.total) / float64(p.done)
+		planned = planned*rest + seen*(1-rest)
+	}
+	return int(planned*rest + 0.5)
+}
+
+// end takes the line off the terminal.
+func (p *progress) end() {
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

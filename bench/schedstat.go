@@ -1,0 +1,67 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpuTime is what the scheduler counted for a process.
+type cpuTime struct {
+	Ran    time.Duration // on a CPU, in user and kernel mode together
+	Waited time.Duration // could have run, while the CPU was somebody else's
+}
+
+func (t cpuTime) minus(u cpuTime) cpuTime { return cpuTime{t.Ran - u.Ran, t.Waited - u.Waited} }
+
+// processCPU adds up the first two numbers of /proc/PID/task/*/schedstat, which are nanoseconds, where utime and stime
+// of /proc/PID/stat would be ticks. For a thread that runs at this moment, the first lags by at most one tick.
+func processCPU(pid int) (cpuTime, error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return cpuTime{}, fmt.Errorf("list the threads of a process: %w", err)
+	}
+	var sum cpuTime
+	for _, t := range threads {
+		text, err := os.ReadFile(filepath.Join(dir, t.Name(), "schedstat"))
+		if len(threads) > 1 && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)) {
+			continue // a thread that has just ended
+		}
+		if err != nil {
+			return cpuTime{}, fmt.Errorf("read the CPU time of a thread: %w", err)
+		}
+		d, err := parseSchedstat(string(text))
+		if err != nil {
+			return cpuTime{}, err
+		}
+		sum.Ran += d.Ran
+		sum.Waited += d.Waited
+	}
+	return sum, nil
+}
+
+// parseSchedstat reads one schedstat file: time run, time waited, and how often.
+func parseSchedstat(text string) (cpuTime, error) {
+	fields := strings.Fields(text)
+	if len(fields) != 3 {
+		return cpuTime{}, fmt.Errorf("read schedstat: want 3 numbers, got %q", text)
+	}
+	var ns [2]int64
+	for i := range ns {
+		var err error
+		if ns[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil {
+			return cpuTime{}, fmt.Errorf("read schedstat: %w", err)
+		}
+	}
+	return cpuTime{Ran: time.Duration(ns[0]), Waited: time.Duration(ns[1])}, nil
+}

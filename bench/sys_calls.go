@@ -1,0 +1,54 @@
+//go:build linux
+
+package main
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below go to the kernel without telling Go's scheduler. That is right only where the kernel cannot block:
+// non-blocking sockets, and a look at an epoll set with no time to wait. Telling the scheduler costs more than such a
+// call itself under load, and a floor does without.
+
+// pollNow looks which descriptors of an epoll set are ready, and never sleeps.
+func pollNow(ep int, events []unix.EpollEvent) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	return countOrError(n, errno)
+}
+
+// recvNow receives from a non-blocking socket.
+func recvNow(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+	return countOrError(n, errno)
+}
+
+// sendNow sends to a non-blocking socket, and raises no SIGPIPE.
+func sendNow(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	return countOrError(n, errno)
+}
+
+func countOrError(n uintptr, errno unix.Errno) (int, error) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// waitReady looks first and sleeps only if there is nothing, for at most the given milliseconds; -1 means for ever. A
+// signal ends the sleep with no event.
+func waitReady(ep int, events []unix.EpollEvent, ms int) (int, error) {
+	if n, err := pollNow(ep, events); n > 0 || ms == 0 || err != nil {
+		return n, err
+	}
+	n, err := unix.EpollWait(ep, events, ms)
+	if err == unix.EINTR {
+		return 0, nil
+	}
+	return n, err
+}
