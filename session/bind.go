@@ -11,14 +11,44 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// bind makes the listening sockets: one, or with ReusePort one for each loop. The standard library resolves, binds
-// and listens; its sockets are duplicated, because its own are in Go's poller.
-func (l *Listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
+// sockets binds, or takes over what is bound already.
+func (l *Listener) sockets(network, address string, o *ListenOptions) ([]int, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
 	default:
 		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
 	}
+	if o.From == nil {
+		return l.bind(network, address, o.Control)
+	}
+	fd, err := duplicate(o.From)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("take over a socket: %w", err)}
+	}
+	if err := l.takeOver(network, fd); err != nil {
+		backend.CloseFD(fd)
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: fmt.Errorf("take over a socket: %w", err)}
+	}
+	return []int{fd}, nil
+}
+
+func (l *Listener) takeOver(network string, fd int) error {
+	at := backend.LocalAddress(fd)
+	l.addr = at.NetAddr()
+	switch {
+	case !backend.IsListening(fd):
+		return fmt.Errorf("it is not a stream socket that listens: %w", syscall.EINVAL)
+	case (at.Kind == backend.UnixAddress) != (network == "unix"):
+		return fmt.Errorf("it does not listen on %s: %w", network, syscall.EAFNOSUPPORT)
+	case network == "unix":
+		return nil
+	}
+	return errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd))
+}
+
+// bind makes the listening sockets: one, or with ReusePort one for each loop. The standard library resolves, binds
+// and listens; its sockets are duplicated, because its own are in Go's poller.
+func (l *Listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
 	n, config := 1, net.ListenConfig{Control: control, KeepAlive: -1}
 	config.SetMultipathTCP(false)
 	if l.engine.balance == ReusePort && network != "unix" {
