@@ -46,7 +46,11 @@ type (
 	DialOptions   = session.DialOptions
 	PanicError    = session.PanicError
 	Balance       = session.Balance
+	SocketOption  = backend.SocketOption
 )
+
+// SocketOptionError says which socket option could not be set or read, why, and what would help.
+type SocketOptionError = backend.SocketOptionError
 
 // How connections are spread over loops.
 const (
@@ -58,6 +62,38 @@ const (
 
 // ErrWriteBufferFull is returned by a write for which there is no room below WriteBufferLimit.
 var ErrWriteBufferFull = session.ErrWriteBufferFull
+
+// Socket options, for ListenOptions.Socket, DialOptions.Socket and Stream.SetSocketOption; package backend documents each.
+var (
+	NoDelay            = backend.NoDelay
+	QuickAck           = backend.QuickAck
+	Timestamp          = backend.Timestamp
+	ReuseAddress       = backend.ReuseAddress
+	ReusePortGroup     = backend.ReusePortGroup
+	FastOpenConnect    = backend.FastOpenConnect
+	V6Only             = backend.V6Only
+	Mark               = backend.Mark
+	Priority           = backend.Priority
+	TypeOfService      = backend.TypeOfService
+	FastOpen           = backend.FastOpen
+	ReceiveBuffer      = backend.ReceiveBuffer
+	ReceiveBufferForce = backend.ReceiveBufferForce
+	ReceiveLowWater    = backend.ReceiveLowWater
+	SendBuffer         = backend.SendBuffer
+	SendBufferForce    = backend.SendBufferForce
+	NotSentLowWater    = backend.NotSentLowWater
+	Linger             = backend.Linger
+	UserTimeout        = backend.UserTimeout
+	DeferAccept        = backend.DeferAccept
+	BusyPoll           = backend.BusyPoll
+	KeepAlive          = backend.KeepAlive
+	KeepAliveOff       = backend.KeepAliveOff
+	BindToDevice       = backend.BindToDevice
+	Congestion         = backend.Congestion
+)
+
+// InheritedListeners returns the sockets that a service manager has opened for this process, for ListenOptions.From.
+func InheritedListeners() ([]*os.File, error) { return session.InheritedListeners() }
 
 // Backend is a kernel interface.
 type Backend int
@@ -207,6 +243,7 @@ type Stats struct {
 	BytesIn        uint64 // received from the kernel
 	BytesDelivered uint64 // of these, read by handlers
 	BytesDropped   uint64 // of these, unread when their stream ended
+	BytesCopied    uint64 // of these, copied, because they were left unread, came in a pause, or were taken in small pieces
 	BytesOut       uint64 // taken by the kernel
 	Reads          uint64 // receives that brought bytes
 	Writes         uint64 // sends that the kernel took bytes of
@@ -253,10 +290,19 @@ func Open(o *Options) (Transport, error) {
 		CallerDriven: opts.CallerDriven, Propagate: opts.Propagate, Logger: opts.Logger, Stream: opts.StreamOptions,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("tandem: open: %w", err)
+		return nil, openError(err)
 	}
 	opts.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason)
 	return &transport{Engine: e, info: info}, nil
+}
+
+// openError says what would help, where the backend has not said it.
+func openError(err error) error {
+	var u *backend.UnsupportedError
+	if !errors.As(err, &u) && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) {
+		err = fmt.Errorf("%w; raise the limit of open files (ulimit -n, fs.file-max)", err)
+	}
+	return fmt.Errorf("tandem: open: %w", err)
 }
 
 // complete fills in defaults, and names the first field that cannot be honoured.
@@ -333,7 +379,7 @@ func (o *Options) choose() ([]backend.Driver, Info, error) {
 		drivers, err = o.open(Epoll)
 	}
 	if err != nil {
-		return nil, Info{}, fmt.Errorf("tandem: open: %w", err)
+		return nil, Info{}, openError(err)
 	}
 	info.Features = drivers[0].Features()
 	return drivers, info, nil
@@ -394,7 +440,7 @@ func (t *transport) Stats() Stats {
 		Streams: t.Streams(), Opened: total(backend.Opened), Closed: total(backend.Closed),
 		Accepts: total(backend.Accepts), AcceptErrors: total(backend.AcceptErrors),
 		BytesIn: total(backend.BytesIn), BytesDelivered: total(backend.BytesDelivered), BytesDropped: total(backend.BytesDropped),
-		BytesOut: total(backend.BytesOut), Reads: total(backend.Reads), Writes: total(backend.Writes), DirectWrites: total(backend.DirectWrites),
+		BytesCopied: total(backend.BytesCopied), BytesOut: total(backend.BytesOut), Reads: total(backend.Reads), Writes: total(backend.Writes), DirectWrites: total(backend.DirectWrites),
 		Turns: total(backend.Turns), Polls: total(backend.Polls), Sleeps: total(backend.Sleeps), SystemCalls: total(backend.SystemCalls),
 		Submissions: total(backend.Submissions), Completions: total(backend.Completions), NoBuffers: total(backend.NoBuffers),
 		Overflows: total(backend.Overflows), WakeUps: total(backend.WakeUps), Timers: total(backend.TimersFired), Panics: total(backend.Panics),

@@ -43,27 +43,24 @@ func (l *Listener) takeOver(network string, fd int) error {
 	case network == "unix":
 		return nil
 	}
-	return errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd))
+	return defaults(fd, network, false)
 }
 
 // bind makes the listening sockets: one, or with ReusePort one for each loop. The standard library resolves, binds
 // and listens; its sockets are duplicated, because its own are in Go's poller.
 func (l *Listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
-	n, config := 1, net.ListenConfig{Control: control, KeepAlive: -1}
-	config.SetMultipathTCP(false)
-	if l.engine.balance == ReusePort && network != "unix" {
+	n, reuse := 1, l.engine.balance == ReusePort && network != "unix"
+	if reuse {
 		n = len(l.engine.loops)
-		config.Control = func(network, address string, c syscall.RawConn) error {
-			var err error
-			if cerr := c.Control(func(fd uintptr) { err = backend.SetReusePort(int(fd)) }); cerr != nil || err != nil {
-				return errors.Join(cerr, err)
-			}
-			if control == nil {
-				return nil
-			}
-			return control(network, address, c)
-		}
 	}
+	config := net.ListenConfig{KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) { err = defaults(int(fd), network, reuse) }); cerr != nil || err != nil {
+			return errors.Join(cerr, err)
+		}
+		return control(network, address, c)
+	}}
+	config.SetMultipathTCP(false)
 	for range n {
 		fd, err := l.bindOne(&config, network, address)
 		if err != nil {
@@ -98,13 +95,20 @@ func (l *Listener) bindOne(config *net.ListenConfig, network, address string) (i
 	if err != nil {
 		return -1, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
 	}
-	if network != "unix" { // accepted connections inherit both, tcp(7)
-		if err := errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd)); err != nil {
-			backend.CloseFD(fd)
-			return -1, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: fmt.Errorf("setsockopt: %w", err)}
-		}
-	}
 	return fd, nil
+}
+
+// defaults are set before all else, so that the user's options and Control have the last word. Accepted connections
+// inherit the first two, tcp(7).
+func defaults(fd int, network string, reuse bool) error {
+	if network == "unix" {
+		return nil
+	}
+	err := errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd))
+	if reuse {
+		err = errors.Join(err, backend.SetReusePort(fd))
+	}
+	return err
 }
 
 // removeStale removes a Unix socket that nobody listens on any longer, and reports whether it did.

@@ -22,6 +22,10 @@ type DialOptions struct {
 	// Control is called on the loop with each socket before it is connected, as in net.Dialer.
 	Control func(network, address string, c syscall.RawConn) error
 
+	// Socket are options of each socket, set before Control is called. They come after the defaults, which are
+	// NoDelay(true) and KeepAlive(0, 0, 0). Default none.
+	Socket []backend.SocketOption
+
 	// StreamOptions are those of the stream, where they are not the Transport's.
 	StreamOptions
 }
@@ -36,6 +40,7 @@ type dial struct {
 	stream  *Stream
 	network string
 	opts    DialOptions
+	sockopt socketOptions
 	todo    []backend.Address
 	running map[*attempt]struct{}
 	err     error // of the first attempt that failed
@@ -104,6 +109,12 @@ func (e *Engine) connect(network, address string, h Handler, o *DialOptions, res
 		return nil, err
 	}
 	t, err := parseTarget(network, address)
+	if err == nil {
+		d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket, d.opts.Control)
+	}
+	if len(d.opts.Socket) > 0 {
+		d.opts.Control = d.sockopt.control
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
@@ -274,6 +285,11 @@ func (d *dial) connected(fd int) {
 		if len(d.running) == 0 && s.isReleasing() {
 			s.finish()
 		}
+		return
+	}
+	if err := d.sockopt.connected(fd); err != nil {
+		backend.CloseFD(fd)
+		d.fail(d.opError(backend.Address{}, err))
 		return
 	}
 	s.attach(fd)

@@ -36,7 +36,7 @@ func (d *dial) prepare(fd int, addr backend.Address) error {
 	if d.opts.LocalAddr == nil {
 		return nil
 	}
-	local, err := localAddress(d.opts.LocalAddr)
+	local, err := localAddress(d.opts.LocalAddr, addr)
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,18 @@ func (c fixedConn) Control(f func(uintptr)) error { f(uintptr(c)); return nil }
 func (fixedConn) Read(func(uintptr) bool) error   { return errors.ErrUnsupported }
 func (fixedConn) Write(func(uintptr) bool) error  { return errors.ErrUnsupported }
 
-func localAddress(a net.Addr) (backend.Address, error) {
+// localAddress is a as the address to dial remote from: without an IP, any of the remote's family.
+func localAddress(a net.Addr, remote backend.Address) (backend.Address, error) {
 	switch a := a.(type) {
 	case *net.TCPAddr:
-		p := a.AddrPort()
-		if !p.Addr().IsValid() {
-			p = netip.AddrPortFrom(netip.IPv4Unspecified(), p.Port())
+		ip := a.AddrPort().Addr().Unmap() // net.IPv4 makes the IPv6 form of an address
+		if !ip.IsValid() {
+			ip = netip.IPv4Unspecified()
+			if remote.IP.Addr().Is6() {
+				ip = netip.IPv6Unspecified()
+			}
 		}
-		return backend.Address{IP: p, Kind: backend.TCPAddress}, nil
+		return backend.Address{IP: netip.AddrPortFrom(ip, a.AddrPort().Port()), Kind: backend.TCPAddress}, nil
 	case *net.UnixAddr:
 		return backend.Address{Unix: a.Name, Kind: backend.UnixAddress}, nil
 	}

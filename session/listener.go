@@ -18,6 +18,15 @@ type ListenOptions struct {
 	// Control is called with the socket before it is bound, as in net.ListenConfig.
 	Control func(network, address string, c syscall.RawConn) error
 
+	// Socket are options of the listening socket and of all that it accepts, set before Control is called. They come
+	// after the defaults, which are NoDelay(true) and KeepAlive(0, 0, 0). Default none.
+	Socket []backend.SocketOption
+
+	// From is a listening socket from elsewhere, such as an *os.File of InheritedListeners or a *net.TCPListener. It
+	// is duplicated, used instead of binding, and stays the caller's. Control is not called. The network must be its
+	// network, the address is not looked at.
+	From syscall.Conn
+
 	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
 	// Default 0: no limit.
 	MaxConns int
@@ -43,6 +52,7 @@ type Listener struct {
 	engine  *Engine
 	handler Handler
 	opts    *StreamOptions
+	sockopt socketOptions
 	max     int64 // MaxConns, 0: none
 	reject  bool
 	addr    net.Addr
@@ -94,11 +104,19 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (*
 		return nil, fmt.Errorf("tandem: listen: MaxConns is %d; it must be positive, or 0 for no limit", mine.MaxConns)
 	}
 	l := &Listener{engine: e, handler: h, opts: opts, max: int64(mine.MaxConns), reject: mine.RejectOverLimit}
-	fds, err := l.bind(network, address, mine.Control)
+	if l.sockopt, err = newSocketOptions(network, backend.OnListener, mine.Socket, mine.Control); err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	mine.Control = l.sockopt.control
+	fds, err := l.sockets(network, address, &mine)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.start(fds); err != nil {
+	if err = l.sockopt.listening(fds, mine.From != nil); err == nil {
+		err = l.start(fds)
+	}
+	if err != nil {
+		l.close() // removes the file of a Unix socket
 		for _, fd := range fds {
 			backend.CloseFD(fd)
 		}
@@ -148,7 +166,7 @@ func (l *Listener) Stats() ListenerStats {
 // of a caller-driven Transport, where that is so when the loop's turn has ended.
 func (l *Listener) Close() error {
 	l.close()
-	if !l.engine.onLoop() {
+	if e := l.engine; !e.onLoop() && (!e.driven || e.loops[0].Bound()) {
 		l.wait()
 	}
 	return nil
@@ -220,6 +238,10 @@ func (a *acceptor) Accepted(fd int, err error) {
 		return
 	}
 	a.delay = 0
+	if err := a.listener.sockopt.connected(fd); err != nil {
+		a.refuse(fd, err)
+		return
+	}
 	if a.admit(fd) {
 		a.open(fd)
 	}

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package backend
+
+import "errors"
+
+// CheckSocketOptions is for Linux only.
+func CheckSocketOptions(_ string, options []SocketOption, _ SocketPlace) error {
+	for _, o := range options {
+		return &SocketOptionError{Option: o, Err: errors.ErrUnsupported}
+	}
+	return nil
+}
+
+// SocketOptionsAgain is for Linux only.
+func SocketOptionsAgain(string, []SocketOption, SocketPlace) []SocketOption { return nil }
+
+// SetSocketOptions is for Linux only.
+func SetSocketOptions(_ int, options []SocketOption, at SocketPlace) error {
+	return CheckSocketOptions("", options, at)
+}
+
+// GetSocketOption is for Linux only.
+func GetSocketOption(_ int, o SocketOption) (SocketOption, error) {
+	return SocketOption{}, &SocketOptionError{Option: o, Err: errors.ErrUnsupported}
+}

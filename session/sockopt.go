@@ -1,0 +1,117 @@
+package session
+
+import (
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// SetSocketOption sets an option of the stream's socket. Any goroutine, also in callbacks; it holds up writers
+// meanwhile. While the stream is being dialled it is an error that errors.Is(err, syscall.ENOTCONN); what is to be set
+// then belongs in DialOptions.Socket. Errors are *net.OpError with a *backend.SocketOptionError, and net.ErrClosed after
+// the end. A value that the kernel cut short is an error too, and in force.
+func (s *Stream) SetSocketOption(o backend.SocketOption) error {
+	return s.withSocket("set", func(fd int) error {
+		return backend.SetSocketOptions(fd, []backend.SocketOption{o}, backend.OnStream)
+	})
+}
+
+// SocketOption reads the option of which o is one, whatever o's value, as in SocketOption(tandem.NoDelay(true)). What it
+// returns has the value that the kernel has, which for ReceiveBuffer and SendBuffer is twice what was set. Any
+// goroutine. Errors are those of SetSocketOption.
+func (s *Stream) SocketOption(o backend.SocketOption) (got backend.SocketOption, err error) {
+	err = s.withSocket("get", func(fd int) error {
+		got, err = backend.GetSocketOption(fd, o)
+		return err
+	})
+	return got, err
+}
+
+// withSocket calls do with the descriptor, which stays open meanwhile because finish closes it under the same lock.
+func (s *Stream) withSocket(op string, do func(fd int) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	switch {
+	case s.fd >= 0:
+		err = do(s.fd)
+	case s.phase == dialing:
+		err = syscall.ENOTCONN
+	default:
+		return net.ErrClosed
+	}
+	if err == nil {
+		return nil
+	}
+	failed := &net.OpError{Op: op, Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: err}
+	if failed.Source != nil {
+		failed.Net = failed.Source.Network()
+	}
+	return failed
+}
+
+// socketOptions are those of a listener or a dial, and what its user does with a socket.
+type socketOptions struct {
+	place   backend.SocketPlace
+	options []backend.SocketOption // before bind or connect
+	again   []backend.SocketOption // of these, such as have to be set on the connected socket too
+	user    func(network, address string, c syscall.RawConn) error
+}
+
+func newSocketOptions(network string, place backend.SocketPlace, options []backend.SocketOption,
+	user func(network, address string, c syscall.RawConn) error) (socketOptions, error) {
+	if err := backend.CheckSocketOptions(network, options, place); err != nil {
+		return socketOptions{}, err
+	}
+	again := backend.SocketOptionsAgain(network, options, place)
+	return socketOptions{place: place, options: slices.Clone(options), again: again, user: user}, nil
+}
+
+// control is called before bind(2) or connect(2): first the options are set, then the user has the last word.
+func (p *socketOptions) control(network, address string, c syscall.RawConn) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = backend.SetSocketOptions(int(fd), p.options, p.place) }); cerr != nil {
+		return cerr
+	}
+	if err != nil || p.user == nil {
+		return err
+	}
+	return p.user(network, address, c)
+}
+
+// connected sets what a connected socket has not kept, or not inherited.
+func (p *socketOptions) connected(fd int) error {
+	return backend.SetSocketOptions(fd, p.again, p.place)
+}
+
+// listening is for sockets that listen, before anything is accepted. What came from elsewhere did not pass control, and
+// listen(2) has undone some of what the others were given.
+func (p *socketOptions) listening(fds []int, fromElsewhere bool) error {
+	options := p.again
+	if fromElsewhere {
+		options = p.options
+	}
+	for _, fd := range fds {
+		if err := backend.SetSocketOptions(fd, options, p.place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse resets a connection that cannot have the options of its listener, for which a privilege must have been given
+// up.
+func (a *acceptor) refuse(fd int, err error) {
+	backend.ResetOnClose(fd)
+	backend.CloseFD(fd)
+	a.listener.errors.Add(1)
+	a.loop.Count[backend.AcceptErrors]++
+	if now := a.loop.Clock(); a.logged == 0 || now-a.logged >= int64(time.Second) {
+		a.logged = now
+		a.loop.engine.log.Error("tandem: accept: connections are reset, because they cannot have the listener's socket options",
+			"address", a.listener.addr, "error", err)
+	}
+}
