@@ -77,6 +77,7 @@ type Outstanding struct {
 type Events interface {
 	Received(p []byte)        // bytes of the stream, at least one
 	ReceiveEnded(err error)   // io.EOF or an errno; nothing more will be received
+	HasShare() bool           // asked by a driver that can keep received bytes: may more be reported in this turn?
 	Sent(n int, err error)    // the answer to a Send that was pending; n may be short, also 0: send again
 	Connected(err error)      // the answer to Connect: nil or an errno
 	Accepted(fd int, e error) // a new descriptor, which is the owner's; or an errno, and accepting is off
@@ -89,6 +90,9 @@ type NoEvents struct{}
 
 // Received implements Events.
 func (NoEvents) Received([]byte) {}
+
+// HasShare implements Events.
+func (NoEvents) HasShare() bool { return true }
 
 // ReceiveEnded implements Events.
 func (NoEvents) ReceiveEnded(error) {}

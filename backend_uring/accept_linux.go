@@ -6,7 +6,7 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-func (d *Driver) accepted(s *backend.Socket, c *CQE, last bool) {
+func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	if s != nil && last {
 		s.State &^= armed | cancelling
 	}

@@ -24,17 +24,16 @@ func (d *Driver) Release(s *backend.Socket) {
 func (d *Driver) Quiesce(s *backend.Socket) {
 	s.State |= releasing | quiescing
 	s.State &^= wantReceive | wantAccept
+	d.finishNow(s)
 	if s.InFlight > 0 {
 		d.request(s, opCancel).PrepCancelFD(s.FD, CancelAll)
 	}
 	for s.InFlight > 0 && d.err == nil {
-		for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
-			copied := *c
-			d.ring.Advance()
-			if copied.UserData&^opMask == uint64(s.ID) && copied.UserData&opMask != opWake {
-				d.complete(&copied)
+		for c, ok := d.take(); ok; c, ok = d.take() {
+			if c.UserData&opMask != opWake && d.socketOf(c) == s {
+				d.complete(c, nil)
 			} else {
-				d.stashed = append(d.stashed, copied)
+				d.waiting.fresh = append(d.waiting.fresh, c)
 			}
 		}
 		if s.InFlight == 0 {

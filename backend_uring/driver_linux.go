@@ -29,6 +29,8 @@ const (
 	armed      // a receive or an accept is in flight
 	cancelling // and its cancellation was asked for
 	starved    // a receive waits for buffers
+	deferred   // what was received waits for the next Poll
+	fed        // a receive got some since it was armed
 	stream     // Receive was called: hang-ups are watched for while receiving is off
 	watched    // that watch is in flight
 	releasing
@@ -49,10 +51,11 @@ type Driver struct {
 	count    *backend.Counters
 	enters   uint64 // of the ring, as of the last Poll
 	requests int    // in flight
-	stashed  []CQE  // taken from the queue to make room in it, to be looked at by the next Poll
-	hungry   []*backend.Socket
-	spare    SQE   // filled instead of a real entry when the ring has failed
-	err      error // why the ring has failed
+	waiting  backlog
+	hungry   []*backend.Socket // starved sockets, in the order in which they are fed
+	unfed    int               // so many of them, in front, got nothing when they were fed last
+	spare    SQE               // filled instead of a real entry when the ring has failed
+	err      error             // why the ring has failed
 	locked   bool
 }
 
@@ -104,7 +107,7 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 		return n, d.err
 	}
 	var err error
-	if wait == 0 || n > 0 || len(d.stashed) > 0 {
+	if wait == 0 || n > 0 || !d.waiting.empty() {
 		err = d.ring.Look()
 	} else {
 		err = d.ring.Wait(wait)
@@ -120,64 +123,6 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	d.count[backend.SystemCalls] += d.ring.Enters() - d.enters
 	d.enters = d.ring.Enters()
 	return n, nil
-}
-
-// reap deals with the completions that are there now; not with such as come meanwhile, so that a turn ends.
-func (d *Driver) reap() int {
-	stashed := d.stashed
-	d.stashed = nil
-	ready := int(d.ring.Ready())
-	for i := range stashed {
-		d.complete(&stashed[i])
-	}
-	taken := 0
-	for ; taken < ready; taken++ {
-		c := d.ring.Peek()
-		if c == nil {
-			break // a callback has stashed them
-		}
-		copied := *c
-		d.ring.Advance()
-		d.complete(&copied)
-	}
-	n := len(stashed) + taken
-	d.count[backend.Completions] += uint64(n)
-	return n
-}
-
-// complete deals with one completion. The last of a request, without F_MORE, ends it.
-func (d *Driver) complete(c *CQE) {
-	op := c.UserData & opMask
-	if op == opWake {
-		d.woken(c)
-		return
-	}
-	last := !c.More()
-	s := d.slots.Lookup(backend.ID(c.UserData &^ opMask))
-	if last {
-		d.requests--
-		if s != nil {
-			s.InFlight--
-		}
-	}
-	switch op {
-	case opReceive:
-		d.received(s, c, last)
-	case opAccept:
-		d.accepted(s, c, last)
-	case opConnect:
-		if s != nil && s.State&releasing == 0 {
-			s.Owner.Connected(backend.TakeError(s.FD))
-		}
-	case opSend:
-		d.sent(s, c)
-	case opWatch:
-		d.hungUp(s, c, last)
-	case opCancel: // what it was to cancel says for itself how it ended
-	}
-	if s != nil && s.State&(releasing|quiescing) == releasing && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
-		d.letGo(s)
-	}
 }
 
 // Keep implements backend.Driver.

@@ -35,12 +35,3 @@ func (d *Driver) entry() *SQE {
 		}
 	}
 }
-
-// stash makes room in the completion queue while its completions cannot be dealt with, because a callback is running.
-func (d *Driver) stash() {
-	for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
-		d.stashed = append(d.stashed, *c)
-		d.ring.Advance()
-	}
-	_ = d.ring.Look()
-}

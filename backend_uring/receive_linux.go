@@ -2,18 +2,19 @@ package uring
 
 import (
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-func (d *Driver) received(s *backend.Socket, c *CQE, last bool) {
+func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 	if s != nil && last {
 		s.State &^= armed | cancelling
 	}
 	if bid, ok := c.Buffer(); ok {
-		d.buffers.taken()
 		if s != nil && c.Res > 0 {
+			s.State |= fed
 			s.Owner.Received(d.buffers.lend(bid, int(c.Res)))
 		}
 		d.buffers.giveBack(bid)
@@ -37,13 +38,19 @@ func (d *Driver) received(s *backend.Socket, c *CQE, last bool) {
 }
 
 // starve keeps a socket until there are buffers again. The kernel takes nothing out of a socket without one, so
-// nothing is lost.
+// nothing is lost. One that got nothing goes before those that did: a socket with much to receive takes all buffers
+// there are each time it is fed, and the others would never have any.
 func (d *Driver) starve(s *backend.Socket) {
 	d.count[backend.NoBuffers]++
 	d.buffers.grow()
 	if s.State&starved == 0 {
 		s.State |= starved
-		d.hungry = append(d.hungry, s)
+		if s.State&fed != 0 {
+			d.hungry = append(d.hungry, s)
+		} else {
+			d.hungry = slices.Insert(d.hungry, d.unfed, s)
+			d.unfed++
+		}
 	}
 }
 
@@ -54,12 +61,15 @@ func (d *Driver) feed() {
 	n := min(len(d.hungry), d.buffers.free)
 	for _, s := range d.hungry[:n] {
 		s.State &^= starved
-		d.changes.Add(s)
+		if d.slots.Lookup(s.ID) == s {
+			d.tellKernel(s) // before the wishes of those that have just received
+		}
 	}
 	if n > 0 {
 		k := copy(d.hungry, d.hungry[n:])
 		clear(d.hungry[k:])
 		d.hungry = d.hungry[:k]
+		d.unfed = max(d.unfed-n, 0)
 	}
 	d.buffers.shrink(n > 0)
 }

@@ -22,7 +22,7 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return 0, backend.ErrPending
 }
 
-func (d *Driver) sent(s *backend.Socket, c *CQE) {
+func (d *Driver) sent(s *backend.Socket, c CQE) {
 	if s == nil {
 		return
 	}

@@ -61,7 +61,7 @@ func (d *Driver) Wake() {
 }
 
 // woken deals with a completion of the waker's.
-func (d *Driver) woken(c *CQE) {
+func (d *Driver) woken(c CQE) {
 	if d.waker.event == nil {
 		return
 	}

@@ -46,7 +46,7 @@ func (d *Driver) tellKernel(s *backend.Socket) {
 }
 
 func (d *Driver) arm(s *backend.Socket) {
-	s.State |= armed
+	s.State = s.State&^fed | armed
 	switch {
 	case s.State&wantAccept != 0:
 		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -75,7 +75,7 @@ func (d *Driver) Connect(s *backend.Socket) {
 	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
 }
 
-func (d *Driver) hungUp(s *backend.Socket, c *CQE, last bool) {
+func (d *Driver) hungUp(s *backend.Socket, c CQE, last bool) {
 	if s == nil {
 		return
 	}

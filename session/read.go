@@ -52,6 +52,11 @@ func (s *Stream) deliverable() bool {
 	return s.turnReads < readsPerTurn && s.turnBytes < s.opts.TurnBudget || s.draining
 }
 
+// HasShare implements backend.Events: it tells that a delivery has to wait for the next turn, and only for that.
+func (s *Stream) HasShare() bool {
+	return s.deliverable() || s.flow.Load()&^flowResumed != 0
+}
+
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
 func (s *Stream) deliver() {
 	resumed := s.flow.Load()&flowResumed != 0
@@ -198,12 +203,12 @@ func (s *Stream) Discard(n int) (int, error) {
 }
 
 // Read copies unread bytes into p. It never waits: with nothing unread it returns 0 and nil, or io.EOF when the peer
-// has finished, or net.ErrClosed. Loop only.
+// has finished, or net.ErrClosed after the end. Loop only.
 func (s *Stream) Read(p []byte) (int, error) {
 	n := copy(p, s.in.bytes())
 	if n == 0 && len(p) > 0 {
 		if s.eof {
-			return 0, io.EOF
+			return 0, s.endOr(io.EOF)
 		}
 		return 0, s.endOr(nil)
 	}

@@ -1,0 +1,393 @@
+//go:build linux
+
+package uring
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// What the conformance suite cannot see: how the driver accounts for buffers, slots and requests.
+
+// recorder is the owner of a socket.
+type recorder struct {
+	backend.NoEvents
+	sock     backend.Socket
+	received func([]byte) // nil: keep them in got
+	got      []byte
+	ended    error
+	accepted []int
+	released bool
+}
+
+func (o *recorder) Received(p []byte) {
+	if o.received != nil {
+		o.received(p)
+		return
+	}
+	o.got = append(o.got, p...)
+}
+
+func (o *recorder) ReceiveEnded(err error)     { o.ended = err }
+func (o *recorder) Accepted(fd int, err error) { o.accepted = append(o.accepted, fd) }
+func (o *recorder) Released()                  { o.released = true }
+
+// forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
+func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
+	for _, name := range rungs {
+		t.Run(name, func(t *testing.T) {
+			c.Rung = name
+			d, err := New(c.withDefaults())
+			if err != nil {
+				refused(t, err)
+			}
+			defer func() {
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := d.Start(new(backend.Counters)); err != nil {
+				t.Fatal(err)
+			}
+			test(t, d)
+		})
+	}
+}
+
+// attach makes a socketpair, one end of which receives.
+func attach(t *testing.T, d *Driver) (o *recorder, peer int) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { backend.CloseFD(pair[0]); backend.CloseFD(pair[1]) })
+	o = &recorder{}
+	o.sock = backend.Socket{FD: pair[0], Owner: o}
+	if err := d.Attach(&o.sock); err != nil {
+		t.Fatal(err)
+	}
+	d.Receive(&o.sock, true)
+	turn(t, d)
+	return o, pair[1]
+}
+
+func send(t *testing.T, fd int, p []byte) {
+	t.Helper()
+	if n, err := backend.Send(fd, p); n != len(p) || err != nil {
+		t.Fatalf("sent %d bytes: %v", n, err)
+	}
+}
+
+func turn(t *testing.T, d *Driver) {
+	t.Helper()
+	if _, err := d.Poll(0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until polls until done.
+func until(t *testing.T, d *Driver, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it never comes")
+		}
+		if _, err := d.Poll(time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func release(t *testing.T, d *Driver, all ...*recorder) {
+	t.Helper()
+	for _, o := range all {
+		d.Release(&o.sock)
+	}
+	for _, o := range all {
+		until(t, d, func() bool { return o.released })
+	}
+	if out := d.Outstanding(); out != (backend.Outstanding{}) {
+		t.Errorf("after the last release: %+v", out)
+	}
+}
+
+// TestBuffersGrowAndShrink takes all buffers away, so that there have to be more, and gives them back.
+func TestBuffersGrowAndShrink(t *testing.T) {
+	const n, size = 2, 64
+	forEachRung(t, Config{Buffers: n, BufferSize: size}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		var kept []func()
+		var memory [][]byte
+		o.received = func(p []byte) {
+			o.got = append(o.got, p...)
+			if k := d.Keep(); k != nil {
+				kept, memory = append(kept, k), append(memory, p)
+			}
+		}
+		want := bytes.Repeat([]byte("0123456789abcdef"), 2*n*growth*size/16)
+		send(t, peer, want)
+		until(t, d, func() bool { return len(o.got) == len(want) })
+		if !bytes.Equal(o.got, want) {
+			t.Error("the bytes differ")
+		}
+		if d.count[backend.NoBuffers] == 0 || len(d.buffers.slabs) < 2 {
+			t.Errorf("%d slabs after %d times without a buffer", len(d.buffers.slabs), d.count[backend.NoBuffers])
+		}
+		if len(d.buffers.slabs) > growth {
+			t.Errorf("%d slabs; there may be %d", len(d.buffers.slabs), growth)
+		}
+		at := 0
+		for _, p := range memory {
+			i := bytes.Index(want[at:], p)
+			if i < 0 {
+				t.Fatal("memory that was kept has changed")
+			}
+			at += i
+		}
+		for _, k := range kept {
+			k()
+		}
+		o.received = nil
+		for range growth { // the youngest slab leaves after a quiet time, when the kernel has used up its buffers
+			for range calmPolls {
+				d.feed()
+			}
+			for range n * growth {
+				o.got = nil
+				send(t, peer, want[:10])
+				until(t, d, func() bool { return len(o.got) == 10 })
+			}
+		}
+		if len(d.buffers.slabs) != 1 || d.buffers.free != n {
+			t.Errorf("%d slabs and %d buffers after a long quiet time", len(d.buffers.slabs), d.buffers.free)
+		}
+		o.got = nil
+		send(t, peer, want[:300])
+		until(t, d, func() bool { return bytes.Equal(o.got, want[:300]) })
+		release(t, d, o)
+	})
+}
+
+// TestKeepRefuses: at most half of all buffers that there can be are away.
+func TestKeepRefuses(t *testing.T) {
+	const n, size = 4, 32
+	forEachRung(t, Config{Buffers: n, BufferSize: size}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		var kept []func()
+		refusals := 0
+		o.received = func(p []byte) {
+			o.got = append(o.got, p...)
+			if k := d.Keep(); k != nil {
+				kept = append(kept, k)
+			} else {
+				refusals++
+			}
+		}
+		receive := func() {
+			t.Helper()
+			o.got = nil
+			send(t, peer, make([]byte, 2*n*growth*size))
+			until(t, d, func() bool { return len(o.got) == 2*n*growth*size })
+		}
+		receive()
+		if len(kept) != n*growth/2 || refusals == 0 {
+			t.Errorf("%d buffers were kept and %d refused, of %d", len(kept), refusals, n*growth)
+		}
+		if out := d.Outstanding().Buffers; out != len(kept) {
+			t.Errorf("%d buffers are out, not %d", out, len(kept))
+		}
+		for _, k := range kept[:3] {
+			k()
+		}
+		kept = kept[3:]
+		receive()
+		if len(kept) != n*growth/2 {
+			t.Errorf("%d buffers are kept, after some were given back", len(kept))
+		}
+		for _, k := range kept {
+			k()
+		}
+		release(t, d, o)
+	})
+}
+
+// TestStaleCompletion has completions for a socket that has left the table: they find nobody, and give back what they
+// brought.
+func TestStaleCompletion(t *testing.T) {
+	forEachRung(t, Config{Buffers: 4, BufferSize: 64}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		free := d.buffers.free
+		send(t, peer, []byte("for nobody"))
+		fill(t, d)
+		d.slots.Remove(&o.sock)
+		next, nextPeer := attach(t, d) // has the slot now
+		if next.sock.ID.Slot() != o.sock.ID.Slot() {
+			t.Fatalf("slots %d and %d", o.sock.ID.Slot(), next.sock.ID.Slot())
+		}
+		turn(t, d)
+		if len(o.got)+len(next.got) != 0 {
+			t.Errorf("%q was received by the one that has left, %q by the next", o.got, next.got)
+		}
+		if d.buffers.free != free {
+			t.Errorf("%d buffers are free, not %d", d.buffers.free, free)
+		}
+		send(t, nextPeer, []byte("for the next"))
+		until(t, d, func() bool { return string(next.got) == "for the next" })
+		_ = unix.Shutdown(o.sock.FD, unix.SHUT_RDWR) // ends the request of the one that has left
+		until(t, d, func() bool { return next.sock.InFlight == 1 && d.requests-d.waker.requests() == 1 })
+		if next.ended != nil {
+			t.Errorf("the next ended with %v", next.ended)
+		}
+		release(t, d, next)
+	})
+}
+
+// fill lets the kernel complete what it can, without a look at the completions.
+func fill(t *testing.T, d *Driver) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); d.ring.Ready() == 0; {
+		if err := d.ring.Look(); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no completion")
+		}
+	}
+}
+
+// TestStaleAccept has a connection that is accepted for a listener that has left: it is closed.
+func TestStaleAccept(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 5)); err != nil {
+			t.Fatal(err)
+		}
+		o := &recorder{}
+		o.sock = backend.Socket{FD: fd, Owner: o}
+		if err := d.Attach(&o.sock); err != nil {
+			t.Fatal(err)
+		}
+		d.Accept(&o.sock, true)
+		turn(t, d)
+		a, b := connected(t, fd), -1
+		defer unix.Close(a)
+		until(t, d, func() bool { return len(o.accepted) == 1 })
+		defer unix.Close(o.accepted[0])
+		b = connected(t, fd)
+		defer unix.Close(b)
+		fill(t, d)
+		d.slots.Remove(&o.sock)
+		turn(t, d)
+		if len(o.accepted) != 1 {
+			t.Error("a listener that has left got a connection")
+		}
+		if n, err := unix.Read(b, make([]byte, 1)); n != 0 || err != nil { // which waits
+			t.Errorf("the connection was not closed: %d bytes, %v", n, err)
+		}
+	})
+}
+
+// connected connects a blocking socket to a listener.
+func connected(t *testing.T, listener int) int {
+	t.Helper()
+	to, err := unix.Getsockname(listener)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// TestStarvedSocketsTakeTurns: a socket with much to receive does not take all buffers again and again.
+func TestStarvedSocketsTakeTurns(t *testing.T) {
+	forEachRung(t, Config{Buffers: 1, BufferSize: 16}, func(t *testing.T, d *Driver) {
+		greedy, flood := attach(t, d)
+		var modest []*recorder
+		for range 5 {
+			o, peer := attach(t, d)
+			modest = append(modest, o)
+			send(t, peer, []byte("x"))
+		}
+		for range 2 * len(modest) {
+			_, _ = backend.Send(flood, make([]byte, 1<<10))
+			turn(t, d)
+		}
+		until(t, d, func() bool {
+			_, _ = backend.Send(flood, make([]byte, 1<<10))
+			return !slices.ContainsFunc(modest, func(o *recorder) bool { return len(o.got) == 0 })
+		})
+		release(t, d, append(modest, greedy)...)
+	})
+}
+
+// TestCloseWithBufferOut: memory that was kept outlives the driver, and is freed by its owner.
+func TestCloseWithBufferOut(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		var kept func()
+		var memory []byte
+		o.received = func(p []byte) { kept, memory = d.Keep(), p }
+		send(t, peer, []byte("still here"))
+		until(t, d, func() bool { return kept != nil })
+		if err := d.Close(); err != nil { // with a request in flight
+			t.Fatal(err)
+		}
+		if string(memory) != "still here" {
+			t.Errorf("the memory has %q", memory)
+		}
+		if len(d.buffers.slabs) == 0 {
+			t.Error("the memory is unmapped")
+		}
+		kept()
+		if len(d.buffers.slabs) != 0 {
+			t.Error("the memory stays mapped")
+		}
+		d.Wake() // does nothing
+	})
+}
+
+// TestWish: a wish that is taken back before the next Poll costs nothing.
+func TestWish(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		before := d.count[backend.Submissions]
+		for range 10 {
+			d.Receive(&o.sock, false)
+			d.Receive(&o.sock, true)
+		}
+		turn(t, d)
+		if n := d.count[backend.Submissions] - before; n != 0 {
+			t.Errorf("%d submissions for a pause that was taken back", n)
+		}
+		d.Receive(&o.sock, false)
+		until(t, d, func() bool { return o.sock.State&armed == 0 })
+		send(t, peer, []byte("waits"))
+		for range 5 {
+			turn(t, d)
+		}
+		if len(o.got) != 0 {
+			t.Errorf("%q was received while receiving was off", o.got)
+		}
+		d.Receive(&o.sock, true)
+		until(t, d, func() bool { return string(o.got) == "waits" })
+		release(t, d, o)
+	})
+}

@@ -1,0 +1,137 @@
+package uring
+
+import (
+	"github.com/tandem-io/tandem/backend"
+)
+
+// backlog are completions that have left the queue and were not dealt with: because a callback was running when room
+// had to be made, or because their stream had its share of the turn. They come last in the next Poll, behind those of
+// other streams; those of one stream stay in order, because behind one that waits all wait.
+type backlog struct {
+	old   []CQE // of this Poll
+	at    int   // old[at:] are still to come
+	again []CQE // of old: put off once more, for the next Poll
+	fresh []CQE // behind them
+}
+
+func (b *backlog) empty() bool { return len(b.again)+len(b.fresh) == 0 }
+
+// take takes one completion out of the queue.
+func (d *Driver) take() (CQE, bool) {
+	c := d.ring.Peek()
+	if c == nil {
+		return CQE{}, false
+	}
+	copied := *c
+	d.ring.Advance()
+	d.count[backend.Completions]++
+	if _, ok := copied.Buffer(); ok {
+		d.buffers.taken()
+	}
+	return copied, true
+}
+
+// stash makes room in the completion queue.
+func (d *Driver) stash() {
+	for c, ok := d.take(); ok; c, ok = d.take() {
+		d.waiting.fresh = append(d.waiting.fresh, c)
+	}
+	_ = d.ring.Look()
+}
+
+// reap deals with the completions that are there now; not with such as come meanwhile, so that a turn ends.
+func (d *Driver) reap() int {
+	w, n := &d.waiting, 0
+	w.old, w.again, w.at = append(w.again, w.fresh...), w.old[:0], 0
+	w.fresh = w.fresh[:0]
+	for ready := d.ring.Ready(); ready > 0; ready-- {
+		c, ok := d.take()
+		if !ok {
+			break // a callback has stashed them
+		}
+		d.complete(c, &w.fresh)
+		n++
+	}
+	for _, c := range w.old {
+		if s := d.socketOf(c); s != nil {
+			s.State &^= deferred
+		}
+	}
+	for w.at < len(w.old) {
+		c := w.old[w.at]
+		w.at++
+		d.complete(c, &w.again)
+		n++
+	}
+	return n
+}
+
+func (d *Driver) socketOf(c CQE) *backend.Socket {
+	return d.slots.Lookup(backend.ID(c.UserData &^ opMask))
+}
+
+// complete deals with one completion, or puts it off to a list. The last of a request, without F_MORE, ends it.
+func (d *Driver) complete(c CQE, later *[]CQE) {
+	op := c.UserData & opMask
+	if op == opWake {
+		d.woken(c)
+		return
+	}
+	s := d.socketOf(c)
+	if op == opReceive && d.defers(s, c) {
+		*later = append(*later, c)
+		return
+	}
+	last := !c.More()
+	if last {
+		d.requests--
+		if s != nil {
+			s.InFlight--
+		}
+	}
+	switch op {
+	case opReceive:
+		d.received(s, c, last)
+	case opAccept:
+		d.accepted(s, c, last)
+	case opConnect:
+		if s != nil && s.State&releasing == 0 {
+			s.Owner.Connected(backend.TakeError(s.FD))
+		}
+	case opSend:
+		d.sent(s, c)
+	case opWatch:
+		d.hungUp(s, c, last)
+	case opCancel: // what it was to cancel says for itself how it ended
+	}
+	if s != nil && s.State&(releasing|quiescing) == releasing && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
+		d.letGo(s)
+	}
+}
+
+// defers keeps a receive for the next Poll, in its buffer, if its stream has had its share; and all that follow it.
+func (d *Driver) defers(s *backend.Socket, c CQE) bool {
+	if s == nil || s.State&releasing != 0 {
+		return false
+	}
+	if s.State&deferred == 0 {
+		if c.Res <= 0 || s.Owner.HasShare() {
+			return false
+		}
+		s.State |= deferred
+	}
+	return true
+}
+
+// finishNow deals with all that waits for one socket.
+func (d *Driver) finishNow(s *backend.Socket) {
+	w := &d.waiting
+	for _, list := range [][]CQE{w.old[w.at:], w.again, w.fresh} {
+		for i, c := range list {
+			if op := c.UserData & opMask; op < opCancel && d.socketOf(c) == s {
+				list[i] = CQE{UserData: opCancel, Flags: CQEFMore} // nobody's
+				d.complete(c, nil)
+			}
+		}
+	}
+}
