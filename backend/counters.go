@@ -14,6 +14,7 @@ const (
 	BytesIn                       // bytes received from the kernel
 	BytesDelivered                // bytes that the user consumed
 	BytesDropped                  // bytes received and dropped because their stream ended first
+	BytesCopied                   // bytes received and copied, because they were left unread or taken in small pieces
 	BytesOut                      // bytes the kernel took
 	Reads                         // receives that brought bytes
 	Writes                        // sends that the kernel took bytes of

@@ -110,9 +110,7 @@ func (l *Loop) Total(c Counter) uint64 { return l.shared[c].Load() }
 // Run runs the loop on the calling goroutine until Stop. The error says why the driver could not go on.
 func (l *Loop) Run() error {
 	if err := l.Bind(); err != nil {
-		l.failed = err
-		l.tasks.abandon()
-		return l.End()
+		return l.Abandon()
 	}
 	for !l.stop {
 		if _, err := l.Step(-1); err != nil {
@@ -123,16 +121,34 @@ func (l *Loop) Run() error {
 	return l.End()
 }
 
-// Bind makes the calling goroutine the loop's. With a CPU set it also locks it to its thread.
+// Bind makes the calling goroutine the loop's. With a CPU set it also locks it to its thread. A loop that could not
+// start never will: Abandon ends it.
 func (l *Loop) Bind() error {
+	if l.failed != nil {
+		return l.failed
+	}
 	l.owner.Store(goroutine())
+	if l.failed = l.start(); l.failed != nil {
+		l.owner.Store(0)
+	}
+	return l.failed
+}
+
+func (l *Loop) start() error {
 	if l.cfg.CPU >= 0 {
 		runtime.LockOSThread()
 		if err := setAffinity(l.cfg.CPU); err != nil {
+			runtime.UnlockOSThread()
 			return fmt.Errorf("loop: run on CPU %d: %w", l.cfg.CPU, err)
 		}
 	}
 	return l.Driver.Start(&l.Count)
+}
+
+// Abandon is End for a loop that could not start: what was posted never runs.
+func (l *Loop) Abandon() error {
+	l.tasks.abandon()
+	return l.End()
 }
 
 // Bound reports whether a goroutine runs the loop. Any goroutine.

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net/netip"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -179,6 +180,12 @@ func TakeError(fd int) error {
 	return nil
 }
 
+// IsStream tells whether a descriptor is a stream socket, as those of TCP are, and some Unix ones: SO_TYPE, socket(7).
+func IsStream(fd int) bool {
+	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil && t == unix.SOCK_STREAM
+}
+
 // HasError tells whether a socket has a pending error, without clearing it: poll(2).
 func HasError(fd int) bool {
 	p := [1]unix.PollFd{{Fd: int32(fd)}}
@@ -218,8 +225,31 @@ func SetReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET,
 // SetReuseAddr sets SO_REUSEADDR, socket(7).
 func SetReuseAddr(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }
 
-// Duplicate returns another descriptor for the same open file, close-on-exec.
-func Duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
+// Duplicate returns another descriptor for the same open file, close-on-exec, and makes the file non-blocking.
+func Duplicate(fd int) (int, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(n, true); err != nil {
+		CloseFD(n)
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	return n, nil
+}
+
+// CloseOnExec keeps a descriptor from children.
+func CloseOnExec(fd int) { unix.CloseOnExec(fd) }
+
+// IsListening tells whether fd is a stream socket that listens: SO_ACCEPTCONN, socket(7).
+func IsListening(fd int) bool {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind != unix.SOCK_STREAM {
+		return false
+	}
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && on != 0
+}
 
 // LocalAddress is getsockname(2), RemoteAddress getpeername(2). The zero Address means that the kernel did not say.
 func LocalAddress(fd int) Address { return socketName(fd, unix.SYS_GETSOCKNAME) }

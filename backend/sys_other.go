@@ -42,6 +42,9 @@ func ResetOnClose(int) {}
 // TakeError is for Linux only.
 func TakeError(int) error { return errors.ErrUnsupported }
 
+// IsStream is for Linux only.
+func IsStream(int) bool { return false }
+
 // HasError is for Linux only.
 func HasError(int) bool { return false }
 
@@ -59,6 +62,12 @@ func SetReuseAddr(int) error { return errors.ErrUnsupported }
 
 // Duplicate is for Linux only.
 func Duplicate(int) (int, error) { return -1, errors.ErrUnsupported }
+
+// CloseOnExec is for Linux only.
+func CloseOnExec(int) {}
+
+// IsListening is for Linux only.
+func IsListening(int) bool { return false }
 
 // LocalAddress is for Linux only.
 func LocalAddress(int) Address { return Address{} }

@@ -120,6 +120,9 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	if err := e.bind(l); err != nil {
 		return 0, err
 	}
+	if l.Stepping() {
+		return 0, backend.ErrOnLoop
+	}
 	return l.Step(timeout)
 }
 
@@ -128,7 +131,7 @@ func (e *Engine) bind(l *Loop) error {
 		return nil
 	}
 	if l.Bound() {
-		return errors.New("tandem: Poll: called from another goroutine than before")
+		return errors.New("tandem: a CallerDriven Transport is polled and shut down by one goroutine, and this is another")
 	}
 	return l.Bind()
 }
@@ -147,10 +150,12 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
-	if backend.RemoteAddress(fd).Kind == backend.NoAddress {
+	if backend.RemoteAddress(fd).Kind == backend.NoAddress || !backend.IsStream(fd) {
 		backend.CloseFD(fd)
 		return nil, fmt.Errorf("tandem: adopt: not a connected TCP or Unix stream socket: %w", syscall.ENOTCONN)
 	}
+	// A lingering close would stop the loop for its time, socket(7).
+	_ = backend.SetSocketOptions(fd, []backend.SocketOption{backend.Linger(-1)}, backend.OnStream)
 	l := e.pick(backend.RemoteAddress(fd))
 	s := newStream(l, h, opts)
 	if err := l.begin(func() { s.adopt(fd) }); err != nil {

@@ -6,6 +6,7 @@ import "github.com/tandem-io/tandem/backend"
 // one contiguous piece of memory of its own. Never both.
 type inbox struct {
 	pool *backend.Pool
+	loop *backend.Counters
 	lent []byte  // the driver's, or nil
 	kept *shared // the memory behind lent, if a Take has made it ours
 	mem  []byte  // the pool's: mem[r:w] is unread. nil: none
@@ -72,6 +73,7 @@ func (b *inbox) push(p []byte) {
 		b.mem, b.r, b.w = next, 0, n
 	}
 	b.w += copy(b.mem[b.w:], p)
+	b.loop[backend.BytesCopied] += uint64(len(p))
 }
 
 // take hands over the first n bytes, without a copy where that is worth it.
@@ -90,6 +92,7 @@ func (b *inbox) take(n int, keep func() func()) *Buffer {
 	}
 	mem := b.pool.Get(n)
 	copy(mem, p)
+	b.loop[backend.BytesCopied] += uint64(n)
 	b.consume(n)
 	return newShared(b.pool, mem).buffer(mem[:n])
 }

@@ -23,10 +23,15 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		case <-e.ended:
 			return nil
 		case <-ctx.Done():
-			e.abortAll() // as this caller asks, too
-			<-e.ended
-			return ctx.Err()
 		}
+		select {
+		case <-e.ended:
+			return nil // whatever the context says, nothing was aborted
+		default:
+		}
+		e.abortAll() // as this caller asks, too
+		<-e.ended
+		return ctx.Err()
 	}
 	e.stopListening(true)
 	for _, l := range e.loops {
@@ -115,8 +120,17 @@ func (l *Loop) drain() {
 
 // shutdownDriven is Shutdown on the goroutine that drives the loop.
 func (e *Engine) shutdownDriven(ctx context.Context) error {
+	select {
+	case <-e.ended:
+		return nil
+	default:
+	}
 	l := e.loops[0]
 	if err := e.bind(l); err != nil {
+		if !l.Bound() && e.goDown() { // it could not start
+			_ = l.Abandon()
+			close(e.ended)
+		}
 		return err
 	}
 	if l.Stepping() {

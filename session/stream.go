@@ -96,7 +96,7 @@ func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), fd: -1, index: -1}
 	s.sock.FD = -1
 	s.out.pool = &l.Pool
-	s.in.pool = &l.Pool
+	s.in.pool, s.in.loop = &l.Pool, &l.Count
 	return s
 }
 
@@ -315,6 +315,9 @@ func (s *Stream) closeDescriptor(fd int) {
 
 // ID is a number that no other stream of the Transport has or had.
 func (s *Stream) ID() uint64 { return s.id }
+
+// Loop is the index of the stream's loop, less than Options.Loops. What is kept for each loop needs no lock in callbacks.
+func (s *Stream) Loop() int { return s.loop.index }
 
 // Options returns the limits that the stream keeps, defaults filled in.
 func (s *Stream) Options() StreamOptions { return *s.opts }

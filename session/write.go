@@ -125,7 +125,7 @@ func (s *Stream) Flush() error {
 		return net.ErrClosed
 	}
 	if here {
-		s.sendLocked()
+		s.flushLocked()
 	} else if s.out.n > 0 && !s.sending {
 		s.markLocked(false)
 	}
@@ -186,7 +186,7 @@ func (s *Stream) queuedLocked(here bool) {
 		s.flow.Or(flowBlocked)
 	}
 	if here && s.out.n >= gatherLimit {
-		s.sendLocked()
+		s.flushLocked()
 	}
 	if s.phase == open {
 		s.markLocked(here)
@@ -215,6 +215,29 @@ func (s *Stream) sendLocked() {
 			budget -= n
 		}
 	}
+}
+
+// flushLocked sends the queue before it returns, as much as the kernel takes at once. A driver may gather what it is
+// given until the turn ends, so it gets only what has to wait. Loop only.
+func (s *Stream) flushLocked() {
+	if s.phase != open && s.phase != closing {
+		return
+	}
+	for budget := s.opts.TurnBudget; s.out.n > 0 && !s.sending && budget > 0; {
+		n, err := backend.SendVector(s.fd, s.out.vector(s.loop.vec[:0]))
+		s.loop.Count[backend.SystemCalls]++
+		switch err {
+		case nil:
+			s.tookLocked(n)
+			budget -= n
+		case syscall.EAGAIN:
+			s.sendLocked()
+		default:
+			s.failLocked(err, true)
+			return
+		}
+	}
+	s.mark()
 }
 
 // tookLocked follows what the kernel took.

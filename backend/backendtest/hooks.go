@@ -90,11 +90,11 @@ func (h *Hooks) check() {
 
 // OnOpen implements tandem.Handler.
 func (h *Hooks) OnOpen(s *tandem.Stream) {
+	defer func() { h.opened <- s }()
 	defer h.enter(s, "OnOpen")()
 	if h.Open != nil {
 		h.Open(s)
 	}
-	h.opened <- s
 }
 
 // OnData implements tandem.Handler.

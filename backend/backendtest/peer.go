@@ -33,7 +33,8 @@ func (p plainPeer) Reset() error {
 	return p.Close()
 }
 
-// streamPeer is a stream of another Transport. It takes bytes from the kernel only while somebody reads.
+// streamPeer is a stream of another Transport. It takes bytes from the kernel only while somebody reads, and then also
+// if it cannot write, as a net.Conn does.
 type streamPeer struct {
 	tandem.BaseHandler
 	stream *tandem.Stream
@@ -49,7 +50,7 @@ func dialPeer(t tandem.Transport, a net.Addr) (*streamPeer, error) {
 	p.cond = sync.NewCond(&p.mu)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	o := tandem.DialOptions{StreamOptions: tandem.StreamOptions{AllowHalfClose: true}}
+	o := tandem.DialOptions{StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
 	s, err := t.Dial(ctx, a.Network(), a.String(), p, &o)
 	p.stream = s
 	return p, err

@@ -1,0 +1,81 @@
+package backendtest
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem"
+)
+
+// tooManyFiles lets accept fail for want of descriptors, and looks whether the other streams and the listener live on.
+func tooManyFiles(e *Env) {
+	if e.Network == "unix" || e.Dialled || e.Setup.Peer != nil {
+		return // the same code
+	}
+	limitFiles(e)
+	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	h := NewHooks()
+	h.env(e)
+	h.Data = func(s *tandem.Stream) { b, _ := s.Next(-1); _, _ = s.Write(b) }
+	l, err := t.Listen(e.Network, e.Address(), h, nil)
+	e.Check(err, "listen")
+	p := e.Connect(l.Addr())
+	h.Opened()
+	waiting, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	e.Check(err, "socket")
+	e.Cleanup(func() { _ = unix.Close(waiting) })
+	free := takeAllFiles(e)
+	to := l.Addr().(*net.TCPAddr)
+	e.Check(unix.Connect(waiting, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}), "connect")
+	e.Check(unix.SetNonblock(waiting, true), "set non-blocking")
+	e.Eventually(func() bool { return l.Stats().Backoffs >= 2 }, "the listener backs off")
+	for range 10 {
+		_, err := p.Write([]byte("ping"))
+		e.Check(err, "write")
+		e.ReadAll(p, 4)
+	}
+	free()
+	h.Opened() // by itself
+	_, err = unix.Write(waiting, []byte("pong"))
+	e.Check(err, "write")
+	got := make([]byte, 4)
+	e.Eventually(func() bool {
+		n, err := unix.Read(waiting, got)
+		return err == nil && n == 4
+	}, "the echo of the connection that waited")
+	e.Eventually(func() bool { return t.Stats().AcceptErrors >= 2 }, "failed accepts are counted")
+	e.Check(l.Close(), "close the listener")
+}
+
+// limitFiles lowers the limit of open files to a little above what is open. It comes before the listener: an accept of
+// io_uring keeps the limit that was in force when it was asked for.
+func limitFiles(e *Env) {
+	var old unix.Rlimit
+	e.Check(unix.Getrlimit(unix.RLIMIT_NOFILE, &old), "getrlimit")
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	e.Check(err, "dup")
+	_ = unix.Close(fd)
+	e.Check(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd + 64), Max: old.Max}), "setrlimit")
+	e.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
+}
+
+// takeAllFiles opens files until there may be no more.
+func takeAllFiles(e *Env) (free func()) {
+	var taken []int
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	free = func() {
+		for _, fd := range taken {
+			_ = unix.Close(fd)
+		}
+		taken = nil
+	}
+	e.Cleanup(free)
+	return free
+}

@@ -1,0 +1,221 @@
+package backendtest
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-io/tandem"
+)
+
+// The rules on panics and on time.
+var timeRules = []Rule{
+	{"S21_Panic", panics},
+	{"S22_Idle", idle},
+	{"S22_IdleTraffic", idleTraffic},
+	{"S23_Timers", timers},
+	{"S23_TimersEndWithTheStream", timersEnd},
+	{"S23_ManyTimers", manyTimers},
+}
+
+// panics lets every kind of callback panic, each in a stream of its own, beside a stream that must not notice.
+func panics(e *Env) {
+	other := NewHooks()
+	_, q := e.Pair(other, tandem.StreamOptions{})
+	boom := errors.New("boom")
+	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnWritable", "WriteNotify", "After", "Post", "OnClose"} {
+		h := panicking(where, boom)
+		_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1000, LowWater: 500})
+		_, _ = p.Write([]byte("go"))
+		if where == "OnEOF" || where == "OnClose" {
+			_ = p.CloseWrite()
+		}
+		err := h.Closed()
+		var pe *tandem.PanicError
+		if where == "OnClose" {
+			if err != nil {
+				e.Errorf("%s: OnClose(%v)", where, err)
+			}
+		} else if !errors.As(err, &pe) || !errors.Is(err, boom) || len(pe.Stack) == 0 {
+			e.Errorf("%s: OnClose(%v), not a *PanicError with the value and its stack", where, err)
+		}
+	}
+	_, err := q.Write([]byte("still here"))
+	e.Check(err, "write to the other stream")
+	e.Eventually(func() bool { return other.Len() == 10 }, "bytes of the other stream")
+	e.Eventually(func() bool { return e.Under().Stats().Panics == 8 }, "8 panics counted, not %d", e.Under().Stats().Panics)
+}
+
+func panicking(where string, v error) *Hooks {
+	h := NewHooks()
+	boom := func(name string) {
+		if name == where {
+			panic(v)
+		}
+	}
+	h.Open = func(*tandem.Stream) { boom("OnOpen") }
+	h.EOF = func(*tandem.Stream) { boom("OnEOF") }
+	h.Writable = func(*tandem.Stream) { boom("OnWritable") }
+	h.Close = func(_ *tandem.Stream, err error) {
+		h.closed <- err // before the panic, which is logged and goes no further
+		boom("OnClose")
+	}
+	h.Data = func(s *tandem.Stream) {
+		h.Collect(s)
+		boom("OnData")
+		switch where {
+		case "OnWritable":
+			_, _ = s.Write(make([]byte, 2000)) // goes out at the end of the turn, whole
+		case "WriteNotify":
+			_ = s.WriteNotify([]byte("x"), func(error) { boom("WriteNotify") })
+		case "After":
+			s.After(0, func() { boom("After") })
+		case "Post":
+			_ = s.Post(func() { boom("Post") })
+		}
+	}
+	return h
+}
+
+func idle(e *Env) {
+	h := NewHooks()
+	const timeout = 50 * time.Millisecond
+	start := time.Now()
+	e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
+	}
+	if d := time.Since(start); d < timeout {
+		e.Errorf("ended after %v, before the timeout of %v", d, timeout)
+	}
+	h = NewHooks()
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s.SetIdleTimeout(time.Hour)
+	s.SetIdleTimeout(timeout)
+	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
+	}
+	h = NewHooks()
+	s, _ = e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	s.SetIdleTimeout(0)
+	time.Sleep(timeout)
+	h.StillOpen()
+}
+
+// idleTraffic keeps streams busy in one way each. How long the machine holds a process up is not in the test's hands,
+// so what counts is the silence that the stream saw, not that it is still open.
+func idleTraffic(e *Env) {
+	const timeout = 150 * time.Millisecond
+	ways := map[string]func(*tandem.Stream, Peer){
+		"bytes in":                       func(_ *tandem.Stream, p Peer) { _, _ = p.Write([]byte("x")) },
+		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer) { _, _ = s.Write([]byte("x")) },
+		"bytes out by the loop":          func(s *tandem.Stream, _ Peer) { _ = s.Post(func() { _, _ = s.Write([]byte("x")) }) },
+	}
+	for name, act := range ways {
+		h := NewHooks()
+		var ended atomic.Int64
+		h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
+		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+		var last time.Time
+		for range 30 {
+			last = time.Now()
+			act(s, p)
+			time.Sleep(10 * time.Millisecond)
+			if at := ended.Load(); at != 0 {
+				if quiet := time.Unix(0, at).Sub(last); quiet < timeout-20*time.Millisecond && time.Since(last) < timeout {
+					e.Fatalf("%s: ended %v after traffic, with a timeout of %v", name, quiet, timeout)
+				}
+				return // the machine held this goroutine up for longer than the timeout
+			}
+		}
+		if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			e.Fatalf("%s: OnClose(%v), not os.ErrDeadlineExceeded", name, err)
+		}
+		if quiet := time.Unix(0, ended.Load()).Sub(last); quiet < timeout {
+			e.Errorf("%s: ended after %v of silence, with a timeout of %v", name, quiet, timeout)
+		}
+	}
+}
+
+func timers(e *Env) {
+	h := NewHooks()
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	type fired struct{ want, got time.Duration }
+	all := make(chan fired, 100)
+	start := time.Now()
+	delays := []time.Duration{0, time.Nanosecond, time.Microsecond, 300 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 7 * time.Millisecond, 30 * time.Millisecond, -time.Second}
+	for i, d := range delays {
+		arm := func() { s.After(d, func() { all <- fired{d, time.Since(start)} }) }
+		if i%2 == 0 {
+			arm()
+		} else {
+			e.Check(s.Post(arm), "post")
+		}
+	}
+	for range delays {
+		if f := <-all; f.got < f.want {
+			e.Errorf("a timer of %v fired after %v", f.want, f.got)
+		}
+	}
+	long := s.After(time.Hour, func() { e.Error("a timer fired that was stopped") })
+	if !long.Stop() || long.Stop() {
+		e.Error("Stop of a waiting timer is true once")
+	}
+	done := make(chan struct{})
+	short := s.After(0, func() { close(done) })
+	<-done
+	e.Eventually(func() bool { return !short.Stop() }, "Stop of a timer that has fired is false")
+	// A loop that sleeps for a far timer must wake for a nearer one.
+	s.After(time.Hour, func() {})
+	near := make(chan struct{})
+	time.Sleep(moment)
+	s.After(time.Millisecond, func() { close(near) })
+	select {
+	case <-near:
+	case <-time.After(patience):
+		e.Fatal("a near timer did not end the sleep")
+	}
+}
+
+func timersEnd(e *Env) {
+	h := NewHooks()
+	var late atomic.Int64
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	e.Check(s.Post(func() {
+		for i := range 100 {
+			s.After(time.Duration(i%10)*time.Millisecond, func() { late.Add(1) })
+		}
+		s.After(0, func() { _ = s.Abort() })
+	}), "post")
+	_ = h.Closed()
+	n := late.Load()
+	s.After(0, func() { late.Add(1000) })
+	time.Sleep(moment)
+	if late.Load() != n {
+		e.Errorf("%d timers ran after OnClose", late.Load()-n)
+	}
+}
+
+func manyTimers(e *Env) {
+	h := NewHooks()
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	const n = 100_000
+	var fired, stopped atomic.Int64
+	done := make(chan struct{})
+	e.Check(s.Post(func() {
+		all := make([]*tandem.Timer, n)
+		for i := range all {
+			all[i] = s.After(time.Duration(rand.Int64N(int64(50*time.Millisecond))), func() { fired.Add(1) })
+		}
+		for _, i := range rand.Perm(n)[:n/2] {
+			if all[i].Stop() {
+				stopped.Add(1)
+			}
+		}
+		close(done)
+	}), "post")
+	<-done
+	e.Eventually(func() bool { return fired.Load()+stopped.Load() == n }, "all timers fired or were stopped")
+}
