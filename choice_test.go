@@ -1,0 +1,254 @@
+//go:build linux
+
+package tandem_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+)
+
+// The choice of a backend where io_uring is refused. A seccomp filter cannot be taken back, nor can a program be sure to
+// get its limits back, so each case is a process of its own: this test binary, with childEnv set.
+const childEnv = "TANDEM_TEST_CHILD"
+
+// refusals are what a seccomp filter does to the system calls of io_uring.
+var refusals = map[string]struct {
+	calls []uint32
+	errno syscall.Errno
+	cause string // what the reason must name
+}{
+	"EPERM":           {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EPERM, "setup"},
+	"ENOSYS":          {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.ENOSYS, "setup"},
+	"EACCES":          {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EACCES, "setup"},
+	"enter+register":  {[]uint32{unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EPERM, "enable"},
+	"enter":           {[]uint32{unix.SYS_IO_URING_ENTER}, unix.EPERM, "enter"},
+	"enter, ENOSYS":   {[]uint32{unix.SYS_IO_URING_ENTER}, unix.ENOSYS, "enter"},
+	"register":        {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.EPERM, "enable"},
+	"setup of rings":  {[]uint32{unix.SYS_IO_URING_SETUP}, unix.EPERM, "setup"},
+	"register ENOSYS": {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.ENOSYS, "enable"},
+}
+
+func TestChoice(t *testing.T) {
+	switch child := os.Getenv(childEnv); {
+	case child == "files":
+		tooFewFiles(t)
+		return
+	case child != "":
+		refused(t, child)
+		return
+	}
+	cases := []string{"files"}
+	for name := range refusals {
+		cases = append(cases, name)
+	}
+	for _, name := range cases {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChoice$", "-test.v")
+			c.Env = append(os.Environ(), childEnv+"="+name, "TANDEM_BACKEND=")
+			if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "--- SKIP") {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// refused runs under a filter.
+func refused(t *testing.T, name string) {
+	r, ok := refusals[name]
+	if !ok {
+		t.Fatalf("no case %q", name)
+	}
+	if err := filter(r.errno, r.calls); err != nil {
+		t.Fatalf("seccomp: %v", err)
+	}
+	if r, w, err := os.Pipe(); err == nil { // the runtime makes its poller now
+		_, _ = r.Close(), w.Close()
+	}
+	before := descriptors(t)
+	o := &tandem.Options{Loops: 2, Logger: slog.New(slog.DiscardHandler)}
+	tr, err := tandem.Open(o)
+	if err != nil {
+		t.Fatalf("Auto does not fall back: %v", err)
+	}
+	i := tr.Info()
+	if i.Backend != tandem.Epoll {
+		t.Errorf("Auto means %v", i)
+	}
+	for _, part := range []string{"uring", r.cause, r.errno.Error()} {
+		if !strings.Contains(i.Reason, part) {
+			t.Errorf("the reason does not name %q: %s", part, i.Reason)
+		}
+	}
+	talk(t, tr)
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	o.Backend = tandem.Uring
+	_, err = tandem.Open(o)
+	namesCure(t, err, r.errno)
+	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
+		o.UringRung = rung
+		if _, err := tandem.Open(o); !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, r.errno) {
+			t.Errorf("on the rung %s: %v", rung, err)
+		}
+	}
+	if after := descriptors(t); len(after) > len(before) {
+		t.Errorf("descriptors are left: %q, before: %q", after, before)
+	}
+}
+
+// namesCure checks the error of a program that asks for io_uring where it is refused.
+func namesCure(t *testing.T, err error, errno syscall.Errno) {
+	t.Helper()
+	var u *backend.UnsupportedError
+	if !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, errno) || !errors.As(err, &u) || u.Cure == "" {
+		t.Fatalf("Uring: %v (%T)", err, err)
+	}
+	cures := []string{"seccomp", "io_uring_setup", "io_uring_enter", "io_uring_register"}
+	if errno != unix.ENOSYS {
+		if b, err := os.ReadFile("/proc/sys/kernel/io_uring_disabled"); err == nil {
+			cures = append(cures[:1], "kernel.io_uring_disabled is "+strings.TrimSpace(string(b)))
+			if strings.TrimSpace(string(b)) != "0" {
+				cures = cures[1:]
+			}
+		}
+	}
+	for _, part := range cures {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not name %q: %v", part, err)
+		}
+	}
+}
+
+// talk has a stream of the Transport answer.
+func talk(t *testing.T, tr tandem.Transport) {
+	t.Helper()
+	l, err := tr.Listen("tcp", "127.0.0.1:0", answering{}, nil)
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatalf("dial: %v", err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	answer := make([]byte, 4)
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "ping" {
+		t.Fatalf("%q came back: %v", answer, err)
+	}
+}
+
+// answering answers what comes.
+type answering struct{ tandem.BaseHandler }
+
+func (answering) OnData(s *tandem.Stream) {
+	p, _ := s.Next(-1)
+	_, _ = s.Write(p)
+}
+
+// tooFewFiles opens Transports with room for no descriptor, one, two and so on, until there is enough. Every failure
+// names its step and its cure, and leaves nothing.
+func tooFewFiles(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if tr, err := tandem.Open(&tandem.Options{Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		_ = tr.Close() // the runtime has its own descriptors now
+	}
+	first := lowestFree(t)
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Auto} {
+		failures := 0
+		for room := 0; ; room++ {
+			if room > 40 {
+				t.Fatalf("%v does not open with room for 40 descriptors", b)
+			}
+			err := openWithRoom(t, b, first, room, limit)
+			if err == nil {
+				break
+			}
+			if errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EMFILE) {
+				t.Logf("NOT TESTED: %v cannot run here: %v", b, err)
+				failures++
+				break
+			}
+			failures++
+			for _, part := range []string{"too many open files", "ulimit -n", "open"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v with room for %d descriptors: the error does not name %q: %v", b, room, part, err)
+				}
+			}
+			if !errors.Is(err, unix.EMFILE) {
+				t.Errorf("%v with room for %d descriptors: %v", b, room, err)
+			}
+		}
+		if failures == 0 {
+			t.Errorf("%v opens with room for no descriptor", b)
+		}
+	}
+}
+
+func openWithRoom(t *testing.T, b tandem.Backend, first, room int, limit unix.Rlimit) error {
+	t.Helper()
+	before := descriptors(t)
+	low := unix.Rlimit{Cur: uint64(first + room), Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 8, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		_ = tr.Close()
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if after := descriptors(t); len(after) > len(before) {
+		t.Errorf("%v with room for %d descriptors: left are %q, before: %q", b, room, after, before)
+	}
+	return err
+}
+
+// lowestFree is the number that the next descriptor gets, above which there must be none.
+func lowestFree(t *testing.T) int {
+	t.Helper()
+	f, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return int(f.Fd())
+}
+
+func descriptors(t *testing.T) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range entries {
+		if target, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
+			all = append(all, f.Name()+" -> "+target)
+		}
+	}
+	return all
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Runs all that CI runs, and stops at the first step that fails. It needs Go, a C compiler for the race detector, and,
+# the first time, a module proxy.
+#
+#   TEST_FLAGS=-v scripts/check.sh     names every test and counts them
+#   CI=true scripts/check.sh           fails where io_uring cannot run, instead of skipping its tests
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+targets="linux/arm64 darwin/arm64 windows/amd64"
+oracle=backend_uring/oracle
+modules=$(find . -name go.mod -not -path '*/testdata/*' -printf '%h\n' | sort)
+log=$(mktemp)
+
+export CGO_ENABLED=0 # the race detector alone needs cgo
+if [[ ${CI:-} == true ]]; then
+  export TANDEM_REQUIRE_URING=1
+fi
+
+step='start'
+step() {
+  step=$1
+  printf '\n=== %s (%d s)\n' "$step" "$SECONDS"
+}
+
+finish() {
+  local status=$?
+  rm -f "$log"
+  if ((status != 0)); then
+    printf '\nFAILED: %s (exit status %d, after %d s)\n' "$step" "$status" "$SECONDS" >&2
+  fi
+}
+trap finish EXIT
+
+# each runs a command in every module.
+each() {
+  local m
+  for m in $modules; do
+    printf '%s: %s\n' "$m" "$*"
+    (cd "$m" && "$@") || return
+  done
+}
+
+# tests runs go test with what follows, and with -v among TEST_FLAGS counts the tests.
+tests() {
+  local status=0
+  # shellcheck disable=SC2086 # flags are words
+  go test -count=1 ${TEST_FLAGS:-} "$@" 2>&1 | tee "$log" | { grep --line-buffered -v '^=== ' || true; } || status=$?
+  if grep -q '^ *--- ' "$log"; then
+    printf 'tests and subtests: %d passed, %d failed, %d skipped\n' \
+      "$(count PASS)" "$(count FAIL)" "$(count SKIP)"
+  fi
+  if ((status != 0)); then
+    grep '^ *--- FAIL' "$log" || true
+  fi
+  return "$status"
+}
+
+count() { grep -c "^ *--- $1" "$log" || true; }
+
+step 'gofmt'
+unformatted=$(gofmt -l .)
+if [[ -n $unformatted ]]; then
+  printf 'gofmt would change:\n%s\n' "$unformatted"
+  exit 1
+fi
+
+step 'go mod tidy'
+each go mod tidy -diff
+
+step 'build without cgo'
+each go build -o /dev/null ./...
+
+step 'go vet'
+each go vet ./...
+
+for target in $targets; do
+  step "build and vet for $target"
+  export GOOS=${target%/*} GOARCH=${target#*/}
+  each go build -o /dev/null ./...
+  each go vet ./...
+  unset GOOS GOARCH
+done
+
+step 'golangci-lint'
+each go run "$lint" run --config "$PWD/.golangci.yml" ./...
+
+step 'go test'
+tests ./...
+
+step 'go test with the race detector, shuffled'
+CGO_ENABLED=1 tests -race -shuffle=on ./...
+
+step 'go test in bench'
+(cd bench && tests ./...)
+
+if [[ -f $oracle/go.mod ]]; then
+  step 'io_uring against giouring'
+  (cd "$oracle" && tests -tags giouring -ldflags=-checklinkname=0 ./...)
+fi
+
+step 'the README: measure'
+go -C bench run . run --quick
+
+printf '\nAll is well (%d s).\n' "$SECONDS"
