@@ -99,6 +99,10 @@ func refused(t *testing.T, name string) {
 	if err := tr.Shutdown(t.Context()); err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
+	t.Setenv("TANDEM_BACKEND", "uring") // which is to name a backend, as Options.Backend is
+	_, err = tandem.Open(o)
+	namesCure(t, err, r.errno)
+	t.Setenv("TANDEM_BACKEND", "")
 	o.Backend = tandem.Uring
 	_, err = tandem.Open(o)
 	namesCure(t, err, r.errno)

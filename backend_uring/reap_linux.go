@@ -44,6 +44,7 @@ func (d *Driver) reap() int {
 	w, n := &d.waiting, 0
 	w.old, w.again, w.at = append(w.again, w.fresh...), w.old[:0], 0
 	w.fresh = w.fresh[:0]
+	d.markOld(deferred)
 	for ready := d.ring.Ready(); ready > 0; ready-- {
 		c, ok := d.take()
 		if !ok {
@@ -52,11 +53,7 @@ func (d *Driver) reap() int {
 		d.complete(c, &w.fresh)
 		n++
 	}
-	for _, c := range w.old {
-		if s := d.socketOf(c); s != nil {
-			s.State &^= deferred
-		}
-	}
+	d.markOld(0)
 	for w.at < len(w.old) {
 		c := w.old[w.at]
 		w.at++
@@ -64,6 +61,15 @@ func (d *Driver) reap() int {
 		n++
 	}
 	return n
+}
+
+// markOld says of all streams that wait in old whether what comes for them has to wait behind it.
+func (d *Driver) markOld(mark uint32) {
+	for _, c := range d.waiting.old {
+		if s := d.socketOf(c); s != nil && c.UserData&opMask == opReceive {
+			s.State = s.State&^deferred | mark
+		}
+	}
 }
 
 func (d *Driver) socketOf(c CQE) *backend.Socket {

@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// The rules on how streams come about. Those on dials are in beginning_dial.go, those on adoption in
-// beginning_adopt.go.
+// The rules on how streams come about. Those on dials are in beginning_dial.go, beginning_connect.go and
+// beginning_names.go, those on adoption in beginning_adopt.go.
 var beginningRules = []Rule{
 	{"S25_Listen", listen},
 	{"S25_ListenTCP6", listenTCP6},

@@ -88,7 +88,7 @@ func adoptKeepsBytes(e *Env) {
 	e.Check(err, "adopt")
 	_, err = s.Write([]byte("from the stream"))
 	e.Check(err, "write")
-	e.Check(<-written, "write")
+	e.Check(arrives(e, written), "write")
 	e.Eventually(func() bool { return h.Len() == len(want)-len(head) }, "all bytes")
 	if string(append(head, h.Got()...)) != string(want) {
 		e.Error("the bytes differ")

@@ -23,9 +23,7 @@ func (e *Env) dialAndTalk(network string, l net.Listener, address string) {
 	e.Helper()
 	h := echo()
 	h.env(e)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	s, err := e.Under().Dial(ctx, network, address, h, nil)
+	s, err := e.Under().Dial(e.patient(), network, address, h, nil)
 	e.Check(err, "dial %s %s", network, address)
 	c, err := l.Accept()
 	e.Check(err, "accept")
@@ -72,7 +70,7 @@ func dialTCP6(e *Env) {
 	e.dialAndTalk("tcp", l, l.Addr().String())
 	h := NewHooks()
 	h.env(e)
-	_, err := e.Under().Dial(context.Background(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: &net.TCPAddr{}})
+	_, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: &net.TCPAddr{}})
 	e.Check(err, "dial from a LocalAddr that says nothing")
 }
 
@@ -109,7 +107,7 @@ func refused(e *Env) {
 	} {
 		h := NewHooks()
 		h.env(e)
-		s, err := e.Under().Dial(context.Background(), to.network, to.address, h, nil)
+		s, err := e.Under().Dial(e.patient(), to.network, to.address, h, nil)
 		e.dialError(err, to.network, to.want)
 		if s != nil || h.Count("OnClose") != 0 {
 			e.Error("Dial failed, and yet there is a stream")
@@ -184,7 +182,7 @@ func dialTimeout(e *Env) {
 	const timeout = 20 * time.Millisecond
 	o := &tandem.DialOptions{Timeout: timeout}
 	began := time.Now()
-	_, err := e.Under().Dial(context.Background(), "tcp", address, h, o)
+	_, err := e.Under().Dial(e.patient(), "tcp", address, h, o)
 	e.dialError(err, "tcp", os.ErrDeadlineExceeded)
 	if d := time.Since(began); d < timeout {
 		e.Errorf("it timed out after %v already", d)
@@ -195,7 +193,7 @@ func dialTimeout(e *Env) {
 
 	// A dial that is over in time is not disturbed later.
 	l := e.listenPlain("tcp", "127.0.0.1:0")
-	_, err = e.Under().Dial(context.Background(), "tcp", l.Addr().String(), h, &tandem.DialOptions{Timeout: patience})
+	_, err = e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{Timeout: patience})
 	e.Check(err, "dial")
 	e.settledStreams(1)
 }
@@ -214,177 +212,16 @@ func dialInCallback(e *Env) {
 	failed := make(chan error, 1)
 	h := NewHooks()
 	h.Open = func(*tandem.Stream) {
-		_, err := t.Dial(context.Background(), "tcp", l.Addr().String(), NewHooks(), nil)
+		_, err := t.Dial(e.patient(), "tcp", l.Addr().String(), NewHooks(), nil)
 		failed <- err
 	}
 	_, p := e.PairOn(t, h, tandem.StreamOptions{})
-	if err := <-failed; err == nil {
+	if err := arrives(e, failed); err == nil {
 		e.Error("Dial in a callback returned no error")
 	}
 	_, err := p.Write([]byte("alive"))
 	e.Check(err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
-}
-
-func connect(e *Env) {
-	if e.Peer != nil {
-		return // the peers are of package net here
-	}
-	l := e.listenPlain(e.Network, e.Address())
-	gate := make(chan struct{})
-	h := echo()
-	h.Open = func(*tandem.Stream) { <-gate }
-	h.env(e)
-	s, err := e.Under().Connect(e.Network, l.Addr().String(), h, nil)
-	e.Check(err, "connect")
-	close(gate) // Connect has returned before OnOpen did
-	c, err := l.Accept()
-	e.Check(err, "accept")
-	if h.Opened() != s {
-		e.Error("OnOpen was called for another stream")
-	}
-	e.pingPong(e.plain(c))
-
-	if e.Network == "unix" {
-		return // where a full backlog is an error at once, as with net.Dial
-	}
-	waits := NewHooks()
-	waits.env(e)
-	s, err = e.Under().Connect("tcp", e.unreachable(), waits, nil)
-	e.Check(err, "connect")
-	waits.StillOpen()
-	if waits.Count("OnOpen") != 0 {
-		e.Error("OnOpen without a connection")
-	}
-	if s.LocalAddr() != nil || s.RemoteAddr() != nil {
-		e.Errorf("there is no connection, from %v to %v", s.LocalAddr(), s.RemoteAddr())
-	}
-	if _, err := s.SyscallConn(); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("SyscallConn without a connection: %v", err)
-	}
-}
-
-// connectInCallbacks connects from OnOpen, OnData and OnClose, a chain of streams.
-func connectInCallbacks(e *Env) {
-	if e.Peer != nil {
-		return
-	}
-	h := echo()
-	server := e.listenOn(e.Network, e.Address(), h)
-	const links = 12
-	var made atomic.Int32
-	done := make(chan struct{})
-	chain := NewHooks()
-	next := func() {
-		switch n := made.Add(1); {
-		case n < links:
-			if _, err := e.Under().Connect(e.Network, server.Addr().String(), chain, nil); err != nil {
-				e.Errorf("Connect in a callback: %v", err)
-			}
-		case n == links:
-			close(done)
-		}
-	}
-	chain.Open = func(s *tandem.Stream) {
-		_, _ = s.Write([]byte("x"))
-		if made.Load()%3 == 0 {
-			next()
-		}
-	}
-	chain.Data = func(s *tandem.Stream) {
-		_, _ = s.Next(-1)
-		if made.Load()%3 == 1 {
-			next()
-		}
-		_ = s.Close()
-	}
-	chain.Close = func(s *tandem.Stream, err error) { next() }
-	chain.env(e)
-	next()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		e.Fatalf("the chain broke at %d", made.Load())
-	}
-}
-
-func closeBeforeConnected(e *Env) {
-	if !e.once() {
-		return
-	}
-	address := e.unreachable()
-	l := e.listenPlain("tcp", "127.0.0.1:0")
-	for _, end := range []func(*tandem.Stream) error{(*tandem.Stream).Close, (*tandem.Stream).Abort} {
-		waits := NewHooks()
-		waits.env(e)
-		s, err := e.Under().Connect("tcp", address, waits, nil)
-		e.Check(err, "connect")
-		notified := make(chan error, 2)
-		e.Check(s.WriteNotify([]byte("lost"), func(err error) { notified <- err }), "write")
-		e.Check(end(s), "end")
-		if err := waits.Closed(); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("OnClose(%v)", err)
-		}
-		if err := <-notified; !errors.Is(err, net.ErrClosed) {
-			e.Errorf("the bytes that were never sent ended with %v", err)
-		}
-		if waits.Count("OnOpen") != 0 {
-			e.Error("OnOpen without a connection")
-		}
-		for range 20 { // these race with the connection: whoever wins, there is one OnClose, and last
-			h := NewHooks()
-			h.env(e)
-			s, err := e.Under().Connect("tcp", l.Addr().String(), h, nil)
-			e.Check(err, "connect")
-			e.Check(end(s), "end")
-			h.Closed()
-		}
-	}
-	e.settled(e.Under())
-}
-
-func writeBeforeOpen(e *Env) {
-	if e.Peer != nil {
-		return
-	}
-	l := e.listenPlain(e.Network, e.Address())
-	h := NewHooks()
-	h.Open = func(s *tandem.Stream) { _, _ = s.Write([]byte(" four")) }
-	h.env(e)
-	gate := make(chan struct{})
-	block := NewHooks()
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	blocker, _ := e.PairOn(t, block, tandem.StreamOptions{})
-	e.Check(blocker.Post(func() { <-gate }), "post") // so that the loop cannot connect yet
-	s, err := t.Connect(e.Network, l.Addr().String(), h, nil)
-	e.Check(err, "connect")
-	notified := make(chan error, 1)
-	_, err = s.Write([]byte("one"))
-	e.Check(err, "Write")
-	_, err = s.Writev(net.Buffers{[]byte(" "), []byte("two")})
-	e.Check(err, "Writev")
-	e.Check(s.WriteNotify([]byte(" three"), func(err error) { notified <- err }), "WriteNotify")
-	e.Check(s.Flush(), "Flush")
-	if n := s.Queued(); n != len("one two three") {
-		e.Errorf("Queued is %d", n)
-	}
-	s.PauseRead()
-	close(gate)
-	c, err := l.Accept()
-	e.Check(err, "accept")
-	p := e.plain(c)
-	if got := string(e.ReadAll(p, len("one two three four"))); got != "one two three four" {
-		e.Errorf("the peer read %q", got)
-	}
-	e.Check(<-notified, "WriteNotify's function")
-	_, err = p.Write([]byte("paused"))
-	e.Check(err, "write")
-	time.Sleep(moment)
-	if h.Count("OnData") != 0 {
-		e.Error("a pause from before OnOpen was forgotten")
-	}
-	s.ResumeRead()
-	e.Eventually(func() bool { return h.Len() == 6 }, "bytes")
 }
 
 func dialLocalAddr(e *Env) {
@@ -395,7 +232,7 @@ func dialLocalAddr(e *Env) {
 	h.env(e)
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
-	s, err := e.Under().Dial(context.Background(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: from})
+	s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: from})
 	e.Check(err, "dial")
 	c, err := l.Accept()
 	e.Check(err, "accept")
@@ -407,7 +244,7 @@ func dialLocalAddr(e *Env) {
 	dir := e.TempDir()
 	u := e.listenPlain("unix", filepath.Join(dir, "to"))
 	named := &net.UnixAddr{Name: filepath.Join(dir, "from"), Net: "unix"}
-	_, err = e.Under().Dial(context.Background(), "unix", u.Addr().String(), h, &tandem.DialOptions{LocalAddr: named})
+	_, err = e.Under().Dial(e.patient(), "unix", u.Addr().String(), h, &tandem.DialOptions{LocalAddr: named})
 	e.Check(err, "dial")
 	c, err = u.Accept()
 	e.Check(err, "accept")
@@ -419,7 +256,7 @@ func dialLocalAddr(e *Env) {
 	for _, wrong := range []net.Addr{
 		&net.UDPAddr{IP: from.IP}, &net.TCPAddr{IP: net.IPv6loopback}, named, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 77)},
 	} {
-		s, err := e.Under().Dial(context.Background(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: wrong})
+		s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: wrong})
 		var op *net.OpError
 		if !errors.As(err, &op) || s != nil {
 			e.Errorf("dial from %v (%T): %v", wrong, wrong, err)
@@ -447,14 +284,14 @@ func dialControl(e *Env) {
 	}}
 	h := NewHooks()
 	h.env(e)
-	_, err := e.Under().Dial(context.Background(), e.Network, want, h, o)
+	_, err := e.Under().Dial(e.patient(), e.Network, want, h, o)
 	e.Check(err, "dial")
 	if calls.Load() != 1 {
 		e.Errorf("Control was called %d times", calls.Load())
 	}
 	no := errors.New("not this one")
 	o.Control = func(string, string, syscall.RawConn) error { return no }
-	_, err = e.Under().Dial(context.Background(), e.Network, want, h, o)
+	_, err = e.Under().Dial(e.patient(), e.Network, want, h, o)
 	e.dialError(err, e.Network, no)
 }
 
@@ -468,7 +305,7 @@ func dialArguments(e *Env) {
 		"": "127.0.0.1:1", "udp": "127.0.0.1:1", "unixgram": "/x", "tcp": "127.0.0.1", "tcp4": "[::1]:1", "tcp6": "127.0.0.1:1",
 		"unix": "",
 	} {
-		_, err := e.Under().Dial(context.Background(), network, address, h, nil)
+		_, err := e.Under().Dial(e.patient(), network, address, h, nil)
 		_, connectErr := e.Under().Connect(network, address, h, nil)
 		for _, err := range []error{err, connectErr} {
 			var op *net.OpError
@@ -478,7 +315,7 @@ func dialArguments(e *Env) {
 		}
 	}
 	long := "/" + strings.Repeat("long", 100)
-	_, err := e.Under().Dial(context.Background(), "unix", long, h, nil)
+	_, err := e.Under().Dial(e.patient(), "unix", long, h, nil)
 	e.dialError(err, "unix", syscall.EINVAL)
 	if _, err := e.Under().Connect("tcp", "127.0.0.1:1", nil, nil); err == nil || !strings.Contains(err.Error(), "Handler") {
 		e.Errorf("without a Handler: %v", err)
@@ -507,7 +344,7 @@ func manyDials(e *Env) {
 	streams := make([]*tandem.Stream, dials)
 	for i := range dials {
 		wg.Go(func() {
-			s, err := e.Under().Dial(context.Background(), e.Network, server.Addr().String(), h, nil)
+			s, err := e.Under().Dial(e.patient(), e.Network, server.Addr().String(), h, nil)
 			if err != nil {
 				e.Errorf("dial: %v", err)
 				return

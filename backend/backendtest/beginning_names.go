@@ -117,13 +117,13 @@ func everyAddress(e *Env) {
 	}
 	h := NewHooks()
 	h.env(e)
-	_, err := e.Under().Dial(context.Background(), "tcp", fmt.Sprintf("none.test.:%d", port), h, nil)
+	_, err := e.Under().Dial(e.patient(), "tcp", fmt.Sprintf("none.test.:%d", port), h, nil)
 	e.dialError(err, "tcp", syscall.ECONNREFUSED)
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {
 		e.Errorf("the error names no address: %v", err)
 	}
-	if _, err := e.Under().Dial(context.Background(), "tcp4", "six.test.:1", h, nil); !errors.As(err, &op) {
+	if _, err := e.Under().Dial(e.patient(), "tcp4", "six.test.:1", h, nil); !errors.As(err, &op) {
 		e.Errorf("an address that does not suit tcp4 gives %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func noSuchName(e *Env) {
 	h := NewHooks()
 	h.env(e)
 	var unknown *net.DNSError
-	_, err := e.Under().Dial(context.Background(), "tcp", "nowhere.test.:1", h, nil)
+	_, err := e.Under().Dial(e.patient(), "tcp", "nowhere.test.:1", h, nil)
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "dial" || !errors.As(err, &unknown) || !unknown.IsNotFound {
 		e.Errorf("a name that does not exist gives %v", err)
@@ -179,7 +179,7 @@ func noSuchName(e *Env) {
 	if err := h.Closed(); !errors.As(err, &unknown) {
 		e.Errorf("OnClose(%v)", err)
 	}
-	if _, err := e.Under().Dial(context.Background(), "tcp", "localhost:no-such-service", h, nil); !errors.As(err, &op) {
+	if _, err := e.Under().Dial(e.patient(), "tcp", "localhost:no-such-service", h, nil); !errors.As(err, &op) {
 		e.Errorf("a service that does not exist gives %v", err)
 	}
 }

@@ -182,7 +182,7 @@ func stats(e *Env) {
 		all[i].After(time.Microsecond, func() { fired <- struct{}{} })
 	}
 	for range 3 {
-		<-fired
+		arrives(e, fired)
 	}
 	const each = messages * size
 	e.statsAre(func(s tandem.Stats) error {
@@ -252,6 +252,25 @@ func (e *Env) plausible(s tandem.Stats, messages uint64) {
 	if uring && s.Completions < s.Reads {
 		e.Errorf("%d completions for %d reads", s.Completions, s.Reads)
 	}
+}
+
+// arrives waits for a value out of a channel, or for its end.
+func arrives[T any](e *Env, ch <-chan T) T {
+	e.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		e.Fatal("it never comes")
+		panic("unreachable")
+	}
+}
+
+// patient is a context that ends when nothing is to be expected any longer.
+func (e *Env) patient() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	e.T.Cleanup(cancel)
+	return ctx
 }
 
 // ended is a context that has ended.

@@ -274,15 +274,15 @@ func drivenByOne(e *Env) {
 		_, err := t.Poll(0)
 		elsewhere <- err
 		elsewhere <- t.Shutdown(ended())
-		_, err = t.Dial(context.Background(), "tcp", "127.0.0.1:1", NewHooks(), nil)
+		_, err = t.Dial(e.patient(), "tcp", "127.0.0.1:1", NewHooks(), nil)
 		elsewhere <- err
 	}()
 	for range 3 {
-		if err := <-elsewhere; err == nil {
+		if err := arrives(e, elsewhere); err == nil {
 			e.Error("Poll, Shutdown or Dial on another goroutine returned no error")
 		}
 	}
-	if _, err := t.Dial(context.Background(), "tcp", "127.0.0.1:1", NewHooks(), nil); err == nil {
+	if _, err := t.Dial(e.patient(), "tcp", "127.0.0.1:1", NewHooks(), nil); err == nil {
 		e.Error("Dial on the goroutine that has to poll returned no error")
 	}
 	p.send([]byte("y"))
@@ -341,7 +341,7 @@ func drivenEnd(e *Env) {
 		return
 	}
 	never := e.driven(tandem.StreamOptions{}) // was never polled
-	e.Check(never.Shutdown(context.Background()), "shutdown")
+	e.Check(never.Shutdown(e.patient()), "shutdown")
 	e.Check(never.Close(), "close again")
 
 	t := e.driven(tandem.StreamOptions{CloseTimeout: 10 * time.Millisecond})
@@ -355,7 +355,7 @@ func drivenEnd(e *Env) {
 	e.Check(err, "connect")
 	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
 	e.Check(err, "listen")
-	e.Check(t.Shutdown(context.Background()), "shutdown")
+	e.Check(t.Shutdown(e.patient()), "shutdown")
 	e.nothingLeft(1<<20, t, h, stuck, dials)
 	again, err := net.Listen("tcp", l.Addr().String())
 	e.Check(err, "the address is not free")
@@ -367,7 +367,7 @@ func drivenEnd(e *Env) {
 		if _, err := t.Poll(0); !errors.Is(err, net.ErrClosed) {
 			e.Errorf("Poll after the end: %v", err)
 		}
-		e.Check(t.Shutdown(context.Background()), "shutdown again")
+		e.Check(t.Shutdown(e.patient()), "shutdown again")
 		e.Check(t.Close(), "close")
 	}
 

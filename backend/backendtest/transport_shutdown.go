@@ -82,24 +82,16 @@ func shutdown(e *Env) {
 		e.Check(err, "connect")
 	}
 
-	e.Check(t.Shutdown(context.Background()), "shutdown")
+	e.Check(t.Shutdown(e.patient()), "shutdown")
 	e.nothingLeft(1<<20, t, h, dials)
 	if dials.Count("OnOpen") != 0 {
 		e.Error("OnOpen of a stream that was being dialled")
 	}
-	if b := <-got; string(b) != string(want) {
+	if b := arrives(e, got); string(b) != string(want) {
 		e.Errorf("the peer read %d bytes, not the %d that were queued", len(b), len(want))
 	}
-	deadlines := 0
-	for range h.Count("OnClose") {
-		if err := h.Closed(); errors.Is(err, os.ErrDeadlineExceeded) {
-			deadlines++
-		} else if err != nil {
-			e.Errorf("OnClose(%v)", err)
-		}
-	}
-	if deadlines != 1 {
-		e.Errorf("%d streams ran out of time, not one", deadlines)
+	if n := h.deadlines(); n != 1 {
+		e.Errorf("%d streams ran out of time, not one", n)
 	}
 	for _, p := range []Peer{idlePeer, halfPeer} {
 		if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -115,6 +107,19 @@ func shutdown(e *Env) {
 	if _, err := half.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		e.Errorf("a write after the end: %v", err)
 	}
+}
+
+// deadlines counts the streams that ran out of time. All others were to end without an error.
+func (h *Hooks) deadlines() (n int) {
+	h.e.Helper()
+	for range h.Count("OnClose") {
+		if err := h.Closed(); errors.Is(err, os.ErrDeadlineExceeded) {
+			n++
+		} else if err != nil {
+			h.e.Errorf("OnClose(%v)", err)
+		}
+	}
+	return n
 }
 
 // drain leaves it to handlers that are told to end their streams.
@@ -135,8 +140,8 @@ func drain(e *Env) {
 	_, b := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
 	e.PairOn(t, plain, tandem.StreamOptions{})
 	result := make(chan error, 1)
-	go func() { result <- t.Shutdown(context.Background()) }()
-	if first, second := <-told, <-told; first == second {
+	go func() { result <- t.Shutdown(e.patient()) }()
+	if first, second := arrives(e, told), arrives(e, told); first == second {
 		e.Error("a stream was told twice")
 	}
 	if err := plain.Closed(); err != nil { // has no OnDrain
@@ -156,7 +161,7 @@ func drain(e *Env) {
 	e.pingPong(b)
 	_, err = b.Write([]byte("bye"))
 	e.Check(err, "write")
-	e.Check(<-result, "shutdown")
+	e.Check(arrives(e, result), "shutdown")
 	if n := h.Count("OnDrain"); n != 2 {
 		e.Errorf("OnDrain was called %d times for two streams", n)
 	}
@@ -201,19 +206,19 @@ func shutdownInCallback(e *Env) {
 	results := make(chan error, 2)
 	h := NewHooks()
 	h.Open = func(*tandem.Stream) {
-		results <- t.Shutdown(context.Background())
+		results <- t.Shutdown(e.patient())
 		results <- t.Close()
 	}
 	_, p := e.PairOn(t, h, tandem.StreamOptions{})
 	for range 2 {
-		if err := <-results; err == nil {
+		if err := arrives(e, results); err == nil {
 			e.Error("a Transport can be shut down by its own callback")
 		}
 	}
 	_, err := p.Write([]byte("alive"))
 	e.Check(err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
-	e.Check(t.Shutdown(context.Background()), "shutdown")
+	e.Check(t.Shutdown(e.patient()), "shutdown")
 }
 
 func shutdownTwice(e *Env) {
@@ -229,13 +234,13 @@ func shutdownTwice(e *Env) {
 	var returned atomic.Int32
 	for range 3 {
 		wg.Go(func() {
-			if err := t.Shutdown(context.Background()); err != nil {
+			if err := t.Shutdown(e.patient()); err != nil {
 				e.Errorf("shutdown: %v", err)
 			}
 			returned.Add(1)
 		})
 	}
-	s := <-release
+	s := arrives(e, release)
 	time.Sleep(moment)
 	if returned.Load() != 0 {
 		e.Error("one of several Shutdowns returned before the end")
@@ -254,10 +259,10 @@ func shutdownTwice(e *Env) {
 	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
 	e.PairOn(t, h.Hooks, tandem.StreamOptions{})
 	first := make(chan error, 1)
-	go func() { first <- t.Shutdown(context.Background()) }()
-	<-release
+	go func() { first <- t.Shutdown(e.patient()) }()
+	arrives(e, release)
 	e.Check(t.Close(), "close")
-	<-first
+	arrives(e, first)
 	e.nothingLeft(1<<20, t, h.Hooks)
 }
 
@@ -276,7 +281,7 @@ func afterShutdown(e *Env) {
 		e.Error("a Listen that failed left its file")
 	}
 	_, tcpErr := t.Listen("tcp", "127.0.0.1:0", h, nil)
-	_, dialErr := t.Dial(context.Background(), "tcp", l.Addr().String(), h, nil)
+	_, dialErr := t.Dial(e.patient(), "tcp", l.Addr().String(), h, nil)
 	_, connectErr := t.Connect("tcp", l.Addr().String(), h, nil)
 	a, b := e.connPair("tcp")
 	defer a.Close()
@@ -329,8 +334,8 @@ func beginningsMeanwhile(e *Env) {
 	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
 	s, p := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
 	result := make(chan error, 1)
-	go func() { result <- t.Shutdown(context.Background()) }()
-	<-asked
+	go func() { result <- t.Shutdown(e.patient()) }()
+	arrives(e, asked)
 	for range begun {
 		if err := late.Closed(); !errors.Is(err, net.ErrClosed) {
 			e.Errorf("OnClose(%v)", err)
@@ -348,7 +353,7 @@ func beginningsMeanwhile(e *Env) {
 	e.Check(err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
 	e.Check(s.Close(), "close")
-	e.Check(<-result, "shutdown")
+	e.Check(arrives(e, result), "shutdown")
 	e.nothingLeft(1<<20, t, h.Hooks, late)
 }
 
@@ -397,7 +402,7 @@ func mappings(e *Env) {
 		_, err := p.Write([]byte("x"))
 		e.Check(err, "write")
 		e.Check(s.Close(), "close")
-		e.Check(t.Shutdown(context.Background()), "shutdown")
+		e.Check(t.Shutdown(e.patient()), "shutdown")
 		e.Check(p.Close(), "close")
 	}
 	cycle()
