@@ -51,7 +51,6 @@ type soaker struct {
 	server   tandem.Transport
 	addrs    map[string]string // by what the listener does
 	stopping atomic.Bool
-	did      sync.Map // scenario to *atomic.Int64
 }
 
 func soak(t *testing.T, o tandem.Options, d time.Duration) {
@@ -318,11 +317,15 @@ func (s *soaker) dialled(r *rand.Rand) error {
 	}
 	if r.IntN(3) == 0 {
 		_ = st.Abort()
-		<-h.done
+		if err := <-h.done; err == errWrongBytes {
+			return err
+		}
 		return nil
 	}
 	return <-h.done
 }
+
+var errWrongBytes = errors.New("WRONG BYTES at a dialled stream")
 
 type dialledHandler struct {
 	tandem.BaseHandler
@@ -334,7 +337,7 @@ type dialledHandler struct {
 func (h *dialledHandler) OnData(s *tandem.Stream) {
 	p, _ := s.Next(-1)
 	if h.n+len(p) > len(h.want) || !bytes.Equal(p, h.want[h.n:h.n+len(p)]) {
-		h.done <- errors.New("WRONG BYTES at a dialled stream")
+		h.done <- errWrongBytes
 		_ = s.Abort()
 		return
 	}

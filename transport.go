@@ -31,22 +31,36 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// What a user of a Transport works with; package session documents it.
+// What a user of a Transport works with. The packages that declare it document it.
 type (
-	Stream        = session.Stream
-	Handler       = session.Handler
-	BaseHandler   = session.BaseHandler
-	Drainer       = session.Drainer
-	Buffer        = session.Buffer
-	Timer         = session.Timer
+	// Stream is one connection.
+	Stream = session.Stream
+	// Handler is the user's code for a stream.
+	Handler = session.Handler
+	// BaseHandler is a Handler that does nothing, to be embedded.
+	BaseHandler = session.BaseHandler
+	// Drainer is a Handler that ends its streams by itself at a shutdown.
+	Drainer = session.Drainer
+	// Buffer is received memory that was handed over.
+	Buffer = session.Buffer
+	// Timer is a function that waits on a stream's loop.
+	Timer = session.Timer
+	// StreamOptions are the limits and habits of streams.
 	StreamOptions = session.StreamOptions
-	StreamStats   = session.StreamStats
+	// StreamStats are a stream's figures.
+	StreamStats = session.StreamStats
+	// ListenOptions are those of one listener.
 	ListenOptions = session.ListenOptions
+	// ListenerStats are a listener's figures.
 	ListenerStats = session.ListenerStats
-	DialOptions   = session.DialOptions
-	PanicError    = session.PanicError
-	Balance       = session.Balance
-	SocketOption  = backend.SocketOption
+	// DialOptions are those of one dial.
+	DialOptions = session.DialOptions
+	// PanicError is what OnClose gets after a panic.
+	PanicError = session.PanicError
+	// Balance says which loop a connection goes to.
+	Balance = session.Balance
+	// SocketOption is one option of a socket.
+	SocketOption = backend.SocketOption
 )
 
 // SocketOptionError says which socket option could not be set or read, why, and what would help.
@@ -98,6 +112,7 @@ func InheritedListeners() ([]*os.File, error) { return session.InheritedListener
 // Backend is a kernel interface.
 type Backend int
 
+// The backends.
 const (
 	Auto  Backend = iota // Uring if it works here, else Epoll; TANDEM_BACKEND decides if it is set
 	Epoll                // epoll(7)
@@ -387,7 +402,7 @@ func (o *Options) choose() ([]backend.Driver, Info, error) {
 
 // open makes one driver for each loop. For io_uring a round trip over a socketpair comes first.
 func (o *Options) open(b Backend) ([]backend.Driver, error) {
-	make := func() (backend.Driver, error) {
+	one := func() (backend.Driver, error) {
 		return epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, Thread: o.Affinity != nil})
 	}
 	if b == Uring {
@@ -395,11 +410,11 @@ func (o *Options) open(b Backend) ([]backend.Driver, error) {
 		if err != nil {
 			return nil, err
 		}
-		make = func() (backend.Driver, error) { return uring.New(config) }
+		one = func() (backend.Driver, error) { return uring.New(config) }
 	}
 	var drivers []backend.Driver
 	for range o.Loops {
-		d, err := make()
+		d, err := one()
 		if err != nil {
 			for _, d := range drivers {
 				_ = d.Close()

@@ -202,7 +202,7 @@ func TestBufRingSizeLimitsBuffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(memory)
+	defer func() { _ = unix.Munmap(memory) }()
 	b, err := NewBufRing(r, testGroup, 1, 16)
 	if err != nil {
 		t.Fatal(err)

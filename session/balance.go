@@ -9,6 +9,7 @@ import (
 // Balance says which loop a new connection goes to.
 type Balance int
 
+// The policies.
 const (
 	RoundRobin   Balance = iota // each loop in turn (default)
 	LeastStreams                // the loop with the fewest streams

@@ -147,39 +147,39 @@ func readEveryWay(s *tandem.Stream, want []byte) error {
 	var b bytes.Buffer
 	peeked, err := s.Peek(10)
 	if err != nil || !bytes.Equal(peeked, want[:10]) || s.Buffered() != 100 {
-		return errors.New("Peek(10)")
+		return errors.New("wrong: Peek(10)")
 	}
 	if all, err := s.Peek(-1); err != nil || !bytes.Equal(all, want) {
-		return errors.New("Peek(-1)")
+		return errors.New("wrong: Peek(-1)")
 	}
 	if all, err := s.Peek(101); err != io.ErrShortBuffer || !bytes.Equal(all, want) {
-		return errors.New("Peek of more than there is")
+		return errors.New("wrong: Peek of more than there is")
 	}
 	next, err := s.Next(10)
 	b.Write(next)
 	if err != nil || s.Buffered() != 90 {
-		return errors.New("Next(10)")
+		return errors.New("wrong: Next(10)")
 	}
 	p := make([]byte, 20)
 	if n, err := s.Read(p); n != 20 || err != nil {
-		return errors.New("Read")
+		return errors.New("wrong: Read")
 	}
 	b.Write(p)
 	if n, err := s.Discard(5); n != 5 || err != nil {
-		return errors.New("Discard(5)")
+		return errors.New("wrong: Discard(5)")
 	}
 	b.Write(want[30:35])
 	if n, err := s.WriteTo(&b); n != 65 || err != nil || s.Buffered() != 0 {
-		return errors.New("WriteTo")
+		return errors.New("wrong: WriteTo")
 	}
 	if !bytes.Equal(b.Bytes(), want) {
 		return errors.New("the bytes differ")
 	}
 	if n, err := s.Read(p); n != 0 || err != nil {
-		return errors.New("Read of nothing")
+		return errors.New("wrong: Read of nothing")
 	}
 	if rest, err := s.Next(3); len(rest) != 0 || err != io.ErrShortBuffer {
-		return errors.New("Next of more than there is")
+		return errors.New("wrong: Next of more than there is")
 	}
 	return nil
 }

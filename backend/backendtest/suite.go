@@ -1,7 +1,6 @@
 package backendtest
 
 import (
-	"net"
 	"os"
 	"testing"
 
@@ -66,7 +65,6 @@ func Run(t *testing.T, s Setup) {
 	if !available(t, s) {
 		return
 	}
-	startPoller(t)
 	for _, r := range Rules() {
 		t.Run(r.Name, func(t *testing.T) {
 			e := newEnv(t, s)
@@ -74,15 +72,6 @@ func Run(t *testing.T, s Setup) {
 			r.Test(e)
 		})
 	}
-}
-
-// startPoller has Go's runtime open its own poller, which it keeps, before descriptors are counted.
-func startPoller(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
 }
 
 // available opens what the setup needs, once. Where io_uring cannot run its tests are skipped, loudly; with

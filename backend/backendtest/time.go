@@ -107,7 +107,7 @@ func idle(e *Env) {
 // idleTraffic keeps streams busy in one way each. How long the machine holds a process up is not in the test's hands,
 // so what counts is the silence that the stream saw, not that it is still open.
 func idleTraffic(e *Env) {
-	const timeout = 150 * time.Millisecond
+	const timeout = 80 * time.Millisecond
 	ways := map[string]func(*tandem.Stream, Peer){
 		"bytes in":                       func(_ *tandem.Stream, p Peer) { _, _ = p.Write([]byte("x")) },
 		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer) { _, _ = s.Write([]byte("x")) },
@@ -119,10 +119,10 @@ func idleTraffic(e *Env) {
 		h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
 		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
 		var last time.Time
-		for range 30 {
+		for range 20 {
 			last = time.Now()
 			act(s, p)
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 			if at := ended.Load(); at != 0 {
 				if quiet := time.Unix(0, at).Sub(last); quiet < timeout-20*time.Millisecond && time.Since(last) < timeout {
 					e.Fatalf("%s: ended %v after traffic, with a timeout of %v", name, quiet, timeout)

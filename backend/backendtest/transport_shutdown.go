@@ -262,7 +262,7 @@ func shutdownTwice(e *Env) {
 	go func() { first <- t.Shutdown(e.patient()) }()
 	arrives(e, release)
 	e.Check(t.Close(), "close")
-	arrives(e, first)
+	_ = arrives(e, first)
 	e.nothingLeft(1<<20, t, h.Hooks)
 }
 

@@ -117,7 +117,7 @@ func completion(e *Env) {
 	if _, failed := n.count(); failed > 0 {
 		e.Errorf("%d writes failed that Close should have sent", failed)
 	}
-	r.all(e)
+	_, _ = r.all(e)
 }
 
 // completionOfTheLost ends streams whose bytes cannot all go out. That each write is told once, with OnClose's error,

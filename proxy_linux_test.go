@@ -2,7 +2,6 @@ package tandem_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -87,7 +86,7 @@ func Example_proxy() {
 		fmt.Println(err)
 		return
 	}
-	defer t.Shutdown(context.Background())
+	defer t.Close()
 	target, _ := t.Listen("tcp", "127.0.0.1:0", echoHandler{}, nil)
 	l, err := listenProxy(t, target.Addr().String())
 	if err != nil {
