@@ -33,6 +33,7 @@ const (
 	fed        // a receive got some since it was armed
 	stream     // Receive was called: hang-ups are watched for while receiving is off
 	watched    // that watch is in flight
+	hung       // and has reported an error or a hang-up
 	releasing
 	quiescing // it is Quiesce that waits
 )
@@ -107,7 +108,7 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 		return n, d.err
 	}
 	var err error
-	if wait == 0 || n > 0 || !d.waiting.empty() {
+	if wait == 0 || n > 0 || !d.waiting.empty() || d.feeds() {
 		err = d.ring.Look()
 	} else {
 		err = d.ring.Wait(wait)

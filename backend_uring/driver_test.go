@@ -24,6 +24,7 @@ type recorder struct {
 	got      []byte
 	ended    error
 	accepted []int
+	broken   int
 	released bool
 }
 
@@ -37,6 +38,7 @@ func (o *recorder) Received(p []byte) {
 
 func (o *recorder) ReceiveEnded(err error)     { o.ended = err }
 func (o *recorder) Accepted(fd int, err error) { o.accepted = append(o.accepted, fd) }
+func (o *recorder) Broken()                    { o.broken++ }
 func (o *recorder) Released()                  { o.released = true }
 
 // forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
@@ -335,6 +337,67 @@ func TestStarvedSocketsTakeTurns(t *testing.T) {
 			return !slices.ContainsFunc(modest, func(o *recorder) bool { return len(o.got) == 0 })
 		})
 		release(t, d, append(modest, greedy)...)
+	})
+}
+
+// TestNoSleepWithTheStarved: sockets that are fed and have nothing to receive do not keep others waiting, though no
+// completion of theirs ends the sleep.
+func TestNoSleepWithTheStarved(t *testing.T) {
+	forEachRung(t, Config{Buffers: 2, BufferSize: 16}, func(t *testing.T, d *Driver) {
+		var all []*recorder
+		peers := map[*backend.Socket]int{}
+		for range 60 {
+			o, peer := attach(t, d)
+			all = append(all, o)
+			peers[&o.sock] = peer
+		}
+		for range 10 {
+			for _, o := range all {
+				o.got = nil
+				send(t, peers[&o.sock], []byte("x"))
+			}
+			until(t, d, func() bool {
+				return !slices.ContainsFunc(all, func(o *recorder) bool { return len(o.got) == 0 })
+			})
+			if len(d.hungry) == 0 {
+				continue // as with receives that end with what they have received
+			}
+			last := d.hungry[len(d.hungry)-1]
+			o := last.Owner.(*recorder)
+			o.got = nil
+			send(t, peers[last], []byte("y"))
+			for began := time.Now(); len(o.got) == 0; {
+				if _, err := d.Poll(patience); err != nil || time.Since(began) >= patience {
+					t.Fatalf("it slept with %d sockets starved and %d buffers free: %v", len(d.hungry), d.buffers.free, err)
+				}
+			}
+		}
+		release(t, d, all...)
+	})
+}
+
+// TestHangUpWhileTheReceiveIsBeingSwitched: a hang-up that comes while a receive is wanted, which is taken back before it
+// was asked for, is reported all the same.
+func TestHangUpWhileTheReceiveIsBeingSwitched(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		d.Receive(&o.sock, false)
+		until(t, d, func() bool { return o.sock.State&(watched|armed) == watched })
+		turn(t, d) // nothing is left to be told to the kernel
+		o.sock.State |= wantReceive // as Receive(true) does; the kernel is not told yet
+		if err := unix.Shutdown(peer, unix.SHUT_RDWR); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Shutdown(o.sock.FD, unix.SHUT_RDWR); err != nil {
+			t.Fatal(err)
+		}
+		until(t, d, func() bool { return o.sock.State&hung != 0 })
+		if o.broken != 0 {
+			t.Error("Broken while a receive is wanted")
+		}
+		d.Receive(&o.sock, false)
+		until(t, d, func() bool { return o.broken > 0 })
+		release(t, d, o)
 	})
 }
 

@@ -54,6 +54,10 @@ func (d *Driver) starve(s *backend.Socket) {
 	}
 }
 
+// feeds tells whether the next Poll has somebody to feed. Those who were fed now may have nothing to receive, so that
+// no completion would bring the next Poll about.
+func (d *Driver) feeds() bool { return len(d.hungry) > 0 && d.buffers.free > 0 }
+
 // feed lets starved sockets receive again, as many as there are buffers.
 func (d *Driver) feed() {
 	d.buffers.collect()

@@ -37,7 +37,10 @@ func (d *Driver) tellKernel(s *backend.Socket) {
 	case !wanted && s.State&armed != 0:
 		d.cancel(s)
 	}
-	if s.State&(stream|wantReceive|watched) == stream {
+	switch s.State & (stream | wantReceive | watched | hung) {
+	case stream | watched | hung, stream | hung:
+		s.Owner.Broken() // it came while receiving was on, and the receive that would have told was cancelled
+	case stream:
 		// POLLERR and POLLHUP are always watched for. Multishot is edge-triggered, so a hang-up that lasts is
 		// reported once. Since Linux 5.13; io_uring_prep_poll_multishot(3).
 		s.State |= watched
@@ -82,10 +85,13 @@ func (d *Driver) hungUp(s *backend.Socket, c CQE, last bool) {
 	if last {
 		s.State &^= watched
 	}
+	if c.Res > 0 && c.Res&(unix.POLLERR|unix.POLLHUP) != 0 {
+		s.State |= hung
+	}
 	if s.State&(releasing|wantReceive) != 0 || c.Res < 0 {
 		return
 	}
-	if c.Res&(unix.POLLERR|unix.POLLHUP) != 0 {
+	if s.State&hung != 0 {
 		s.Owner.Broken()
 	} else if last {
 		d.changes.Add(s)
