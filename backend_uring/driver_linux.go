@@ -31,9 +31,10 @@ const (
 	starved    // a receive waits for buffers
 	deferred   // what was received waits for the next Poll
 	fed        // a receive got some since it was armed
-	stream     // Receive was called: hang-ups are watched for while receiving is off
+	stream     // Receive was called: hang-ups are watched for
 	watched    // that watch is in flight
-	hung       // and has reported an error or a hang-up
+	hung       // and has reported an error, a hang-up, or the peer's end
+	overlooked // a receive in flight may not have noticed
 	releasing
 	quiescing // it is Quiesce that waits
 )

@@ -5,7 +5,11 @@ package uring
 import (
 	"bytes"
 	"errors"
+	"io"
+	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,21 +67,28 @@ func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
 	}
 }
 
-// attach makes a socketpair, one end of which receives.
+// attach makes a socketpair, one end of which receives. It lives as long as the test.
 func attach(t *testing.T, d *Driver) (o *recorder, peer int) {
+	t.Helper()
+	o, peer = pair(t, d)
+	fd := o.sock.FD
+	t.Cleanup(func() { backend.CloseFD(fd); backend.CloseFD(peer) })
+	turn(t, d)
+	return o, peer
+}
+
+func pair(t *testing.T, d *Driver) (o *recorder, peer int) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { backend.CloseFD(pair[0]); backend.CloseFD(pair[1]) })
 	o = &recorder{}
 	o.sock = backend.Socket{FD: pair[0], Owner: o}
 	if err := d.Attach(&o.sock); err != nil {
 		t.Fatal(err)
 	}
 	d.Receive(&o.sock, true)
-	turn(t, d)
 	return o, pair[1]
 }
 
@@ -244,11 +255,18 @@ func TestStaleCompletion(t *testing.T) {
 		send(t, nextPeer, []byte("for the next"))
 		until(t, d, func() bool { return string(next.got) == "for the next" })
 		_ = unix.Shutdown(o.sock.FD, unix.SHUT_RDWR) // ends the request of the one that has left
-		until(t, d, func() bool { return next.sock.InFlight == 1 && d.requests-d.waker.requests() == 1 })
+		left := 0
+		if o.sock.State&watched != 0 {
+			left = 1 // which nobody can end any longer, but the driver
+		}
+		until(t, d, func() bool {
+			return next.sock.State&armed != 0 && d.requests-d.waker.requests() == int(next.sock.InFlight)+left
+		})
 		if next.ended != nil {
 			t.Errorf("the next ended with %v", next.ended)
 		}
-		release(t, d, next)
+		d.Release(&next.sock)
+		until(t, d, func() bool { return next.released && d.Outstanding().Requests == left })
 	})
 }
 
@@ -383,7 +401,7 @@ func TestHangUpWhileTheReceiveIsBeingSwitched(t *testing.T) {
 		o, peer := attach(t, d)
 		d.Receive(&o.sock, false)
 		until(t, d, func() bool { return o.sock.State&(watched|armed) == watched })
-		turn(t, d) // nothing is left to be told to the kernel
+		turn(t, d)                  // nothing is left to be told to the kernel
 		o.sock.State |= wantReceive // as Receive(true) does; the kernel is not told yet
 		if err := unix.Shutdown(peer, unix.SHUT_RDWR); err != nil {
 			t.Fatal(err)
@@ -398,6 +416,56 @@ func TestHangUpWhileTheReceiveIsBeingSwitched(t *testing.T) {
 		d.Receive(&o.sock, false)
 		until(t, d, func() bool { return o.broken > 0 })
 		release(t, d, o)
+	})
+}
+
+// TestEndBehindBytes: the end of a stream is seen, also if it comes while the bytes before it are being received. A
+// multishot receive may overlook it, about once in a thousand times.
+func TestEndBehindBytes(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		var hand atomic.Int64 // the descriptor to send to and shut down, 0: none, -1: the end
+		defer hand.Store(-1)
+		go func() {
+			for n := 0; ; {
+				fd := int(hand.Load())
+				if fd < 0 {
+					return
+				}
+				if fd == 0 {
+					runtime.Gosched()
+					continue
+				}
+				n++
+				for range n * 7919 % 4096 { // so that it comes at any point of what the loop does meanwhile
+					hand.Load()
+				}
+				if n%2 == 0 {
+					_, _ = backend.Send(fd, []byte("the end"))
+				}
+				_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+				hand.CompareAndSwap(int64(fd), 0)
+			}
+		}()
+		for i := range 3000 {
+			o, peer := pair(t, d)
+			if i%3 == 0 {
+				turn(t, d)
+			}
+			send(t, peer, []byte("bytes"))
+			hand.Store(int64(peer))
+			for began := time.Now(); o.ended == nil; {
+				if _, err := d.Poll(patience); err != nil || time.Since(began) >= patience {
+					t.Fatalf("%q was received, and no end: %v", o.got, err)
+				}
+			}
+			if !strings.HasPrefix(string(o.got), "bytes") || o.ended != io.EOF {
+				t.Errorf("%q was received, and %v", o.got, o.ended)
+			}
+			d.Release(&o.sock)
+			until(t, d, func() bool { return o.released && hand.Load() == 0 })
+			backend.CloseFD(o.sock.FD)
+			backend.CloseFD(peer)
+		}
 	})
 }
 

@@ -10,9 +10,9 @@ import (
 
 // resettable has a stream send a byte that its peer never reads: a Unix socket that is closed with unread bytes resets
 // its peer, as TCP does when it is told to.
-func (e *Env) resettable(h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) resettable(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
 	e.Helper()
-	s, p := e.Pair(h, o)
+	s, p := e.PairOn(t, h, o)
 	_, err := s.Write([]byte("x"))
 	e.Check(err, "write")
 	e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
@@ -49,7 +49,7 @@ func peersReset(e *Env) {
 		for range 3 {
 			h := NewHooks()
 			set(h)
-			_, p := e.resettable(h, tandem.StreamOptions{})
+			_, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
 			_, err := p.Write(want)
 			e.Check(err, "the peer's write")
 			e.Check(p.Reset(), "reset")
@@ -64,10 +64,61 @@ func peersReset(e *Env) {
 	}
 }
 
-// resetBehindFullBuffer has a stream stop reading by itself. It learns of the reset when it goes on, behind the bytes.
-func resetBehindFullBuffer(e *Env) {
+// busyLoop has peers send and end at once, while the loop is busy, so that bytes and end are found together.
+func (e *Env) busyLoop(end func(Peer) error, check func(h *Hooks, err error)) {
+	t := e.oneLoop()
+	busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	for _, n := range []int{1, 1000, 16 << 10, 40_000} {
+		h := NewHooks()
+		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		_, err := s.Write([]byte("x")) // as in resettable
+		e.Check(err, "write")
+		time.Sleep(time.Millisecond) // so that the loop most likely waits for bytes
+		block, blocked := make(chan struct{}), make(chan struct{})
+		e.Check(busy.Post(func() { close(blocked); await(block) }), "post")
+		<-blocked
+		_, err = p.Write(Pattern(n))
+		e.noError(err)
+		e.noError(end(p))
+		time.Sleep(time.Millisecond)
+		close(block)
+		err = h.Closed()
+		h.gotAll(Pattern(n))
+		check(h, err)
+	}
+}
+
+func resetBehindBusyLoop(e *Env) {
+	e.busyLoop(Peer.Reset, func(h *Hooks, err error) {
+		if !errors.Is(err, syscall.ECONNRESET) || h.Count("OnEOF") > 0 {
+			e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
+		}
+	})
+}
+
+func finBehindBusyLoop(e *Env) {
+	e.busyLoop(Peer.CloseWrite, func(h *Hooks, err error) {
+		if err != nil || h.Count("OnEOF") != 1 {
+			e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
+		}
+	})
+}
+
+// manyBuffers opens a Transport for which a few bytes are many buffers. With io_uring a receive that finds more than 32
+// buffers' worth goes on by another way through the kernel.
+func (e *Env) manyBuffers() tandem.Transport {
+	return e.Open(func(o *tandem.Options) {
+		if o.Backend == tandem.Uring && o.UringBuffers == 0 {
+			o.UringBuffers, o.UringBufferSize = 1024, 64
+		}
+	})
+}
+
+// fullBuffer has streams stop reading by themselves, and peers end meanwhile. They learn of it when they go on, behind
+// the bytes.
+func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	want := Pattern(40_000)
-	h := NewHooks()
+	h = NewHooks()
 	reads := false
 	h.Data = func(s *tandem.Stream) {
 		if reads {
@@ -75,8 +126,8 @@ func resetBehindFullBuffer(e *Env) {
 		}
 	}
 	h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
-	s, p := e.resettable(h, tandem.StreamOptions{ReadBufferLimit: 10_000})
-	_, err := p.Write(want)
+	s, p := e.resettable(e.manyBuffers(), h, tandem.StreamOptions{ReadBufferLimit: 10_000})
+	_, err = p.Write(want)
 	e.Check(err, "the peer's write")
 	full := func() (n int) {
 		e.onLoop(s, func() { n = s.Buffered() })
@@ -85,7 +136,7 @@ func resetBehindFullBuffer(e *Env) {
 	e.Eventually(func() bool { return full() >= 10_000 }, "a full buffer")
 	time.Sleep(moment)
 	stopped := full() < len(want) // io_uring may have been handed all by then
-	e.Check(p.Reset(), "reset")
+	e.Check(end(p), "the peer's end")
 	if stopped {
 		h.StillOpen()
 	}
@@ -93,13 +144,21 @@ func resetBehindFullBuffer(e *Env) {
 		reads = true
 		h.Collect(s)
 	})
-	if err := h.Closed(); !errors.Is(err, syscall.ECONNRESET) {
-		e.Errorf("OnClose(%v)", err)
-	}
-	if h.Count("OnEOF") > 0 {
-		e.Error("OnEOF")
-	}
+	err = h.Closed()
 	h.gotAll(want)
+	return h, err
+}
+
+func resetBehindFullBuffer(e *Env) {
+	if h, err := e.fullBuffer(Peer.Reset); !errors.Is(err, syscall.ECONNRESET) || h.Count("OnEOF") > 0 {
+		e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
+	}
+}
+
+func finBehindFullBuffer(e *Env) {
+	if h, err := e.fullBuffer(Peer.CloseWrite); err != nil || h.Count("OnEOF") != 1 {
+		e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
+	}
 }
 
 // failedWrite has a peer send, and reset while the stream writes as much as it can.
