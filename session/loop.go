@@ -22,6 +22,10 @@ type Loop struct {
 	draining bool          // the engine shuts down: nothing new begins
 	emptied  chan struct{} // closed when draining and the last holder has ended
 
+	gatherTurn uint64    // the turn of what follows
+	gatherSize int       // bytes that were written in callbacks and wait for the end of the turn
+	gatherFrom []*Stream // their streams
+
 	vec  [][]byte // scratch for one send
 	read []byte   // scratch for draining a failed connection
 }
@@ -82,6 +86,34 @@ func (l *Loop) checkEmpty() {
 	default:
 		close(l.emptied)
 	}
+}
+
+// gathered accounts for n bytes that s has queued in a callback.
+func (l *Loop) gathered(s *Stream, n int) {
+	if turn := l.Turn(); l.gatherTurn != turn {
+		l.gatherTurn = turn
+		l.forgetGathered()
+	}
+	l.gatherSize += n
+	if s.out.n == n {
+		l.gatherFrom = append(l.gatherFrom, s)
+	}
+}
+
+func (l *Loop) forgetGathered() {
+	clear(l.gatherFrom)
+	l.gatherFrom, l.gatherSize = l.gatherFrom[:0], 0
+}
+
+// flushGathered sends what the streams of the loop have gathered when it is 64 KiB: memory that goes out while it is
+// in the cache, and is there for the next to be written, costs less than waiting for the end of the turn saves.
+func (l *Loop) flushGathered() {
+	for _, s := range l.gatherFrom {
+		s.mu.Lock()
+		s.flushLocked()
+		s.mu.Unlock()
+	}
+	l.forgetGathered()
 }
 
 // begin runs start on the loop, as something that has to end before the loop does. Any goroutine.

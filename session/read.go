@@ -12,6 +12,9 @@ func (s *Stream) Received(p []byte) {
 	s.loop.Count[backend.BytesIn] += uint64(len(p))
 	s.loop.Count[backend.Reads]++
 	s.active()
+	if s.loop.gatherSize >= gatherLimit {
+		s.loop.flushGathered()
+	}
 	if s.in.mem == nil && s.deliverable() {
 		s.turnReads++
 		s.turnBytes += len(p)

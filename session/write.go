@@ -33,7 +33,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	}
 	if n < len(p) {
 		s.out.push(p[n:])
-		s.queuedLocked(here)
+		s.queuedLocked(here, len(p)-n)
 	}
 	return len(p), nil
 }
@@ -62,7 +62,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 			skip -= k
 			s.out.push(b[k:])
 		}
-		s.queuedLocked(here)
+		s.queuedLocked(here, total-sent)
 	}
 	return int64(total), nil
 }
@@ -93,7 +93,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		}
 	}
 	s.out.pushBuffer(mine)
-	s.queuedLocked(here)
+	s.queuedLocked(here, len(mine.bytes))
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 	}
 	s.notify = append(s.notify, notification{end: s.accepted, fn: fn})
 	s.out.push(p[n:])
-	s.queuedLocked(here)
+	s.queuedLocked(here, len(p)-n)
 	return nil
 }
 
@@ -180,13 +180,16 @@ func (s *Stream) directLocked(bufs ...[]byte) int {
 	return n
 }
 
-// queuedLocked follows every addition to the queue.
-func (s *Stream) queuedLocked(here bool) {
+// queuedLocked follows every addition to the queue, of n bytes.
+func (s *Stream) queuedLocked(here bool, n int) {
 	if s.out.n > s.opts.HighWater {
 		s.flow.Or(flowBlocked)
 	}
-	if here && s.out.n >= gatherLimit {
-		s.flushLocked()
+	if here {
+		s.loop.gathered(s, n)
+		if s.out.n >= gatherLimit {
+			s.flushLocked()
+		}
 	}
 	if s.phase == open {
 		s.markLocked(here)
