@@ -268,28 +268,38 @@ func (a *acceptor) open(fd int) {
 // admit counts a connection, and sees to it that there are no more than MaxConns.
 func (a *acceptor) admit(fd int) bool {
 	l := a.listener
-	n := l.live.Add(1)
+	n, ok := l.reserve()
 	switch {
-	case l.max == 0 || n < l.max || n == l.max && l.reject:
+	case ok && (l.max == 0 || n < l.max || l.reject):
 		return true
-	case n > l.max && l.reject:
-		l.live.Add(-1)
+	case l.reject:
 		l.rejected.Add(1)
 		backend.ResetOnClose(fd)
 		backend.CloseFD(fd)
 		return false
 	}
 	a.loop.Driver.Accept(&a.sock, false)
-	a.full.Store(true)
-	if n == l.max {
-		if l.live.Load() < l.max {
-			_ = a.loop.Post(backend.TaskFunc(a.unpark)) // one ended before it could see that it has to wake this
-		}
-		return true
+	if !ok {
+		a.parked = append(a.parked, fd)
 	}
-	a.parked = append(a.parked, fd)
-	l.ended()
-	return false
+	a.full.Store(true)
+	if l.live.Load() < l.max { // one ended before it could see that it has to wake this
+		_ = a.loop.Post(backend.TaskFunc(a.unpark))
+	}
+	return ok
+}
+
+// reserve counts one more stream, if there is room, and returns how many there are.
+func (l *Listener) reserve() (int64, bool) {
+	for {
+		n := l.live.Load()
+		if l.max > 0 && n >= l.max {
+			return n, false
+		}
+		if l.live.CompareAndSwap(n, n+1) {
+			return n + 1, true
+		}
+	}
 }
 
 // ended follows the end of a stream. Any loop.
@@ -306,8 +316,7 @@ func (l *Listener) ended() {
 func (a *acceptor) unpark() {
 	l := a.listener
 	for len(a.parked) > 0 {
-		if l.live.Add(1) > l.max {
-			l.live.Add(-1)
+		if _, ok := l.reserve(); !ok {
 			return
 		}
 		fd := a.parked[0]
