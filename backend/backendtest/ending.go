@@ -109,6 +109,17 @@ func finBehindAPause(e *Env) {
 	h.closedWith(nil)
 	h.gotAll(Pattern(1000))
 
+	h = NewHooks() // a FIN alone
+	s, p = e.Pair(h, tandem.StreamOptions{})
+	s.PauseRead()
+	e.Check(p.CloseWrite(), "close for writing")
+	h.StillOpen()
+	if h.Count("OnEOF") > 0 {
+		e.Error("OnEOF during a pause")
+	}
+	s.ResumeRead()
+	h.closedWith(nil)
+
 	h = NewHooks() // paused in the last OnData, or just before OnEOF
 	h.Data = func(s *tandem.Stream) {
 		h.Collect(s)
@@ -214,6 +225,24 @@ func closeWrite(e *Env) {
 	}
 }
 
+// leaveUnread has a peer send bytes of which the stream reads none: it pauses in OnData, is given some more all the
+// same, and leaves the rest with the kernel.
+func (e *Env) leaveUnread(h *Hooks, s *tandem.Stream, p Peer) {
+	e.Helper()
+	before := e.Under().Stats().BytesIn
+	for i := range 2 {
+		_, err := p.Write(Pattern(1000))
+		e.Check(err, "the peer's write")
+		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
+		e.Eventually(func() bool { return e.Under().Stats().BytesIn > before+uint64(i*1000) }, "bytes")
+	}
+	for range 5 {
+		e.onLoop(s, func() {}) // turns in which the kernel is told that nothing more is wanted
+	}
+	_, err := p.Write(Pattern(30_000))
+	e.Check(err, "the peer's write")
+}
+
 // closeSends closes streams whose peer has sent bytes that nobody read, and reads slowly.
 func closeSends(e *Env) {
 	want := Pattern(4 << 20)
@@ -224,9 +253,7 @@ func closeSends(e *Env) {
 		h := NewHooks()
 		h.Data = func(s *tandem.Stream) { s.PauseRead() }
 		s, p := e.Pair(h, tandem.StreamOptions{})
-		_, err := p.Write(Pattern(30_000))
-		e.Check(err, "the peer's write")
-		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
+		e.leaveUnread(h, s, p)
 		end := func() {
 			_, err := s.Write(want[:c.size])
 			e.noError(err)

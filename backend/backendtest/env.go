@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -262,8 +263,11 @@ func (e *Env) plain(c net.Conn) Peer {
 }
 
 // Pattern is n bytes in which every short piece tells where it is from.
-func Pattern(n int) []byte {
-	p := make([]byte, n)
+func Pattern(n int) []byte { return bytes.Clone(pattern()[:n:n]) }
+
+// pattern is made once: byte by byte it takes long under the race detector.
+var pattern = sync.OnceValue(func() []byte {
+	p := make([]byte, 20<<20)
 	x := uint32(2463534242)
 	for i := range p {
 		x ^= x << 13
@@ -272,7 +276,7 @@ func Pattern(n int) []byte {
 		p[i] = byte(x >> 11)
 	}
 	return p
-}
+})
 
 // ReadAll reads exactly n bytes from a Peer.
 func (e *Env) ReadAll(p Peer, n int) []byte {

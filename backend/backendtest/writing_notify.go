@@ -230,11 +230,8 @@ func noSignal(e *Env) {
 	e.before = takeCensus() // package signal keeps a goroutine
 
 	for what, write := range map[string]func(s *tandem.Stream) error{
-		"Write": func(s *tandem.Stream) error { _, err := s.Write(Pattern(100)); return err },
-		"Writev": func(s *tandem.Stream) error {
-			_, err := s.Writev(net.Buffers{Pattern(100), Pattern(70_000)})
-			return err
-		},
+		"Write":  func(s *tandem.Stream) error { _, err := s.Write(Pattern(100)); return err },
+		"Writev": func(s *tandem.Stream) error { _, err := s.Writev(net.Buffers{Pattern(100), Pattern(7000)}); return err },
 	} {
 		for _, inside := range []bool{true, false} {
 			h := NewHooks()
@@ -245,11 +242,17 @@ func noSignal(e *Env) {
 			if !await(gone) {
 				e.Fatal("no OnEOF")
 			}
+			burst := func() (err error) { // the second finds that the connection has failed, before the loop does
+				for range 20 {
+					err = errors.Join(write(s), s.Flush())
+				}
+				return err
+			}
 			e.Eventually(func() (over bool) {
 				if !inside {
-					return write(s) != nil
+					return burst() != nil
 				}
-				return s.Post(func() { _ = write(s) }) != nil
+				return s.Post(func() { _ = burst() }) != nil
 			}, "the end of %s to a dead peer", what)
 			if err := h.Closed(); !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 				e.Errorf("%s: OnClose(%v)", what, err)

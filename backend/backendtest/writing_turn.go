@@ -226,7 +226,7 @@ func (g *gauge) writable(s *tandem.Stream) {
 }
 
 func waterMarks(e *Env) {
-	g := &gauge{e: e, o: tandem.StreamOptions{HighWater: 100_000, LowWater: 30_000}}
+	g := &gauge{e: e, o: tandem.StreamOptions{HighWater: 800_000, LowWater: 500_000}}
 	h := NewHooks()
 	h.Writable = g.writable
 	s, p := e.Pair(h, g.o)
@@ -241,7 +241,7 @@ func waterMarks(e *Env) {
 			return !s.Writable()
 		}, "a blocked stream")
 		for written := len(source) - len(rest); read < written; {
-			n := min(written-read, 20_000)
+			n := min(written-read, 50_000)
 			if !bytes.Equal(e.ReadAll(p, n), source[read:read+n]) {
 				e.Fatal("the bytes differ")
 			}
@@ -361,12 +361,14 @@ func readWhileBlocked(e *Env) {
 		e.small(s)
 		_, err := s.Write(want)
 		e.Check(err, "write")
+		e.stalls(s)
+		before := e.Under().Stats().BytesIn
 		_, err = p.Write(more)
 		e.Check(err, "the peer's write")
 		if goesOn {
 			e.Eventually(func() bool { return h.Len() == len(more) }, "what the peer sent")
-		} else if time.Sleep(moment); h.Count("OnData") != 0 {
-			e.Errorf("OnData with %d bytes queued", s.Queued())
+		} else if time.Sleep(moment); h.Count("OnData") != 0 || e.Under().Stats().BytesIn != before {
+			e.Errorf("%d bytes were read with %d queued", e.Under().Stats().BytesIn-before, s.Queued())
 		}
 		if s.Writable() {
 			e.Errorf("Writable with %d bytes queued", s.Queued())
