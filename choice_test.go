@@ -60,7 +60,8 @@ func TestChoice(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChoice$", "-test.v")
-			c.Env = append(os.Environ(), childEnv+"="+name, "TANDEM_BACKEND=")
+			// The race detector would let each child sleep for a second at its end.
+			c.Env = append(os.Environ(), childEnv+"="+name, "TANDEM_BACKEND=", "GORACE=atexit_sleep_ms=0")
 			if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "--- SKIP") {
 				t.Fatalf("%v\n%s", err, out)
 			}

@@ -74,6 +74,13 @@ func (d *Driver) Close() error {
 }
 
 func (d *Driver) cancelAll() {
+	for _, list := range [][]CQE{d.waiting.again, d.waiting.fresh} {
+		for _, c := range list {
+			if c.UserData&opMask == opAccept && c.Res >= 0 {
+				backend.CloseFD(int(c.Res))
+			}
+		}
+	}
 	d.entry().PrepCancel(0, CancelAny|CancelAll) // Since Linux 5.19
 	for tries := 0; d.requests > 0 && tries < 100; tries++ {
 		if err := d.ring.Wait(10 * time.Millisecond); err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
