@@ -307,7 +307,7 @@ func peerThatDoesNotRead(e *Env) {
 	s, p := e.Pair(h, tandem.StreamOptions{HighWater: high, ReadBufferLimit: readLimit})
 	e.small(s)
 	bound := high + readLimit + e.handedOver()
-	want := Pattern(2*bound + 600_000)
+	want := Pattern(2*bound + 1<<20)
 	if e.Peer != nil { // which also receives, to begin with
 		want = Pattern(2*bound + 4<<20)
 	}
