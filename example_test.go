@@ -3,6 +3,8 @@ package tandem_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"expvar"
 	"fmt"
 	"io"
 	"log"
@@ -173,6 +175,23 @@ func ExampleHandler_backPressure() {
 	// Output:
 	// bytes: 16777216 <nil>
 	// in bounds: true
+}
+
+// One line publishes the figures, for /debug/vars and whatever else reads them.
+func ExampleTransport_expvar() {
+	t, err := tandem.Open(quiet)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer t.Close()
+	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
+
+	var published tandem.Stats
+	if err := json.Unmarshal([]byte(expvar.Get("tandem").String()), &published); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("streams:", published.Streams)
+	// Output: streams: 0
 }
 
 // farewell echoes, and says goodbye when the Transport shuts down.

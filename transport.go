@@ -215,7 +215,9 @@ type Transport interface {
 	// Info says which backend runs, how, and why not the other one.
 	Info() Info
 
-	// Stats are the figures as of the end of each loop's last turn.
+	// Stats are the figures as of the end of each loop's last turn. To publish them:
+	//
+	//	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
 	Stats() Stats
 
 	// Shutdown stops accepting, lets streams end, and when ctx ends aborts the rest and returns ctx.Err(). When it

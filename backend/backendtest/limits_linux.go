@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ func tooManyFiles(e *Env) {
 	e.Check(unix.Connect(waiting, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}), "connect")
 	e.Check(unix.SetNonblock(waiting, true), "set non-blocking")
 	e.Eventually(func() bool { return l.Stats().Backoffs >= 2 }, "the listener backs off")
+	sparing(e, t, l)
 	for range 10 {
 		_, err := p.Write([]byte("ping"))
 		e.Check(err, "write")
@@ -46,6 +48,25 @@ func tooManyFiles(e *Env) {
 	}, "the echo of the connection that waited")
 	e.Eventually(func() bool { return t.Stats().AcceptErrors >= 2 }, "failed accepts are counted")
 	e.Check(l.Close(), "close the listener")
+}
+
+// sparing checks that a listener that backs off leaves the loop asleep: its attempts are few, because each waits twice
+// as long as the one before, and the loop makes few turns for each.
+func sparing(e *Env, t tandem.Transport, l tandem.Listener) {
+	began := time.Now()
+	turns, backoffs := t.Stats().Turns, l.Stats().Backoffs
+	e.Eventually(func() bool { return l.Stats().Backoffs >= backoffs+4 }, "four more attempts")
+	// After the second attempt 10 ms, then 20, 40 and 80; the first of these may have been over when this began.
+	if took := time.Since(began); took < 140*time.Millisecond {
+		e.Errorf("four more attempts to accept in %v", took)
+	}
+	turns, backoffs = t.Stats().Turns-turns, l.Stats().Backoffs-backoffs
+	if turns > 8*(backoffs+1) {
+		e.Errorf("the loop made %d turns for %d attempts to accept", turns, backoffs)
+	}
+	if s := l.Stats(); s.Errors > s.Backoffs {
+		e.Errorf("%d accepts failed, and only %d were followed by a wait", s.Errors, s.Backoffs)
+	}
 }
 
 // limitFiles lowers the limit of open files to a little above what is open. It comes before the listener: an accept of
