@@ -36,9 +36,6 @@ const (
 // Counters holds one count for every Counter. The loop's goroutine owns it.
 type Counters [numCounters]uint64
 
-// Add adds n to c.
-func (cs *Counters) Add(c Counter, n int) { cs[c] += uint64(n) }
-
 // sharedCounters is what other goroutines see.
 type sharedCounters [numCounters]atomic.Uint64
 

@@ -3,7 +3,6 @@ package backend
 import (
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -97,9 +96,6 @@ func (l *Loop) StartTimer(t *Timer, d time.Duration) {
 
 // StopTimer stops t and reports whether it was active.
 func (l *Loop) StopTimer(t *Timer) bool { return l.timers.Stop(t) }
-
-// Timers is how many timers are active.
-func (l *Loop) Timers() int { return l.timers.Len() }
 
 // CountShared adds to a counter from any goroutine.
 func (l *Loop) CountShared(c Counter, n int) { l.shared[c].Add(uint64(n)) }
@@ -304,21 +300,8 @@ func (l *Loop) End() error {
 	return err
 }
 
-// Wait returns when the loop has ended. On the loop's own goroutine it would wait for itself, so there it returns
-// net.ErrClosed at once if the loop is ending and an error otherwise.
-func (l *Loop) Wait() error {
-	if l.Here() {
-		return ErrOnLoop
-	}
-	<-l.done
-	return nil
-}
-
 // Done is closed when the loop has ended.
 func (l *Loop) Done() <-chan struct{} { return l.done }
 
 // ErrOnLoop is returned by a call that waits for a loop when it is made on that loop's goroutine.
 var ErrOnLoop = fmt.Errorf("called from a callback of the loop that it would wait for: %w", errors.ErrUnsupported)
-
-// ErrClosed is net.ErrClosed.
-var ErrClosed = net.ErrClosed

@@ -222,9 +222,6 @@ func SetKeepAlive(fd int) error {
 // SetReusePort sets SO_REUSEPORT: several sockets share one address, and the kernel spreads connections over them.
 func SetReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
-// SetReuseAddr sets SO_REUSEADDR, socket(7).
-func SetReuseAddr(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }
-
 // Duplicate returns another descriptor for the same open file, close-on-exec, and makes the file non-blocking.
 func Duplicate(fd int) (int, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)

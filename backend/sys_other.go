@@ -57,9 +57,6 @@ func SetKeepAlive(int) error { return errors.ErrUnsupported }
 // SetReusePort is for Linux only.
 func SetReusePort(int) error { return errors.ErrUnsupported }
 
-// SetReuseAddr is for Linux only.
-func SetReuseAddr(int) error { return errors.ErrUnsupported }
-
 // Duplicate is for Linux only.
 func Duplicate(int) (int, error) { return -1, errors.ErrUnsupported }
 

@@ -130,6 +130,82 @@ func release(t *testing.T, d *Driver, all ...*recorder) {
 }
 
 // TestBuffersGrowAndShrink takes all buffers away, so that there have to be more, and gives them back.
+// A slab that was to leave stays when the buffers run out before it has left.
+func TestRetiringSlabComesBack(t *testing.T) {
+	const n, size = 2, 64
+	forEachRung(t, Config{Buffers: n, BufferSize: size}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		kept := map[*byte]func(){}
+		o.received = func(p []byte) {
+			o.got = append(o.got, p...)
+			if k := d.Keep(); k != nil {
+				kept[&p[0]] = k
+			}
+		}
+		want := bytes.Repeat([]byte("0123456789abcdef"), 2*n*size/16)
+		send(t, peer, want)
+		until(t, d, func() bool { return len(o.got) == len(want) })
+		if len(d.buffers.slabs) != 2 || len(kept) != 2*n {
+			t.Fatalf("%d slabs, %d buffers kept", len(d.buffers.slabs), len(kept))
+		}
+		for range calmPolls {
+			d.feed()
+		}
+		if d.buffers.live != 1 {
+			t.Fatalf("%d slabs are live after a quiet time", d.buffers.live)
+		}
+		back := &d.buffers.memory(n)[0] // of the slab that retires
+		kept[back]()
+		delete(kept, back)
+		d.feed()
+		if d.buffers.free != 0 {
+			t.Fatalf("the kernel has %d buffers, though the slab retires", d.buffers.free)
+		}
+		more := []byte("more")
+		send(t, peer, more)
+		until(t, d, func() bool { return bytes.Equal(o.got, append(want, more...)) })
+		if d.buffers.live != 2 || len(d.buffers.slabs) != 2 {
+			t.Errorf("%d of %d slabs are live", d.buffers.live, len(d.buffers.slabs))
+		}
+		for _, k := range kept {
+			k()
+		}
+		d.feed()
+		release(t, d, o)
+	})
+}
+
+// A callback that fills the submission queue makes completions wait outside their queue. They stay in order.
+func TestStashKeepsTheOrder(t *testing.T) {
+	forEachRung(t, Config{Buffers: 8, BufferSize: 64}, func(t *testing.T, d *Driver) {
+		first, peer := attach(t, d)
+		second, other := attach(t, d)
+		stashed := 0
+		for _, o := range []*recorder{first, second} {
+			o.received = func(p []byte) {
+				o.got = append(o.got, p...)
+				d.stash()
+				stashed = max(stashed, len(d.waiting.fresh))
+			}
+		}
+		want := bytes.Repeat([]byte("0123456789abcdef"), 60)
+		for at := 0; at < len(want); at += 240 {
+			send(t, peer, want[at:at+240])
+			send(t, other, want[at:at+240])
+		}
+		until(t, d, func() bool { return len(first.got) == len(want) && len(second.got) == len(want) })
+		if !bytes.Equal(first.got, want) || !bytes.Equal(second.got, want) {
+			t.Error("the bytes differ")
+		}
+		if stashed == 0 {
+			t.Error("nothing had to wait, so nothing was tested")
+		}
+		d.Release(&first.sock)
+		until(t, d, func() bool { return first.released })
+		release(t, d, second)
+	})
+}
+
 func TestBuffersGrowAndShrink(t *testing.T) {
 	const n, size = 2, 64
 	forEachRung(t, Config{Buffers: n, BufferSize: size}, func(t *testing.T, d *Driver) {

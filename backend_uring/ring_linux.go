@@ -130,9 +130,6 @@ func (r *Ring) FD() int { return r.fd }
 // Features are the Feat bits of the kernel.
 func (r *Ring) Features() uint32 { return r.features }
 
-// Flags are the Setup bits that the ring has.
-func (r *Ring) Flags() uint32 { return r.flags }
-
 // Entries are the sizes of the queues as the kernel made them.
 func (r *Ring) Entries() (sq, cq uint32) { return r.sqEntries, r.cqEntries }
 
