@@ -36,6 +36,7 @@ func (d *Driver) Quiesce(s *backend.Socket) {
 				d.waiting.fresh = append(d.waiting.fresh, c)
 			}
 		}
+		d.waiting.aside = true
 		if s.InFlight == 0 {
 			break
 		}

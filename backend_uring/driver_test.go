@@ -27,7 +27,11 @@ type recorder struct {
 	accepted []int
 	broken   int
 	released bool
+	sated    bool // it has had its share of the turn
 }
+
+// HasShare implements backend.Events.
+func (o *recorder) HasShare() bool { return !o.sated }
 
 func (o *recorder) Received(p []byte) {
 	if o.received != nil {
@@ -175,24 +179,50 @@ func TestRetiringSlabComesBack(t *testing.T) {
 	})
 }
 
+// What a stream has put off, because it had its share of the turn, comes before the end of its release.
+func TestReleaseBehindWhatWasPutOff(t *testing.T) {
+	forEachRung(t, Config{Buffers: 8, BufferSize: 64}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		o.sated = true
+		want := []byte("put off, and not lost")
+		send(t, peer, want)
+		until(t, d, func() bool { return !d.waiting.empty() })
+		if len(o.got) > 0 {
+			t.Fatalf("%q was not put off", o.got)
+		}
+		release(t, d, o)
+		if !bytes.Equal(o.got, want) {
+			t.Errorf("%q had come when the socket was released", o.got)
+		}
+	})
+}
+
 // A callback that fills the submission queue makes completions wait outside their queue. They stay in order.
 func TestStashKeepsTheOrder(t *testing.T) {
-	forEachRung(t, Config{Buffers: 8, BufferSize: 64}, func(t *testing.T, d *Driver) {
+	forEachRung(t, Config{Buffers: 64, BufferSize: 64}, func(t *testing.T, d *Driver) {
 		first, peer := attach(t, d)
 		second, other := attach(t, d)
-		stashed := 0
+		want, sent, stashed := make([]byte, 1600), 0, 0
+		for i := range want {
+			want[i] = byte(i/64 + i)
+		}
+		piece := func() {
+			if sent < len(want) {
+				send(t, peer, want[sent:sent+160])
+				send(t, other, want[sent:sent+160])
+				sent += 160
+			}
+		}
 		for _, o := range []*recorder{first, second} {
 			o.received = func(p []byte) {
 				o.got = append(o.got, p...)
+				piece() // comes while room is being made
 				d.stash()
 				stashed = max(stashed, len(d.waiting.fresh))
 			}
 		}
-		want := bytes.Repeat([]byte("0123456789abcdef"), 60)
-		for at := 0; at < len(want); at += 240 {
-			send(t, peer, want[at:at+240])
-			send(t, other, want[at:at+240])
-		}
+		piece()
+		piece()
 		until(t, d, func() bool { return len(first.got) == len(want) && len(second.got) == len(want) })
 		if !bytes.Equal(first.got, want) || !bytes.Equal(second.got, want) {
 			t.Error("the bytes differ")

@@ -12,6 +12,7 @@ type backlog struct {
 	at    int   // old[at:] are still to come
 	again []CQE // of old: put off once more, for the next Poll
 	fresh []CQE // behind them
+	aside bool  // the queue was emptied in a callback: what is in it now belongs behind fresh
 }
 
 func (b *backlog) empty() bool { return len(b.again)+len(b.fresh) == 0 }
@@ -36,6 +37,7 @@ func (d *Driver) stash() {
 	for c, ok := d.take(); ok; c, ok = d.take() {
 		d.waiting.fresh = append(d.waiting.fresh, c)
 	}
+	d.waiting.aside = true
 	_ = d.ring.Look()
 }
 
@@ -43,13 +45,10 @@ func (d *Driver) stash() {
 func (d *Driver) reap() int {
 	w, n := &d.waiting, 0
 	w.old, w.again, w.at = append(w.again, w.fresh...), w.old[:0], 0
-	w.fresh = w.fresh[:0]
+	w.fresh, w.aside = w.fresh[:0], false
 	d.markOld(deferred)
-	for ready := d.ring.Ready(); ready > 0; ready-- {
-		c, ok := d.take()
-		if !ok {
-			break // a callback has stashed them
-		}
+	for ready := d.ring.Ready(); ready > 0 && !w.aside; ready-- {
+		c, _ := d.take()
 		d.complete(c, &w.fresh)
 		n++
 	}
@@ -115,23 +114,25 @@ func (d *Driver) complete(c CQE, later *[]CQE) {
 	}
 }
 
-// defers keeps a receive for the next Poll, in its buffer, if its stream has had its share; and all that follow it.
+// defers keeps a receive for the next Poll, in its buffer, if its stream has had its share; and all that follow it. That
+// a socket is being released ends the former and not the latter: the last of its completions must not overtake others.
 func (d *Driver) defers(s *backend.Socket, c CQE) bool {
-	if s == nil || s.State&releasing != 0 {
+	switch {
+	case s == nil:
+		return false
+	case s.State&deferred != 0:
+		return true
+	case c.Res <= 0 || s.State&releasing != 0 || s.Owner.HasShare():
 		return false
 	}
-	if s.State&deferred == 0 {
-		if c.Res <= 0 || s.Owner.HasShare() {
-			return false
-		}
-		s.State |= deferred
-	}
+	s.State |= deferred
 	return true
 }
 
 // finishNow deals with all that waits for one socket.
 func (d *Driver) finishNow(s *backend.Socket) {
 	w := &d.waiting
+	s.State &^= deferred
 	for _, list := range [][]CQE{w.old[w.at:], w.again, w.fresh} {
 		for i, c := range list {
 			if op := c.UserData & opMask; op < opCancel && d.socketOf(c) == s {
