@@ -36,6 +36,7 @@ type Loop struct {
 	begin    time.Time
 	now      int64 // of this turn; 0: not yet read
 	turn     uint64
+	looks    uint64      // Polls of the driver that have returned
 	late     []EndTurner // for this turn's end
 	spare    []EndTurner
 	shared   sharedCounters
@@ -71,6 +72,9 @@ func (l *Loop) Late(e EndTurner) { l.late = append(l.late, e) }
 
 // Turn numbers the turns.
 func (l *Loop) Turn() uint64 { return l.turn }
+
+// Looks counts how often the driver was asked for events and has reported them.
+func (l *Loop) Looks() uint64 { return l.looks }
 
 // Clock reads the loop's monotonic clock, in nanoseconds. Any goroutine.
 func (l *Loop) Clock() int64 { return int64(time.Since(l.begin)) + 1 }
@@ -210,8 +214,7 @@ func (l *Loop) endTurn() {
 
 // poll looks, then spins, then sleeps, each only if the one before saw nothing.
 func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
-	l.Count[Polls]++
-	n, err := l.Driver.Poll(0)
+	n, err := l.look(0)
 	if n > 0 || err != nil || worked || wait == 0 || l.busy() {
 		return n, err
 	}
@@ -245,8 +248,7 @@ func (l *Loop) spin(wait time.Duration) (int, error) {
 	}
 	for {
 		for range 16 {
-			l.Count[Polls]++
-			if n, err := l.Driver.Poll(0); n > 0 || err != nil || !l.tasks.empty() {
+			if n, err := l.look(0); n > 0 || err != nil || !l.tasks.empty() {
 				return n, err
 			}
 		}
@@ -265,9 +267,15 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	if !l.tasks.empty() {
 		return 0, nil
 	}
-	l.Count[Polls]++
 	l.Count[Sleeps]++
-	return l.Driver.Poll(wait)
+	return l.look(wait)
+}
+
+func (l *Loop) look(wait time.Duration) (int, error) {
+	l.Count[Polls]++
+	n, err := l.Driver.Poll(wait)
+	l.looks++
+	return n, err
 }
 
 // settle shows others what a loop that has nothing to do has counted and has out.

@@ -186,11 +186,17 @@ func IsStream(fd int) bool {
 	return err == nil && t == unix.SOCK_STREAM
 }
 
-// HasError tells whether a socket has a pending error, without clearing it: poll(2).
-func HasError(fd int) bool {
-	p := [1]unix.PollFd{{Fd: int32(fd)}}
+// HasError tells whether a socket has a pending error, without clearing it.
+func HasError(fd int) bool { return ready(fd, unix.POLLERR) }
+
+// HasInput tells whether there is something to receive.
+func HasInput(fd int) bool { return ready(fd, unix.POLLIN) }
+
+// ready is poll(2) without waiting.
+func ready(fd int, event int16) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: event}}
 	_, err := unix.Poll(p[:], 0)
-	return err == nil && p[0].Revents&unix.POLLERR != 0
+	return err == nil && p[0].Revents&event != 0
 }
 
 // SetNoDelay sets TCP_NODELAY, tcp(7). Sockets that are not TCP are left alone.

@@ -48,6 +48,9 @@ func IsStream(int) bool { return false }
 // HasError is for Linux only.
 func HasError(int) bool { return false }
 
+// HasInput is for Linux only.
+func HasInput(int) bool { return false }
+
 // SetNoDelay is for Linux only.
 func SetNoDelay(int, bool) error { return errors.ErrUnsupported }
 

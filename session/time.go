@@ -117,7 +117,8 @@ func (s *Stream) over() bool {
 type idle struct {
 	timer   backend.Timer
 	timeout time.Duration
-	last    int64 // of the loop's clock
+	last    int64  // of the loop's clock
+	doubt   uint64 // Looks of the loop when the time had run out, and 1; 0: it has not
 }
 
 // SetIdleTimeout ends the stream with os.ErrDeadlineExceeded when no byte has come or gone for d. Zero, or less: never.
@@ -152,11 +153,20 @@ func (s *Stream) checkIdle() {
 	last := max(s.idle.last, s.direct)
 	s.mu.Unlock()
 	quiet := time.Duration(s.loop.Clock() - last)
-	if quiet < s.idle.timeout {
-		s.loop.StartTimer(&s.idle.timer, s.idle.timeout-quiet)
+	again := time.Duration(0)
+	switch now := s.loop.Looks() + 1; {
+	case quiet < s.idle.timeout:
+		s.idle.doubt, again = 0, s.idle.timeout-quiet
+	case s.idle.doubt == 0:
+		s.idle.doubt = now // a loop that was held up has to look whether bytes have come
+	case s.idle.doubt == now:
+	case s.receiving && backend.HasInput(s.sock.FD):
+		again = time.Millisecond // there were too many events for one look
+	default:
+		s.failed(os.ErrDeadlineExceeded)
 		return
 	}
-	s.failed(os.ErrDeadlineExceeded)
+	s.loop.StartTimer(&s.idle.timer, again)
 }
 
 // active notes that bytes came or went. Loop only.

@@ -15,6 +15,7 @@ var timeRules = []Rule{
 	{"S21_Panic", panics},
 	{"S22_Idle", idle},
 	{"S22_IdleTraffic", idleTraffic},
+	{"S22_IdleStall", idleStall},
 	{"S23_Timers", timers},
 	{"S23_TimersEndWithTheStream", timersEnd},
 	{"S23_ManyTimers", manyTimers},
@@ -98,9 +99,9 @@ func idle(e *Env) {
 		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
 	}
 	h = NewHooks()
-	s, _ = e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
-	s.SetIdleTimeout(0)
-	time.Sleep(timeout)
+	h.Open = func(s *tandem.Stream) { s.SetIdleTimeout(0) } // later it may be too late
+	e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	time.Sleep(2 * timeout)
 	h.StillOpen()
 }
 
@@ -108,34 +109,64 @@ func idle(e *Env) {
 // so what counts is the silence that the stream saw, not that it is still open.
 func idleTraffic(e *Env) {
 	const timeout = 80 * time.Millisecond
-	ways := map[string]func(*tandem.Stream, Peer){
-		"bytes in":                       func(_ *tandem.Stream, p Peer) { _, _ = p.Write([]byte("x")) },
-		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer) { _, _ = s.Write([]byte("x")) },
-		"bytes out by the loop":          func(s *tandem.Stream, _ Peer) { _ = s.Post(func() { _, _ = s.Write([]byte("x")) }) },
+	ways := map[string]func(*tandem.Stream, Peer, func(time.Time)){
+		"bytes in": func(_ *tandem.Stream, p Peer, _ func(time.Time)) { _, _ = p.Write([]byte("x")) },
+		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer, took func(time.Time)) {
+			if now := time.Now(); wrote(s) {
+				took(now)
+			}
+		},
+		"bytes out by the loop": func(s *tandem.Stream, _ Peer, took func(time.Time)) {
+			_ = s.Post(func() {
+				if now := time.Now(); wrote(s) {
+					took(now)
+				}
+			})
+		},
 	}
 	for name, act := range ways {
 		h := NewHooks()
-		var ended atomic.Int64
+		var last, ended atomic.Int64
+		took := func(at time.Time) { last.Store(at.UnixNano()) }
+		h.Data = func(s *tandem.Stream) { took(time.Now()); _, _ = s.Next(-1) }
 		h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
 		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
-		var last time.Time
-		for range 20 {
-			last = time.Now()
-			act(s, p)
+		for n := 0; n < 20 && ended.Load() == 0; n++ {
+			act(s, p, took)
 			time.Sleep(5 * time.Millisecond)
-			if at := ended.Load(); at != 0 {
-				if quiet := time.Unix(0, at).Sub(last); quiet < timeout-20*time.Millisecond && time.Since(last) < timeout {
-					e.Fatalf("%s: ended %v after traffic, with a timeout of %v", name, quiet, timeout)
-				}
-				return // the machine held this goroutine up for longer than the timeout
-			}
 		}
 		if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
 			e.Fatalf("%s: OnClose(%v), not os.ErrDeadlineExceeded", name, err)
 		}
-		if quiet := time.Unix(0, ended.Load()).Sub(last); quiet < timeout {
+		if quiet := time.Duration(ended.Load() - last.Load()); quiet < timeout {
 			e.Errorf("%s: ended after %v of silence, with a timeout of %v", name, quiet, timeout)
 		}
+	}
+}
+
+func wrote(s *tandem.Stream) bool {
+	_, err := s.Write([]byte("x"))
+	return err == nil
+}
+
+// idleStall holds a loop up for longer than the timeout while bytes come: there was no silence, nobody listened.
+func idleStall(e *Env) {
+	const timeout = 50 * time.Millisecond
+	h := NewHooks()
+	var last, ended atomic.Int64
+	h.Data = func(s *tandem.Stream) { last.Store(time.Now().UnixNano()); _, _ = s.Next(-1) }
+	h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
+	s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	e.onLoop(s, func() {
+		_, err := p.Write([]byte("x"))
+		e.noError(err)
+		time.Sleep(timeout + 10*time.Millisecond)
+	})
+	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
+	}
+	if quiet := time.Duration(ended.Load() - last.Load()); quiet < timeout {
+		e.Errorf("ended %v after bytes had come, with a timeout of %v", quiet, timeout)
 	}
 }
 

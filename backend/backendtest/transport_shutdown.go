@@ -64,8 +64,8 @@ func shutdown(e *Env) {
 	e.Check(finished.CloseWrite(), "CloseWrite")
 	closing, _ := e.PairOn(t, h, o)
 	e.Check(closing.Close(), "close")
-	stuck, _ := e.PairOn(t, h, o) // its peer does not read
-	_, err = stuck.Write(make([]byte, 8<<20))
+	stuck, _ := e.PairOn(t, h, o)              // its peer does not read
+	_, err = stuck.Write(make([]byte, 64<<20)) // more than tcp_rmem and tcp_wmem allow
 	e.Check(err, "write")
 	writing, writingPeer := e.PairOn(t, h, patient)
 	want := Pattern(3 << 20)
