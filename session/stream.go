@@ -39,7 +39,7 @@ type Stream struct {
 	sock backend.Socket
 	loop *Loop
 	opts *StreamOptions
-	from *Listener // that accepted it, or nil
+	from *listener // that accepted it, or nil
 	id   uint64
 	flow atomic.Uint32
 
