@@ -32,7 +32,7 @@ var frameRules = []Rule{
 }
 
 // codec is what most rules speak.
-var codec = u64{most: 1 << 20}
+var codec = frame.U64{MaxPayload: 1 << 20}
 
 // inbound keeps the messages that come.
 type inbound struct {
@@ -133,7 +133,7 @@ func framesByteByByte(e *Env) {
 func framesLarge(e *Env) {
 	var got inbound
 	_, p := e.Pair(around(session.Frames(codec, got.add)), tandem.StreamOptions{ReadBufferLimit: 4 << 10})
-	want := sized(10, 300_000, 5000, 20, codec.most, 1)
+	want := sized(10, 300_000, 5000, 20, codec.MaxPayload, 1)
 	go func() { _, _ = p.Write(encoded(e, want...)) }()
 	e.Eventually(func() bool { return got.len() == len(want) }, "all messages")
 	got.same(e, want...)
@@ -286,7 +286,7 @@ func (r rest) OnClose(s *tandem.Stream, err error) { r.h.OnClose(s, err) }
 func framesSetHandler(e *Env) {
 	var framed, lined inbound
 	h := NewHooks()
-	second := session.Frames(lines{}, func(s *tandem.Stream, m []byte) {
+	second := session.Frames(frame.Line{}, func(s *tandem.Stream, m []byte) {
 		lined.add(s, m)
 		if string(m) == "bytes" {
 			s.SetHandler(rest{h: h})
