@@ -5,6 +5,7 @@ import "time"
 // Beat is what became of a heartbeat.
 type Beat uint8
 
+// What a beat can come to.
 const (
 	Sent    Beat = iota // it was written
 	Skipped             // it is not needed now

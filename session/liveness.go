@@ -9,6 +9,7 @@ import (
 // Life is a set of what counts as a sign of life.
 type Life uint8
 
+// Signs of life.
 const (
 	LifeConnect Life = 1 << iota // the session becomes Established
 	LifeDrive                    // Drive is Active

@@ -42,9 +42,10 @@ type Bytes = Session[[]byte, []byte]
 // Status is how far a Session is. It only grows.
 type Status uint8
 
+// The statuses, in order.
 const (
 	Establishing Status = iota // Read returns None, Write Pending
-	Established                //
+	Established                // bytes go both ways
 	Terminated                 // closed or failed, and all that came has been read
 )
 
@@ -54,6 +55,7 @@ func (s Status) String() string { return nameOf(s, "establishing", "established"
 // Activity tells whether Drive found something to do.
 type Activity uint8
 
+// What Drive found.
 const (
 	Idle   Activity = iota // nothing: with None from Read, the caller may sleep
 	Active                 // something was done
@@ -65,6 +67,7 @@ func (a Activity) String() string { return nameOf(a, "idle", "active") }
 // ReadStatus tells what Read has.
 type ReadStatus uint8
 
+// What Read has.
 const (
 	None     ReadStatus = iota // nothing has come; only this may make the caller idle
 	Buffered                   // something has come, and it is not yet a message
@@ -77,6 +80,7 @@ func (r ReadStatus) String() string { return nameOf(r, "none", "buffered", "data
 // WriteStatus tells what became of a Write.
 type WriteStatus uint8
 
+// What Write took.
 const (
 	Success WriteStatus = iota // all was taken
 	Pending                    // the rest was not, or nothing: there is no room
