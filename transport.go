@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -51,6 +50,8 @@ type (
 	StreamStats = session.StreamStats
 	// ListenOptions are those of one listener.
 	ListenOptions = session.ListenOptions
+	// Listener accepts connections until it is closed.
+	Listener = session.Listener
 	// ListenerStats are a listener's figures.
 	ListenerStats = session.ListenerStats
 	// DialOptions are those of one dial.
@@ -226,13 +227,6 @@ type Transport interface {
 
 	// Close is Shutdown with a context that has ended, and returns nil for that.
 	Close() error
-}
-
-// Listener accepts connections until it is closed.
-type Listener interface {
-	Addr() net.Addr
-	Close() error
-	Stats() ListenerStats
 }
 
 // Info describes a Transport.
@@ -426,15 +420,6 @@ func (o *Options) open(b Backend) ([]backend.Driver, error) {
 		drivers = append(drivers, d)
 	}
 	return drivers, nil
-}
-
-// Listen implements Transport.
-func (t *transport) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
-	l, err := t.Engine.Listen(network, address, h, o)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
 }
 
 // Info implements Transport.

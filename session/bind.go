@@ -12,7 +12,7 @@ import (
 )
 
 // sockets binds, or takes over what is bound already.
-func (l *Listener) sockets(network, address string, o *ListenOptions) ([]int, error) {
+func (l *listener) sockets(network, address string, o *ListenOptions) ([]int, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
 	default:
@@ -32,7 +32,7 @@ func (l *Listener) sockets(network, address string, o *ListenOptions) ([]int, er
 	return []int{fd}, nil
 }
 
-func (l *Listener) takeOver(network string, fd int) error {
+func (l *listener) takeOver(network string, fd int) error {
 	at := backend.LocalAddress(fd)
 	l.addr = at.NetAddr()
 	switch {
@@ -48,7 +48,7 @@ func (l *Listener) takeOver(network string, fd int) error {
 
 // bind makes the listening sockets: one, or with ReusePort one for each loop. The standard library resolves, binds
 // and listens; its sockets are duplicated, because its own are in Go's poller.
-func (l *Listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
+func (l *listener) bind(network, address string, control func(string, string, syscall.RawConn) error) (fds []int, err error) {
 	n, reuse := 1, l.engine.balance == ReusePort && network != "unix"
 	if reuse {
 		n = len(l.engine.loops)
@@ -75,7 +75,7 @@ func (l *Listener) bind(network, address string, control func(string, string, sy
 	return fds, nil
 }
 
-func (l *Listener) bindOne(config *net.ListenConfig, network, address string) (int, error) {
+func (l *listener) bindOne(config *net.ListenConfig, network, address string) (int, error) {
 	ln, err := config.Listen(context.Background(), network, address)
 	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
 		ln, err = config.Listen(context.Background(), network, address)

@@ -23,6 +23,14 @@ func (s *Stream) callEOF() {
 	s.handler.OnEOF(s)
 }
 
+// laster is what may have something to deliver before OnEOF. It is called once.
+type laster interface{ last(s *Stream) }
+
+func (s *Stream) callLast() {
+	defer s.recovered()
+	s.framer.last(s)
+}
+
 func (s *Stream) callWritable() {
 	defer s.recovered()
 	s.handler.OnWritable(s)

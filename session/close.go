@@ -42,6 +42,17 @@ func (s *Stream) Close() error {
 	return nil
 }
 
+// closeWith is Close because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue.
+func (s *Stream) closeWith(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == open {
+		s.flow.Or(flowShut)
+		s.phase, s.cause, s.blamed = closing, err, true
+		s.markLocked(s.loop.Here())
+	}
+}
+
 // Abort drops what is queued and resets the connection: the peer of a TCP stream sees ECONNRESET. OnClose gets
 // net.ErrClosed. It returns at once, with nil. Any goroutine.
 func (s *Stream) Abort() error {

@@ -40,7 +40,7 @@ type Engine struct {
 
 	mu        sync.Mutex // guards what follows
 	down      bool       // Shutdown was called
-	listeners map[*Listener]struct{}
+	listeners map[*listener]struct{}
 	ended     chan struct{} // closed when everything is gone
 }
 
@@ -48,7 +48,7 @@ type Engine struct {
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
-		listeners: map[*Listener]struct{}{}, ended: make(chan struct{}),
+		listeners: map[*listener]struct{}{}, ended: make(chan struct{}),
 	}
 	for i, d := range c.Drivers {
 		cpu := -1

@@ -6,12 +6,17 @@ import "github.com/tandem-io/tandem/backend"
 // one contiguous piece of memory of its own. Never both.
 type inbox struct {
 	pool *backend.Pool
-	loop *backend.Counters
-	lent []byte  // the driver's, or nil
-	kept *shared // the memory behind lent, if a Take has made it ours
-	mem  []byte  // the pool's: mem[r:w] is unread. nil: none
+	loop *backend.Counters // nil: nobody counts
+	lent []byte            // the driver's, or nil
+	kept *shared           // the memory behind lent, if a Take has made it ours
+	mem  []byte            // the pool's: mem[r:w] is unread. nil: none
 	r, w int
+
+	wanted int // bytes that are waited for in one piece, whatever the limits say; 0: none
 }
+
+// largestPiece is about the most that comes at a time.
+const largestPiece = 64 << 10
 
 // smallestKept is from how many bytes on it is worth to take a driver's memory away instead of copying.
 const smallestKept = 2 << 10
@@ -67,13 +72,19 @@ func (b *inbox) push(p []byte) {
 		b.w = copy(b.mem, b.mem[b.r:b.w])
 		b.r = 0
 	default:
-		next := b.pool.Get(max(unread+len(p), 2*unread))
+		room := 2 * unread
+		if b.wanted > 0 {
+			room = min(room, b.wanted+largestPiece) // one message, and what comes with its last bytes
+		}
+		next := b.pool.Get(max(unread+len(p), room))
 		n := copy(next, b.mem[b.r:b.w])
 		b.pool.Put(b.mem)
 		b.mem, b.r, b.w = next, 0, n
 	}
 	b.w += copy(b.mem[b.w:], p)
-	b.loop[backend.BytesCopied] += uint64(len(p))
+	if b.loop != nil {
+		b.loop[backend.BytesCopied] += uint64(len(p))
+	}
 }
 
 // take hands over the first n bytes, without a copy where that is worth it.

@@ -47,8 +47,21 @@ type ListenerStats struct {
 	Streams  int    // there are now
 }
 
-// Listener accepts connections and makes streams of them.
-type Listener struct {
+// Listener accepts connections, and makes streams of them, until it is closed. Any goroutine may use it.
+type Listener interface {
+	// Addr is the address that is listened on; with port 0 asked for, the one that was given.
+	Addr() net.Addr
+
+	// Close ends accepting, and no stream. When it returns the address is free; except in a callback, or on the
+	// goroutine of a caller-driven Transport, where that is so when the loop's turn has ended.
+	Close() error
+
+	// Stats returns the listener's figures.
+	Stats() ListenerStats
+}
+
+// listener is a Listener, with a socket on one loop or more.
+type listener struct {
 	engine  *Engine
 	handler Handler
 	opts    *StreamOptions
@@ -70,7 +83,7 @@ type Listener struct {
 // acceptor is a listener's socket on one loop.
 type acceptor struct {
 	backend.NoEvents
-	listener *Listener
+	listener *listener
 	loop     *Loop
 	sock     backend.Socket
 	timer    backend.Timer
@@ -88,7 +101,7 @@ const (
 
 // Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen.
-func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (*Listener, error) {
+func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
 	if h == nil {
 		return nil, errors.New("tandem: listen: Handler is nil")
 	}
@@ -103,7 +116,7 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (*
 	if mine.MaxConns < 0 {
 		return nil, fmt.Errorf("tandem: listen: MaxConns is %d; it must be positive, or 0 for no limit", mine.MaxConns)
 	}
-	l := &Listener{engine: e, handler: h, opts: opts, max: int64(mine.MaxConns), reject: mine.RejectOverLimit}
+	l := &listener{engine: e, handler: h, opts: opts, max: int64(mine.MaxConns), reject: mine.RejectOverLimit}
 	if l.sockopt, err = newSocketOptions(network, backend.OnListener, mine.Socket, mine.Control); err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
@@ -126,7 +139,7 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (*
 }
 
 // start spreads the sockets over the loops and begins to accept.
-func (l *Listener) start(fds []int) error {
+func (l *listener) start(fds []int) error {
 	e := l.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,18 +166,17 @@ func (l *Listener) start(fds []int) error {
 	return nil
 }
 
-// Addr is the address that is listened on; with port 0 asked for, the one that was given.
-func (l *Listener) Addr() net.Addr { return l.addr }
+// Addr implements Listener.
+func (l *listener) Addr() net.Addr { return l.addr }
 
-// Stats returns the listener's figures. Any goroutine.
-func (l *Listener) Stats() ListenerStats {
+// Stats implements Listener.
+func (l *listener) Stats() ListenerStats {
 	return ListenerStats{Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(),
 		Rejected: l.rejected.Load(), Streams: int(l.live.Load())}
 }
 
-// Close ends accepting, and no stream. When it returns the address is free; except in a callback, or on the goroutine
-// of a caller-driven Transport, where that is so when the loop's turn has ended.
-func (l *Listener) Close() error {
+// Close implements Listener.
+func (l *listener) Close() error {
 	l.close()
 	if e := l.engine; !e.onLoop() && (!e.driven || e.loops[0].Bound()) {
 		l.wait()
@@ -172,9 +184,9 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-func (l *Listener) wait() { l.left.Wait() }
+func (l *listener) wait() { l.left.Wait() }
 
-func (l *Listener) close() {
+func (l *listener) close() {
 	l.once.Do(func() {
 		l.engine.mu.Lock()
 		delete(l.engine.listeners, l)
@@ -290,7 +302,7 @@ func (a *acceptor) admit(fd int) bool {
 }
 
 // reserve counts one more stream, if there is room, and returns how many there are.
-func (l *Listener) reserve() (int64, bool) {
+func (l *listener) reserve() (int64, bool) {
 	for {
 		n := l.live.Load()
 		if l.max > 0 && n >= l.max {
@@ -303,7 +315,7 @@ func (l *Listener) reserve() (int64, bool) {
 }
 
 // ended follows the end of a stream. Any loop.
-func (l *Listener) ended() {
+func (l *listener) ended() {
 	l.live.Add(-1)
 	for _, a := range l.heads {
 		if l.max > 0 && a.full.Load() {

@@ -125,7 +125,7 @@ func (l *Loop) begin(start func()) error {
 }
 
 // open makes a stream of a descriptor that a listener accepted.
-func (l *Loop) open(fd int, from *Listener) {
+func (l *Loop) open(fd int, from *listener) {
 	if l.draining {
 		backend.CloseFD(fd)
 		from.ended()

@@ -40,13 +40,18 @@ func (s *Stream) Received(p []byte) {
 // refuses tells whether bytes are not wanted any longer: the user has ended the stream.
 func (s *Stream) refuses() bool { return s.flow.Load()&flowShut != 0 }
 
-// deliverable tells whether OnData may be called now, for what has come or is waiting.
-func (s *Stream) deliverable() bool {
+// stops are the bits of flow for which nothing may be delivered now.
+func (s *Stream) stops() uint32 {
 	stops := s.flow.Load() &^ flowResumed
 	if stops&flowBlocked != 0 && (s.opts.ReadWhileBlocked || s.draining) {
 		stops &^= flowBlocked
 	}
-	if stops != 0 {
+	return stops
+}
+
+// deliverable tells whether OnData may be called now, for what has come or is waiting.
+func (s *Stream) deliverable() bool {
+	if s.stops() != 0 {
 		return false
 	}
 	if s.turn != s.loop.Turn() {
@@ -60,9 +65,20 @@ func (s *Stream) HasShare() bool {
 	return s.deliverable() || s.flow.Load()&^flowResumed != 0
 }
 
+// redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
+func (s *Stream) redeliver() {
+	s.again = true
+	s.mark()
+}
+
+// waiting tells whether OnData has to be called: bytes wait that count as new.
+func (s *Stream) waiting() bool {
+	return s.in.len() > 0 && (s.unseen > 0 || s.again || s.flow.Load()&flowResumed != 0)
+}
+
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
 func (s *Stream) deliver() {
-	resumed := s.flow.Load()&flowResumed != 0
+	resumed := s.again || s.flow.Load()&flowResumed != 0
 	if s.unseen == 0 && !resumed && !s.eof {
 		return
 	}
@@ -72,7 +88,7 @@ func (s *Stream) deliver() {
 	if s.deliverable() {
 		if resumed {
 			s.flow.And(^flowResumed)
-			s.held = false
+			s.held, s.again = false, false
 		}
 		if s.unseen > 0 || resumed && s.in.len() > 0 {
 			s.turnReads++
@@ -81,15 +97,27 @@ func (s *Stream) deliver() {
 			s.callData()
 			s.in.tidy()
 		}
-	} else if s.unseen > 0 && s.flow.Load()&^flowResumed == 0 {
+	} else if s.waiting() && s.stops() == 0 {
 		s.mark() // its share of this turn is used up
 	}
-	if s.eof && !s.eofTold && s.unseen == 0 && s.flow.Load()&(flowPaused|flowShut) == 0 && !s.draining {
-		s.eofTold = true
-		s.callEOF()
-		if !s.opts.AllowHalfClose {
-			_ = s.Close()
-		}
+	s.deliverEnd()
+}
+
+// deliverEnd calls OnEOF, if the peer has finished and everything was delivered.
+func (s *Stream) deliverEnd() {
+	due := func() bool {
+		return s.eof && !s.eofTold && !s.waiting() && s.flow.Load()&(flowPaused|flowShut) == 0 && !s.draining
+	}
+	if due() && s.framer != nil {
+		s.callLast()
+	}
+	if !due() {
+		return
+	}
+	s.eofTold = true
+	s.callEOF()
+	if !s.opts.AllowHalfClose {
+		_ = s.Close()
 	}
 }
 
@@ -128,9 +156,9 @@ func (s *Stream) Broken() {
 func (s *Stream) controlReceive() {
 	unread := s.in.len()
 	switch {
-	case unread >= s.opts.ReadBufferLimit:
+	case unread >= max(s.opts.ReadBufferLimit, s.in.wanted):
 		s.full = true
-	case unread < (s.opts.ReadBufferLimit+1)/2:
+	case unread < max((s.opts.ReadBufferLimit+1)/2, s.in.wanted):
 		s.full = false
 	}
 	flow := s.flow.Load()
@@ -262,6 +290,7 @@ func (s *Stream) consume(n int) {
 
 // consumed accounts for n bytes that were read, which may let the stream receive again.
 func (s *Stream) consumed(n int) {
+	s.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
 	if s.full && s.in.len() < (s.opts.ReadBufferLimit+1)/2 {
 		s.mark()

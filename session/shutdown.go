@@ -58,7 +58,7 @@ func (e *Engine) goDown() bool {
 
 func (e *Engine) stopListening(wait bool) {
 	e.mu.Lock()
-	all := make([]*Listener, 0, len(e.listeners))
+	all := make([]*listener, 0, len(e.listeners))
 	for l := range e.listeners {
 		all = append(all, l)
 	}

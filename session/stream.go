@@ -39,14 +39,16 @@ type Stream struct {
 	sock backend.Socket
 	loop *Loop
 	opts *StreamOptions
-	from *Listener // that accepted it, or nil
+	from *listener // that accepted it, or nil
 	id   uint64
 	flow atomic.Uint32
+	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
 	mu       sync.Mutex // guards what follows, up to the next comment
 	phase    phase
 	abort    bool  // end with a reset
 	cause    error // what OnClose will be told
+	blamed   bool  // cause is the peer's fault, and the stream closes in order
 	finWant  bool  // CloseWrite was called
 	finSent  bool
 	sending  bool // a Send is with the driver
@@ -67,6 +69,10 @@ type Stream struct {
 	value     any
 	in        inbox
 	unseen    int    // bytes of in that OnData has not been called for
+	again     bool   // OnData is to be called for bytes of in although it has seen them
+	read      uint64 // bytes that were read, ever
+	framer    laster // *framer[M], the state of the present FrameHandler; nil: there is none
+	changes   int    // calls of SetHandler
 	receiving bool   // the driver was told to receive
 	full      bool   // ReadBufferLimit was reached, and half of it not yet again
 	held      bool   // bytes came during a pause: no more of them
@@ -222,7 +228,9 @@ func (s *Stream) failLocked(err error, here bool) {
 		return
 	}
 	s.phase = ending
-	s.cause = err
+	if s.cause == nil {
+		s.cause = err
+	}
 	s.markLocked(here)
 }
 
@@ -306,7 +314,7 @@ func (s *Stream) closeDescriptor(fd int) {
 	case s.abort:
 		s.loop.Count[backend.SystemCalls]++
 		backend.ResetOnClose(fd)
-	case s.cause == nil && !s.rxDone:
+	case (s.cause == nil || s.blamed) && !s.rxDone:
 		s.loop.Count[backend.SystemCalls]++
 		backend.Discard(fd, s.opts.ReadBufferLimit)
 	}
@@ -329,8 +337,15 @@ func (s *Stream) Value() any { return s.value }
 // goroutines may call Value if they learned of the stream after that.
 func (s *Stream) SetValue(v any) { s.value = v }
 
-// SetHandler gives the stream another handler, which gets the callbacks from the next one on. Loop only.
-func (s *Stream) SetHandler(h Handler) { s.handler = h }
+// SetHandler gives the stream another handler, which gets the callbacks from the next one on. Bytes that wait when the
+// present callback ends count as new for it. Loop only.
+func (s *Stream) SetHandler(h Handler) {
+	s.handler, s.framer, s.in.wanted = h, nil, 0
+	s.changes++
+	if s.in.len() > 0 {
+		s.redeliver()
+	}
+}
 
 // LocalAddr returns the address of this end, or nil while there is no connection.
 func (s *Stream) LocalAddr() net.Addr {

@@ -38,6 +38,39 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// writePart is Write for as much of p as goes to the kernel at once or has room below HighWater. It returns how much that
+// is. The error says why the stream has ended.
+func (s *Stream) writePart(p []byte) (int, error) {
+	here := s.loop.Here()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admitLocked(0); err != nil {
+		return 0, s.causeOr(err)
+	}
+	n := 0
+	if !here && len(p) > 0 && s.idleLocked() {
+		if n = s.directLocked(p); s.phase > open {
+			return 0, s.causeOr(net.ErrClosed)
+		}
+	}
+	room := max(s.opts.HighWater-s.out.n, 0)
+	if k := min(len(p)-n, room); k > 0 {
+		s.out.push(p[n : n+k])
+		s.queuedLocked(here, k)
+		n += k
+	}
+	s.accepted += uint64(n)
+	return n, nil
+}
+
+// causeOr returns what ended the stream, or err if nothing has. mu is held.
+func (s *Stream) causeOr(err error) error {
+	if s.cause != nil {
+		return s.cause
+	}
+	return err
+}
+
 // Writev is Write for several slices, taken together. The slices and bufs itself are not changed, and are the caller's
 // again when Writev returns.
 func (s *Stream) Writev(bufs net.Buffers) (int64, error) {

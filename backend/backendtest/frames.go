@@ -1,0 +1,373 @@
+package backendtest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+)
+
+// The rules on messages: what session.Frames delivers, and when it stops.
+var frameRules = []Rule{
+	{"Frames_EverySplit", framesEverySplit},
+	{"Frames_ByteByByte", framesByteByByte},
+	{"Frames_LargerThanTheReadBuffer", framesLarge},
+	{"Frames_Budget", framesBudget},
+	{"Frames_Blocked", framesBlocked},
+	{"Frames_Pause", framesPause},
+	{"Frames_Stop", framesStop},
+	{"Frames_SetHandler", framesSetHandler},
+	{"Frames_Detach", framesDetach},
+	{"Frames_Invalid", framesInvalid},
+	{"Frames_Truncated", framesTruncated},
+	{"Frames_LastMessage", framesLastMessage},
+	{"Frames_Options", framesOptions},
+	{"Frames_WriteWhole", framesWriteWhole},
+	{"Frames_WriteFromAnywhere", framesWriteFromAnywhere},
+	{"Frames_NoAllocation", framesNoAllocation},
+}
+
+// codec is what most rules speak.
+var codec = frame.U64{MaxPayload: 1 << 20}
+
+// inbound keeps the messages that come.
+type inbound struct {
+	mu  sync.Mutex // guards all
+	all [][]byte
+}
+
+func (in *inbound) add(_ *tandem.Stream, m []byte) {
+	in.mu.Lock()
+	in.all = append(in.all, bytes.Clone(m))
+	in.mu.Unlock()
+}
+
+func (in *inbound) len() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.all)
+}
+
+// same fails the rule if the messages are not these.
+func (in *inbound) same(e *Env, want ...[]byte) {
+	e.Helper()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.all) != len(want) {
+		e.Fatalf("%d messages, not %d", len(in.all), len(want))
+	}
+	for i := range want {
+		if !bytes.Equal(in.all[i], want[i]) {
+			e.Fatalf("message %d has %d bytes and differs from what was sent, of %d", i, len(in.all[i]), len(want[i]))
+		}
+	}
+}
+
+// around has all callbacks of a FrameHandler go through Hooks.
+func around[M any](f *session.FrameHandler[M]) *Hooks {
+	h := NewHooks()
+	h.Open, h.Data, h.EOF, h.Writable, h.Close = f.OnOpen, f.OnData, f.OnEOF, f.OnWritable, f.OnClose
+	return h
+}
+
+// encoded are messages on the wire.
+func encoded(e *Env, messages ...[]byte) (p []byte) {
+	e.Helper()
+	var err error
+	for _, m := range messages {
+		p, err = codec.Append(p, m)
+		e.Check(err, "encode")
+	}
+	return p
+}
+
+// sized are messages of these sizes.
+func sized(sizes ...int) (all [][]byte) {
+	for i, n := range sizes {
+		all = append(all, Pattern(i + n)[i:])
+	}
+	return all
+}
+
+// framesEverySplit sends the same frames again and again in two pieces, cut at each place in turn.
+func framesEverySplit(e *Env) {
+	if !e.once() {
+		return
+	}
+	t := e.driven(tandem.StreamOptions{})
+	var got inbound
+	_, p := e.adoptPair(t, around(session.Frames(codec, got.add)))
+	want := sized(0, 1, 7, 8, 9, 100, 0)
+	wire := encoded(e, want...)
+	sent := uint64(0)
+	send := func(b []byte) {
+		sent += uint64(p.send(b))
+		e.poll(func() bool { return t.Stats().BytesIn == sent }, "the bytes", t)
+	}
+	for cut := range len(wire) {
+		got.all = nil
+		send(wire[:cut])
+		send(wire[cut:])
+		e.poll(func() bool { return len(got.all) == len(want) }, "all messages", t)
+		got.same(e, want...)
+	}
+}
+
+func framesByteByByte(e *Env) {
+	var got inbound
+	_, p := e.Pair(around(session.Frames(codec, got.add)), tandem.StreamOptions{})
+	want := sized(3, 0, 20, 1, 0)
+	for _, b := range encoded(e, want...) {
+		_, err := p.Write([]byte{b})
+		e.Check(err, "write")
+	}
+	e.Eventually(func() bool { return got.len() == len(want) }, "all messages")
+	got.same(e, want...)
+}
+
+// framesLarge sends messages for which the stream has to read on above its limit, and small ones between.
+func framesLarge(e *Env) {
+	var got inbound
+	_, p := e.Pair(around(session.Frames(codec, got.add)), tandem.StreamOptions{ReadBufferLimit: 4 << 10})
+	want := sized(10, 300_000, 5000, 20, codec.MaxPayload, 1)
+	go func() { _, _ = p.Write(encoded(e, want...)) }()
+	e.Eventually(func() bool { return got.len() == len(want) }, "all messages")
+	got.same(e, want...)
+}
+
+// framesBudget has one stream with much to deliver, and counts what one turn delivers.
+func framesBudget(e *Env) {
+	if !e.once() {
+		return
+	}
+	const size, count, budget = 92, 2000, 1000
+	t := e.driven(tandem.StreamOptions{TurnBudget: budget})
+	n, most := 0, 0
+	h := around(session.Frames(codec, func(*tandem.Stream, []byte) { n++ }))
+	s, p := e.adoptPair(t, h)
+	s.PauseRead()
+	var wire []byte
+	for range count {
+		wire = append(wire, encoded(e, Pattern(size))...)
+	}
+	for rest := wire; len(rest) > 0; {
+		rest = rest[p.send(rest):]
+		_, err := t.Poll(0)
+		e.Check(err, "poll")
+		s.ResumeRead()
+		for range 10 {
+			before := n
+			_, err := t.Poll(0)
+			e.Check(err, "poll")
+			most = max(most, n-before)
+		}
+		s.PauseRead()
+	}
+	s.ResumeRead()
+	e.poll(func() bool { return n == count }, "all messages", t)
+	if limit := budget/(size+8) + 1; most > limit {
+		e.Errorf("one turn delivered %d messages, not at most %d", most, limit)
+	}
+}
+
+// framesBlocked has a peer that asks and asks, and reads no answer at first.
+func framesBlocked(e *Env) {
+	const size, count, high = 8 << 10, 400, 64 << 10
+	most := 0
+	answer := Pattern(size)
+	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		most = max(most, s.Queued())
+		e.noError(session.WriteFrame(s, codec, answer))
+	}))
+	limits := tandem.StreamOptions{HighWater: high, LowWater: high / 2, WriteBufferLimit: high + 2*size}
+	_, p := e.Pair(h, limits)
+	var wire []byte
+	for range count {
+		wire = append(wire, encoded(e, nil)...)
+	}
+	_, err := p.Write(wire)
+	e.Check(err, "write")
+	for i := range count {
+		if got := e.ReadAll(p, 8+size); !bytes.Equal(got[8:], answer) {
+			e.Fatalf("answer %d differs", i)
+		}
+	}
+	e.Check(p.CloseWrite(), "close for writing")
+	h.Closed()
+	if most > high+size+8 {
+		e.Errorf("a message came with %d bytes queued, above HighWater, %d", most, high)
+	}
+}
+
+// framesPause pauses in each message.
+func framesPause(e *Env) {
+	var got inbound
+	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		got.add(s, m)
+		s.PauseRead()
+	}))
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	want := sized(1, 2, 3, 4, 5)
+	_, err := p.Write(encoded(e, want...))
+	e.Check(err, "write")
+	e.Check(p.CloseWrite(), "close for writing")
+	for i := range want {
+		e.Eventually(func() bool { return got.len() > i }, "message %d", i)
+		e.turnLater(s, func() {
+			if n := got.len(); n != i+1 {
+				e.Errorf("%d messages although the stream was paused in each and resumed %d times", n, i)
+			}
+			if n := h.Count("OnEOF"); n != 0 {
+				e.Errorf("OnEOF although message %d waits, or the stream is paused", i)
+			}
+		})
+		s.ResumeRead()
+	}
+	h.Closed()
+	got.same(e, want...)
+	if h.Count("OnEOF") != 1 {
+		e.Error("no OnEOF")
+	}
+}
+
+// turnLater runs fn on the stream's loop, a turn later at least, and waits for it.
+func (e *Env) turnLater(s *tandem.Stream, fn func()) {
+	e.Helper()
+	done := make(chan struct{})
+	e.Check(s.Post(func() { s.After(0, func() { fn(); close(done) }) }), "post")
+	<-done
+}
+
+// framesStop ends the stream in the second of four messages.
+func framesStop(e *Env) {
+	for what, c := range map[string]struct {
+		end  func(*tandem.Stream)
+		want func(error) bool
+	}{
+		"Close": {func(s *tandem.Stream) { _ = s.Close() }, func(err error) bool { return err == nil }},
+		"Abort": {func(s *tandem.Stream) { _ = s.Abort() }, func(err error) bool { return err != nil }},
+		"panic": {func(*tandem.Stream) { panic("on purpose") }, func(err error) bool {
+			var p *tandem.PanicError
+			return errors.As(err, &p)
+		}},
+	} {
+		var got inbound
+		h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+			got.add(s, m)
+			if len(m) == 2 {
+				c.end(s)
+			}
+		}))
+		_, p := e.Pair(h, tandem.StreamOptions{})
+		want := sized(1, 2, 3, 4)
+		_, err := p.Write(encoded(e, want...))
+		e.Check(err, "write")
+		if err := h.Closed(); !c.want(err) {
+			e.Errorf("%s: OnClose(%v)", what, err)
+		}
+		got.same(e, want[:2]...)
+	}
+}
+
+// rest collects bytes for Hooks whose stream has changed its handler.
+type rest struct {
+	tandem.BaseHandler
+	h *Hooks
+}
+
+func (r rest) OnData(s *tandem.Stream)             { r.h.Collect(s) }
+func (r rest) OnClose(s *tandem.Stream, err error) { r.h.OnClose(s, err) }
+
+// framesSetHandler changes from frames to lines, and to bytes, all of which are there at once.
+func framesSetHandler(e *Env) {
+	var framed, lined inbound
+	h := NewHooks()
+	second := session.Frames(frame.Line{}, func(s *tandem.Stream, m []byte) {
+		lined.add(s, m)
+		if string(m) == "bytes" {
+			s.SetHandler(rest{h: h})
+		}
+	})
+	first := session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		framed.add(s, m)
+		if string(m) == "lines" {
+			s.SetHandler(second)
+		}
+	})
+	h.Open = func(s *tandem.Stream) { s.SetHandler(first) }
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, err := p.Write(append(encoded(e, []byte("one"), []byte("lines")), "two\nbytes\nthree"...))
+	e.Check(err, "write")
+	e.Eventually(func() bool { return h.Len() == 5 }, "the bytes behind the last line")
+	framed.same(e, []byte("one"), []byte("lines"))
+	lined.same(e, []byte("two"), []byte("bytes"))
+	if got := string(h.Got()); got != "three" {
+		e.Errorf("the last handler got %q", got)
+	}
+	e.Check(p.CloseWrite(), "close for writing")
+	h.Closed()
+}
+
+// framesDetach takes the connection away in the second message.
+func framesDetach(e *Env) {
+	conns := make(chan io.ReadWriteCloser, 1)
+	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		if len(m) == 2 {
+			c, err := s.Detach()
+			e.noError(err)
+			conns <- c
+		}
+		if len(m) > 2 {
+			e.Error("a message after Detach")
+		}
+	}))
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	want := sized(1, 2, 3)
+	_, err := p.Write(encoded(e, want...))
+	e.Check(err, "write")
+	c := <-conns
+	e.Cleanup(func() { _ = c.Close() })
+	rest := make([]byte, 8+3)
+	if _, err := io.ReadFull(c, rest); err != nil || !bytes.Equal(rest, encoded(e, want[2])) {
+		e.Errorf("the Conn has %x behind the message, %v", rest, err)
+	}
+	h.Closed()
+}
+
+// asFrameError checks that err is a *frame.Error of a kind at a place.
+func (e *Env) asFrameError(err error, kind error, offset int64) {
+	e.Helper()
+	var f *frame.Error
+	if !errors.As(err, &f) || !errors.Is(err, kind) || f.Offset != offset {
+		e.Errorf("got %v, not a *frame.Error that is %v at byte %d", err, kind, offset)
+	}
+}
+
+// framesInvalid sends two messages and one that is too long, and expects all three answers.
+func framesInvalid(e *Env) {
+	f := session.Frames(codec, func(s *tandem.Stream, m []byte) { e.noError(session.WriteFrame(s, codec, m)) })
+	f.Invalid = func(s *tandem.Stream, err *frame.Error) {
+		e.asFrameError(err, frame.ErrTooLarge, 30)
+		e.noError(session.WriteFrame(s, codec, []byte("wrong")))
+	}
+	h := around(f)
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	good := encoded(e, Pattern(10), Pattern(4))
+	_, err := p.Write(append(bytes.Clone(good), "\xff\xff\xff\xff\xff\xff\xff\xff and more"...))
+	e.Check(err, "write")
+	want := append(good, encoded(e, []byte("wrong"))...)
+	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
+		e.Errorf("the peer got %q", got)
+	}
+	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		e.Errorf("behind the answers the peer got %d bytes and %v, not io.EOF", n, err)
+	}
+	e.asFrameError(h.Closed(), frame.ErrTooLarge, 30)
+	if h.Count("OnEOF") != 0 {
+		e.Error("OnEOF after wrong bytes")
+	}
+}

@@ -1,0 +1,234 @@
+package backendtest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+)
+
+// The rest of the rules on messages: ends of streams, the further functions of a FrameHandler, and WriteFrame.
+
+// framesTruncated ends within a header, within a payload, and between two frames.
+func framesTruncated(e *Env) {
+	for _, half := range []bool{false, true} {
+		for cut, want := range map[int]error{3: io.ErrUnexpectedEOF, 12: io.ErrUnexpectedEOF, 18: nil, 20: io.ErrUnexpectedEOF} {
+			var got inbound
+			ends := 0
+			f := session.Frames(codec, got.add)
+			f.EOF = func(s *tandem.Stream) {
+				ends++
+				_ = s.Close()
+			}
+			h := around(f)
+			_, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: half})
+			_, err := p.Write(encoded(e, sized(10, 10)...)[:cut])
+			e.Check(err, "write")
+			e.Check(p.CloseWrite(), "close for writing")
+			err = h.Closed()
+			if want != nil {
+				e.asFrameError(err, want, int64(cut))
+			} else if err != nil {
+				e.Errorf("OnClose(%v) at the end of a frame", err)
+			}
+			if (ends == 1) != (want == nil) {
+				e.Errorf("EOF was called %d times after %d bytes", ends, cut)
+			}
+			if n := got.len(); n != cut/18 {
+				e.Errorf("%d messages in %d bytes", n, cut)
+			}
+		}
+	}
+}
+
+// framesLastMessage has a last line without an end, in which the stream is paused, closed, or given to another handler.
+func framesLastMessage(e *Env) {
+	var got []string // of the loop, and read after OnClose
+	var h *Hooks
+	other := session.Frames(frame.Line{}, func(*tandem.Stream, []byte) { e.Error("a message behind the last one") })
+	other.EOF = func(*tandem.Stream) { got = append(got, "EOF of the other") }
+	other.Close = func(s *tandem.Stream, err error) { h.OnClose(s, err) }
+	f := session.Frames(frame.Line{}, func(s *tandem.Stream, m []byte) {
+		switch got = append(got, string(m)); string(m) {
+		case "pause":
+			s.PauseRead()
+			s.After(0, func() {
+				got = append(got, "resume")
+				s.ResumeRead()
+			})
+		case "close":
+			_ = s.Close()
+		case "change":
+			s.SetHandler(other)
+		}
+	})
+	f.EOF = func(*tandem.Stream) { got = append(got, "EOF") }
+	for last, want := range map[string][]string{
+		"":       {"one", "EOF"},
+		"two":    {"one", "two", "EOF"},
+		"pause":  {"one", "pause", "resume", "EOF"},
+		"close":  {"one", "close"},
+		"change": {"one", "change", "EOF of the other"},
+	} {
+		got = nil
+		h = around(f)
+		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, err := p.Write([]byte("one\n" + last))
+		e.Check(err, "write")
+		e.Check(p.CloseWrite(), "close for writing")
+		if err := h.Closed(); err != nil {
+			e.Errorf("%q: OnClose(%v)", last, err)
+		}
+		if !slices.Equal(got, want) {
+			e.Errorf("%q: %q, not %q", last, got, want)
+		}
+	}
+}
+
+// framesOptions has every function called that a FrameHandler has.
+func framesOptions(e *Env) {
+	var calls []string // of the loop, and read after OnClose
+	note := func(what string) func(*tandem.Stream) {
+		return func(*tandem.Stream) { calls = append(calls, what) }
+	}
+	f := session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		note("Message")(s)
+		e.noError(session.WriteFrame(s, codec, Pattern(codec.MaxPayload))) // above HighWater, and again below
+	})
+	f.Open, f.EOF, f.Writable = note("Open"), note("EOF"), note("Writable")
+	f.Close = func(s *tandem.Stream, err error) { note("Close")(s) }
+	h := around(f)
+	_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1 << 10})
+	_, err := p.Write(encoded(e, []byte("x")))
+	e.Check(err, "write")
+	e.ReadAll(p, 8+codec.MaxPayload)
+	e.Eventually(func() bool { return h.Count("OnWritable") == 1 }, "OnWritable")
+	e.Check(p.CloseWrite(), "close for writing")
+	h.Closed()
+	if want := []string{"Open", "Message", "Writable", "EOF", "Close"}; !slices.Equal(calls, want) {
+		e.Errorf("%q, not %q", calls, want)
+	}
+
+	// A shutdown asks Drain, or closes.
+	t := e.Open(nil)
+	drained := session.Frames(codec, func(*tandem.Stream, []byte) {})
+	drained.Drain = func(s *tandem.Stream) {
+		e.noError(session.WriteFrame(s, codec, []byte("bye")))
+		_ = s.Close()
+	}
+	with, without := NewHooks(), NewHooks()
+	drained.Close = with.OnClose
+	with.Open = func(s *tandem.Stream) { s.SetHandler(drained) }
+	closed := session.Frames(codec, func(*tandem.Stream, []byte) {})
+	closed.Close = without.OnClose
+	without.Open = func(s *tandem.Stream) { s.SetHandler(closed) }
+	_, p = e.PairOn(t, with, tandem.StreamOptions{})
+	_, q := e.PairOn(t, without, tandem.StreamOptions{})
+	e.Check(t.Shutdown(e.patient()), "shutdown")
+	if got, want := e.ReadAll(p, 11), encoded(e, []byte("bye")); !bytes.Equal(got, want) {
+		e.Errorf("Drain wrote %q", got)
+	}
+	for _, peer := range []Peer{p, q} {
+		if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			e.Errorf("after the shutdown the peer got %d bytes, %v", n, err)
+		}
+	}
+}
+
+// framesWriteWhole fills the queue, and looks whether frames were taken whole or not at all.
+func framesWriteWhole(e *Env) {
+	h := NewHooks()
+	s, p := e.Pair(h, tandem.StreamOptions{WriteBufferLimit: 300 << 10})
+	if err := session.WriteFrame(s, codec, Pattern(codec.MaxPayload+1)); err == nil {
+		e.Error("a payload above the codec's limit was taken")
+	}
+	m := Pattern(50_000)
+	taken, full := 0, false
+	for ; !full; taken++ {
+		err := session.WriteFrame(s, codec, m)
+		if full = errors.Is(err, tandem.ErrWriteBufferFull); full {
+			break
+		}
+		e.Check(err, "write")
+	}
+	if n := s.Queued(); n > 300<<10 {
+		e.Errorf("%d bytes queued, above WriteBufferLimit", n)
+	}
+	for range taken {
+		if got := e.ReadAll(p, 8+len(m)); !bytes.Equal(got, encoded(e, m)) {
+			e.Fatal("a frame differs")
+		}
+	}
+	e.Check(s.Close(), "close")
+	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		e.Errorf("behind the frames there are %d bytes, %v", n, err)
+	}
+	if err := session.WriteFrame(s, codec, m); err == nil {
+		e.Error("a frame was taken after Close")
+	}
+	h.Closed()
+}
+
+// framesWriteFromAnywhere has several goroutines and the loop write frames at the same time.
+func framesWriteFromAnywhere(e *Env) {
+	const writers, each = 4, 200
+	h := NewHooks()
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	var all sync.WaitGroup
+	write := func(id byte) {
+		for i := range each {
+			m := bytes.Repeat([]byte{id}, 1+i*7)
+			e.noError(session.WriteFrame(s, codec, m))
+		}
+	}
+	for id := range writers - 1 {
+		all.Go(func() { write(byte(id)) })
+	}
+	e.Check(s.Post(func() { write(writers - 1) }), "post")
+	next := [writers]int{}
+	for range writers * each {
+		head := e.ReadAll(p, 8)
+		m := e.ReadAll(p, int(head[0])|int(head[1])<<8)
+		id := m[0]
+		if len(m) != 1+next[id]*7 || bytes.Count(m, m[:1]) != len(m) {
+			e.Fatalf("frame %d of writer %d has %d bytes, or is mixed with others", next[id], id, len(m))
+		}
+		next[id]++
+	}
+	all.Wait()
+}
+
+// framesNoAllocation counts all that the process allocates while messages are answered.
+func framesNoAllocation(e *Env) {
+	if e.Peer != nil {
+		return // peers that are streams gather bytes in memory that they allocate
+	}
+	for _, size := range []int{0, 64, 1 << 10, 40 << 10} { // larger ones are sent in pieces, whose vector the race detector has allocated anew
+		f := session.Frames(codec, func(s *tandem.Stream, m []byte) { _ = session.WriteFrame(s, codec, m) })
+		h := NewHooks()
+		f.Close = h.OnClose
+		h.Open = func(s *tandem.Stream) { s.SetHandler(f) }
+		_, p := e.Pair(h, tandem.StreamOptions{})
+		message := encoded(e, Pattern(size))
+		answer := make([]byte, len(message))
+		exchange := func(n int) {
+			for range n {
+				_, err := p.Write(message)
+				e.noError(err)
+				if _, err := io.ReadFull(p, answer); err != nil {
+					e.Fatalf("read: %v", err)
+				}
+			}
+		}
+		exchange(100)
+		if n := steady(func() { exchange(200) }); n != 0 {
+			e.Errorf("200 messages of %d bytes cost %d allocations", size, n)
+		}
+		e.Check(p.Close(), "close")
+	}
+}

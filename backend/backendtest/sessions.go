@@ -1,0 +1,350 @@
+package backendtest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/sessiontest"
+)
+
+// The rules on sessions that their caller drives, over Transports with loops and without.
+var sessionRules = []Rule{
+	{"Sessions_Streaming", sessionsStreaming},
+	{"Sessions_Framed", sessionsFramed},
+	{"Sessions_LargePayload", sessionsLargePayload},
+	{"Sessions_SlowConsumer", sessionsSlowConsumer},
+	{"Sessions_SmallBuffer", sessionsSmallBuffer},
+	{"Sessions_RefusedDial", sessionsRefused},
+	{"Sessions_Reset", sessionsReset},
+	{"Sessions_HalfClose", sessionsHalfClose},
+	{"Sessions_Accept", sessionsAccept},
+	{"Sessions_ShareATransport", sessionsShare},
+	{"Sessions_Bounded", sessionsBounded},
+	{"Sessions_NoAllocation", sessionsNoAllocation},
+}
+
+// bothWays runs a rule on a Transport that its caller drives and on one with loops.
+func (e *Env) bothWays(rule func(t tandem.Transport)) {
+	if e.Dialled || e.Peer != nil {
+		return // both ends are there in any case
+	}
+	rule(e.Under())
+	rule(e.driven(tandem.StreamOptions{}))
+}
+
+// sessions returns both ends of a connection on one Transport.
+func (e *Env) sessions(t tandem.Transport) (dialled, accepted *session.Streaming) {
+	e.Helper()
+	dialled, accepted = e.connecting(t)
+	e.duty("both ends", func() bool { return dialled.Status() == session.Established }, dialled, accepted)
+	return dialled, accepted
+}
+
+// connecting is sessions for what can do with a first one that is Establishing still.
+func (e *Env) connecting(t tandem.Transport) (dialled, accepted *session.Streaming) {
+	e.Helper()
+	a, err := session.Listen(t, e.Network, e.Address(), nil)
+	e.Check(err, "listen")
+	defer a.Close()
+	dialled, err = session.Connect(t, e.Network, a.Addr().String(), nil)
+	e.Check(err, "connect")
+	e.duty("a session", func() bool {
+		var ok bool
+		accepted, ok, err = a.Accept()
+		e.Check(err, "accept")
+		return ok
+	}, dialled)
+	return dialled, accepted
+}
+
+// driver is a Session of any kind.
+type driver interface {
+	Drive() (session.Activity, error)
+}
+
+// duty drives sessions until done. It sleeps a little when nobody has anything to do.
+func (e *Env) duty(what string, done func() bool, all ...driver) {
+	e.Helper()
+	for deadline := time.Now().Add(3 * patience); !done(); {
+		if time.Now().After(deadline) {
+			e.Fatalf("never: %s", what)
+		}
+		active := false
+		for _, s := range all {
+			a, err := s.Drive()
+			e.Check(err, "drive")
+			active = active || a == session.Active
+		}
+		if !active {
+			time.Sleep(20 * time.Microsecond)
+		}
+	}
+}
+
+// conformance runs the contract of sessions, on what wrap makes of both ends of a connection.
+func (e *Env) conformance(wrap func(a, b *session.Streaming) (session.Bytes, session.Bytes)) {
+	if e.Dialled || e.Peer != nil {
+		return
+	}
+	for _, driven := range []bool{false, true} {
+		sessiontest.Run(e.T, func(sub *testing.T) (a, b session.Bytes) {
+			o := e.Options
+			if o.CallerDriven = driven; driven {
+				o.Loops = 1
+			}
+			// Each subtest is a goroutine, and so it has a Transport of its own, which it alone polls.
+			t, err := tandem.Open(quiet(o))
+			if err != nil {
+				sub.Fatal(err)
+			}
+			sub.Cleanup(func() {
+				if err := t.Close(); err != nil {
+					sub.Errorf("close the Transport: %v", err)
+				}
+			})
+			here := &Env{T: sub, Setup: e.Setup}
+			return wrap(here.connecting(t))
+		})
+	}
+}
+
+func sessionsStreaming(e *Env) {
+	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) { return a, b })
+}
+
+func sessionsFramed(e *Env) {
+	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) {
+		return session.NewFramed(a, frame.U64{}, 4096), session.NewFramed(b, frame.U64{}, 0)
+	})
+}
+
+// send passes a message until it is taken.
+func (e *Env) send(s session.Bytes, m []byte, others ...driver) {
+	e.Helper()
+	e.duty("room for a message", func() bool {
+		rest, status, err := s.Write(m)
+		e.Check(err, "write")
+		m = rest
+		return status == session.Success
+	}, append(others, s)...)
+}
+
+// receive reads n bytes, or one message if n is -1.
+func (e *Env) receive(s session.Bytes, n int, others ...driver) (got []byte) {
+	e.Helper()
+	e.duty("bytes to read", func() bool {
+		data, status, err := s.Read()
+		e.Check(err, "read")
+		got = append(got, data...)
+		return status == session.Data && (n < 0 || len(got) >= n)
+	}, append(others, s)...)
+	return got
+}
+
+// sessionsLargePayload sends 9,999,999 bytes and has them come back, as bytes and as one frame.
+func sessionsLargePayload(e *Env) {
+	if !e.once() {
+		return
+	}
+	payload := Pattern(9_999_999)
+	e.bothWays(func(t tandem.Transport) {
+		a, b := e.sessions(t)
+		for _, way := range [][2]*session.Streaming{{a, b}, {b, a}} {
+			rest := payload
+			var got []byte
+			e.duty("all bytes", func() bool {
+				left, _, err := way[0].Write(rest)
+				e.Check(err, "write")
+				rest = left
+				data, _, err := way[1].Read()
+				e.Check(err, "read")
+				got = append(got, data...)
+				return len(got) >= len(payload)
+			}, a, b)
+			if !bytes.Equal(got, payload) {
+				e.Error("the bytes differ")
+			}
+		}
+		one, two := session.NewFramed(a, frame.U64{}, 4096), session.NewFramed(b, frame.U64{}, 4096)
+		for _, way := range [][2]session.Bytes{{one, two}, {two, one}} {
+			e.send(way[0], payload, way[1])
+			if got := e.receive(way[1], -1, way[0]); !bytes.Equal(got, payload) {
+				e.Errorf("a frame of %d bytes came, and differs", len(got))
+			}
+		}
+		e.Check(one.Close(), "close")
+		e.Check(two.Close(), "close")
+	})
+}
+
+// sessionsSlowConsumer sends 100,000 frames of 39 bytes to a peer that reads nothing until it sees back-pressure.
+func sessionsSlowConsumer(e *Env) {
+	if !e.once() {
+		return
+	}
+	const count, size = 100_000, 39
+	e.bothWays(func(t tandem.Transport) {
+		a, b := e.sessions(t)
+		e.Check(b.Stream().SetSocketOption(tandem.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
+		one, two := session.NewFramed(b, frame.U64{}, 4096), session.NewFramed(a, frame.U64{}, 4096)
+		message := Pattern(count + size)
+		sent, came, pending := 0, 0, 0
+		e.duty("all frames", func() bool {
+			for sent < count {
+				_, status, err := one.Write(message[sent:][:size])
+				e.Check(err, "write")
+				if status == session.Pending {
+					pending++
+					break
+				}
+				sent++
+			}
+			for range 100 { // slowly, and not before it must
+				if pending < 100 && sent < count {
+					break
+				}
+				m, status, err := two.Read()
+				e.Check(err, "read")
+				if status != session.Data {
+					break
+				}
+				if !bytes.Equal(m, message[came:][:size]) {
+					e.Fatalf("frame %d differs", came)
+				}
+				came++
+			}
+			return came == count
+		}, one, two)
+		if pending == 0 || sent != count {
+			e.Errorf("%d frames were taken and never Pending: no back-pressure", sent)
+		}
+		e.Check(one.Close(), "close")
+		e.Check(two.Close(), "close")
+	})
+}
+
+// sessionsSmallBuffer sends a frame that fits the write buffer and one that is much larger.
+func sessionsSmallBuffer(e *Env) {
+	e.bothWays(func(t tandem.Transport) {
+		a, b := e.sessions(t)
+		one, two := session.NewFramed(a, frame.U64{}, 1024), session.NewFramed(b, frame.U64{}, 1024)
+		for _, n := range []int{512, 888_888, 0, 512} {
+			e.send(one, Pattern(n), two)
+			if got := e.receive(two, -1, one); !bytes.Equal(got, Pattern(n)) {
+				e.Errorf("a frame of %d bytes, not %d, or it differs", len(got), n)
+			}
+		}
+		e.Check(one.Close(), "close")
+		e.Check(two.Close(), "close")
+	})
+}
+
+// sessionsRefused dials an address where nobody listens.
+func sessionsRefused(e *Env) {
+	e.bothWays(func(t tandem.Transport) {
+		if e.Network != "tcp" {
+			return
+		}
+		hole, addr, err := bound()
+		e.Check(err, "bind")
+		defer hole.Close()
+		s, err := session.Connect(t, e.Network, addr.String(), nil)
+		e.Check(err, "connect")
+		for deadline := time.Now().Add(patience); err == nil; time.Sleep(20 * time.Microsecond) {
+			if _, err = s.Drive(); time.Now().After(deadline) {
+				e.Fatal("the dial never fails")
+			}
+		}
+		var op *net.OpError
+		if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || s.Status() != session.Terminated {
+			e.Errorf("Drive: %v; Status: %v", err, s.Status())
+		}
+		if _, status, err := s.Write([]byte("x")); status != session.Pending || !errors.Is(err, syscall.ECONNREFUSED) {
+			e.Errorf("Write: %v, %v", status, err)
+		}
+		if _, _, err := s.Read(); !errors.Is(err, syscall.ECONNREFUSED) {
+			e.Errorf("Read: %v", err)
+		}
+		e.Check(s.Close(), "close")
+	})
+}
+
+// sessionsReset reads what came before a reset, first.
+func sessionsReset(e *Env) {
+	e.bothWays(func(t tandem.Transport) {
+		if e.Network != "tcp" {
+			return
+		}
+		a, b := e.sessions(t)
+		e.send(a, []byte("last words"), b)
+		e.duty("the bytes are sent", func() bool { return a.Queued() == 0 }, a, b)
+		e.Check(a.Stream().Abort(), "abort")
+		var got []byte
+		var err error
+		for deadline := time.Now().Add(patience); err == nil; time.Sleep(20 * time.Microsecond) {
+			if _, err = b.Drive(); time.Now().After(deadline) {
+				e.Fatal("the reset never shows")
+			}
+			if err != nil {
+				break
+			}
+			var data []byte
+			data, _, err = b.Read()
+			got = append(got, data...)
+		}
+		if !errors.Is(err, syscall.ECONNRESET) || b.Status() != session.Terminated {
+			e.Errorf("%v, %v", err, b.Status())
+		}
+		if string(got) != "last words" {
+			e.Errorf("before the reset %q came", got)
+		}
+		e.Check(b.Close(), "close")
+		e.Check(a.Close(), "close")
+	})
+}
+
+// sessionsHalfClose answers a peer that has finished.
+func sessionsHalfClose(e *Env) {
+	e.bothWays(func(t tandem.Transport) {
+		a, b := e.sessions(t)
+		one := session.NewFramed(a, frame.U64{}, 1024)
+		two := session.NewFramed(b, frame.Line{}, 1024)
+		e.send(one, []byte("the end is near"), two)
+		e.Check(one.Flush(), "flush")
+		e.Check(a.CloseWrite(), "CloseWrite")
+		var lines []byte
+		e.duty("the end", func() bool {
+			data, _, err := two.Read()
+			if err != io.EOF {
+				e.Check(err, "read")
+			}
+			lines = append(lines, data...)
+			return err == io.EOF
+		}, one, two)
+		if want := "\x0f\x00\x00\x00\x00\x00\x00\x00the end is near"; string(lines) != want {
+			e.Errorf("%q, not the last line %q", lines, want)
+		}
+		_, _, err := two.Write([]byte("answer"))
+		e.Check(err, "write after the peer's end")
+		e.duty("the answer", func() bool {
+			if _, _, err = one.Read(); err != nil { // six bytes of no u64: the end is within a frame
+				return true
+			}
+			if two.Queued()+b.Queued() == 0 && !errors.Is(err, net.ErrClosed) {
+				e.Check(b.CloseWrite(), "CloseWrite")
+			}
+			return false
+		}, one, two)
+		e.asFrameError(err, io.ErrUnexpectedEOF, int64(len("answer\n")))
+		e.Check(one.Close(), "close")
+		e.Check(two.Close(), "close")
+	})
+}

@@ -1,0 +1,77 @@
+package frame
+
+import "encoding/binary"
+
+// Varint is the format in which Protocol Buffers are delimited in a stream. Its zero value is ready to use.
+//
+//	| length                                                 | payload      |
+//	| base 128, low groups first; 1 to 10 bytes, of which    | length bytes |
+//	| all but the last have the bit 0x80                     |              |
+//
+// The message is the payload, which may be empty. A message from a Decoder is a part of the bytes it was decoded from.
+// A length may be written with more bytes than it takes, as encoders do that leave room for it. One above the limit is
+// ErrTooLarge as soon as it is all there, one above 64 bits ErrMalformed at its tenth byte. Append writes the fewest
+// bytes.
+type Varint struct {
+	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
+	// payloads must be empty.
+	MaxPayload int
+}
+
+const varintName = "Varint"
+
+func (c Varint) limit() int { return limit(c.MaxPayload, defaultMaxPayload, binary.MaxVarintLen64) }
+
+// NewDecoder returns a Decoder for what one peer sends.
+func (c Varint) NewDecoder() Decoder[[]byte] {
+	return &prefixedDecoder{format: &varintPrefix{most: uint64(c.limit())}}
+}
+
+// MaxSize is MaxPayload and the ten bytes that a length may have.
+func (c Varint) MaxSize() int { return binary.MaxVarintLen64 + c.limit() }
+
+// Append appends the frame of m to dst. A message larger than MaxPayload is ErrTooLarge.
+func (c Varint) Append(dst, m []byte) ([]byte, error) {
+	if most := c.limit(); len(m) > most {
+		return dst, tooLarge(varintName, most, "payload", uint64(len(m)), uint64(most))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(m)))
+	return append(dst, m...), nil
+}
+
+// varintPrefix is the length at the front of a frame, as far as it has come.
+type varintPrefix struct {
+	most   uint64 // of a payload
+	length uint64
+	seen   int // bytes that are in length
+}
+
+func (v *varintPrefix) name() string { return varintName }
+
+func (v *varintPrefix) measure(p []byte) (size, need int, err error) {
+	for v.seen < len(p) {
+		b := p[v.seen]
+		if v.seen == binary.MaxVarintLen64-1 && b > 1 {
+			return 0, 0, malformed(varintName, v.seen, "a length has more than 64 bits")
+		}
+		v.length |= uint64(b&0x7f) << (7 * v.seen)
+		v.seen++
+		if b < 0x80 {
+			return v.size()
+		}
+	}
+	return 0, 1, nil
+}
+
+func (v *varintPrefix) size() (size, need int, err error) {
+	if v.length > v.most {
+		return 0, 0, tooLarge(varintName, 0, "payload", v.length, v.most)
+	}
+	return v.seen + int(v.length), 0, nil
+}
+
+func (v *varintPrefix) unwrap(frame []byte) ([]byte, error) {
+	m := frame[v.seen:]
+	v.length, v.seen = 0, 0
+	return m, nil
+}

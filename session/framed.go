@@ -1,0 +1,213 @@
+package session
+
+import (
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/frame"
+)
+
+// Framed is a Session of messages over a Session of bytes.
+//
+//	Read   ◄── codec, in place in what the Session below has lent; or in a copy, if a message came in pieces
+//	Write  ──► codec ──► write buffer ──► Drive, Flush: the Session below
+//
+// A message that Read returns may be a part of borrowed memory: it is valid until the next Read or Close. What is
+// gathered for one message grows as bytes come, to MaxSize of the codec at most. Bytes that are no message are a
+// *frame.Error of Read, whose Offset counts from the first byte of the peer; Write still works then, for an answer.
+//
+// Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
+type Framed[R, W any] struct {
+	inner Bytes
+	framing[R]
+	in    inbox
+	begin uint64 // where in comes from, in all that the peer sent
+	end   error  // of Read, from now on
+
+	codec  frame.Codec[W]
+	out    outbox
+	broken error // of writing, from now on
+	closed bool
+}
+
+// defaultWriteBuffer is the size of a write buffer, in bytes, if none is given.
+const defaultWriteBuffer = 64 << 10
+
+// spare is memory for messages that came in pieces. It goes round all Framed sessions of the process.
+var spare backend.Pool
+
+// NewFramed makes a Session of messages. writeBuffer is how many encoded bytes may wait in it; a frame that is larger is
+// taken when nothing else waits. In bytes, 0: 64 KiB.
+func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *Framed[M, M] {
+	return NewDuplex(inner, codec, codec, writeBuffer)
+}
+
+// NewDuplex is NewFramed for messages that differ by direction, such as responses that are read and requests that are
+// written.
+func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *Framed[R, W] {
+	if writeBuffer <= 0 {
+		writeBuffer = defaultWriteBuffer
+	}
+	f := &Framed[R, W]{inner: inner, framing: newFraming(in), codec: out, out: outbox{limit: writeBuffer}}
+	f.in.pool = &spare
+	return f
+}
+
+// Status implements Session.
+func (f *Framed[R, W]) Status() Status {
+	status := f.inner.Status()
+	if status == Terminated && f.unread() {
+		return Established
+	}
+	return status
+}
+
+// unread tells whether Read has something yet, if only an error.
+func (f *Framed[R, W]) unread() bool { return f.end == nil && f.in.len() > 0 }
+
+// Drive implements Session.
+func (f *Framed[R, W]) Drive() (Activity, error) {
+	activity, err := f.inner.Drive()
+	if err != nil {
+		if f.unread() {
+			err = nil // Read comes first, and then to the same end
+		}
+		return activity, err
+	}
+	if f.push() {
+		activity = Active
+	}
+	if f.end != nil {
+		return activity, f.broken // else it waits until all has been read
+	}
+	return activity, nil
+}
+
+// push hands down what waits, and reports whether any of it went.
+func (f *Framed[R, W]) push() bool {
+	if f.out.len() == 0 || f.broken != nil || f.inner.Status() != Established {
+		return false
+	}
+	rest, _, err := f.inner.Write(f.out.bytes())
+	if err != nil {
+		f.broken = err
+		return false
+	}
+	n := f.out.len() - len(rest)
+	f.out.advance(n)
+	return n > 0
+}
+
+// Read implements Session. Buffered means that bytes have come, and not yet a message.
+func (f *Framed[R, W]) Read() (m R, status ReadStatus, err error) {
+	if f.end != nil {
+		return m, None, f.end
+	}
+	if m, status, err = f.decode(); status == Data || err != nil {
+		return m, status, err
+	}
+	f.in.endLoan()
+	f.in.tidy()
+	p, status, err := f.inner.Read()
+	switch {
+	case err == io.EOF:
+		return f.last()
+	case err != nil:
+		f.end = err
+		return m, None, err
+	case status != Data:
+		return m, status, nil
+	case f.in.mem != nil:
+		f.in.push(p)
+	default:
+		f.in.lend(p)
+	}
+	return f.decode()
+}
+
+// decode looks for a message in what there is.
+func (f *Framed[R, W]) decode() (m R, status ReadStatus, err error) {
+	m, n, ok, err := f.next(f.in.bytes(), f.begin)
+	if err != nil {
+		f.end = err
+		return m, None, err
+	}
+	f.in.consume(n)
+	f.begin += uint64(n)
+	f.in.wanted = f.wait
+	if ok {
+		return m, Data, nil
+	}
+	return m, Buffered, nil
+}
+
+// last is what Read returns when the peer has finished.
+func (f *Framed[R, W]) last() (m R, status ReadStatus, err error) {
+	m, ok, err := f.framing.end(f.in.bytes(), f.begin)
+	if f.end = err; err != nil {
+		return m, None, err
+	}
+	f.end = io.EOF
+	if ok {
+		return m, Data, nil
+	}
+	return m, None, io.EOF
+}
+
+// Write implements Session.
+func (f *Framed[R, W]) Write(w W) (rest W, status WriteStatus, err error) {
+	switch f.inner.Status() {
+	case Establishing:
+		return w, Pending, nil
+	case Terminated:
+		if _, _, err = f.inner.Write(nil); err == nil {
+			err = net.ErrClosed
+		}
+		return w, Pending, err
+	case Established:
+	}
+	taken, err := put(&f.out, f.codec, w)
+	if !taken && err == nil && f.push() {
+		taken, err = put(&f.out, f.codec, w)
+	}
+	switch {
+	case f.broken != nil:
+		return w, Pending, f.broken
+	case err != nil || !taken:
+		return w, Pending, err
+	}
+	return rest, Success, nil
+}
+
+// Queued returns how many bytes of frames wait for Drive or Flush.
+func (f *Framed[R, W]) Queued() int { return f.out.len() }
+
+// Flush implements Session.
+func (f *Framed[R, W]) Flush() error {
+	f.push()
+	if f.broken != nil {
+		return f.broken
+	}
+	return f.inner.Flush()
+}
+
+// Close implements Session. Frames for which the Session below has no room are lost, and then the error is
+// io.ErrShortWrite: to be sure of them, drive until Queued is 0.
+func (f *Framed[R, W]) Close() error {
+	if f.closed {
+		return nil
+	}
+	f.push()
+	lost := f.out.len()
+	f.in.drop()
+	f.out.buf, f.out.head = nil, 0
+	f.closed, f.end = true, net.ErrClosed
+	if err := f.inner.Close(); err != nil || lost == 0 {
+		return err
+	}
+	return fmt.Errorf("session: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)
+}
+
+var _ Bytes = (*Framed[[]byte, []byte])(nil)

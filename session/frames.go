@@ -1,0 +1,169 @@
+package session
+
+import (
+	"github.com/tandem-io/tandem/frame"
+)
+
+// Frames returns a Handler that calls fn once for each message in the bytes of the peer. Set further fields of it
+// before it gets its first stream. One FrameHandler may serve any number of streams.
+//
+// All bytes of the stream are read here; fn itself may read what is behind its message, and so take it away from the
+// codec. The message is decoded in place where that is possible: it is valid until fn returns, and fn must not block. What is
+// called for a stream in fn holds at once: after PauseRead, Close, Abort, Detach or SetHandler there is no further
+// message. ResumeRead, or the handler that was set, goes on with the byte behind the message.
+//
+// Messages are delivered within the turn's budget, and only while the queue is below HighWater, unless ReadWhileBlocked
+// is set: so a peer that sends requests and does not read the answers is held up. A message may be larger than
+// ReadBufferLimit: the stream reads on until it has it, up to the codec's MaxSize. Memory grows as bytes come, never
+// because of a length that the peer claims.
+//
+// Bytes that are no message, and an end of the stream within one, end the stream: what is queued is sent, as by Close,
+// and OnClose gets the *frame.Error, whose Offset counts from the first byte of the peer. There is no EOF before it.
+func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
+	return &FrameHandler[M]{Codec: codec, Message: fn}
+}
+
+// FrameHandler is a Handler whose streams carry messages. Codec and Message must be set, the rest may be nil; to have a
+// handler with a type of its own, embed a *FrameHandler. Its functions are callbacks, in the order that Handler says.
+type FrameHandler[M any] struct {
+	Codec   frame.Codec[M]
+	Message func(s *Stream, m M) // for each message; m is valid until it returns
+
+	Open     func(s *Stream)            // the stream is connected
+	EOF      func(s *Stream)            // the peer has finished behind its last message
+	Writable func(s *Stream)            // the queue has fallen under LowWater
+	Close    func(s *Stream, err error) // the end; nil after Close, a *frame.Error after wrong bytes
+	Drain    func(s *Stream)            // the Transport shuts down; nil: the stream is closed
+
+	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
+	Invalid func(s *Stream, err *frame.Error)
+}
+
+// framer is what a FrameHandler knows of one stream. It is a laster.
+type framer[M any] struct {
+	framing[M]
+	of    *FrameHandler[M]
+	turn  uint64 // of the last delivery
+	bytes int    // of messages, delivered in that turn
+}
+
+func (h *FrameHandler[M]) framer(s *Stream) *framer[M] {
+	f, ok := s.framer.(*framer[M])
+	if !ok || f.of != h {
+		f = &framer[M]{framing: newFraming(h.Codec), of: h}
+		s.framer = f
+	}
+	return f
+}
+
+// OnOpen implements Handler.
+func (h *FrameHandler[M]) OnOpen(s *Stream) {
+	if h.Open != nil {
+		h.Open(s)
+	}
+}
+
+// OnData implements Handler.
+func (h *FrameHandler[M]) OnData(s *Stream) {
+	f, handler := h.framer(s), s.changes
+	for s.in.len() > 0 {
+		if f.spent(s) {
+			s.redeliver()
+			return
+		}
+		m, n, ok, err := f.next(s.in.bytes(), s.read)
+		if err != nil {
+			h.invalid(s, err)
+			return
+		}
+		s.consume(n)
+		f.bytes += n
+		if !ok {
+			s.in.wanted = f.wait
+			return
+		}
+		s.in.wanted = 0
+		h.Message(s, m)
+		if s.changes != handler {
+			return
+		}
+	}
+}
+
+// spent tells whether the next message has to wait.
+func (f *framer[M]) spent(s *Stream) bool {
+	if turn := s.loop.Turn(); f.turn != turn {
+		f.turn, f.bytes = turn, 0
+	}
+	return s.stops() != 0 || f.bytes >= s.opts.TurnBudget && !s.draining
+}
+
+// last delivers the message that the end of the stream ends, if there is one.
+func (f *framer[M]) last(s *Stream) {
+	s.framer = nil
+	m, ok, err := f.end(s.in.bytes(), s.read)
+	if err != nil {
+		f.of.invalid(s, err)
+		return
+	}
+	s.consume(s.in.len())
+	if ok {
+		f.of.Message(s, m)
+	}
+}
+
+// OnEOF implements Handler.
+func (h *FrameHandler[M]) OnEOF(s *Stream) {
+	if h.EOF != nil {
+		h.EOF(s)
+	}
+}
+
+// invalid ends a stream whose peer has sent what is no message.
+func (h *FrameHandler[M]) invalid(s *Stream, err error) {
+	if e, ok := err.(*frame.Error); ok && h.Invalid != nil {
+		h.Invalid(s, e)
+	}
+	s.closeWith(err)
+}
+
+// OnWritable implements Handler.
+func (h *FrameHandler[M]) OnWritable(s *Stream) {
+	if h.Writable != nil {
+		h.Writable(s)
+	}
+}
+
+// OnClose implements Handler.
+func (h *FrameHandler[M]) OnClose(s *Stream, err error) {
+	if h.Close != nil {
+		h.Close(s, err)
+	}
+}
+
+// OnDrain implements Drainer.
+func (h *FrameHandler[M]) OnDrain(s *Stream) {
+	if h.Drain != nil {
+		h.Drain(s)
+	} else {
+		_ = s.Close()
+	}
+}
+
+// WriteFrame encodes m and writes it, as Write does: from any goroutine, without blocking, the whole frame or nothing.
+// It keeps nothing of m. The error is the codec's, or that of Write: ErrWriteBufferFull, net.ErrClosed.
+func WriteFrame[M any, C frame.Codec[M]](s *Stream, codec C, m M) error {
+	scratch := s.loop.Pool.Get(int(s.hint.Load()))
+	p, err := codec.Append(scratch[:0], m)
+	if err == nil {
+		if len(p) > len(scratch) {
+			s.hint.Store(int32(min(len(p), largestHint)))
+		}
+		_, err = s.Write(p)
+	}
+	s.loop.Pool.Put(scratch)
+	return err
+}
+
+// largestHint is the size of the largest frame for which WriteFrame keeps memory, in bytes.
+const largestHint = 1 << 20

@@ -1,0 +1,136 @@
+package sessiontest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+
+	"github.com/tandem-io/tandem/session"
+)
+
+// Pair returns the two ends of a connection in memory. In each direction at most capacity bytes are under way: a Write
+// takes what there is room for. Each end may be used by a goroutine of its own.
+func Pair(capacity int) (a, b *End) {
+	p := &pair{capacity: capacity}
+	return &End{pair: p, side: 0}, &End{pair: p, side: 1}
+}
+
+// pair is what two Ends share.
+type pair struct {
+	mu       sync.Mutex // guards all
+	capacity int
+	way      [2][]byte // under way to each end
+	closed   [2]bool
+	reset    bool
+}
+
+// End is one end of a Pair: a Session of bytes.
+type End struct {
+	pair *pair
+	side int
+	lent []byte
+	seen int // bytes that were under way to this end when it was driven last
+}
+
+// lock gives the owner the pair.
+func (e *End) lock() *pair {
+	e.pair.mu.Lock()
+	return e.pair
+}
+
+// failure returns the error of an end that is over, at once or when all has been read. The pair is locked.
+func (e *End) failure(atOnce bool) error {
+	p := e.pair
+	switch {
+	case p.closed[e.side]:
+		return net.ErrClosed
+	case p.reset && (atOnce || len(p.way[e.side]) == 0):
+		return syscall.ECONNRESET
+	}
+	return nil
+}
+
+// Status implements session.Session.
+func (e *End) Status() session.Status {
+	defer e.lock().mu.Unlock()
+	if e.failure(false) != nil {
+		return session.Terminated
+	}
+	return session.Established
+}
+
+// Drive implements session.Session. It is Active if bytes have come.
+func (e *End) Drive() (session.Activity, error) {
+	p := e.lock()
+	defer p.mu.Unlock()
+	n := len(p.way[e.side])
+	came := n > e.seen
+	e.seen = n
+	if came {
+		return session.Active, e.failure(false)
+	}
+	return session.Idle, e.failure(false)
+}
+
+// Read implements session.Session.
+func (e *End) Read() ([]byte, session.ReadStatus, error) {
+	p := e.lock()
+	defer p.mu.Unlock()
+	clear(e.lent) // whoever looks at it still is wrong
+	e.lent, e.seen = nil, 0
+	if err := e.failure(false); err != nil {
+		return nil, session.None, err
+	}
+	if in := p.way[e.side]; len(in) > 0 {
+		p.way[e.side], e.lent = nil, in
+		return in, session.Data, nil
+	}
+	if p.closed[1-e.side] {
+		return nil, session.None, io.EOF
+	}
+	return nil, session.None, nil
+}
+
+// Write implements session.Session. A peer that has closed is a reset, as with TCP.
+func (e *End) Write(b []byte) ([]byte, session.WriteStatus, error) {
+	p := e.lock()
+	defer p.mu.Unlock()
+	if !p.closed[e.side] && p.closed[1-e.side] && len(b) > 0 {
+		p.reset = true
+	}
+	if err := e.failure(true); err != nil {
+		return b, session.Pending, err
+	}
+	to := 1 - e.side
+	n := min(len(b), p.capacity-len(p.way[to]))
+	p.way[to] = append(p.way[to], b[:n]...)
+	if n < len(b) {
+		return b[n:], session.Pending, nil
+	}
+	return nil, session.Success, nil
+}
+
+// Flush implements session.Session.
+func (e *End) Flush() error {
+	defer e.lock().mu.Unlock()
+	return e.failure(true)
+}
+
+// Close implements session.Session. What is under way to the other end arrives.
+func (e *End) Close() error {
+	p := e.lock()
+	defer p.mu.Unlock()
+	p.closed[e.side] = true
+	p.way[e.side] = nil
+	return nil
+}
+
+// Reset breaks the connection: what is under way arrives, and then both ends have failed.
+func (e *End) Reset() {
+	p := e.lock()
+	defer p.mu.Unlock()
+	p.reset = true
+}
+
+var _ session.Bytes = (*End)(nil)

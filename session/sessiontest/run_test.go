@@ -1,0 +1,108 @@
+package sessiontest_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/sessiontest"
+)
+
+// TestPair runs the contract on sessions in memory, and on what can be stacked on them.
+func TestPair(t *testing.T) {
+	wraps := map[string]func(session.Bytes) session.Bytes{
+		"plain":  func(s session.Bytes) session.Bytes { return s },
+		"framed": func(s session.Bytes) session.Bytes { return session.NewFramed(s, frame.U64{}, 1024) },
+		"framed twice": func(s session.Bytes) session.Bytes {
+			return session.NewFramed(session.NewFramed(s, frame.U64{}, 3000), frame.U64{}, 1024)
+		},
+		"heartbeat": func(s session.Bytes) session.Bytes {
+			return session.NewHeartbeat(s, time.Nanosecond, func(session.Bytes) (session.Beat, error) { return session.Failed, nil })
+		},
+		"liveness": func(s session.Bytes) session.Bytes { return session.NewLiveness(s, time.Hour, 0) },
+	}
+	for name, wrap := range wraps {
+		for _, capacity := range []int{100, 64 << 10} {
+			t.Run(fmt.Sprintf("%s/%d", name, capacity), func(t *testing.T) {
+				sessiontest.Run(t, func(*testing.T) (a, b session.Bytes) {
+					one, two := sessiontest.Pair(capacity)
+					return wrap(one), wrap(two)
+				})
+			})
+		}
+	}
+}
+
+// TestPairReset breaks a connection: what was under way arrives first.
+func TestPairReset(t *testing.T) {
+	a, b := sessiontest.Pair(10)
+	if rest, status, err := a.Write([]byte("hello, world")); string(rest) != "ld" || status != session.Pending || err != nil {
+		t.Fatalf("Write: %q, %v, %v", rest, status, err)
+	}
+	a.Reset()
+	if _, _, err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Write: %v", err)
+	}
+	if _, err := b.Drive(); err != nil || b.Status() != session.Established {
+		t.Errorf("Drive before all was read: %v, %v", err, b.Status())
+	}
+	if data, status, err := b.Read(); string(data) != "hello, wor" || status != session.Data || err != nil {
+		t.Errorf("Read: %q, %v, %v", data, status, err)
+	}
+	if _, err := b.Drive(); !errors.Is(err, syscall.ECONNRESET) || b.Status() != session.Terminated {
+		t.Errorf("Drive after all was read: %v, %v", err, b.Status())
+	}
+}
+
+// TestScript plays every queue, and what comes when they are empty.
+func TestScript(t *testing.T) {
+	failure := errors.New("on purpose")
+	s := &sessiontest.Script[string, string]{
+		Statuses: []session.Status{session.Establishing},
+		Drives:   []sessiontest.Drive{{Activity: session.Active}, {Err: failure}},
+		Reads:    []sessiontest.Read[string]{{Status: session.Buffered}, {Data: "one", Status: session.Data}, {Err: io.EOF}},
+		Writes:   []sessiontest.Write[string]{{Rest: "wo", Status: session.Pending}, {Status: session.Success}, {Err: failure}},
+		Flushes:  []error{failure},
+	}
+	var got []string
+	note := func(v ...any) { got = append(got, fmt.Sprintln(v...)) }
+	for range 3 {
+		a, err := s.Drive()
+		note(s.Status(), a, err, s.Flush())
+	}
+	for range 4 {
+		r, status, err := s.Read()
+		note(r, status, err)
+	}
+	for _, w := range []string{"two", "wo", "three", "four"} {
+		rest, status, err := s.Write(w)
+		note(rest, status, err)
+	}
+	want := []string{
+		"establishing active <nil> on purpose\n", "established idle on purpose <nil>\n", "established idle <nil> <nil>\n",
+		" buffered <nil>\n", "one data <nil>\n", " none EOF\n", " none <nil>\n",
+		"wo pending <nil>\n", " success <nil>\n", " success on purpose\n", " success <nil>\n",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if !slices.Equal(s.Written, []string{"wo", "four"}) {
+		t.Errorf("written: %q", s.Written)
+	}
+	_ = s.Close()
+	_, driveErr := s.Drive()
+	_, _, readErr := s.Read()
+	_, _, writeErr := s.Write("x")
+	for _, err := range []error{driveErr, readErr, writeErr, s.Flush()} {
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}

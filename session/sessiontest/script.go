@@ -1,0 +1,110 @@
+package sessiontest
+
+import (
+	"net"
+
+	"github.com/tandem-io/tandem/session"
+)
+
+// Script is a Session that answers as is written down. Each queue is used up from the front, one entry for each call.
+// When it is empty the Session is Established and Idle, has nothing to read, and takes every Write.
+type Script[R, W any] struct {
+	Statuses []session.Status
+	Drives   []Drive
+	Reads    []Read[R]
+	Writes   []Write[W]
+	Flushes  []error
+
+	Written []W  // what was passed to each Write that was a Success, in order
+	Drove   int  // calls of Drive
+	Closed  bool // Close was called: from then on all is net.ErrClosed
+}
+
+// Drive is what one call of Drive returns.
+type Drive struct {
+	Activity session.Activity
+	Err      error
+}
+
+// Read is what one call of Read returns.
+type Read[R any] struct {
+	Data   R
+	Status session.ReadStatus
+	Err    error
+}
+
+// Write is what one call of Write returns. Rest is returned with Pending.
+type Write[W any] struct {
+	Rest   W
+	Status session.WriteStatus
+	Err    error
+}
+
+// next takes the first entry of a queue.
+func next[T any](queue *[]T) (first T, ok bool) {
+	if len(*queue) == 0 {
+		return first, false
+	}
+	first, *queue = (*queue)[0], (*queue)[1:]
+	return first, true
+}
+
+// Status implements session.Session.
+func (s *Script[R, W]) Status() session.Status {
+	if s.Closed {
+		return session.Terminated
+	}
+	if status, ok := next(&s.Statuses); ok {
+		return status
+	}
+	return session.Established
+}
+
+// Drive implements session.Session.
+func (s *Script[R, W]) Drive() (session.Activity, error) {
+	s.Drove++
+	if s.Closed {
+		return session.Idle, net.ErrClosed
+	}
+	d, _ := next(&s.Drives)
+	return d.Activity, d.Err
+}
+
+// Read implements session.Session.
+func (s *Script[R, W]) Read() (R, session.ReadStatus, error) {
+	if s.Closed {
+		var none R
+		return none, session.None, net.ErrClosed
+	}
+	r, _ := next(&s.Reads)
+	return r.Data, r.Status, r.Err
+}
+
+// Write implements session.Session.
+func (s *Script[R, W]) Write(w W) (W, session.WriteStatus, error) {
+	if s.Closed {
+		return w, session.Pending, net.ErrClosed
+	}
+	answer, _ := next(&s.Writes)
+	if answer.Err == nil && answer.Status == session.Success {
+		s.Written = append(s.Written, w)
+	}
+	return answer.Rest, answer.Status, answer.Err
+}
+
+// Flush implements session.Session.
+func (s *Script[R, W]) Flush() error {
+	if s.Closed {
+		return net.ErrClosed
+	}
+	err, _ := next(&s.Flushes)
+	return err
+}
+
+// Close implements session.Session.
+func (s *Script[R, W]) Close() error {
+	s.Closed = true
+	return nil
+}
+
+var _ session.Session[string, int] = (*Script[string, int])(nil)

@@ -1,0 +1,195 @@
+package session
+
+import (
+	"io"
+	"net"
+)
+
+// Streaming is a Session of bytes over a Stream, in one of two ways:
+//
+//	Transport with loops       loop's goroutine ── OnData, 256 KiB at most ──► Read, on the owner's goroutine
+//	CallerDriven Transport     Drive polls the Transport, on the one goroutine there is
+//
+// Unread bytes beyond 256 KiB wait in the Stream and with the peer. Write takes what has room below HighWater. Sessions
+// that share a CallerDriven Transport are driven on the goroutine that polls it, never in a callback; one of them polls
+// for all of them, once in a duty cycle, and none if the caller does.
+type Streaming struct {
+	stream *Stream
+	link   link
+	pump   pump
+	lent   []byte // memory of the loop's pool that Read has lent
+	moved  uint64 // what Drive has seen happen
+	closed bool
+}
+
+// Connect begins to connect and returns a Session that is Establishing. Sessions may close in one direction, as with
+// AllowHalfClose. o may be nil.
+func Connect(t Transport, network, address string, o *DialOptions) (*Streaming, error) {
+	var mine DialOptions
+	if o != nil {
+		mine = *o
+	}
+	mine.AllowHalfClose = true
+	b := &Streaming{}
+	s, err := t.Connect(network, address, &b.link, &mine)
+	if err != nil {
+		return nil, err
+	}
+	b.own(s)
+	return b, nil
+}
+
+// NewStreaming makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
+// session's: it gets a handler of its own.
+func NewStreaming(s *Stream) *Streaming {
+	b := &Streaming{}
+	b.own(s)
+	b.link.status = Established
+	s.SetHandler(&b.link)
+	return b
+}
+
+func (b *Streaming) own(s *Stream) {
+	b.stream, b.pump.loop = s, s.loop
+}
+
+// Stream returns the stream, for its addresses, options and figures.
+func (b *Streaming) Stream() *Stream { return b.stream }
+
+// Status implements Session.
+func (b *Streaming) Status() Status {
+	if b.closed {
+		return Terminated
+	}
+	status, _ := b.link.state(false)
+	return status
+}
+
+// Drive implements Session.
+func (b *Streaming) Drive() (Activity, error) {
+	if err := b.failure(false); err != nil {
+		return Idle, err
+	}
+	n, err := b.pump.poll()
+	if err != nil {
+		return Idle, err
+	}
+	activity := Idle
+	if moved := b.link.happened() + b.stream.Stats().BytesSent; n > 0 || moved != b.moved {
+		activity, b.moved = Active, moved
+	}
+	return activity, b.failure(false)
+}
+
+// failure returns the error of a session that has ended; at once, or when all that came has been read.
+func (b *Streaming) failure(atOnce bool) error {
+	if b.closed {
+		return net.ErrClosed
+	}
+	_, err := b.link.state(atOnce)
+	return err
+}
+
+// Read implements Session.
+func (b *Streaming) Read() ([]byte, ReadStatus, error) {
+	b.giveBack()
+	if b.closed {
+		return nil, None, net.ErrClosed
+	}
+	p, resume, err := b.link.take()
+	if resume {
+		b.stream.ResumeRead()
+	}
+	if err != nil {
+		return nil, None, err
+	}
+	if len(p) == 0 {
+		return nil, None, nil
+	}
+	b.lent = p
+	return p, Data, nil
+}
+
+// giveBack ends the loan of the last Read.
+func (b *Streaming) giveBack() {
+	if b.lent != nil {
+		b.stream.loop.Pool.Put(b.lent)
+		b.lent = nil
+	}
+}
+
+// Write implements Session.
+func (b *Streaming) Write(p []byte) ([]byte, WriteStatus, error) {
+	if err := b.failure(true); err != nil {
+		return p, Pending, err
+	}
+	if b.Status() == Establishing {
+		return p, Pending, nil
+	}
+	n, err := b.stream.writePart(p)
+	switch {
+	case err != nil:
+		return p, Pending, err
+	case n < len(p):
+		return p[n:], Pending, nil
+	}
+	return nil, Success, nil
+}
+
+// Queued returns how many bytes Write has taken and the kernel has not.
+func (b *Streaming) Queued() int { return b.stream.Queued() }
+
+// Flush implements Session.
+func (b *Streaming) Flush() error {
+	if err := b.failure(true); err != nil {
+		return err
+	}
+	return b.stream.Flush()
+}
+
+// CloseWrite sends what Write took, and then FIN: the peer reads io.EOF. Reading goes on.
+func (b *Streaming) CloseWrite() error {
+	if err := b.failure(true); err != nil {
+		return err
+	}
+	return b.stream.CloseWrite()
+}
+
+// Close implements Session: it is the Stream's Close. The loop sends what is queued, for at most CloseTimeout; a
+// CallerDriven Transport has to be polled for that, or shut down.
+func (b *Streaming) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	b.giveBack()
+	if p, _, err := b.link.take(); err == nil && p != nil {
+		b.stream.loop.Pool.Put(p)
+	}
+	return b.stream.Close()
+}
+
+// pump polls a CallerDriven Transport for the sessions that share it.
+type pump struct {
+	loop *Loop
+	turn uint64 // that was seen last
+}
+
+// poll polls, unless somebody has done so since this pump's last turn.
+func (p *pump) poll() (int, error) {
+	if p.loop == nil || !p.loop.engine.driven {
+		return 0, nil
+	}
+	if p.loop.Here() && p.loop.Turn() != p.turn && !p.loop.Stepping() {
+		p.turn = p.loop.Turn()
+		return 0, nil
+	}
+	n, err := p.loop.engine.Poll(0)
+	p.turn = p.loop.Turn()
+	return n, err
+}
+
+var (
+	_ Bytes     = (*Streaming)(nil)
+	_ io.Closer = (*Streaming)(nil)
+)

@@ -1,0 +1,112 @@
+package session
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// handover is how many bytes a loop hands to a session before the session has read them.
+const handover = 256 << 10
+
+// link is the Handler of a session's stream. It runs on the loop, and shares what follows with the session's owner.
+type link struct {
+	mu     sync.Mutex // guards all
+	status Status
+	in     []byte // has come and was not read: memory of the loop's pool, or nil
+	full   bool   // the stream was paused, because in is full
+	eof    bool   // the peer has finished
+	err    error  // why the stream has ended
+	events uint64 // callbacks
+}
+
+// OnOpen implements Handler.
+func (l *link) OnOpen(*Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events++
+	l.status = Established
+}
+
+// OnData implements Handler.
+func (l *link) OnData(s *Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events++
+	l.receive(s, handover-len(l.in))
+	if l.full = len(l.in) >= handover; l.full {
+		s.PauseRead()
+	}
+}
+
+// receive takes up to most bytes from the stream.
+func (l *link) receive(s *Stream, most int) {
+	p := s.in.bytes()
+	p = p[:min(len(p), max(most, 0))]
+	if old := l.in; cap(old)-len(old) < len(p) {
+		l.in = append(s.loop.Pool.Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
+		if old != nil {
+			s.loop.Pool.Put(old)
+		}
+	}
+	l.in = append(l.in, p...)
+	s.consume(len(p))
+}
+
+// OnEOF implements Handler.
+func (l *link) OnEOF(*Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events++
+	l.eof = true
+}
+
+// OnWritable implements Handler.
+func (l *link) OnWritable(*Stream) {}
+
+// OnClose implements Handler. It takes what was received before the end.
+func (l *link) OnClose(s *Stream, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events++
+	if s.in.len() > 0 {
+		l.receive(s, s.in.len())
+	}
+	l.status, l.err = Terminated, err
+	if err == nil {
+		l.err = net.ErrClosed
+	}
+}
+
+// state returns status and error; those of an end only when all that came has been read, or at once.
+func (l *link) state(atOnce bool) (Status, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status == Terminated && len(l.in) > 0 && !atOnce {
+		return Established, nil
+	}
+	return l.status, l.err
+}
+
+// happened counts what has happened, for a comparison with later.
+func (l *link) happened() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.events
+}
+
+// take returns what has come and its memory, whether the stream must be resumed, and why no more will come.
+func (l *link) take() (p []byte, resume bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, resume = l.in, l.full
+	l.in, l.full = nil, false
+	switch {
+	case len(p) > 0:
+	case l.eof:
+		err = io.EOF
+	default:
+		err = l.err
+	}
+	return p, resume, err
+}
