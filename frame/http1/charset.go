@@ -60,11 +60,12 @@ func trim(s []byte) ([]byte, int) {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // validHost reports whether s is a host with or without a port, or empty. RFC 9110, section 7.2; RFC 3986, section 3.2.
+// A zone is none of a peer's business.
 func validHost[T string | []byte](s T) bool {
 	i := 0
 	if len(s) > 0 && s[0] == '[' { // an IP literal
 		for i = 1; i < len(s) && s[i] != ']'; i++ {
-			if c := s[i]; c != ':' && classes[c]&hostByte == 0 {
+			if c := s[i]; c == '%' || c != ':' && classes[c]&hostByte == 0 {
 				return false
 			}
 		}
@@ -80,7 +81,7 @@ func validHost[T string | []byte](s T) bool {
 	if i == len(s) {
 		return true
 	}
-	if s[i] != ':' {
+	if s[i] != ':' || i == 0 {
 		return false
 	}
 	for i++; i < len(s); i++ {

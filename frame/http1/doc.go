@@ -36,8 +36,8 @@
 // for 101) are delivered like others, and the same request stays outstanding.
 //
 // A server that has to decide before the content comes, to answer 100 Continue for example, asks
-// RequestDecoder.Pending when Decode has consumed something and wants more. When a Decoder refuses, its method Status is
-// what a server should answer before it closes.
+// RequestDecoder.Pending when Decode has consumed something and wants more. When the decoder refuses what a client sent,
+// RequestDecoder.Status is what the server should answer before it closes.
 //
 // # What is refused
 //
@@ -51,5 +51,7 @@
 // Content that a Content-Length announces stays in the bytes of the caller until all of it is there, and Content is that
 // part of them. Chunks and content until close are copied as they come into memory that the Decoder owns and gives away
 // with the message; a single chunk that comes in one piece with its end is not copied. No memory is taken because a
-// length was announced. What is kept for one message, by the caller and the Decoder together, is at most MaxSize.
+// length was announced. What is kept of a peer's bytes for one message, by the caller and the Decoder together, is at
+// most MaxSize; beside it there is what net/http makes of the head. Content is not delivered in parts: who wants to pass
+// on more than fits into memory needs something else.
 package http1

@@ -10,9 +10,9 @@ import (
 // whatever is accepted.
 var fuzzLimits = Limits{HeadBytes: 400, HeadLines: 6, BodyBytes: 300, ChunkLineBytes: 40, TrailerBytes: 60}
 
-// inPieces cuts raw at places that the bytes of cuts choose.
+// inPieces cuts raw at places that the first bytes of cuts choose: more of them only take time.
 func inPieces(raw, cuts string) (pieces [][]byte) {
-	for _, c := range []byte(cuts) {
+	for _, c := range []byte(cuts[:min(len(cuts), 24)]) {
 		n := min(int(c), len(raw))
 		pieces = append(pieces, []byte(raw[:n]))
 		raw = raw[n:]

@@ -166,6 +166,8 @@ var tricks = map[string]struct {
 	"Host, open IPv6":   {"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 0},
 	"Host, empty IPv6":  {"GET / HTTP/1.1\r\nHost: []\r\n\r\n", 0},
 	"Host behind IPv6":  {"GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n", 0},
+	"Host, port alone":  {"GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 0},
+	"Host, IPv6 zone":   {"GET / HTTP/1.1\r\nHost: [fe80::1%eth0]\r\n\r\n", 0},
 	"Host in IPv6":      {"GET / HTTP/1.1\r\nHost: [::1/]\r\n\r\n", 0},
 
 	// Request lines.
@@ -200,6 +202,10 @@ var tricks = map[string]struct {
 	"CONNECT an empty port":     {"CONNECT a: HTTP/1.1\r\nHost: a\r\n\r\n", 0},
 	"CONNECT a URI":             {"CONNECT http://a:1/ HTTP/1.1\r\nHost: a\r\n\r\n", 0},
 	"a user in the target":      {"GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+	"a URI without host":        {"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+	"a URI with port alone":     {"GET http://:80/x HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+	"a URI with a bad host":     {"GET http://a\"b/ HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+	"a URI without authority":   {"GET a:b://c HTTP/1.1\r\nHost: a\r\n\r\n", 0},
 	"a bad escape":              {"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 0},
 	"TLS":                       {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", 0},
 }

@@ -102,8 +102,8 @@ func (d *RequestDecoder) begin(head []byte) (state, *fault) {
 	}
 	r := m.message.Request
 	r.Body = http.NoBody
-	if r.URL.User != nil { // RFC 9110, section 4.2.4
-		return 0, malformed(0, "a request target with a user")
+	if u := r.URL; u.Scheme != "" && (u.User != nil || u.Host == "" || !validHost(u.Host)) { // RFC 9110, section 4.2
+		return 0, malformed(0, "a request target with a user, or without a host")
 	}
 	if f := announced(r.Trailer); f != nil {
 		return 0, f
