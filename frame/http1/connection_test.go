@@ -328,6 +328,30 @@ func TestChunksAreGiven(t *testing.T) {
 	}
 }
 
+// TestNothingStays has a second message on a connection that knows nothing of the first.
+func TestNothingStays(t *testing.T) {
+	long := "1;" + strings.Repeat("x", 1000) + "\r\n?\r\n"
+	d := requests()
+	first, _ := got(t, d, "\r\n"+chunkedHead+strings.Repeat(long, 16)+"0\r\nX: y\r\n\r\n")
+	second, _ := got(t, d, "\r\n"+chunkedHead+strings.Repeat(long, 16)+"0\r\n\r\n")
+	third, _ := got(t, d, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if len(first.Trailer) != 1 || second.Trailer != nil || third.Trailer != nil || len(second.Content) != 16 || third.Content != nil {
+		t.Errorf("%+v\n%+v\n%+v", first, second, third)
+	}
+}
+
+// TestFailureKeepsNothing of the content that came before it.
+func TestFailureKeepsNothing(t *testing.T) {
+	d := requests()
+	nothing(t, d, chunkedHead+"5\r\nhel")
+	if len(d.body.kept) != 3 {
+		t.Fatalf("%q is kept", d.body.kept)
+	}
+	if _, _, _, err := d.Decode([]byte("lo, and more")); err == nil || d.body.len() > 0 || cap(d.body.kept) > 0 {
+		t.Errorf("%v, %q is kept", err, d.body.kept)
+	}
+}
+
 // TestDecodeAllocates counts what a small request costs beyond net/http's own reading of its head.
 func TestDecodeAllocates(t *testing.T) {
 	p := []byte(requestStreams["length"])

@@ -162,12 +162,18 @@ func TestNumberOfMessages(t *testing.T) {
 }
 
 // TestNeed feeds exactly the bytes that are missing: a decoder that asked for too many would run into the next message.
+// And it asks new decoders everywhere.
 func TestNeed(t *testing.T) {
 	for name, raw := range requestStreams {
 		calls, end := exact(t, requests(), raw)
 		first := drive(t, requests(), whole(raw), false, true, showRequest).Ends[0]
 		if end != first || calls > end+1 {
 			t.Errorf("request %s: at byte %d after %d calls, and the message ends at %d", name, end, calls, first)
+		}
+		for i := range first {
+			if _, _, need, err := requests().Decode([]byte(raw[:i])); err != nil || need < 1 || need > first-i {
+				t.Errorf("request %s: at byte %d of %d there are %d missing, %v", name, i, first, need, err)
+			}
 		}
 	}
 	long := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"
