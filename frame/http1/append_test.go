@@ -129,6 +129,9 @@ func TestAppendResponse(t *testing.T) {
 		{"close", 200, "", []edit{func(m *Response) { m.Close = true }}, "HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
 		{"the client closes", 200, "", []edit{answer("GET", 1), func(m *Response) { m.Request.Close = true }},
 			"HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
+		{"the client says so in Header", 200, "", []edit{answer("GET", 1), func(m *Response) {
+			m.Request.Header = http.Header{"Connection": {"close"}}
+		}}, "HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
 		{"old", 200, "", []edit{func(m *Response) { m.ProtoMajor, m.Close = 1, true }}, "HTTP/1.0 200 OK\nContent-Length: 0\n\n"},
 		{"old and close and keep", 200, "", []edit{header("Connection", "keep-alive"), func(m *Response) { m.ProtoMajor, m.Close = 1, true }},
 			"HTTP/1.0 200 OK\nContent-Length: 0\nConnection: close\nConnection: keep-alive\n\n"},

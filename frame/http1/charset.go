@@ -44,19 +44,6 @@ func stray[T string | []byte](s T, class uint8) int {
 
 func isToken[T string | []byte](s T) bool { return len(s) > 0 && stray(s, tokenByte) < 0 }
 
-// trim returns s without spaces and tabs at its ends, and how many were at the front. RFC 9110, section 5.6.3.
-func trim(s []byte) ([]byte, int) {
-	front := 0
-	for front < len(s) && isSpace(s[front]) {
-		front++
-	}
-	end := len(s)
-	for end > front && isSpace(s[end-1]) {
-		end--
-	}
-	return s[front:end], front
-}
-
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // validHost reports whether s is a host with or without a port, or empty. RFC 9110, section 7.2; RFC 3986, section 3.2.

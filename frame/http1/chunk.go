@@ -49,23 +49,20 @@ func chunkExtensions(s []byte) *fault {
 		return malformed(0, "a space behind the size of a chunk")
 	}
 	for len(s) > 0 {
-		if s, _ = blank(s); len(s) == 0 || s[0] != ';' {
+		if s = blank(s); len(s) == 0 || s[0] != ';' {
 			return wrong()
 		}
-		s, _ = blank(s[1:])
+		s = blank(s[1:])
 		n := tokenLen(s)
 		if n == 0 {
 			return wrong()
 		}
 		s = s[n:]
-		rest, spaces := blank(s)
+		rest := blank(s)
 		if len(rest) == 0 || rest[0] != '=' {
-			if len(rest) == 0 && spaces > 0 {
-				return wrong()
-			}
 			continue
 		}
-		s, _ = blank(rest[1:])
+		s = blank(rest[1:])
 		if n = max(tokenLen(s), quotedLen(s)); n == 0 {
 			return wrong()
 		}
@@ -74,11 +71,8 @@ func chunkExtensions(s []byte) *fault {
 	return nil
 }
 
-// blank returns s without spaces and tabs in front, and how many those were.
-func blank(s []byte) ([]byte, int) {
-	rest := bytes.TrimLeft(s, " \t")
-	return rest, len(s) - len(rest)
-}
+// blank returns s without spaces and tabs in front.
+func blank(s []byte) []byte { return bytes.TrimLeft(s, " \t") }
 
 // tokenLen is the length of the token at the front of s, or 0.
 func tokenLen(s []byte) int {

@@ -114,8 +114,8 @@ func TestKeepAlive(t *testing.T) {
 		"HTTP/1.1 101 Switching Protocols\r\n\r\n":                               false,
 	} {
 		m, _ := got(t, responses("GET"), raw)
-		if m.KeepAlive() != want {
-			t.Errorf("%q: %v", raw, !want)
+		if m.KeepAlive() != want || m.Close && (m.Interim() || m.Switched()) {
+			t.Errorf("%q: %v, %v", raw, m.KeepAlive(), m.Close)
 		}
 	}
 	if m, _, _ := responsesEnd(t, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\nabc"); m.KeepAlive() || !m.Close {

@@ -51,6 +51,5 @@ func field(line []byte) (name, value []byte, f *fault) {
 	if i := stray(line[colon+1:], valueByte); i >= 0 {
 		return nil, nil, malformed(colon+1+i, "byte %#02x in the value of %s", line[colon+1+i], name)
 	}
-	value, _ = trim(line[colon+1:])
-	return name, value, nil
+	return name, bytes.Trim(line[colon+1:], " \t"), nil // RFC 9110, section 5.6.3
 }

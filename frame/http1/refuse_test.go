@@ -263,6 +263,7 @@ var badResponses = map[string]string{
 	"status +20":          "HTTP/1.1 +20 OK\r\n\r\n",
 	"two spaces":          "HTTP/1.1  200 OK\r\n\r\n",
 	"NUL in the reason":   "HTTP/1.1 200 O\x00K\r\n\r\n",
+	"DEL in the reason":   "HTTP/1.1 200 O\x7fK\r\n\r\n",
 	"CR in the reason":    "HTTP/1.1 200 O\rK\r\n\r\n",
 	"LF alone":            "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
 	"HTTP/2.0":            "HTTP/2.0 200 OK\r\n\r\n",
