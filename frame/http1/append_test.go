@@ -154,12 +154,15 @@ func TestAppendRefusesRequests(t *testing.T) {
 		return func(m *Request) { m.Header[name] = values }
 	}
 	for name, edit := range map[string]func(m *Request){
-		"no request":            func(m *Request) { m.Request = nil },
-		"no URL":                func(m *Request) { m.URL, m.Host = nil, "a" },
-		"no host":               func(m *Request) { m.URL.Host, m.Host = "", "" },
-		"CRLF in the method":    func(m *Request) { m.Method = "GET / HTTP/1.1\r\nX: y\r\n\r\nGET" },
-		"space in the method":   func(m *Request) { m.Method = "GE T" },
-		"CRLF in the target":    func(m *Request) { m.RequestURI = "/ HTTP/1.1\r\nX: y\r\n\r\nGET /" },
+		"no request":          func(m *Request) { m.Request = nil },
+		"no URL":              func(m *Request) { m.URL, m.Host = nil, "a" },
+		"no host":             func(m *Request) { m.URL.Host, m.Host = "", "" },
+		"CRLF in the method":  func(m *Request) { m.Method = "GET / HTTP/1.1\r\nX: y\r\n\r\nGET" },
+		"space in the method": func(m *Request) { m.Method = "GE T" },
+		"CRLF in the target":  func(m *Request) { m.RequestURI = "/ HTTP/1.1\r\nX: y\r\n\r\nGET /" },
+		"lines in an old target": func(m *Request) {
+			m.ProtoMinor, m.Host, m.URL.Host, m.RequestURI = 0, "", "", "/ HTTP/1.0\r\nX: y\r\nZ:"
+		},
 		"space in the target":   func(m *Request) { m.RequestURI = "/a b" },
 		"a bad target":          func(m *Request) { m.RequestURI = "a" },
 		"CRLF in the query":     func(m *Request) { m.URL.RawQuery = "a=b\r\nX: y" },
