@@ -248,7 +248,8 @@ func readTrailer(p []byte) (fields http.Header, f *fault) {
 
 // announced looks at the names that the field Trailer announces. RFC 9110, section 6.6.2.
 func announced(names http.Header) *fault {
-	for name := range names {
+	var space [8]string
+	for _, name := range sortedNames(space[:0], names) { // the same bytes make the same error
 		if f := trailerName([]byte(name)); f != nil {
 			return f
 		}

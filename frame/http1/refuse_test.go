@@ -130,6 +130,7 @@ var tricks = map[string]struct {
 	"trailer, space, colon":    {chunkedHead + "0\r\nA : b\r\n\r\n", 0},
 	"trailer announces TE":     {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: Transfer-Encoding\r\n\r\n0\r\n\r\n", 0},
 	"trailer announces Host":   {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X, host\r\n\r\n0\r\n\r\n", 0},
+	"trailer announces more":   {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: te, Host, Upgrade\r\n\r\n0\r\n\r\n", 0},
 	"trailer announces spaces": {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n0\r\n\r\n", 0},
 
 	// Lines and fields.
