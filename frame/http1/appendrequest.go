@@ -1,0 +1,160 @@
+package http1
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Append is frame.Codec's.
+func (c Requests) Append(dst []byte, m *Request) ([]byte, error) {
+	limits := c.Limits.resolved()
+	longer, f := appendRequest(dst, m, &limits)
+	if f != nil {
+		return dst, f.as(requestCodec)
+	}
+	return longer, nil
+}
+
+func appendRequest(dst []byte, m *Request, limits *Limits) ([]byte, *fault) {
+	start := len(dst)
+	if m == nil || m.Request == nil {
+		return dst, malformed(0, "no request")
+	}
+	if f := checkBody(m.Body); f != nil {
+		return dst, f
+	}
+	host, f := hostOf(m.Request)
+	if f != nil {
+		return dst, f
+	}
+	o := outgoing{host: host, header: m.Header, content: m.Content, trailer: m.Trailer}
+	if f := o.frameRequest(m); f != nil {
+		return dst, f
+	}
+	if dst, f = appendRequestLine(dst, m.Request, host); f != nil {
+		return dst, f
+	}
+	old := isOld(m.ProtoMajor, m.ProtoMinor)
+	if host != "" || !old {
+		dst = append(append(append(dst, "Host: "...), host...), crlf...)
+	}
+	o.connection = connection(m.Header, m.Close, old, old)
+	return o.appendTo(dst, start, limits)
+}
+
+// appendRequestLine is RFC 9112, section 3.
+func appendRequestLine(dst []byte, r *http.Request, host string) ([]byte, *fault) {
+	method := methodOf(r)
+	if !isToken(method) {
+		return dst, malformed(0, "%q is no method", method)
+	}
+	target := r.RequestURI
+	switch {
+	case target != "":
+	case method == http.MethodConnect:
+		target = host
+	case r.URL == nil:
+		return dst, malformed(0, "neither URL nor RequestURI")
+	default:
+		target = r.URL.RequestURI()
+	}
+	if i := stray(target, targetByte); i >= 0 {
+		return dst, malformed(0, "byte %#02x in the request target", target[i])
+	}
+	version := " HTTP/1.1\r\n"
+	if isOld(r.ProtoMajor, r.ProtoMinor) {
+		version = " HTTP/1.0\r\n"
+	}
+	dst = append(append(append(dst, method...), ' '), target...)
+	return append(dst, version...), nil
+}
+
+// frameRequest decides where the message ends. RFC 9112, section 6.
+func (o *outgoing) frameRequest(m *Request) (f *fault) {
+	asked, f := lengthIn(m.Header)
+	if f != nil {
+		return f
+	}
+	if o.chunked, f = asksForChunks(m.TransferEncoding, m.Trailer); f != nil {
+		return f
+	}
+	old := isOld(m.ProtoMajor, m.ProtoMinor)
+	if o.chunked && old {
+		return malformed(0, "chunks or a trailer in HTTP/1.0")
+	}
+	if m.ContentLength < 0 && !old {
+		o.chunked = true
+	}
+	if m.ContentLength > 0 && m.ContentLength != int64(len(m.Content)) {
+		return malformed(0, "ContentLength is %d, but there are %d bytes of Content", m.ContentLength, len(m.Content))
+	}
+	o.length = -1
+	if !o.chunked && (len(m.Content) > 0 || asked >= 0 || m.ContentLength < 0 || impliesContent(methodOf(m.Request))) {
+		o.length = int64(len(m.Content))
+	}
+	return nil
+}
+
+// impliesContent reports whether servers expect content with a method, so that a length of 0 says there is none.
+// RFC 9110, section 8.6.
+func impliesContent(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// hostOf returns the value of Host: with its port, and without the zone of an IPv6 address, which means something on
+// this machine only. RFC 9110, section 7.2; RFC 6874, section 4.
+func hostOf(r *http.Request) (string, *fault) {
+	host := r.Host
+	if host == "" && r.URL != nil {
+		host = r.URL.Host
+	}
+	if zone := strings.IndexByte(host, '%'); zone > 0 && host[0] == '[' {
+		end := strings.IndexByte(host, ']')
+		if end < zone {
+			return "", malformed(0, "%q is no host", host)
+		}
+		host = host[:zone] + host[end:]
+	}
+	if !validHost(host) {
+		return "", malformed(0, "%q is no host with or without a port; names beyond ASCII have to be in Punycode", host)
+	}
+	if host == "" && r.RequestURI == "" && !isOld(r.ProtoMajor, r.ProtoMinor) {
+		return "", malformed(0, "neither Host nor URL.Host")
+	}
+	return host, nil
+}
+
+func methodOf(r *http.Request) string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// isOld reports whether a version is HTTP/1.0. All others are written as HTTP/1.1.
+func isOld(major, minor int) bool { return major == 1 && minor == 0 }
+
+// checkBody looks for content that is not in Content.
+func checkBody(body io.ReadCloser) *fault {
+	if body == nil || body == http.NoBody {
+		return nil
+	}
+	if _, ours := body.(*memory); ours {
+		return nil
+	}
+	return malformed(0, "Body would have to be read: put its bytes in Content")
+}
+
+// connection is what has to be said of the connection beyond what Header says, "" for nothing. What is not said is true
+// in HTTP/1.1 if it stays, and in HTTP/1.0 if it does not. RFC 9112, section 9.3.
+func connection(header http.Header, closes, old, oldPeer bool) string {
+	const end, stay = "close", "keep-alive"
+	switch saysEnd, saysStay := hasToken(header, "Connection", end), hasToken(header, "Connection", stay); {
+	case closes && !saysEnd && (!old || saysStay):
+		return end
+	case !closes && oldPeer && !saysEnd && !saysStay:
+		return stay
+	}
+	return ""
+}

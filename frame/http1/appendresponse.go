@@ -1,0 +1,129 @@
+package http1
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Append is frame.Codec's.
+func (c Responses) Append(dst []byte, m *Response) ([]byte, error) {
+	limits := c.Limits.resolved()
+	longer, f := appendResponse(dst, m, &limits)
+	if f != nil {
+		return dst, f.as(responseCodec)
+	}
+	return longer, nil
+}
+
+func appendResponse(dst []byte, m *Response, limits *Limits) ([]byte, *fault) {
+	start := len(dst)
+	if m == nil || m.Response == nil {
+		return dst, malformed(0, "no response")
+	}
+	if f := checkBody(m.Body); f != nil {
+		return dst, f
+	}
+	o := outgoing{response: true, header: m.Header, trailer: m.Trailer}
+	if f := o.frameResponse(m); f != nil {
+		return dst, f
+	}
+	dst, f := appendStatusLine(dst, m.Response)
+	if f != nil {
+		return dst, f
+	}
+	if !m.Interim() && !m.Switched() {
+		old := isOld(m.ProtoMajor, m.ProtoMinor)
+		o.connection = connection(m.Header, m.closes(), old, old || toOld(m.Response))
+	}
+	return o.appendTo(dst, start, limits)
+}
+
+// appendStatusLine is RFC 9112, section 4.
+func appendStatusLine(dst []byte, r *http.Response) ([]byte, *fault) {
+	if r.StatusCode < 100 || r.StatusCode > 999 {
+		return dst, malformed(0, "%d is no status", r.StatusCode)
+	}
+	version := "HTTP/1.1 "
+	if isOld(r.ProtoMajor, r.ProtoMinor) {
+		version = "HTTP/1.0 "
+	}
+	dst = append(dst, version...)
+	before := len(dst)
+	dst = append(strconv.AppendInt(dst, int64(r.StatusCode), 10), ' ')
+	reason := http.StatusText(r.StatusCode)
+	if r.Status != "" {
+		reason = strings.TrimPrefix(r.Status, string(dst[before:len(dst)-1]))
+		reason = strings.Trim(reason, " ")
+	}
+	if i := stray(reason, valueByte); i >= 0 {
+		return dst, malformed(0, "byte %#02x in the reason phrase", reason[i])
+	}
+	return append(append(dst, reason...), crlf...), nil
+}
+
+// toOld reports whether a response answers a request in HTTP/1.0.
+func toOld(r *http.Response) bool {
+	return r.Request != nil && isOld(r.Request.ProtoMajor, r.Request.ProtoMinor)
+}
+
+// frameResponse decides where the message ends. RFC 9112, section 6.
+func (o *outgoing) frameResponse(m *Response) (f *fault) {
+	asked, f := lengthIn(m.Header)
+	if f != nil {
+		return f
+	}
+	if o.chunked, f = asksForChunks(m.TransferEncoding, m.Trailer); f != nil {
+		return f
+	}
+	old := isOld(m.ProtoMajor, m.ProtoMinor) || toOld(m.Response)
+	if old && m.StatusCode/100 == 1 {
+		return malformed(0, "a response 1xx in HTTP/1.0")
+	}
+	if o.chunked && old {
+		return malformed(0, "chunks or a trailer in HTTP/1.0")
+	}
+	length := int64(len(m.Content))
+	if m.ContentLength > 0 && length > 0 && m.ContentLength != length {
+		return malformed(0, "ContentLength is %d, but there are %d bytes of Content", m.ContentLength, length)
+	}
+	if !hasContent(m.Response) {
+		return o.frameBare(m, asked)
+	}
+	if m.ContentLength > 0 && length == 0 {
+		return malformed(0, "ContentLength is %d, but there is no Content", m.ContentLength)
+	}
+	if m.ContentLength < 0 && !old {
+		o.chunked = true
+	}
+	o.content, o.length = m.Content, length
+	if o.chunked {
+		o.length = -1
+	}
+	return nil
+}
+
+// frameBare is for responses that end with their head. Those to HEAD and 304 tell the length that there would be, asked
+// if Header knows it. RFC 9110, section 8.6.
+func (o *outgoing) frameBare(m *Response, asked int64) *fault {
+	o.bare, o.length = true, -1
+	head := m.Request != nil && m.Request.Method == http.MethodHead && m.StatusCode >= 200 && m.StatusCode != http.StatusNoContent
+	switch {
+	case len(m.Content) > 0 && (!head || m.StatusCode == http.StatusNotModified):
+		return malformed(0, "a response %d with Content", m.StatusCode)
+	case !head && m.StatusCode != http.StatusNotModified:
+		if o.chunked || m.ContentLength > 0 {
+			return malformed(0, "a response %d with a length of content", m.StatusCode)
+		}
+	case o.chunked:
+	case len(m.Content) > 0:
+		o.length = int64(len(m.Content))
+	case m.ContentLength > 0:
+		o.length = m.ContentLength
+	case asked >= 0:
+		o.length = asked
+	case head && m.ContentLength == 0 && m.StatusCode != http.StatusNotModified:
+		o.length = 0
+	}
+	return nil
+}

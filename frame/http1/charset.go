@@ -1,0 +1,80 @@
+package http1
+
+// Classes of bytes.
+const (
+	tokenByte  = 1 << iota // RFC 9110, section 5.6.2
+	valueByte              // of a field value or a reason phrase: no control byte but HTAB. RFC 9110, section 5.5
+	targetByte             // of a request target: visible ASCII without "#", for a target has no fragment
+	hostByte               // of a registered name or an IPv4 address. RFC 3986, section 3.2.2
+	quotedByte             // within a quoted string, unescaped. RFC 9110, section 5.6.4
+)
+
+var classes = func() (table [256]uint8) {
+	set := func(class uint8, bytes string) {
+		for i := range len(bytes) {
+			table[bytes[i]] |= class
+		}
+	}
+	const alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	set(tokenByte, alnum+"!#$%&'*+-.^_`|~")
+	set(hostByte, alnum+"-._~%!$&'()*+,;=")
+	for c := range 256 {
+		if c == '\t' || c >= ' ' && c != 0x7f {
+			table[c] |= valueByte
+			if c != '"' && c != '\\' {
+				table[c] |= quotedByte
+			}
+		}
+		if c > ' ' && c < 0x7f && c != '#' {
+			table[c] |= targetByte
+		}
+	}
+	return table
+}()
+
+// stray returns the index of the first byte of s that is not of the class, or -1.
+func stray[T string | []byte](s T, class uint8) int {
+	for i := range len(s) {
+		if classes[s[i]]&class == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func isToken[T string | []byte](s T) bool { return len(s) > 0 && stray(s, tokenByte) < 0 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// validHost reports whether s is a host with or without a port, or empty. RFC 9110, section 7.2; RFC 3986, section 3.2.
+// A zone is none of a peer's business.
+func validHost[T string | []byte](s T) bool {
+	i := 0
+	if len(s) > 0 && s[0] == '[' { // an IP literal
+		for i = 1; i < len(s) && s[i] != ']'; i++ {
+			if c := s[i]; c == '%' || c != ':' && classes[c]&hostByte == 0 {
+				return false
+			}
+		}
+		if i <= 1 || i == len(s) {
+			return false
+		}
+		i++
+	} else {
+		for i < len(s) && classes[s[i]]&hostByte != 0 {
+			i++
+		}
+	}
+	if i == len(s) {
+		return true
+	}
+	if s[i] != ':' || i == 0 {
+		return false
+	}
+	for i++; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}

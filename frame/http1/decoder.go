@@ -1,0 +1,261 @@
+package http1
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"sync"
+
+	"github.com/tandem-io/tandem/frame"
+)
+
+// state is what a decoder looks for next. The package's comment draws the moves; enter makes them.
+type state uint8
+
+const (
+	atHead       state = iota
+	atLength           // rest bytes of content
+	atChunkLine        // a chunk's size
+	atChunkData        // rest bytes of a chunk
+	atChunkEnd         // CRLF behind them
+	atTrailer          // fields and the empty line
+	atUntilClose       // content that the peer's end ends
+	atWhole            // nothing: the message is complete
+	atEnded            // nothing: what comes is thrown away
+	atHeld             // nothing: until Resume or Switch
+	atSwitched         // nothing: what comes is not HTTP
+)
+
+// decoder is what requests and responses have in common: it finds where messages end.
+type decoder struct {
+	codec  string // name, for errors
+	limits Limits
+	kind   kind
+
+	state   state
+	head    head
+	lines   lines // of a chunk or a trailer
+	rest    int   // bytes that are missing, of content or of a chunk
+	body    gather
+	excess  int // bytes of chunk lines beyond what is allowed for free
+	trailer http.Header
+
+	failed error
+	status int // for Status
+}
+
+// kind is what requests and responses do each in their way.
+type kind interface {
+	// open is called when the first byte of a message is there.
+	open() *fault
+	// begin is called with a head that has passed. It has net/http read it, and returns the state that follows.
+	begin(head []byte) (state, *fault)
+}
+
+func (d *decoder) reset(k kind, codec string, l Limits, response bool) {
+	*d = decoder{codec: codec, limits: l, kind: k, head: head{response: response}}
+}
+
+// decode does what frame.Decoder's Decode asks for, and leaves the message in state atWhole.
+func (d *decoder) decode(p []byte) (n, need int, err error) {
+	if d.failed != nil {
+		return 0, 0, d.failed
+	}
+	for d.state != atWhole {
+		used, more, f := d.step(p[n:])
+		if f != nil {
+			return 0, 0, d.fail(f.behind(n))
+		}
+		n += used
+		if more > 0 {
+			d.body.settle(d.limits.BodyBytes)
+			return n, more, nil
+		}
+	}
+	return n, 0, nil
+}
+
+func (d *decoder) fail(f *fault) error {
+	d.failed, d.status = f.as(d.codec), f.status
+	d.body = gather{}
+	return d.failed
+}
+
+// step looks at what is at the front of p. It returns how many bytes it has used, and how many are missing: with 0 there
+// is a next step.
+func (d *decoder) step(p []byte) (used, need int, f *fault) {
+	switch d.state {
+	case atHead:
+		return d.stepHead(p)
+	case atLength:
+		return d.stepLength(p)
+	case atChunkLine:
+		return d.stepChunkLine(p)
+	case atChunkData:
+		return d.stepChunkData(p)
+	case atChunkEnd:
+		return d.stepChunkEnd(p)
+	case atTrailer:
+		return d.stepTrailer(p)
+	case atUntilClose:
+		return d.stepUntilClose(p)
+	case atEnded:
+		return len(p), 1, nil
+	default: // atHeld, atSwitched
+		return 0, 1, nil
+	}
+}
+
+// stepHead waits for a whole head.
+func (d *decoder) stepHead(p []byte) (used, need int, f *fault) {
+	if len(p) == 0 {
+		return 0, 1, nil
+	}
+	if d.head.lines.seen == 0 {
+		if f := d.kind.open(); f != nil {
+			return 0, 0, f
+		}
+	}
+	used, whole, f := d.head.scan(p, &d.limits)
+	switch {
+	case f != nil:
+		return 0, 0, f
+	case whole:
+		return used, 0, d.endHead(p[:used])
+	case used > 0:
+		return used, 0, nil
+	}
+	return 0, 1, nil
+}
+
+func (d *decoder) endHead(head []byte) *fault {
+	next, f := d.kind.begin(head)
+	if f != nil {
+		return f
+	}
+	if next == atLength {
+		if d.head.length > int64(d.limits.BodyBytes) {
+			return d.bodyTooLarge(0)
+		}
+		if d.rest = int(d.head.length); d.rest == 0 {
+			next = atWhole
+		}
+	}
+	d.enter(next)
+	return nil
+}
+
+func (d *decoder) bodyTooLarge(at int) *fault {
+	return tooLarge(at, http.StatusRequestEntityTooLarge, "content of more than %d bytes", d.limits.BodyBytes)
+}
+
+// enter makes a move from one state to the next: a section of lines begins anew.
+func (d *decoder) enter(next state) {
+	d.state, d.lines = next, lines{}
+}
+
+// stepLength waits until all of the content is in p. RFC 9112, section 6.2.
+func (d *decoder) stepLength(p []byte) (used, need int, f *fault) {
+	if len(p) < d.rest {
+		return 0, d.rest - len(p), nil
+	}
+	d.body.add(p[:d.rest], d.limits.BodyBytes)
+	d.enter(atWhole)
+	return d.rest, 0, nil
+}
+
+// stepUntilClose takes what there is. RFC 9112, section 6.3, the last case.
+func (d *decoder) stepUntilClose(p []byte) (used, need int, f *fault) {
+	if left := d.limits.BodyBytes - d.body.len(); len(p) > left {
+		return 0, 0, d.bodyTooLarge(left)
+	}
+	d.body.add(p, d.limits.BodyBytes)
+	return len(p), 1, nil
+}
+
+// end does what frame.Decoder's End asks for. If it is whole, the message ends here.
+func (d *decoder) end(p []byte) (whole bool, err error) {
+	if d.failed != nil {
+		return false, d.failed
+	}
+	switch d.state {
+	case atEnded, atHeld, atSwitched:
+		return false, nil
+	case atHead:
+		if len(p) == 0 {
+			return false, nil
+		}
+		return false, d.fail(unfinished(len(p), "a head"))
+	case atUntilClose:
+		if _, _, f := d.stepUntilClose(p); f != nil {
+			return false, d.fail(f)
+		}
+		d.enter(atWhole)
+		return true, nil
+	case atLength:
+		return false, d.fail(unfinished(len(p), fmt.Sprintf("content: %d of %d bytes came", len(p), d.rest)))
+	default:
+		return false, d.fail(unfinished(len(p), "chunked content"))
+	}
+}
+
+// next prepares for what comes behind a message, and returns the content and the trailer of that one.
+func (d *decoder) next(state state) (content []byte, trailer http.Header) {
+	content, trailer = d.body.take(), d.trailer
+	d.enter(state)
+	d.head = head{response: d.head.response}
+	d.excess, d.rest, d.trailer = 0, 0, nil
+	return content, trailer
+}
+
+// source is what net/http reads a head from. It is reused, because a head is read at once.
+type source struct {
+	bytes  bytes.Reader
+	buffer *bufio.Reader
+}
+
+var sources = sync.Pool{New: func() any {
+	s := new(source)
+	s.buffer = bufio.NewReader(&s.bytes)
+	return s
+}}
+
+// readWith has read look at p, and nothing behind it. What read returns does not refer to the reader.
+func readWith(p []byte, read func(*bufio.Reader) error) *fault {
+	s := sources.Get().(*source)
+	s.bytes.Reset(p)
+	s.buffer.Reset(&s.bytes)
+	err := read(s.buffer)
+	s.bytes.Reset(nil)
+	sources.Put(s)
+	if err != nil {
+		return malformed(0, "%v", err)
+	}
+	return nil
+}
+
+// readTrailer reads fields that have passed, with the empty line behind them.
+func readTrailer(p []byte) (fields http.Header, f *fault) {
+	f = readWith(p, func(r *bufio.Reader) error {
+		read, err := textproto.NewReader(r).ReadMIMEHeader()
+		fields = http.Header(read)
+		return err
+	})
+	return fields, f
+}
+
+// announced looks at the names that the field Trailer announces. RFC 9110, section 6.6.2.
+func announced(names http.Header) *fault {
+	var space [8]string
+	for _, name := range sortedNames(space[:0], names) { // the same bytes make the same error
+		if f := trailerName([]byte(name)); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+var _ frame.Decoder[*Request] = (*RequestDecoder)(nil)
+var _ frame.Decoder[*Response] = (*ResponseDecoder)(nil)

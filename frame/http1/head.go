@@ -1,0 +1,230 @@
+package http1
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+)
+
+// head is what framing needs to know of a head, read from its lines. All else net/http reads.
+type head struct {
+	lines    lines
+	skipped  bool // an empty line in front
+	response bool
+	minor    int // of the version: HTTP/1.minor
+
+	connect bool // request
+	status  int  // response
+
+	hosts   int   // fields of that name
+	codings int   // Transfer-Encoding
+	lengths int   // Content-Length
+	length  int64 // its value
+}
+
+// scan looks at a head at the front of p, from where it left off. It returns how many bytes it has used, and whether the
+// head is whole. RFC 9112, section 2.
+func (h *head) scan(p []byte, limits *Limits) (used int, whole bool, f *fault) {
+	for {
+		line, at, ok, f := h.lines.line(p, limits.HeadBytes, h.tooLarge)
+		if f != nil || !ok {
+			return 0, false, f
+		}
+		switch first := h.lines.count == 1; {
+		case first && len(line) == 0 && !h.response && !h.skipped:
+			// RFC 9112, section 2.2: some clients send an empty line behind a request.
+			h.skipped, h.lines = true, lines{}
+			return len(crlf), false, nil
+		case first:
+			f = h.first(line)
+		case len(line) == 0:
+			return h.lines.next, true, h.end()
+		case h.lines.count-1 > limits.HeadLines:
+			f = tooLarge(0, http.StatusRequestHeaderFieldsTooLarge, "a head of more than %d fields", limits.HeadLines)
+		default:
+			f = h.field(line)
+		}
+		if f != nil {
+			return 0, false, f.behind(at)
+		}
+	}
+}
+
+func (h *head) tooLarge(limit int) *fault {
+	status := http.StatusRequestHeaderFieldsTooLarge
+	if h.lines.count == 0 {
+		status = http.StatusRequestURITooLong
+	}
+	return tooLarge(limit, status, "a head of more than %d bytes", limit)
+}
+
+// first reads the first line.
+func (h *head) first(line []byte) *fault {
+	if h.response {
+		return h.statusLine(line)
+	}
+	return h.requestLine(line)
+}
+
+// requestLine reads "method SP target SP version". RFC 9112, section 3.
+func (h *head) requestLine(line []byte) *fault {
+	method, rest, _ := bytes.Cut(line, []byte(" "))
+	if !isToken(method) {
+		return malformed(0, "no method")
+	}
+	at := len(method) + 1
+	target, version, _ := bytes.Cut(rest, []byte(" "))
+	h.connect = string(method) == http.MethodConnect
+	if f := checkTarget(method, target); f != nil {
+		return f.behind(at)
+	}
+	return h.version(version).behind(at + len(target) + 1)
+}
+
+// checkTarget looks at a request target, in the form that the method asks for. RFC 9112, section 3.2.
+func checkTarget(method, target []byte) *fault {
+	if i := stray(target, targetByte); i >= 0 {
+		return malformed(i, "byte %#02x in the request target", target[i])
+	}
+	switch {
+	case len(target) == 0:
+		return malformed(0, "no request target")
+	case string(method) == http.MethodConnect: // authority form
+		colon := bytes.LastIndexByte(target, ':')
+		if colon <= 0 || colon == len(target)-1 || !validHost(target) {
+			return malformed(0, "CONNECT wants host:port as its target")
+		}
+	case target[0] == '/': // origin form
+	case string(target) == "*": // asterisk form
+		if string(method) != http.MethodOptions {
+			return malformed(0, "only OPTIONS has * as its target")
+		}
+	case bytes.Index(target, []byte("://")) <= 0: // absolute form
+		return malformed(0, "a request target that is neither a path nor a URI")
+	}
+	return nil
+}
+
+// version reads the version, which is 1.0 or 1.1. RFC 9112, section 2.3.
+func (h *head) version(s []byte) *fault {
+	switch string(s) {
+	case "HTTP/1.1":
+		h.minor = 1
+	case "HTTP/1.0":
+		h.minor = 0
+	default:
+		f := malformed(0, "a version that is neither HTTP/1.0 nor HTTP/1.1")
+		if len(s) == 8 && string(s[:5]) == "HTTP/" && isDigit(s[5]) && s[6] == '.' && isDigit(s[7]) {
+			f.status = http.StatusHTTPVersionNotSupported
+		}
+		return f
+	}
+	return nil
+}
+
+// statusLine reads "version SP status [SP reason]". RFC 9112, section 4: there is a space even before no reason, but
+// many servers leave it out, and nothing depends on it.
+func (h *head) statusLine(line []byte) *fault {
+	version, rest, _ := bytes.Cut(line, []byte(" "))
+	if f := h.version(version); f != nil {
+		return f
+	}
+	at := len(version) + 1
+	if len(rest) < 3 || !isDigit(rest[0]) || !isDigit(rest[1]) || !isDigit(rest[2]) || rest[0] == '0' {
+		return malformed(at, "no status of three digits")
+	}
+	if len(rest) > 3 && rest[3] != ' ' {
+		return malformed(at+3, "no space behind the status")
+	}
+	if i := stray(rest, valueByte); i >= 0 {
+		return malformed(at+i, "byte %#02x in the reason phrase", rest[i])
+	}
+	h.status, _ = strconv.Atoi(string(rest[:3]))
+	return nil
+}
+
+// field reads a field line, and keeps what framing depends on.
+func (h *head) field(line []byte) *fault {
+	name, value, f := field(line)
+	if f != nil {
+		return f
+	}
+	switch len(name) {
+	case len("Host"):
+		if !h.response && bytes.EqualFold(name, []byte("Host")) {
+			return h.host(value)
+		}
+	case len("Content-Length"):
+		if bytes.EqualFold(name, []byte("Content-Length")) {
+			return h.contentLength(value)
+		}
+	case len("Transfer-Encoding"):
+		if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
+			return h.transferEncoding(value)
+		}
+	}
+	return nil
+}
+
+// host reads Host. RFC 9112, section 3.2.
+func (h *head) host(value []byte) *fault {
+	if h.hosts++; h.hosts > 1 {
+		return malformed(0, "Host is given twice")
+	}
+	if !validHost(value) {
+		return malformed(0, "Host is not a host with or without a port")
+	}
+	return nil
+}
+
+// contentLength reads Content-Length. RFC 9110, section 8.6: a list of equal lengths may be taken for one or refused;
+// here it is refused.
+func (h *head) contentLength(value []byte) *fault {
+	if h.lengths++; h.lengths > 1 {
+		return malformed(0, "Content-Length is given twice")
+	}
+	for _, c := range value {
+		if !isDigit(c) {
+			return malformed(0, "Content-Length is not a number")
+		}
+	}
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return malformed(0, "Content-Length is empty, or more than 63 bits hold")
+	}
+	h.length = n
+	return nil
+}
+
+// transferEncoding reads Transfer-Encoding. RFC 9112, section 6.1: chunked comes once, and last. Other codings in front
+// of it would be for this package to undo, and it knows none.
+func (h *head) transferEncoding(value []byte) *fault {
+	if h.codings++; h.codings > 1 {
+		return malformed(0, "Transfer-Encoding is given twice")
+	}
+	if !bytes.EqualFold(value, []byte("chunked")) {
+		f := malformed(0, "a Transfer-Encoding that is not chunked alone")
+		f.status = http.StatusNotImplemented
+		return f
+	}
+	return nil
+}
+
+// end looks at the head as a whole. RFC 9112, sections 3.2, 6.1 and 6.3.
+func (h *head) end() *fault {
+	switch {
+	case h.codings > 0 && h.minor == 0:
+		return malformed(0, "Transfer-Encoding in HTTP/1.0")
+	case h.codings > 0 && h.lengths > 0:
+		return malformed(0, "both Content-Length and Transfer-Encoding")
+	case !h.response && h.minor > 0 && h.hosts == 0:
+		return malformed(0, "HTTP/1.1 without Host")
+	case h.connect && (h.codings > 0 || h.length > 0): // RFC 9110, section 9.3.6
+		return malformed(0, "CONNECT with content")
+	case h.response && (h.status < 200 || h.status == http.StatusNoContent) && (h.codings > 0 || h.length > 0):
+		return malformed(0, "a length of content in a response %d, which has none", h.status)
+	}
+	return nil
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

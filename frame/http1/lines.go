@@ -1,0 +1,55 @@
+package http1
+
+import "bytes"
+
+const crlf = "\r\n"
+
+// lines walks over lines at the front of bytes that grow, and looks for the end of each line once.
+type lines struct {
+	next  int // where the next line begins
+	seen  int // no line ends between next and here
+	count int // lines found
+}
+
+// line returns the next line, without CRLF, and where it begins. It is not ok if the line has not ended yet. All lines
+// together have at most limit bytes, else full is what is wrong.
+func (l *lines) line(p []byte, limit int, full func(limit int) *fault) (line []byte, at int, ok bool, f *fault) {
+	window := p[:min(len(p), limit)]
+	i := bytes.IndexByte(window[l.seen:], '\n')
+	if i < 0 {
+		l.seen = len(window)
+		if len(window) == limit {
+			return nil, 0, false, full(limit)
+		}
+		return nil, 0, false, nil
+	}
+	at, end := l.next, l.seen+i
+	if end == at || p[end-1] != '\r' { // RFC 9112, section 2.2: it could be taken for an end
+		return nil, 0, false, malformed(end, "a line ends in LF without CR")
+	}
+	l.next, l.seen = end+1, end+1
+	l.count++
+	return p[at : end-1], at, true, nil
+}
+
+// field splits a field line. RFC 9112, section 5.
+func field(line []byte) (name, value []byte, f *fault) {
+	if isSpace(line[0]) { // RFC 9112, section 5.2
+		return nil, nil, malformed(0, "a line begins with a space: folded lines are obsolete")
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
+		return nil, nil, malformed(0, "a field line without a colon")
+	}
+	name = line[:colon]
+	if colon == 0 {
+		return nil, nil, malformed(0, "a field without a name")
+	}
+	if i := stray(name, tokenByte); i >= 0 {
+		return nil, nil, malformed(i, "byte %#02x in the name of a field", name[i])
+	}
+	if i := stray(line[colon+1:], valueByte); i >= 0 {
+		return nil, nil, malformed(colon+1+i, "byte %#02x in the value of %s", line[colon+1+i], name)
+	}
+	return name, bytes.Trim(line[colon+1:], " \t"), nil // RFC 9110, section 5.6.3
+}

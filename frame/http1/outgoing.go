@@ -1,0 +1,202 @@
+package http1
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// outgoing is a message on its way into bytes: what follows its first line.
+type outgoing struct {
+	response   bool
+	bare       bool   // nothing follows the head, whatever it says
+	host       string // requests
+	header     http.Header
+	connection string // a Connection field of its own; "": none
+	length     int64  // Content-Length; -1: none
+	chunked    bool
+	content    []byte
+	trailer    http.Header
+}
+
+// appendFields appends the fields and the empty line behind a first line. Fields are in the order of their names, behind
+// those that say where the message goes and where it ends.
+func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
+	if o.length >= 0 {
+		dst = append(dst, "Content-Length: "...)
+		dst = append(strconv.AppendInt(dst, o.length, 10), crlf...)
+	}
+	if o.chunked {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if o.connection != "" {
+		dst = append(append(append(dst, "Connection: "...), o.connection...), crlf...)
+	}
+	var space [16]string
+	for i, name := range sortedNames(space[:0], o.trailer) {
+		if f := trailerName([]byte(name)); f != nil {
+			return dst, f
+		}
+		if i == 0 {
+			dst = append(dst, "Trailer: "...)
+		} else {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, name...)
+	}
+	if len(o.trailer) > 0 {
+		dst = append(dst, crlf...)
+	}
+	for _, name := range sortedNames(space[:0], o.header) {
+		values := o.header[name]
+		written, f := o.covered(name, values)
+		if f != nil {
+			return dst, f
+		}
+		if written {
+			continue
+		}
+		if dst, f = appendField(dst, name, values); f != nil {
+			return dst, f
+		}
+	}
+	return append(dst, crlf...), nil
+}
+
+// covered reports whether a field has been written already, because framing is not left to Header. It is wrong if Header
+// wants something else.
+func (o *outgoing) covered(name string, values []string) (bool, *fault) {
+	fits := func(string) bool { return false }
+	switch {
+	case strings.EqualFold(name, "Content-Length"):
+		fits = o.fitsLength
+	case strings.EqualFold(name, "Transfer-Encoding"):
+		fits = func(value string) bool { return o.chunked && value == "chunked" }
+	case strings.EqualFold(name, "Host") && !o.response && o.host != "":
+		fits = func(value string) bool { return value == o.host }
+	case strings.EqualFold(name, "Trailer") && o.chunked:
+	default:
+		return false, nil
+	}
+	for _, value := range values {
+		if !fits(value) {
+			return false, malformed(0, "Header has %s: %q, which the rest of the message contradicts", name, value)
+		}
+	}
+	return true, nil
+}
+
+// fitsLength reports whether a Content-Length is the one that is written, or says that there is no content.
+func (o *outgoing) fitsLength(value string) bool {
+	n, err := strconv.ParseInt(strings.Trim(value, " \t"), 10, 64)
+	return err == nil && !o.chunked && n == max(o.length, 0)
+}
+
+// appendField appends a line for each value. RFC 9110, section 5: nothing in a name or a value can end a line.
+func appendField(dst []byte, name string, values []string) ([]byte, *fault) {
+	if !isToken(name) {
+		return dst, malformed(0, "%q is no name of a field", name)
+	}
+	for _, value := range values {
+		if i := stray(value, valueByte); i >= 0 {
+			return dst, malformed(0, "byte %#02x in a value of %s", value[i], name)
+		}
+		dst = append(append(dst, name...), ": "...)
+		dst = append(append(dst, strings.Trim(value, " \t")...), crlf...)
+	}
+	return dst, nil
+}
+
+// sortedNames appends the names of the fields of h, in order, to names.
+func sortedNames(names []string, h http.Header) []string {
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// appendContent appends what follows the head.
+func (o *outgoing) appendContent(dst []byte, limits *Limits) ([]byte, *fault) {
+	if o.bare {
+		return dst, nil
+	}
+	if len(o.content) > limits.BodyBytes {
+		return dst, tooLarge(0, 0, "content of %d bytes, and the limit is %d", len(o.content), limits.BodyBytes)
+	}
+	if !o.chunked {
+		return append(dst, o.content...), nil
+	}
+	if len(o.content) > 0 {
+		before := len(dst)
+		dst = append(strconv.AppendInt(dst, int64(len(o.content)), 16), crlf...)
+		if len(dst)-before > limits.ChunkLineBytes {
+			return dst, tooLarge(0, 0, "a chunk's line of more than %d bytes", limits.ChunkLineBytes)
+		}
+		dst = append(append(dst, o.content...), crlf...)
+	}
+	return o.appendTrailer(append(dst, "0\r\n"...), limits)
+}
+
+func (o *outgoing) appendTrailer(dst []byte, limits *Limits) ([]byte, *fault) {
+	before, lines := len(dst), 0
+	var space [16]string
+	for _, name := range sortedNames(space[:0], o.trailer) {
+		var f *fault
+		if dst, f = appendField(dst, name, o.trailer[name]); f != nil {
+			return dst, f
+		}
+		lines += len(o.trailer[name])
+	}
+	dst = append(dst, crlf...)
+	if size := len(dst) - before; size > limits.TrailerBytes || lines > limits.HeadLines {
+		return dst, tooLarge(0, 0, "a trailer of %d bytes and %d fields, and the limits are %d and %d", size, lines,
+			limits.TrailerBytes, limits.HeadLines)
+	}
+	return dst, nil
+}
+
+// appendTo appends the message behind its first line, which begins at start.
+func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fault) {
+	dst, f := o.appendFields(dst)
+	if f != nil {
+		return dst, f
+	}
+	// The head is looked at as a peer's is: what this package would refuse it does not make.
+	h := head{response: o.response}
+	if _, _, f := h.scan(dst[start:], limits); f != nil {
+		return dst, f
+	}
+	return o.appendContent(dst, limits)
+}
+
+// lengthIn returns the Content-Length that Header has, or -1.
+func lengthIn(header http.Header) (int64, *fault) {
+	var h head
+	for name, values := range header {
+		if !strings.EqualFold(name, "Content-Length") {
+			continue
+		}
+		for _, value := range values {
+			if f := h.contentLength([]byte(value)); f != nil {
+				return 0, f
+			}
+		}
+	}
+	if h.lengths == 0 {
+		return -1, nil
+	}
+	return h.length, nil
+}
+
+// asksForChunks reports whether a message is to go in chunks whatever its length.
+func asksForChunks(codings []string, trailer http.Header) (bool, *fault) {
+	switch {
+	case len(codings) == 0:
+		return len(trailer) > 0, nil
+	case len(codings) == 1 && codings[0] == "chunked":
+		return true, nil
+	}
+	return false, malformed(0, "a TransferEncoding that is not chunked alone")
+}

@@ -1,0 +1,166 @@
+package http1
+
+import (
+	"bufio"
+	"net/http"
+
+	"github.com/tandem-io/tandem/frame"
+)
+
+// Responses is the codec of responses. Its zero value has default limits.
+type Responses struct {
+	Limits Limits
+	// Assume is the method of a request that Expect was not called for, if all have the same and the decoder is out of
+	// reach. Default "": a response that Expect was not called for is an error.
+	Assume string
+}
+
+const responseCodec = "http1 response"
+
+var _ frame.Codec[*Response] = Responses{}
+
+// NewDecoder returns a *ResponseDecoder.
+func (c Responses) NewDecoder() frame.Decoder[*Response] { return c.NewResponseDecoder() }
+
+// NewResponseDecoder returns a decoder of the responses of one server.
+func (c Responses) NewResponseDecoder() *ResponseDecoder {
+	d := &ResponseDecoder{assume: c.Assume}
+	d.reset(d, responseCodec, c.Limits.resolved(), true)
+	return d
+}
+
+// MaxSize is the sum of the limits, but for HeadLines. In bytes.
+func (c Responses) MaxSize() int { return c.Limits.maxSize() }
+
+// ResponseDecoder finds responses in the bytes of a server. One goroutine at a time may use it.
+type ResponseDecoder struct {
+	decoder
+	message *received[Response]
+	assume  string
+	asked   []string // methods of requests that are not answered, oldest first, from index first on
+	first   int
+}
+
+// Expect tells that a request with the method has been sent, or will be before the next call of Decode. Calls are in the
+// order of requests.
+func (d *ResponseDecoder) Expect(method string) {
+	if d.first > len(d.asked)/2 { // what has been answered makes room
+		d.asked = d.asked[:copy(d.asked, d.asked[d.first:])]
+		d.first = 0
+	}
+	d.asked = append(d.asked, method)
+}
+
+// Outstanding is how many requests have no final response yet.
+func (d *ResponseDecoder) Outstanding() int { return len(d.asked) - d.first }
+
+// Decode is frame.Decoder's. Interim responses are delivered too, and leave the request outstanding.
+func (d *ResponseDecoder) Decode(p []byte) (m *Response, n, need int, err error) {
+	if n, need, err = d.decode(p); err != nil || need > 0 {
+		return nil, n, need, err
+	}
+	return d.finish(), n, 0, nil
+}
+
+// End is frame.Decoder's. A server that closes between two responses is no error, however many requests are
+// Outstanding: those that a server may get twice can be sent again, elsewhere.
+func (d *ResponseDecoder) End(p []byte) (m *Response, ok bool, err error) {
+	if ok, err = d.end(p); ok {
+		m = d.finish()
+	}
+	return m, ok, err
+}
+
+// Pending returns the response whose head has come while its content has not, or nil. It is the message that Decode
+// will deliver, without Content and Body.
+func (d *ResponseDecoder) Pending() *Response {
+	if d.message == nil || d.failed != nil {
+		return nil
+	}
+	return &d.message.message
+}
+
+// Reset makes the decoder as new, for the first byte of a connection: nothing is outstanding.
+func (d *ResponseDecoder) Reset() {
+	d.reset(d, d.codec, d.limits, true)
+	d.message, d.asked, d.first = nil, d.asked[:0], 0
+}
+
+// method is that of the request which the next response answers, or "".
+func (d *ResponseDecoder) method() string {
+	if d.Outstanding() > 0 {
+		return d.asked[d.first]
+	}
+	return d.assume
+}
+
+func (d *ResponseDecoder) open() *fault {
+	if d.method() == "" {
+		return malformed(0, "a response that nobody asked for")
+	}
+	return nil
+}
+
+// begin is RFC 9112, section 6.3, for responses.
+func (d *ResponseDecoder) begin(head []byte) (state, *fault) {
+	m := new(received[Response])
+	m.asked.Method = d.method()
+	f := readWith(head, func(r *bufio.Reader) (err error) {
+		m.message.Response, err = http.ReadResponse(r, &m.asked)
+		return err
+	})
+	if f != nil {
+		return 0, f
+	}
+	m.message.Body = http.NoBody
+	if f := announced(m.message.Trailer); f != nil {
+		return 0, f
+	}
+	d.message = m
+	switch {
+	case !hasContent(m.message.Response):
+		return atWhole, nil
+	case d.head.codings > 0:
+		return atChunkLine, nil
+	case d.head.lengths > 0:
+		return atLength, nil
+	}
+	return atUntilClose, nil
+}
+
+// hasContent reports whether content follows the head. RFC 9110, section 6.4.1.
+func hasContent(r *http.Response) bool {
+	switch {
+	case r.StatusCode < 200, r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
+		return false
+	case r.Request == nil:
+		return true
+	case r.Request.Method == http.MethodHead:
+		return false
+	}
+	return r.Request.Method != http.MethodConnect || r.StatusCode/100 != 2
+}
+
+func (d *ResponseDecoder) finish() *Response {
+	m := d.message
+	d.message = nil
+	r := &m.message
+	if !r.Interim() && d.first < len(d.asked) {
+		d.asked[d.first] = ""
+		d.first++
+	}
+	after := atHead
+	switch {
+	case r.Interim(): // whatever it says of the connection
+		r.Close = false
+	case r.Switched():
+		after, r.Close = atSwitched, false
+	case r.Close:
+		after = atEnded
+	}
+	content, trailer := d.next(after)
+	r.Content = content
+	r.Body = bodyOf(&m.body, content)
+	r.Trailer = merged(r.Trailer, trailer)
+	return r
+}
