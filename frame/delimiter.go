@@ -41,8 +41,8 @@ type delimiter struct {
 //
 // A message ends with the delimiter whose last byte comes first, and if several end there, with the longest: "\r\n"
 // rather than "\n". It may be empty. One from a Decoder is a part of the bytes it was decoded from. A message above
-// MaxMessage is ErrTooLarge, at the latest when so many bytes and those of the longest delimiter have come. What is left
-// behind the last delimiter when the peer has finished is no message, but io.ErrUnexpectedEOF.
+// MaxMessage is ErrTooLarge, at the latest when so many bytes and those of the longest delimiter have come. What is
+// left behind the last delimiter when the peer has finished is no message, but io.ErrUnexpectedEOF.
 //
 // A Decoder searches every byte once for those that a delimiter ends with, and looks back from there no farther than
 // the longest delimiter reaches, however many calls a message takes.
@@ -97,8 +97,8 @@ func (c *delimiter) MaxSize() int { return c.most + len(c.longest[0]) }
 
 func (c *delimiter) NewDecoder() Decoder[[]byte] { return &delimiterDecoder{format: c} }
 
-// find returns where the first delimiter ends whose last byte is at p[from] or behind it, and how many bytes the longest
-// delimiter that ends there has. It returns 0, 0 if there is none.
+// find returns where the first delimiter ends whose last byte is at p[from] or behind it, and how many bytes the
+// longest delimiter that ends there has. It returns 0, 0 if there is none.
 func (c *delimiter) find(p []byte, from int) (end, size int) {
 	for {
 		i := c.nextEnd(p[from:])
@@ -152,7 +152,7 @@ func (c *delimiter) Append(dst, m []byte) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, malformed(delimiterName, len(m), "a message and any delimiter have a delimiter in them that ends elsewhere")
+	return dst, malformed(delimiterName, len(m), "a message makes another delimiter with each that could end it")
 }
 
 func (c *delimiter) tooLarge(size int) error {

@@ -130,7 +130,9 @@ func TestLengthFieldBounds(t *testing.T) {
 
 // TestLengthFieldLate reads frames above the limit to their ends, which come before the error.
 func TestLengthFieldLate(t *testing.T) {
-	codec := must(frame.NewLengthField(frame.LengthFieldOptions{Offset: 1, Length: 2, Strip: 3, MaxFrame: 5, FailLate: true}))
+	codec := must(frame.NewLengthField(frame.LengthFieldOptions{
+		Offset: 1, Length: 2, Strip: 3, MaxFrame: 5, FailLate: true,
+	}))
 	decode(t, codec, []decoded{
 		{p: "x\x00\x02ab", m: "ab", n: 5},
 		{p: "x\x00\x03", n: 3, need: 1},

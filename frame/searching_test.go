@@ -50,7 +50,11 @@ func TestLine(t *testing.T) {
 		{m: "a\nb", err: frame.ErrMalformed, offset: 1, what: `\n in it`},
 		{m: "abcd", err: frame.ErrTooLarge, offset: 3, what: "of 4 bytes exceeds the limit of 3"},
 	})
-	appendEach(t, frame.Line{CRLF: true}, []encoded{{m: "", out: "\r\n"}, {m: "a", out: "a\r\n"}, {m: "\r", out: "\r\r\n"}})
+	appendEach(t, frame.Line{CRLF: true}, []encoded{
+		{m: "", out: "\r\n"},
+		{m: "a", out: "a\r\n"},
+		{m: "\r", out: "\r\r\n"},
+	})
 }
 
 // TestLineIsScanLines compares lines with those of bufio.Scanner, the last one included.
@@ -91,7 +95,9 @@ func TestDelimiter(t *testing.T) {
 		{m: "a\r\n", err: frame.ErrMalformed, offset: 1, what: "a delimiter in it"},
 		{m: "abcd", err: frame.ErrTooLarge, offset: 3, what: "of 4 bytes exceeds the limit of 3"},
 	})
-	kept := must(frame.NewDelimiter(frame.DelimiterOptions{Delimiters: [][]byte{[]byte("--"), {';'}}, Keep: true, MaxMessage: 3}))
+	kept := must(frame.NewDelimiter(frame.DelimiterOptions{
+		Delimiters: [][]byte{[]byte("--"), {';'}}, Keep: true, MaxMessage: 3,
+	}))
 	decode(t, kept, []decoded{
 		{p: "---", m: "--", n: 2},
 		{p: "abc--;", m: "abc--", n: 5},
@@ -108,8 +114,14 @@ func TestDelimiter(t *testing.T) {
 		{m: "abcd;", err: frame.ErrTooLarge, offset: 3, what: "of 4 bytes exceeds the limit of 3"},
 	})
 	overlapping := must(frame.NewDelimiter(frame.DelimiterOptions{Delimiters: [][]byte{[]byte("aba")}}))
-	decode(t, overlapping, []decoded{{p: "abababa", m: "", n: 3}, {p: "aaba", m: "a", n: 4}, {p: "abbaba", m: "abb", n: 6}})
-	appendEach(t, overlapping, []encoded{{m: "xab", err: frame.ErrMalformed, offset: 3, what: "ends elsewhere"}})
+	decode(t, overlapping, []decoded{
+		{p: "abababa", m: "", n: 3},
+		{p: "aaba", m: "a", n: 4},
+		{p: "abbaba", m: "abb", n: 6},
+	})
+	appendEach(t, overlapping, []encoded{
+		{m: "xab", err: frame.ErrMalformed, offset: 3, what: "makes another delimiter"},
+	})
 	sizes(t, map[frame.Codec[[]byte]]int{lines: 5, kept: 5, overlapping: 65539})
 }
 
