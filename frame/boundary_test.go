@@ -72,6 +72,17 @@ func isError(t *testing.T, of string, err, kind error, offset int64, what string
 	}
 }
 
+// constructed checks what a constructor returned for options: a codec, or an error that has want in it.
+func constructed(t *testing.T, options any, codec frame.Codec[[]byte], err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && (err != nil || codec == nil):
+		t.Errorf("%+v: %v", options, err)
+	case want != "" && (err == nil || codec != nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("%+v: got %v; want %q", options, err, want)
+	}
+}
+
 // sizes checks MaxSize.
 func sizes(t *testing.T, table map[frame.Codec[[]byte]]int) {
 	t.Helper()

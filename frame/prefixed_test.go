@@ -198,8 +198,6 @@ func TestFixed(t *testing.T) {
 	})
 	for _, size := range []int{0, -1, math.MinInt} {
 		codec, err := frame.NewFixed(size)
-		if err == nil || codec != nil || !strings.Contains(err.Error(), strconv.Itoa(size)) {
-			t.Errorf("NewFixed(%d) = %v, %v", size, codec, err)
-		}
+		constructed(t, size, codec, err, strconv.Itoa(size))
 	}
 }

@@ -191,12 +191,7 @@ func TestDelimiterOptions(t *testing.T) {
 		{frame.DelimiterOptions{Delimiters: [][]byte{{'a'}}, MaxMessage: math.MaxInt}, ""},
 	} {
 		codec, err := frame.NewDelimiter(c.o)
-		switch {
-		case c.want == "" && (err != nil || codec == nil):
-			t.Errorf("%+v: %v", c.o, err)
-		case c.want != "" && (err == nil || codec != nil || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%+v: got %v; want %q", c.o, err, c.want)
-		}
+		constructed(t, c.o, codec, err, c.want)
 	}
 }
 
