@@ -127,6 +127,19 @@ func (c *delimiter) nextEnd(p []byte) int {
 	return -1
 }
 
+// missing is how many bytes must come behind p, at least, before a delimiter can end.
+func (c *delimiter) missing(p []byte) int {
+	least := len(c.longest[0])
+	for _, d := range c.longest {
+		begun := min(len(p), len(d)-1)
+		for !bytes.HasPrefix(d, p[len(p)-begun:]) {
+			begun--
+		}
+		least = min(least, len(d)-begun)
+	}
+	return least
+}
+
 func (c *delimiter) Append(dst, m []byte) ([]byte, error) {
 	end, size := c.find(m, 0)
 	if c.keep {
@@ -171,7 +184,7 @@ func (d *delimiterDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	switch {
 	case size == 0 && len(window) < c.MaxSize():
 		d.scanned = len(window)
-		return nil, 0, 1, nil
+		return nil, 0, min(c.missing(window), c.MaxSize()-len(window)), nil
 	case size == 0 || end-size > c.most:
 		// How large it is is not known before its end has come.
 		err = &Error{Codec: delimiterName, Offset: int64(c.most), What: moreThan("message", c.most), Err: ErrTooLarge}

@@ -115,6 +115,17 @@ func TestDelimiter(t *testing.T) {
 	})
 	overlapping := must(frame.NewDelimiter(frame.DelimiterOptions{Delimiters: [][]byte{[]byte("aba")}}))
 	decode(t, overlapping, []decoded{
+		{p: "", need: 3},
+		{p: "b", need: 3},
+		{p: "a", need: 2},
+		{p: "ab", need: 1},
+		{p: "aab", need: 1},
+		{p: "abb", need: 3},
+		{p: "aa", need: 2},
+		{p: a(65536), need: 2},
+		{p: a(65536) + "c", need: 2}, // then it is too large
+		{p: a(65536) + "cc", need: 1},
+		{p: a(65536) + "ccc", err: frame.ErrTooLarge, offset: 65536, what: "limit of 65536"},
 		{p: "abababa", m: "", n: 3},
 		{p: "aaba", m: "a", n: 4},
 		{p: "abbaba", m: "abb", n: 6},
