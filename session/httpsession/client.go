@@ -1,0 +1,134 @@
+package httpsession
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
+)
+
+// ClientOptions are those of a Client. The zero value is right for most.
+type ClientOptions struct {
+	// Limits bound responses. Default: those of http1.Limits.
+	Limits http1.Limits
+
+	// Pipeline is how many requests may be without their response. Default 1, because not every server answers
+	// correctly to more.
+	Pipeline int
+
+	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB.
+	WriteBuffer int
+}
+
+// Client is a Session that writes requests and reads their responses, in order, over one connection.
+//
+// Interim responses (1xx but for 101) are read here and passed over. Write is Pending while Pipeline requests are
+// without a response, and net.ErrClosed when the connection will carry no more: after a request or a response that says
+// so. If the server finishes while a response is due, Read returns an error that is io.ErrUnexpectedEOF.
+type Client struct {
+	framed  *session.Framed[*http1.Response, *http1.Request]
+	decoder *http1.ResponseDecoder
+	most    int  // requests without a response
+	ended   bool // no more requests
+}
+
+// knownDecoder is a Codec for one connection, whose Decoder is at hand.
+type knownDecoder[M any] struct {
+	frame.Codec[M]
+	decoder frame.Decoder[M]
+}
+
+func (c knownDecoder[M]) NewDecoder() frame.Decoder[M] { return c.decoder }
+
+// NewClient makes a Client of a connection, which may still be Establishing. o may be nil.
+func NewClient(inner session.Bytes, o *ClientOptions) *Client {
+	var mine ClientOptions
+	if o != nil {
+		mine = *o
+	}
+	responses := http1.Responses{Limits: mine.Limits}
+	c := &Client{decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1)}
+	in := knownDecoder[*http1.Response]{responses, c.decoder}
+	c.framed = session.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
+	return c
+}
+
+// Connect is NewClient over session.Connect to a TCP address. o may be nil.
+func Connect(t session.Transport, address string, o *ClientOptions) (*Client, error) {
+	inner, err := session.Connect(t, "tcp", address, nil)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(inner, o), nil
+}
+
+// Status implements session.Session.
+func (c *Client) Status() session.Status { return c.framed.Status() }
+
+// Drive implements session.Session.
+func (c *Client) Drive() (session.Activity, error) { return c.framed.Drive() }
+
+// Flush implements session.Session.
+func (c *Client) Flush() error { return c.framed.Flush() }
+
+// Close implements session.Session.
+func (c *Client) Close() error { return c.framed.Close() }
+
+// Outstanding is how many requests were written and have no response yet.
+func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
+
+// Write implements session.Session. A request that cannot be encoded is an error of that Write alone.
+func (c *Client) Write(r *http1.Request) (rest *http1.Request, status session.WriteStatus, err error) {
+	switch {
+	case c.ended:
+		return r, session.Pending, fmt.Errorf("httpsession: write: the connection carries no more requests: %w", net.ErrClosed)
+	case c.Outstanding() >= c.most:
+		return r, session.Pending, nil
+	}
+	if rest, status, err = c.framed.Write(r); err != nil || status != session.Success {
+		return rest, status, err
+	}
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	c.decoder.Expect(method)
+	c.ended = !r.KeepAlive()
+	return nil, session.Success, nil
+}
+
+// Read implements session.Session. The response's Content is valid until the next Read or Close.
+func (c *Client) Read() (*http1.Response, session.ReadStatus, error) {
+	for {
+		r, status, err := c.framed.Read()
+		switch {
+		case err == io.EOF && c.Outstanding() > 0:
+			return nil, session.None, fmt.Errorf("httpsession: read: the server finished with %d responses due: %w",
+				c.Outstanding(), io.ErrUnexpectedEOF)
+		case err != nil || status != session.Data:
+			return nil, status, err
+		case r.Interim():
+			continue
+		}
+		c.ended = c.ended || !r.KeepAlive()
+		return r, session.Data, nil
+	}
+}
+
+// reusable tells whether the connection can carry another request. What the server sent unasked is found here.
+func (c *Client) reusable() bool {
+	if c.ended || c.Outstanding() > 0 {
+		return false
+	}
+	if _, err := c.Drive(); err != nil {
+		return false
+	}
+	_, status, err := c.Read()
+	return err == nil && status == session.None && c.Status() == session.Established
+}
+
+var _ session.Session[*http1.Response, *http1.Request] = (*Client)(nil)

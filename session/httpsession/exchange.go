@@ -1,0 +1,144 @@
+package httpsession
+
+import (
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
+)
+
+// Exchange is one request and its response, on a connection of a Pool. It is driven until Read has the response, and
+// closed when the response is no longer looked at; then the connection is free for the next.
+//
+// A request that was sent on a connection which the server was just closing is sent once more, on a new connection, if
+// no byte of a response has come and its method is idempotent. RFC 9112, section 9.3.1.
+type Exchange struct {
+	pool            *Pool
+	request         *http1.Request
+	scheme, address string
+
+	conn  *pooled // nil while it waits for one
+	sent  bool
+	begun bool // something of a response has come
+	again bool // this is the second try
+	done  bool // the response has been read
+	err   error
+}
+
+func (x *Exchange) key() string { return x.scheme + "://" + x.address }
+
+// Status is Establishing until the request is on its way, and Terminated at the end.
+func (x *Exchange) Status() session.Status {
+	switch {
+	case x.err != nil:
+		return session.Terminated
+	case x.sent:
+		return session.Established
+	}
+	return session.Establishing
+}
+
+// Drive does what there is to do, without waiting: it takes a connection, sends the request, and receives. An error is
+// the end of the exchange.
+func (x *Exchange) Drive() (session.Activity, error) {
+	if x.err != nil {
+		return session.Idle, x.err
+	}
+	if x.conn == nil {
+		conn, err := x.pool.acquire(x)
+		if err != nil {
+			return session.Idle, x.fail(err)
+		}
+		if x.conn = conn; conn == nil {
+			return session.Idle, nil // all connections are in use
+		}
+	}
+	activity, err := x.conn.Drive()
+	if err == nil && !x.sent {
+		var status session.WriteStatus
+		if _, status, err = x.conn.Write(x.request); err == nil && status == session.Success {
+			x.sent, activity = true, session.Active
+			err = x.conn.Flush()
+		}
+	}
+	if err != nil && !x.retry() {
+		return session.Idle, x.fail(err)
+	}
+	return activity, nil
+}
+
+// Read returns the response when it has come. It is valid until Close. Afterwards Read returns None.
+func (x *Exchange) Read() (*http1.Response, session.ReadStatus, error) {
+	switch {
+	case x.err != nil:
+		return nil, session.None, x.err
+	case x.done || !x.sent:
+		return nil, session.None, nil
+	}
+	r, status, err := x.conn.Read()
+	if err != nil {
+		if x.retry() {
+			return nil, session.None, nil
+		}
+		return nil, session.None, x.fail(err)
+	}
+	x.begun = x.begun || status != session.None
+	x.done = status == session.Data
+	return r, status, nil
+}
+
+// Close ends the exchange. Its connection is kept for the next one if the response has been read and the connection goes
+// on, and else closed. Calls after the first do nothing.
+func (x *Exchange) Close() error {
+	if x.err == nil {
+		_ = x.fail(net.ErrClosed)
+	}
+	return nil
+}
+
+// fail ends the exchange, with net.ErrClosed or with what went wrong.
+func (x *Exchange) fail(err error) error {
+	x.err = err
+	switch {
+	case x.conn == nil:
+		x.leave()
+	case x.done:
+		x.pool.release(x.conn)
+	default:
+		x.pool.discard(x.conn)
+	}
+	x.conn = nil
+	return err
+}
+
+// leave gives up waiting for a connection.
+func (x *Exchange) leave() {
+	h := x.pool.host(x.key())
+	if i := slices.Index(h.waiting, x); i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+	}
+	x.pool.tidy(x.key())
+}
+
+// retry begins again on a new connection, where that is right.
+func (x *Exchange) retry() bool {
+	if !x.conn.used || x.again || x.begun || x.done || !idempotent(x.request.Method) {
+		return false
+	}
+	x.pool.discard(x.conn)
+	x.conn, x.sent, x.again = nil, false, true
+	h := x.pool.host(x.key())
+	h.waiting = slices.Insert(h.waiting, 0, x)
+	return true
+}
+
+// idempotent tells whether a request may be sent twice. RFC 9110, section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}

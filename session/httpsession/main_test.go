@@ -1,0 +1,111 @@
+package httpsession_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
+)
+
+// patience is how long a test waits for what must happen before it calls that a failure.
+const patience = 30 * time.Second
+
+// onEachTransport runs the test on every backend, with loops of its own and driven by the test.
+func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+		for _, driven := range []bool{false, true} {
+			name := b.String()
+			if driven {
+				name += "-driven"
+			}
+			t.Run(name, func(t *testing.T) {
+				tr, err := tandem.Open(&tandem.Options{Backend: b, CallerDriven: driven, Logger: slog.New(slog.DiscardHandler)})
+				switch {
+				case err != nil && os.Getenv("TANDEM_REQUIRE_URING") == "1":
+					t.Fatal(err)
+				case err != nil:
+					t.Skipf("NOT TESTED: %v", err)
+				}
+				defer tr.Close()
+				test(t, tr)
+			})
+		}
+	}
+}
+
+// until turns the duty cycle until done says so.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it never comes")
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+}
+
+// driver is the part of sessions that makes things move.
+type driver interface {
+	Drive() (session.Activity, error)
+}
+
+// next drives all until from has a message, or fails.
+func next[M any](t *testing.T, from interface {
+	Read() (M, session.ReadStatus, error)
+}, all ...driver) (m M, err error) {
+	t.Helper()
+	until(t, func() bool {
+		for _, d := range all {
+			if _, err = d.Drive(); err != nil {
+				return true
+			}
+		}
+		var status session.ReadStatus
+		m, status, err = from.Read()
+		return err != nil || status == session.Data
+	})
+	return m, err
+}
+
+// put drives d until it has taken m.
+func put[R, W any](t *testing.T, to session.Session[R, W], m W) {
+	t.Helper()
+	until(t, func() bool {
+		rest, status, err := to.Write(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status == session.Success {
+			return true
+		}
+		m = rest
+		if _, err := to.Drive(); err != nil {
+			t.Fatal(err)
+		}
+		return false
+	})
+}
+
+// request makes one; content may be "".
+func request(t *testing.T, method, target, content string) *http1.Request {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http1.Request{Request: &http.Request{Method: method, URL: u, Header: http.Header{}}, Content: []byte(content)}
+}
+
+func response(status int, content string) *http1.Response {
+	return &http1.Response{Response: &http.Response{StatusCode: status, Header: http.Header{}}, Content: []byte(content)}
+}
+
+// summary is what most tests compare.
+func summary(r *http1.Response) string { return fmt.Sprintf("%d %s", r.StatusCode, r.Content) }

@@ -1,0 +1,257 @@
+package httpsession
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
+)
+
+// PoolOptions are those of a Pool. The zero value is right for most.
+type PoolOptions struct {
+	// Dial opens a connection to HOST:PORT for a URL's scheme. Default: session.Connect over TCP for http, and an error
+	// for any other scheme.
+	Dial func(scheme, address string) (session.Bytes, error)
+
+	// PerHost is how many connections to one scheme and address there may be at a time. Default 8.
+	PerHost int
+
+	// Total is how many connections there may be at a time. Default 128.
+	Total int
+
+	// IdleTimeout is how long a connection is kept that carries nothing. Default 90 s; negative: none is kept.
+	IdleTimeout time.Duration
+
+	// Client are the options of each connection. Pipeline is not looked at: a connection carries one request at a time.
+	Client ClientOptions
+
+	// Now is the clock, for tests. Default time.Now.
+	Now func() time.Time
+}
+
+const (
+	defaultPerHost     = 8
+	defaultTotal       = 128
+	defaultIdleTimeout = 90 * time.Second
+)
+
+// Pool keeps connections to HTTP servers for reuse. It and its Exchanges belong to one goroutine at a time.
+type Pool struct {
+	options PoolOptions
+	hosts   map[string]*host
+	idle    []*pooled // that carry nothing, the one for longest first
+	open    int       // connections, idle ones included
+	closed  bool
+}
+
+// host is what the pool knows of one scheme and address.
+type host struct {
+	open    int
+	waiting []*Exchange // for a connection, first come first
+}
+
+// pooled is a connection of the pool.
+type pooled struct {
+	*Client
+	key     string
+	used    bool      // it has carried an exchange
+	resting time.Time // since when it is idle
+}
+
+// NewPool makes a Pool whose connections live on t, which may be nil if Dial is set. o may be nil.
+func NewPool(t session.Transport, o *PoolOptions) *Pool {
+	p := &Pool{hosts: map[string]*host{}}
+	if o != nil {
+		p.options = *o
+	}
+	mine := &p.options
+	mine.Client.Pipeline = 1
+	if mine.PerHost <= 0 {
+		mine.PerHost = defaultPerHost
+	}
+	if mine.Total <= 0 {
+		mine.Total = defaultTotal
+	}
+	if mine.IdleTimeout == 0 {
+		mine.IdleTimeout = defaultIdleTimeout
+	}
+	if mine.Now == nil {
+		mine.Now = time.Now
+	}
+	if mine.Dial == nil {
+		mine.Dial = func(scheme, address string) (session.Bytes, error) { return dialPlain(t, scheme, address) }
+	}
+	return p
+}
+
+func dialPlain(t session.Transport, scheme, address string) (session.Bytes, error) {
+	if scheme != "http" {
+		return nil, fmt.Errorf("httpsession: PoolOptions.Dial is nil, which dials http and not %q", scheme)
+	}
+	return session.Connect(t, "tcp", address, nil)
+}
+
+// Do begins an exchange: r is sent on a connection to r.URL's host that carries nothing, or on a new one; or, at the
+// limits, when there is one. It does not wait and fails only for a request that no connection could carry. r must stay
+// as it is until the exchange has its response. Close ends the exchange.
+func (p *Pool) Do(r *http1.Request) (*Exchange, error) {
+	if p.closed {
+		return nil, fmt.Errorf("httpsession: the pool is closed: %w", net.ErrClosed)
+	}
+	if r == nil || r.Request == nil || r.URL == nil || r.URL.Host == "" {
+		return nil, fmt.Errorf("httpsession: a request for a pool needs a URL with a host")
+	}
+	if _, err := (http1.Requests{}).Append(nil, r); err != nil {
+		return nil, err
+	}
+	x := &Exchange{pool: p, request: r, scheme: r.URL.Scheme, address: addressOf(r.URL)}
+	h := p.host(x.key())
+	h.waiting = append(h.waiting, x)
+	return x, nil
+}
+
+// addressOf is the host and port of a URL.
+func addressOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// Open is how many connections there are, Idle how many of them carry nothing.
+func (p *Pool) Open() int { return p.open }
+
+// Idle is how many connections carry nothing.
+func (p *Pool) Idle() int { return len(p.idle) }
+
+// Drive looks after the connections that carry nothing: it closes those whose time is over, and those that their server
+// has closed. A duty cycle calls it now and then; the exchanges drive themselves.
+func (p *Pool) Drive() session.Activity {
+	activity := session.Idle
+	for _, c := range slices.Clone(p.idle) {
+		if p.expired(c) || !c.reusable() {
+			p.forget(c)
+			p.discard(c)
+			activity = session.Active
+		}
+	}
+	return activity
+}
+
+// Close closes the connections that carry nothing. Exchanges that have a connection go on, and close it; those that wait
+// for one fail.
+func (p *Pool) Close() error {
+	p.closed = true
+	for _, c := range p.idle {
+		p.discard(c)
+	}
+	p.idle = nil
+	return nil
+}
+
+func (p *Pool) host(key string) *host {
+	h := p.hosts[key]
+	if h == nil {
+		h = &host{}
+		p.hosts[key] = h
+	}
+	return h
+}
+
+// tidy forgets a host of which there is nothing to know.
+func (p *Pool) tidy(key string) {
+	if h := p.hosts[key]; h != nil && h.open == 0 && len(h.waiting) == 0 {
+		delete(p.hosts, key)
+	}
+}
+
+// acquire gives x a connection, if it is x's turn and there is one or may be one more.
+func (p *Pool) acquire(x *Exchange) (*pooled, error) {
+	h := p.host(x.key())
+	if len(h.waiting) == 0 || h.waiting[0] != x {
+		return nil, nil
+	}
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	c := p.rested(x)
+	if c == nil {
+		if h.open >= p.options.PerHost || p.open >= p.options.Total && !p.evict() {
+			return nil, nil
+		}
+		inner, err := p.options.Dial(x.scheme, x.address)
+		if err != nil {
+			return nil, err
+		}
+		c = &pooled{Client: NewClient(inner, &p.options.Client), key: x.key()}
+		h.open++
+		p.open++
+	}
+	h.waiting = h.waiting[1:]
+	return c, nil
+}
+
+// rested takes a connection that carries nothing: the one that did so for the shortest time, because its server is the
+// least likely to close it now. A request that was lost on such a connection gets a new one.
+func (p *Pool) rested(x *Exchange) *pooled {
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		c := p.idle[i]
+		if c.key != x.key() || x.again {
+			continue
+		}
+		p.idle = slices.Delete(p.idle, i, i+1)
+		if !p.expired(c) && c.reusable() {
+			return c
+		}
+		p.discard(c)
+	}
+	return nil
+}
+
+// evict closes the connection that has carried nothing for longest.
+func (p *Pool) evict() bool {
+	if len(p.idle) == 0 {
+		return false
+	}
+	c := p.idle[0]
+	p.forget(c)
+	p.discard(c)
+	return true
+}
+
+func (p *Pool) expired(c *pooled) bool {
+	return p.options.Now().Sub(c.resting) >= p.options.IdleTimeout
+}
+
+// release takes a connection back from an exchange.
+func (p *Pool) release(c *pooled) {
+	c.used = true
+	if p.closed || p.options.IdleTimeout < 0 || !c.reusable() {
+		p.discard(c)
+		return
+	}
+	c.resting = p.options.Now()
+	p.idle = append(p.idle, c)
+}
+
+func (p *Pool) forget(c *pooled) {
+	if i := slices.Index(p.idle, c); i >= 0 {
+		p.idle = slices.Delete(p.idle, i, i+1)
+	}
+}
+
+// discard closes a connection for good.
+func (p *Pool) discard(c *pooled) {
+	_ = c.Close() // of what it had queued nobody expects an answer
+	p.open--
+	p.host(c.key).open--
+	p.tidy(c.key)
+}

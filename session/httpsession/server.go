@@ -1,0 +1,188 @@
+package httpsession
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
+)
+
+// ServerOptions are those of a Server or a Handler. The zero value is right for most.
+type ServerOptions struct {
+	// Limits bound requests, and what is answered. Default: those of http1.Limits.
+	Limits http1.Limits
+
+	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB. Server only.
+	WriteBuffer int
+}
+
+// Server is a Session that reads the requests of one client and writes the responses, in the same order. Its caller
+// writes one final response for each request; any number of requests may be read before.
+//
+// What a request is not is answered here, by a status such as 400 or 431, when all requests before it have their
+// response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends, when the
+// last response has gone out, if the client or a response says so, if the client has finished, or after such an error.
+type Server struct {
+	framed    *session.Framed[*http1.Request, *http1.Response]
+	decoder   *http1.RequestDecoder
+	asked     []*http.Request // that were read and are not answered
+	continued *http1.Request  // that got 100 Continue
+	refusal   int             // status to be sent behind the last response; 0: none
+	finished  bool            // there will be no more requests
+	last      bool            // the last response was written
+	closed    bool
+}
+
+// NewServer makes a Server of a connection, such as one of session.Acceptor. o may be nil.
+func NewServer(inner session.Bytes, o *ServerOptions) *Server {
+	var mine ServerOptions
+	if o != nil {
+		mine = *o
+	}
+	requests := http1.Requests{Limits: mine.Limits}
+	s := &Server{decoder: requests.NewRequestDecoder()}
+	in := knownDecoder[*http1.Request]{requests, s.decoder}
+	s.framed = session.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
+	return s
+}
+
+// Status implements session.Session.
+func (s *Server) Status() session.Status {
+	if s.closed {
+		return session.Terminated
+	}
+	return s.framed.Status()
+}
+
+// Drive implements session.Session. The end of a connection that was to end is no error.
+func (s *Server) Drive() (session.Activity, error) {
+	if s.closed {
+		return session.Idle, nil
+	}
+	activity, err := s.framed.Drive()
+	if err != nil {
+		return activity, err
+	}
+	if s.refusal != 0 && len(s.asked) == 0 && s.refuse() {
+		activity = session.Active
+	}
+	if (s.last || s.finished && s.refusal == 0 && len(s.asked) == 0) && s.framed.Queued() == 0 {
+		return session.Active, s.Close()
+	}
+	return activity, nil
+}
+
+// refuse sends the answer to what is no request.
+func (s *Server) refuse() bool {
+	_, status, err := s.framed.Write(bare(s.refusal))
+	if err != nil || status == session.Success {
+		s.refusal, s.last = 0, true
+	}
+	return s.last
+}
+
+// bare is a response that says why there will be no more.
+func bare(status int) *http1.Response {
+	return &http1.Response{
+		Response: &http.Response{StatusCode: status, Close: true, Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
+		Content:  []byte(http.StatusText(status) + "\n"),
+	}
+}
+
+// Read implements session.Session. The request's Content is valid until the next Read or Close. At the end of the
+// connection the error is io.EOF.
+func (s *Server) Read() (*http1.Request, session.ReadStatus, error) {
+	if s.closed || s.last {
+		return nil, session.None, io.EOF
+	}
+	r, status, err := s.framed.Read()
+	switch {
+	case err != nil:
+		s.finished = true
+		var wrong *frame.Error
+		if errors.As(err, &wrong) && err != io.EOF {
+			s.refusal = s.decoder.Status()
+		}
+		return nil, session.None, err
+	case status == session.Data:
+		s.asked = append(s.asked, r.Request)
+		return r, session.Data, nil
+	}
+	s.proceed()
+	return nil, status, nil
+}
+
+// proceed tells a client that waits to go on with its content, once, and not before its other requests are answered.
+func (s *Server) proceed() {
+	r := s.decoder.Pending()
+	if r == nil || r == s.continued || len(s.asked) > 0 || !r.ExpectsContinue() {
+		return
+	}
+	if _, status, err := s.framed.Write(interim()); err == nil && status == session.Success {
+		s.continued = r
+	}
+}
+
+func interim() *http1.Response {
+	return &http1.Response{Response: &http.Response{StatusCode: http.StatusContinue}}
+}
+
+// Write implements session.Session: r answers the oldest request that has no response. An interim response leaves it
+// without. A response that cannot be encoded, or that nobody asked for, is an error of that Write alone.
+func (s *Server) Write(r *http1.Response) (rest *http1.Response, status session.WriteStatus, err error) {
+	switch {
+	case len(s.asked) == 0 || s.last:
+		return r, session.Pending, errors.New("httpsession: write: there is no request to answer")
+	case r == nil || r.Response == nil:
+		return r, session.Pending, fmt.Errorf("httpsession: write: no response")
+	}
+	answer := answerTo(s.asked[0], r)
+	if _, status, err = s.framed.Write(answer); err != nil || status != session.Success {
+		return r, status, err
+	}
+	if answer.Interim() {
+		return nil, session.Success, nil
+	}
+	s.asked[0] = nil
+	s.asked = s.asked[1:]
+	behind(s.decoder, answer)
+	s.last = !answer.KeepAlive() && !answer.Switched()
+	return nil, session.Success, nil
+}
+
+// answerTo is r with the request that it answers, which decides how it is encoded.
+func answerTo(asked *http.Request, r *http1.Response) *http1.Response {
+	head := *r.Response
+	head.Request = asked
+	return &http1.Response{Response: &head, Content: r.Content}
+}
+
+// behind tells the decoder what comes behind a final response.
+func behind(d *http1.RequestDecoder, answer *http1.Response) {
+	switch {
+	case answer.Switched():
+		d.Switch()
+	case answer.Request != nil && answer.Request.Method == http.MethodConnect:
+		d.Resume()
+	}
+}
+
+// Flush implements session.Session.
+func (s *Server) Flush() error {
+	if s.closed {
+		return nil
+	}
+	return s.framed.Flush()
+}
+
+// Close implements session.Session.
+func (s *Server) Close() error {
+	s.closed = true
+	return s.framed.Close()
+}
+
+var _ session.Session[*http1.Request, *http1.Response] = (*Server)(nil)
