@@ -49,10 +49,14 @@ var (
 
 // Error says what is wrong with the bytes of a peer, or with a message that should be encoded.
 type Error struct {
-	Codec  string // name of the format
-	Offset int64  // of the byte that is wrong. In p, from a Decoder; in all that the peer sent, from a Stream or Session
-	What   string // what is wrong, with the limit if one was exceeded
-	Err    error  // ErrTooLarge, ErrMalformed or io.ErrUnexpectedEOF
+	Codec string // name of the format
+
+	// Offset is that of the byte that is wrong: in p, from a Decoder; in all that the peer has sent, from a Stream or a
+	// Session; in the message, from Append.
+	Offset int64
+
+	What string // what is wrong, with the limit if one was exceeded
+	Err  error  // ErrTooLarge, ErrMalformed or io.ErrUnexpectedEOF
 }
 
 func (e *Error) Error() string {
