@@ -41,8 +41,8 @@ type delimiter struct {
 //
 // A message ends with the delimiter whose last byte comes first, and if several end there, with the longest: "\r\n"
 // rather than "\n". It may be empty. One from a Decoder is a part of the bytes it was decoded from. A message above
-// MaxMessage is ErrTooLarge, at the latest when so many bytes and those of the longest delimiter have come. What is left
-// behind the last delimiter when the peer has finished is no message, but io.ErrUnexpectedEOF.
+// MaxMessage is ErrTooLarge, at the latest when so many bytes and those of the longest delimiter have come. What is
+// left behind the last delimiter when the peer has finished is no message, but io.ErrUnexpectedEOF.
 //
 // A Decoder searches every byte once for those that a delimiter ends with, and looks back from there no farther than
 // the longest delimiter reaches, however many calls a message takes.
@@ -97,8 +97,8 @@ func (c *delimiter) MaxSize() int { return c.most + len(c.longest[0]) }
 
 func (c *delimiter) NewDecoder() Decoder[[]byte] { return &delimiterDecoder{format: c} }
 
-// find returns where the first delimiter ends whose last byte is at p[from] or behind it, and how many bytes the longest
-// delimiter that ends there has. It returns 0, 0 if there is none.
+// find returns where the first delimiter ends whose last byte is at p[from] or behind it, and how many bytes the
+// longest delimiter that ends there has. It returns 0, 0 if there is none.
 func (c *delimiter) find(p []byte, from int) (end, size int) {
 	for {
 		i := c.nextEnd(p[from:])
@@ -127,6 +127,19 @@ func (c *delimiter) nextEnd(p []byte) int {
 	return -1
 }
 
+// missing is how many bytes must come behind p, at least, before a delimiter can end.
+func (c *delimiter) missing(p []byte) int {
+	least := len(c.longest[0])
+	for _, d := range c.longest {
+		begun := min(len(p), len(d)-1)
+		for !bytes.HasPrefix(d, p[len(p)-begun:]) {
+			begun--
+		}
+		least = min(least, len(d)-begun)
+	}
+	return least
+}
+
 func (c *delimiter) Append(dst, m []byte) ([]byte, error) {
 	end, size := c.find(m, 0)
 	if c.keep {
@@ -152,7 +165,7 @@ func (c *delimiter) Append(dst, m []byte) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, malformed(delimiterName, len(m), "a message and any delimiter have a delimiter in them that ends elsewhere")
+	return dst, malformed(delimiterName, len(m), "a message makes another delimiter with each that could end it")
 }
 
 func (c *delimiter) tooLarge(size int) error {
@@ -171,7 +184,7 @@ func (d *delimiterDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	switch {
 	case size == 0 && len(window) < c.MaxSize():
 		d.scanned = len(window)
-		return nil, 0, 1, nil
+		return nil, 0, min(c.missing(window), c.MaxSize()-len(window)), nil
 	case size == 0 || end-size > c.most:
 		// How large it is is not known before its end has come.
 		err = &Error{Codec: delimiterName, Offset: int64(c.most), What: moreThan("message", c.most), Err: ErrTooLarge}

@@ -114,7 +114,7 @@ func NewLengthField(o LengthFieldOptions) (Codec[[]byte], error) {
 	c.least = max(0, int64(max(o.Offset+o.Length, o.Strip))-c.base)
 	c.most = min(highest(o.Length), int64(o.MaxFrame)-c.base)
 	if c.least > c.most {
-		return nil, wrong("Adjustment", o.Adjustment, "leaves no frame that is larger than its header and within MaxFrame")
+		return nil, wrong("Adjustment", o.Adjustment, "leaves no frame between its header, or Strip, and MaxFrame")
 	}
 	return c, nil
 }

@@ -17,8 +17,8 @@ const (
 //
 // The message is the line without its end, as bufio.ScanLines returns it: one \r before the \n belongs to the end, any
 // other is a part of the line. Lines may be empty. What the peer sends behind the last \n is a last line, again
-// without one \r at its end, unless it is nothing at all. A message from a Decoder is a part of the bytes it was decoded
-// from. Each byte is looked at once for \n, however many calls a line takes.
+// without one \r at its end, unless it is nothing at all. A message from a Decoder is a part of the bytes it was
+// decoded from. Each byte is looked at once for \n, however many calls a line takes.
 type Line struct {
 	// MaxLine is the size of the longest line without its end, in bytes, in both directions. 0: 64 KiB. If it is
 	// negative, all lines must be empty. A longer line is ErrTooLarge as soon as so many bytes have come.

@@ -18,7 +18,7 @@ type subject struct {
 	codec frame.Codec[[]byte]
 
 	// message makes a message that the codec can encode out of any bytes; nil: they are one.
-	message func(any []byte) []byte
+	message func(raw []byte) []byte
 
 	// header is the size of a header that a Decoder reads when it is all there, lookBack how many of the bytes it has
 	// searched a Decoder may look at once more.
@@ -91,7 +91,11 @@ func searchingSubjects() []subject {
 		return must(frame.NewDelimiter(o))
 	}
 	return []subject{
-		{name: "Delimiter NUL", codec: delimiter(frame.DelimiterOptions{}, "\x00"), message: without("\x00"), trap: []byte("\x00")},
+		{
+			name:    "Delimiter NUL",
+			codec:   delimiter(frame.DelimiterOptions{}, "\x00"),
+			message: without("\x00"), trap: []byte("\x00"),
+		},
 		{
 			name:    "Delimiter of lines",
 			codec:   delimiter(frame.DelimiterOptions{}, "\n", "\r\n"),
