@@ -11,6 +11,9 @@
 //
 // A Transport owns some loops. Each is one goroutine with one poller. A Stream lives on one loop, and its Handler is
 // called there, one callback at a time. Callbacks must not block; any goroutine may write.
+//
+// Package session has what is above a Stream: Frames, for one callback a message with a codec of package frame; and
+// sessions, which a program polls in a duty cycle of its own.
 package tandem
 
 import (

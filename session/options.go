@@ -10,7 +10,8 @@ import (
 // dial, where a zero field means that of the Transport.
 type StreamOptions struct {
 	// ReadBufferLimit is how many unread bytes a stream holds before it stops reading from the kernel; it goes on
-	// below half. In bytes. Default 1 MiB, at least 1. It must exceed the largest message that a handler waits for.
+	// below half. In bytes. Default 1 MiB, at least 1. It must exceed the largest message that a handler waits for;
+	// for handlers of Frames the stream sees to that by itself.
 	ReadBufferLimit int
 
 	// WriteBufferLimit is how many bytes may be queued. In bytes. Default 16 MiB, at least 1.

@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +34,7 @@ type Client struct {
 	framed  *session.Framed[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
 	most    int  // requests without a response
+	upgrade bool // the last request asked for another protocol
 	ended   bool // no more requests
 }
 
@@ -98,6 +100,7 @@ func (c *Client) Write(r *http1.Request) (rest *http1.Request, status session.Wr
 	}
 	c.decoder.Expect(method)
 	c.ended = !r.KeepAlive()
+	c.upgrade = len(r.Header["Upgrade"]) > 0
 	return nil, session.Success, nil
 }
 
@@ -113,6 +116,9 @@ func (c *Client) Read() (*http1.Response, session.ReadStatus, error) {
 			return nil, status, err
 		case r.Interim():
 			continue
+		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
+			_ = c.Close()
+			return nil, session.None, errors.New("httpsession: read: the server switched protocols, and nobody had asked for that")
 		}
 		c.ended = c.ended || !r.KeepAlive()
 		return r, session.Data, nil

@@ -231,6 +231,24 @@ func TestClientUntilClose(t *testing.T) {
 	}
 }
 
+func TestClientSwitched(t *testing.T) {
+	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+	for _, asks := range []bool{false, true} {
+		c, server := talk(t, nil)
+		r := request(t, "GET", "http://a/", "")
+		if asks {
+			r.Header.Set("Connection", "upgrade")
+			r.Header.Set("Upgrade", "x")
+		}
+		put(t, c, r)
+		say(t, server, switched)
+		got, err := next(t, c, c)
+		if asks && (err != nil || got.StatusCode != 101) || !asks && err == nil {
+			t.Errorf("asked %v: %v %v", asks, got, err)
+		}
+	}
+}
+
 // A request that cannot be encoded leaves the connection as it was.
 func TestClientBadRequest(t *testing.T) {
 	c, server := talk(t, nil)
