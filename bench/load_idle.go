@@ -29,7 +29,7 @@ func runIdle(config loadConfig) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	s.PerConn = float64(s.Resident-before) / float64(config.Conns)
+	s.PerConn = float64(max(0, s.Resident-before)) / float64(config.Conns)
 	return s, nil
 }
 
