@@ -97,7 +97,7 @@ type point struct{ X, Y float64 }
 
 // nameWidth is the room for the longest of the names, which are bold: about, because the reader's font is not known here.
 func nameWidth(names []string) float64 {
-	const perLetter = 7.3
+	const perLetter = 8.5 // of a wide font
 	longest := 0
 	for _, n := range names {
 		longest = max(longest, len(n))

@@ -18,31 +18,23 @@ type reportFlags struct {
 func reportCommand() *cobra.Command {
 	var f reportFlags
 	command := &cobra.Command{
-		Use:   "report [RESULTS.json]",
+		Use:   "report [RESULTS.json ...]",
 		Short: "Show results: as a table, as one HTML page, as pictures, or for benchstat",
 		Long: "Show what run measured. Without flags, a table on standard output. The HTML page has all numbers and\n" +
-			"pictures, and needs no network. FILE may be - for standard output.\n\n" +
+			"pictures, and needs no network. FILE may be - for standard output. Several files become one report, if\n" +
+			"they are of the same machine and program.\n\n" +
 			"A profile is what serve --cpuprofile writes; it becomes a flame graph in the page, with or without results.",
 		Example: "  bench report results.json\n" +
 			"  bench report --html report.html --text results.txt results.json\n" +
 			"  bench report --svg pictures results.json\n" +
 			"  bench report --profile cpu.pprof --html profile.html",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usagef("%d arguments: want one file of results", len(args))
-			}
-			return nil
-		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
 				return usageError{err}
 			}
-			var r *results
-			if len(args) == 1 {
-				var err error
-				if r, err = readResults(args[0]); err != nil {
-					return err
-				}
+			r, err := readTogether(args)
+			if err != nil {
+				return err
 			}
 			return f.write(c.OutOrStdout(), r)
 		},
