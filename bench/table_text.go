@@ -73,7 +73,7 @@ func writeAligned(b *strings.Builder, cells [][]string) {
 		for i, cell := range line[1:] {
 			text += strings.Repeat(" ", 2+width[i+1]-utf8.RuneCountInString(cell)) + cell
 		}
-		fmt.Fprintln(b, text)
+		fmt.Fprintln(b, strings.TrimRight(text, " "))
 	}
 }
 
