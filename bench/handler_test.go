@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-func frame(payload string) []byte {
+func u64Frame(payload string) []byte {
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(payload))), payload...)
 }
 
 // TestFrameBufferInEveryCut cuts three frames into pieces in every way that two cuts can.
 func TestFrameBufferInEveryCut(t *testing.T) {
-	all := slices.Concat(frame("first"), frame(""), frame("the third"))
+	all := slices.Concat(u64Frame("first"), u64Frame(""), u64Frame("the third"))
 	for i := range len(all) + 1 {
 		for j := i; j <= len(all); j++ {
 			var b frameBuffer
@@ -45,7 +45,7 @@ func TestFrameBufferRefuses(t *testing.T) {
 		t.Error("a frame that is too long is taken")
 	}
 	failed := errors.New("failed")
-	if err := b.take(frame("x"), func([]byte) error { return failed }); !errors.Is(err, failed) {
+	if err := b.take(u64Frame("x"), func([]byte) error { return failed }); !errors.Is(err, failed) {
 		t.Errorf("error %v", err)
 	}
 }
