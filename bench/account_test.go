@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,8 +200,9 @@ var kept [][]byte // keeps what a test allocates on the heap
 
 func TestAServerTellsItsCounts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control")
-	calls := int64(5)
-	if err := tellCounts(path, &server{Syscalls: func() int64 { return calls }}); err != nil {
+	var calls atomic.Int64
+	calls.Store(5)
+	if err := tellCounts(path, &server{Syscalls: calls.Load}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := askServer(path)
@@ -213,7 +215,7 @@ func TestAServerTellsItsCounts(t *testing.T) {
 	}
 	kept = nil
 	runtime.GC()
-	calls = 12
+	calls.Store(12)
 	after, err := askServer(path)
 	if err != nil {
 		t.Fatal(err)
