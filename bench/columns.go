@@ -38,8 +38,6 @@ var (
 			}
 			return percentText(s.CPU.plusMinus())
 		}}
-	columnRatio = column{"ratio", "CPU time per message, to that of " + floorImpl + " in the same round",
-		func(s summary) string { return medianText(s.Ratio, twoDigits) }}
 	columnCalls = column{"calls/msg", "system calls of the server per message",
 		func(s summary) string { return medianText(s.Calls, twoDigits) }}
 	columnLoadCPU = column{"load CPU", "share of one CPU that the load generator used",
@@ -56,19 +54,25 @@ var (
 		func(s summary) string { return percentText(s.Late) }}
 )
 
+// columnRatio is named after whom the section compares with.
+func (s section) columnRatio() column {
+	return column{"to " + s.Base, "CPU time per message, as a multiple of that of " + s.Base + " in the same round",
+		func(sum summary) string { return medianText(sum.Ratio, twoDigits) }}
+}
+
 // columns are those that say something about the section.
 func (s section) columns() []column {
 	switch {
 	case s.Open:
-		return []column{columnOffered, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio,
+		return []column{columnOffered, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, s.columnRatio(),
 			columnLate}
 	case s.Workload.Kind == idleLoad:
 		return []column{columnPerConn, columnResident}
 	case s.Workload.Kind == streamLoad:
-		return []column{columnBandwidth, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio,
+		return []column{columnBandwidth, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, s.columnRatio(),
 			columnLoadCPU}
 	}
-	return []column{columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio, columnLoadCPU}
+	return []column{columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, s.columnRatio(), columnLoadCPU}
 }
 
 // title is the section's heading.

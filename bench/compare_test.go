@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,5 +110,40 @@ func TestCompareRefuses(t *testing.T) {
 		if _, err := compareRuns(pair[0], pair[1], leastCPU); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// TestWhereTheFloorCannotServeTheMachineStillCancels has a workload without a floor, on a machine that became slower.
+func TestWhereTheFloorCannotServeTheMachineStillCancels(t *testing.T) {
+	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: closedLoads[:3], Rounds: 6, Noise: 0.01, Drift: 0.2}
+	without := func(r *results) *results {
+		r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool {
+			return s.Impl == floorImpl && s.Workload == closedLoads[2]
+		})
+		return r
+	}
+	before := without(y.run())
+	y.Seed, y.Machine = 2, 0.3
+	if text, all := compareText(t, before, without(y.run())); verdict(all) != noDifference {
+		t.Errorf("got:\n%s", text)
+	}
+	y.Extra = func(impl string, w workload) int {
+		return map[bool]int{true: 100}[impl == "net" && w == closedLoads[2]]
+	}
+	if text, all := compareText(t, before, without(y.run())); verdict(all) != slower {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
+func TestRoundsThatDifferMuchAreTold(t *testing.T) {
+	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: closedLoads[:3], Rounds: 5, Noise: 0.15}
+	before := y.run()
+	y.Seed = 2
+	const want = "the rounds differ much among each other"
+	if text, _ := compareText(t, before, y.run()); !strings.Contains(text, want) {
+		t.Errorf("got:\n%s", text)
+	}
+	if text, _ := compareText(t, calmRun(1, nil), calmRun(2, nil)); strings.Contains(text, want) {
+		t.Errorf("of calm runs:\n%s", text)
 	}
 }
