@@ -42,14 +42,19 @@ const perMeasurement = 250 * time.Millisecond
 
 // cells lists the measurements in their order, without those that an implementation does not have.
 func (p plan) cells() []cell {
-	var all []cell
-	for round := range p.Rounds {
-		for _, w := range p.Workloads {
-			for _, name := range p.Impls {
-				if im, err := findImplementation(name); err == nil && im.supports(w) {
-					all = append(all, cell{name, w, round})
-				}
+	var once []cell
+	for _, w := range p.Workloads {
+		for _, name := range p.Impls {
+			if im, err := findImplementation(name); err == nil && im.supports(w) {
+				once = append(once, cell{Impl: name, Workload: w})
 			}
+		}
+	}
+	all := make([]cell, 0, p.Rounds*len(once))
+	for round := range p.Rounds {
+		for _, c := range once {
+			c.Round = round
+			all = append(all, c)
 		}
 	}
 	return all
