@@ -42,7 +42,7 @@ func flameGraph(path string) (*chart, error) {
 	if root.Value == 0 {
 		return nil, fmt.Errorf("%s: the profile is empty: nothing ran while it was taken", path)
 	}
-	return root.draw(filepath.Base(path)), nil
+	return root.draw(strings.TrimSuffix(filepath.Base(path), ".pprof")), nil
 }
 
 // functions names a sample's functions, the outermost first. Inlined ones are functions, too.
@@ -83,7 +83,7 @@ const (
 )
 
 func (f *frame) draw(of string) *chart {
-	c := &chart{Name: "CPU profile", Of: of, width: flameWidth, Description: f.inWords()}
+	c := &chart{Name: "CPU profile: " + of, width: flameWidth, Description: f.inWords()}
 	total := float64(f.Value)
 	var deepest int
 	var box func(f *frame, x float64, depth int)
@@ -105,7 +105,7 @@ func (f *frame) draw(of string) *chart {
 }
 
 func (c *chart) flameBox(f *frame, x, y, width, share float64) {
-	const perLetter, margin = 6.6, 8
+	const perLetter, margin = 7.2, 8
 	tip := fmt.Sprintf("%s: %s, %s", f.Name, percentText(share), time.Duration(f.Value).Round(time.Millisecond))
 	c.rect(fmt.Sprintf("box f%d", flameColour(f.Name)), x, y, width-0.6, flameRow-1, tip)
 	letters := int((width - margin) / perLetter)

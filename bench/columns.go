@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // unknown stands in tables where nothing was measured.
@@ -38,10 +39,10 @@ var (
 			}
 			return percentText(s.CPU.plusMinus())
 		}}
-	columnRatio = column{"ratio", "CPU time per message, to that of " + floorImpl + " in the same round",
-		func(s summary) string { return medianText(s.Ratio, twoDigits) }}
 	columnCalls = column{"calls/msg", "system calls of the server per message",
 		func(s summary) string { return medianText(s.Calls, twoDigits) }}
+	columnMallocs = column{"mallocs/msg", "heap objects that the server allocated per message",
+		func(s summary) string { return medianText(s.Mallocs, twoDigits) }}
 	columnLoadCPU = column{"load CPU", "share of one CPU that the load generator used",
 		func(s summary) string { return medianText(s.LoadCPU, percentText) }}
 	columnPerConn = column{"bytes/conn", "resident memory that a connection adds",
@@ -56,19 +57,31 @@ var (
 		func(s summary) string { return percentText(s.Late) }}
 )
 
+// columnRatio is named after whom the section compares with.
+func (s section) columnRatio() column {
+	return column{"to " + s.Base, "CPU time per message, as a multiple of that of " + s.Base + " in the same round",
+		func(sum summary) string { return medianText(sum.Ratio, twoDigits) }}
+}
+
 // columns are those that say something about the section.
 func (s section) columns() []column {
+	costs := []column{columnCPU, columnSpread, s.columnRatio()}
+	if slices.ContainsFunc(s.Rows, func(sum summary) bool { return sum.Calls.known() }) {
+		costs = append(costs, columnCalls)
+	}
+	if slices.ContainsFunc(s.Rows, func(sum summary) bool { return sum.Mallocs.known() }) {
+		costs = append(costs, columnMallocs)
+	}
 	switch {
 	case s.Open:
-		return []column{columnOffered, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio,
-			columnLate}
+		return slices.Concat([]column{columnOffered, columnRate, columnP50, columnP99, columnP999}, costs, []column{columnLate})
 	case s.Workload.Kind == idleLoad:
 		return []column{columnPerConn, columnResident}
 	case s.Workload.Kind == streamLoad:
-		return []column{columnBandwidth, columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio,
-			columnLoadCPU}
+		return slices.Concat([]column{columnBandwidth, columnRate, columnP50, columnP99, columnP999}, costs,
+			[]column{columnLoadCPU})
 	}
-	return []column{columnRate, columnP50, columnP99, columnP999, columnCPU, columnSpread, columnRatio, columnLoadCPU}
+	return slices.Concat([]column{columnRate, columnP50, columnP99, columnP999}, costs, []column{columnLoadCPU})
 }
 
 // title is the section's heading.

@@ -114,7 +114,9 @@ func roundsOf(r *results) int {
 
 // compareBy compares all pairs by one measure.
 func compareBy(m measure, pairs []pairing, before, after int) comparison {
-	hasFloor := slices.ContainsFunc(pairs, func(p pairing) bool { return p.impl == floorImpl })
+	hasFloor := slices.ContainsFunc(pairs, func(p pairing) bool {
+		return p.impl == floorImpl && p.series(m.Of, before, after).inBoth(before)
+	})
 	c := comparison{Measure: m, ToFloor: m.ToFloor && hasFloor}
 	var (
 		all      []series
@@ -122,7 +124,7 @@ func compareBy(m measure, pairs []pairing, before, after int) comparison {
 	)
 	for _, p := range pairs {
 		raw := p.series(m.Of, before, after)
-		if len(measured(raw[:before])) == 0 || len(measured(raw[before:])) == 0 {
+		if !raw.inBoth(before) {
 			continue
 		}
 		f := finding{
@@ -135,6 +137,9 @@ func compareBy(m measure, pairs []pairing, before, after int) comparison {
 				continue
 			}
 			raw = raw.minus(floorSeries(pairs, p.load, m.Of, before, after))
+			if !raw.inBoth(before) { // the floor was measured in other rounds only
+				continue
+			}
 			f.Change = changeOf(raw, before)
 		}
 		all = append(all, raw)
@@ -191,21 +196,25 @@ func (p pairing) series(of func(sample) float64, before, after int) series {
 	return s
 }
 
-// floorSeries is that of the floor under the same workload. Where there is none, nothing is known of a ratio to it.
+// floorSeries is that of the floor under the same workload. One that the floor cannot serve is compared with how the floor
+// was in that round under all that it can: the machine was the same, and only that matters.
 func floorSeries(pairs []pairing, load workload, of func(sample) float64, before, after int) series {
+	var others []series
 	for _, p := range pairs {
-		if p.impl == floorImpl && p.load == load {
-			return p.series(of, before, after)
+		if p.impl != floorImpl {
+			continue
 		}
+		s := p.series(of, before, after)
+		if p.load == load {
+			return s
+		}
+		others = append(others, s)
 	}
-	return nil
+	return meanOf(others)
 }
 
-// minus is the ratio's logarithm. Without a floor, as under a workload that it does not know, s stays as it is.
+// minus is the ratio's logarithm.
 func (s series) minus(floor series) series {
-	if floor == nil {
-		return s
-	}
 	v := slices.Clone(s)
 	for i := range v {
 		v[i] -= floor[i]

@@ -115,6 +115,9 @@ func doubts(before, after *results, all []comparison) []string {
 		default:
 			notes = append(notes, floorDoubts(c)...)
 		}
+		if c.Measure.Decides {
+			notes = append(notes, blurDoubts(c)...)
+		}
 	}
 	for name, r := range map[string]*results{"old": before, "new": after} {
 		if n := len(r.Failures); n > 0 {
@@ -136,6 +139,22 @@ func floorDoubts(c comparison) []string {
 			return []string{fmt.Sprintf("the machine was not the same: %s itself changed by %.2f under %s", floorImpl,
 				f.Change.Ratio, workloadTitle(*f.Workload))}
 		}
+	}
+	return nil
+}
+
+// blurDoubts tells if the rounds differ so much among each other that no difference means little.
+func blurDoubts(c comparison) []string {
+	const much = 1.1
+	var widths []float64
+	for _, f := range c.Findings {
+		if f.Workload != nil && f.Change.Low > 0 {
+			widths = append(widths, math.Sqrt(f.Change.High/f.Change.Low))
+		}
+	}
+	if width := spreadOf(widths).Median; width > much {
+		return []string{fmt.Sprintf("the rounds differ much among each other: a change of %s less than about %s may not show; "+
+			"measure more rounds, or on a quieter machine", c.Measure.Name, percentText(width-1+c.Measure.Least))}
 	}
 	return nil
 }

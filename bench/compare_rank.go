@@ -43,3 +43,8 @@ func changeOf(s series, before int) change {
 
 // measured leaves away what was not.
 func measured(s series) series { return slices.DeleteFunc(slices.Clone(s), math.IsNaN) }
+
+// inBoth tells whether there is anything to compare.
+func (s series) inBoth(before int) bool {
+	return len(measured(s[:before])) > 0 && len(measured(s[before:])) > 0
+}

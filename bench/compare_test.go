@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,21 +73,25 @@ func TestOneFileComparedWithItself(t *testing.T) {
 	}
 }
 
-func TestWithoutAFloorTheMachineShows(t *testing.T) {
-	y := synthetic{Seed: 1, Impls: []string{"tandem-epoll", "net"}, Workloads: closedLoads[:2], Rounds: 6, Noise: 0.01}
-	before := y.run()
+// slowMachine is two runs of the same servers, the second on a machine that is slower by three tenths.
+func slowMachine(impls ...string) (before, after *results) {
+	y := synthetic{Seed: 1, Impls: impls, Workloads: closedLoads[:2], Rounds: 6, Noise: 0.01}
+	before = y.run()
 	y.Seed, y.Machine = 2, 0.3
-	text, all := compareText(t, before, y.run())
+	return before, y.run()
+}
+
+func TestWithoutAFloorTheMachineShows(t *testing.T) {
+	before, after := slowMachine("tandem-epoll", "net")
+	text, all := compareText(t, before, after)
 	if verdict(all) != slower || !strings.Contains(text, "there is no bare-epoll in both") {
 		t.Errorf("got:\n%s", text)
 	}
 }
 
 func TestADifferentMachineIsTold(t *testing.T) {
-	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: closedLoads[:2], Rounds: 6, Noise: 0.01}
-	before := y.run()
-	y.Seed, y.Machine = 2, 0.3
-	text, all := compareText(t, before, y.run())
+	before, after := slowMachine(floorImpl, "net")
+	text, all := compareText(t, before, after)
 	if verdict(all) != noDifference || !strings.Contains(text, "the machine was not the same: bare-epoll itself changed by 1.3") {
 		t.Errorf("got:\n%s", text)
 	}
@@ -109,5 +114,40 @@ func TestCompareRefuses(t *testing.T) {
 		if _, err := compareRuns(pair[0], pair[1], leastCPU); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// TestWhereTheFloorCannotServeTheMachineStillCancels has a workload without a floor, on a machine that became slower.
+func TestWhereTheFloorCannotServeTheMachineStillCancels(t *testing.T) {
+	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: closedLoads[:3], Rounds: 6, Noise: 0.01, Drift: 0.2}
+	without := func(r *results) *results {
+		r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool {
+			return s.Impl == floorImpl && s.Workload == closedLoads[2]
+		})
+		return r
+	}
+	before := without(y.run())
+	y.Seed, y.Machine = 2, 0.3
+	if text, all := compareText(t, before, without(y.run())); verdict(all) != noDifference {
+		t.Errorf("got:\n%s", text)
+	}
+	y.Extra = func(impl string, w workload) int {
+		return map[bool]int{true: 100}[impl == "net" && w == closedLoads[2]]
+	}
+	if text, all := compareText(t, before, without(y.run())); verdict(all) != slower {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
+func TestRoundsThatDifferMuchAreTold(t *testing.T) {
+	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: closedLoads[:3], Rounds: 5, Noise: 0.15}
+	before := y.run()
+	y.Seed = 2
+	const want = "the rounds differ much among each other"
+	if text, _ := compareText(t, before, y.run()); !strings.Contains(text, want) {
+		t.Errorf("got:\n%s", text)
+	}
+	if text, _ := compareText(t, calmRun(1, nil), calmRun(2, nil)); strings.Contains(text, want) {
+		t.Errorf("of calm runs:\n%s", text)
 	}
 }

@@ -138,14 +138,18 @@ func (s section) bars(name, unit string, of func(summary) spread, text func(floa
 	return barChart(name, s.title(), unit, bars)
 }
 
-// atAGlance is nil if nothing was measured together with the floor.
+// atAGlance is nil if nothing was measured together with what it is compared with.
 func atAGlance(r *results, sections []section) *glance {
 	g := glance{Impls: implOrder(r)}
 	for _, sec := range sections {
 		if sec.Open {
 			continue
 		}
-		line := glanceLine{Title: sec.title(), Cells: make([]glanceCell, len(g.Impls))}
+		title := sec.title()
+		if sec.Base != floorImpl {
+			title += " (" + sec.Base + " is 1.00)"
+		}
+		line := glanceLine{Title: title, Cells: make([]glanceCell, len(g.Impls))}
 		best := -1
 		lowest := 0.0
 		for i, impl := range g.Impls {

@@ -10,8 +10,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// floorImpl is the implementation that the others are compared with.
-const floorImpl = "bare-epoll"
+// floorImpl is the implementation that the others are compared with, and otherImpl the one where the floor cannot serve.
+const (
+	floorImpl = "bare-epoll"
+	otherImpl = "net"
+)
 
 // Kinds of load that are shown in a way of their own.
 const (
@@ -28,7 +31,7 @@ type summary struct {
 	Rate       spread // messages per second
 	Bandwidth  spread // bytes per second, one way
 	CPU        spread // the server's, nanoseconds per message
-	Ratio      spread // CPU to the floor's, each in its own round
+	Ratio      spread // CPU to that of the section's base, each in its own round
 	P50, P99   spread // nanoseconds
 	P999       spread
 	LoadCPU    spread  // share of one CPU that the load generator used
@@ -46,6 +49,7 @@ type summary struct {
 // section is everything that was measured under one workload. In an open loop it is one for all rates.
 type section struct {
 	Workload workload  // Rate is 0 where there are many
+	Base     string    // whose CPU is the ratio's 1.00
 	Open     bool      // rows are ordered by implementation, and then by rate
 	Rows     []summary // in the order of the servers
 }
@@ -68,9 +72,13 @@ func summarise(r *results) []section {
 	}
 	for i := range sections {
 		sec := &sections[i]
+		sec.Base = floorImpl
+		if len(loadsOf(groups[floorImpl], *sec)) == 0 {
+			sec.Base = otherImpl
+		}
 		for _, impl := range implOrder(r) {
 			for _, load := range loadsOf(groups[impl], *sec) {
-				sec.Rows = append(sec.Rows, summariseOne(groups[impl][load], groups[floorImpl][load]))
+				sec.Rows = append(sec.Rows, summariseOne(groups[impl][load], groups[sec.Base][load]))
 			}
 		}
 	}
@@ -107,7 +115,7 @@ func loadsOf(group map[workload][]sample, sec section) []workload {
 }
 
 // summariseOne works out the numbers of samples that differ in nothing but the round.
-func summariseOne(samples, floor []sample) summary {
+func summariseOne(samples, base []sample) summary {
 	sum := summary{Impl: samples[0].Impl, Workload: samples[0].Workload, Rounds: len(samples)}
 	var late, due int64
 	columns := make(map[*spread][]float64)
@@ -116,7 +124,7 @@ func summariseOne(samples, floor []sample) summary {
 		add(&sum.Rate, s.rate())
 		add(&sum.Bandwidth, s.bandwidth())
 		add(&sum.CPU, s.cpuPerMessage())
-		add(&sum.Ratio, s.ratioTo(floor))
+		add(&sum.Ratio, s.ratioTo(base))
 		add(&sum.LoadCPU, share(s.ClientCPU, s.Window))
 		add(&sum.Calls, perMessage(s.Syscalls, s))
 		add(&sum.Mallocs, perMessage(s.Mallocs, s))
@@ -179,13 +187,13 @@ func perMessage(n int64, s sample) float64 {
 	return float64(n) / float64(s.Messages)
 }
 
-// ratioTo is the CPU time per message as a multiple of the floor's in the same round, in which both met the same machine.
-func (s sample) ratioTo(floor []sample) float64 {
-	i := slices.IndexFunc(floor, func(f sample) bool { return f.Round == s.Round })
-	if i < 0 || floor[i].cpuPerMessage() == 0 {
+// ratioTo is the CPU time per message as a multiple of that of base in the same round, in which both met the same machine.
+func (s sample) ratioTo(base []sample) float64 {
+	i := slices.IndexFunc(base, func(f sample) bool { return f.Round == s.Round })
+	if i < 0 || base[i].cpuPerMessage() == 0 {
 		return 0
 	}
-	return s.cpuPerMessage() / floor[i].cpuPerMessage()
+	return s.cpuPerMessage() / base[i].cpuPerMessage()
 }
 
 // disturbed tells that others on the machine took so much CPU time that the rate and the latencies show them, too.

@@ -26,8 +26,8 @@ func printTable(w io.Writer, r *results) {
 		fmt.Fprintf(&b, "\n%s\n", sec.title())
 		writeAligned(&b, sec.cells())
 	}
-	fmt.Fprintf(&b, "\nMedians over the rounds. ±: the round furthest from the median of CPU ns/msg. ratio: to %s in the same round.\n",
-		floorImpl)
+	b.WriteString("\nMedians over the rounds. ±: the round furthest from the median of CPU ns/msg. to NAME: CPU ns/msg as a multiple\n" +
+		"of that server's in the same round.\n")
 	for _, s := range r.Servers {
 		if about := serverLine(s); about != "" {
 			fmt.Fprintf(&b, "%s: %s\n", s.Impl, about)
@@ -113,8 +113,10 @@ func settingLine(s setting) string {
 	if len(s.ServerCPUs) > 0 {
 		where = fmt.Sprintf("server on CPU %s, load on CPU %s", numbers(s.ServerCPUs), numbers(s.LoadCPUs))
 	}
-	text := fmt.Sprintf("%s; GOMAXPROCS of the servers %d; rounds %d, each measures %v after %v of warm-up",
-		where, s.Procs, s.Rounds, roundTime(s.Window), roundTime(s.Warmup))
+	text := fmt.Sprintf("%s; GOMAXPROCS of the servers %d; rounds %d", where, s.Procs, s.Rounds)
+	if s.Window > 0 {
+		text += fmt.Sprintf(", each measures %v after %v of warm-up", roundTime(s.Window), roundTime(s.Warmup))
+	}
 	if s.Network != "" {
 		text += "; over " + s.Network
 	}
