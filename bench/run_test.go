@@ -140,6 +140,15 @@ func TestInterruptedAtOnce(t *testing.T) {
 	}
 }
 
+func TestFirstRoundDone(t *testing.T) {
+	p := plan{Impls: []string{"net", "evio"}, Workloads: []workload{smallEcho, {Kind: kindWorker, Conns: 1, Size: 1, Depth: 1}}, Rounds: 3}
+	for samples, want := range map[int]bool{0: false, 2: false, 3: true, 5: true} { // evio has no workers
+		if got := firstRoundDone(p, &results{Samples: make([]sample, samples)}); got != want {
+			t.Errorf("after %d samples: %v", samples, got)
+		}
+	}
+}
+
 func TestNotesOnTheLoadGenerator(t *testing.T) {
 	closed := sample{Impl: "a", Workload: smallEcho, Messages: 1000, Window: time.Second, ServerCPU: 500 * time.Millisecond}
 	idle := closed
