@@ -68,7 +68,7 @@ func rateCharts(sec section) (median, tail *chart) {
 		}
 		steps := roundSteps(most, 5)
 		return lineChart(name, sec.title(),
-			axis{Name: "messages offered per second; ×: no longer keeps up", Ticks: steps, Text: shortNumber,
+			axis{Name: "messages offered per second; ×: does not keep up", Ticks: steps, Text: shortNumber,
 				High: steps[len(steps)-1]},
 			axis{Name: name, Log: true, Ticks: decades(low, high), Text: shortTime, Low: low, High: high}, curves)
 	}

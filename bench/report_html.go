@@ -150,7 +150,7 @@ func atAGlance(r *results, sections []section) *glance {
 			title += " (" + sec.Base + " is 1.00)"
 		}
 		line := glanceLine{Title: title, Cells: make([]glanceCell, len(g.Impls))}
-		best := -1
+		best, rivals := -1, 0
 		lowest := 0.0
 		for i, impl := range g.Impls {
 			line.Cells[i].Text = unknown
@@ -160,12 +160,16 @@ func atAGlance(r *results, sections []section) *glance {
 			}
 			ratio := sec.Rows[at].Ratio.Median
 			line.Cells[i].Text = twoDigits(ratio)
-			if !strings.HasPrefix(impl, "bare-") && (best < 0 || ratio < lowest) {
+			if strings.HasPrefix(impl, "bare-") {
+				continue
+			}
+			rivals++
+			if best < 0 || ratio < lowest {
 				best, lowest = i, ratio
 			}
 		}
 		if best >= 0 {
-			line.Cells[best].Best = true
+			line.Cells[best].Best = rivals > 1
 			g.Lines = append(g.Lines, line)
 		}
 	}
