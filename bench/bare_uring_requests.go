@@ -95,12 +95,7 @@ func (s *bareUring) accepted(c *uring.CQE) {
 func (s *bareUring) received(fd int, c *uring.CQE) {
 	conn := &s.conns[fd]
 	if bid, ok := c.Buffer(); ok {
-		got := chunk{bid, uint32(c.Res)}
-		if conn.sending {
-			conn.queue = append(conn.queue, got)
-		} else {
-			s.send(fd, got)
-		}
+		s.take(fd, chunk{bid, uint32(c.Res)})
 	}
 	switch {
 	case c.More():
@@ -112,6 +107,20 @@ func (s *bareUring) received(fd int, c *uring.CQE) {
 		conn.ended = true
 		s.closeEnded(fd)
 	}
+}
+
+// take sends back what came, or drops it.
+func (s *bareUring) take(fd int, c chunk) {
+	if s.Mode == modeDiscard {
+		s.giveBack(c.bid)
+		return
+	}
+	burn(s.Work)
+	if conn := &s.conns[fd]; conn.sending {
+		conn.queue = append(conn.queue, c)
+		return
+	}
+	s.send(fd, c)
 }
 
 // sent gives the buffer back, and sends what has come meanwhile.

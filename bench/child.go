@@ -41,21 +41,25 @@ func command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 type serverChild struct {
 	cmd     *exec.Cmd
 	addr    string
+	control string       // where it tells its counts; "": nowhere
 	details string       // what it says of itself
 	stderr  bytes.Buffer // complete when done is closed
 	done    chan struct{}
 	err     error // how it ended; set when done is closed
 }
 
-// startServer starts an implementation and waits until it listens.
-func startServer(ctx context.Context, p plan, name string) (*serverChild, error) {
-	args := append([]string{"serve", "--impl", name, "--addr", "127.0.0.1:0"}, cpuFlag(p.ServerCPUs)...)
+// startServer starts an implementation, to tell its counts at control unless that is "", and waits until it listens.
+func startServer(ctx context.Context, p plan, at cell, control string) (*serverChild, error) {
+	args, err := p.serveArguments(at, control)
+	if err != nil {
+		return nil, err
+	}
 	cmd, err := command(context.WithoutCancel(ctx), args...) // stop ends it
 	if err != nil {
 		return nil, err
 	}
 	listening := &firstLine{line: make(chan string, 1)}
-	s := &serverChild{cmd: cmd, done: make(chan struct{})}
+	s := &serverChild{cmd: cmd, control: control, done: make(chan struct{})}
 	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(p.Procs))
 	cmd.Stdout, cmd.Stderr = listening, &s.stderr
 	if err := cmd.Start(); err != nil {
@@ -81,6 +85,23 @@ func startServer(ctx context.Context, p plan, name string) (*serverChild, error)
 		s.kill()
 		return nil, fmt.Errorf("the server did not listen within %v%s", startLimit, lastWords(&s.stderr))
 	}
+}
+
+// serveArguments is the command line of a server for one measurement.
+func (p plan) serveArguments(at cell, control string) ([]string, error) {
+	im, err := findImplementation(at.Impl)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"serve", "--impl", im.Name, "--addr", "127.0.0.1:0", "--mode", at.Workload.mode()}
+	if im.Loops {
+		args = append(args, "--loops", strconv.Itoa(p.Procs))
+	}
+	if control != "" {
+		args = append(args, "--control", control)
+	}
+	args = append(args, p.ServeFlags...)
+	return append(args, cpuFlag(p.ServerCPUs)...), nil
 }
 
 // listeningLine is what serve prints when it listens: address, implementation, mode, details.
@@ -145,24 +166,35 @@ func (s *serverChild) death() error {
 }
 
 // loadServer runs one measurement in a child.
-func loadServer(ctx context.Context, p plan, s *serverChild, sh shape) (loadResult, error) {
-	args := append([]string{"load", "--addr", s.addr, "--pid", strconv.Itoa(s.cmd.Process.Pid),
-		"--conns", strconv.Itoa(sh.Conns), "--size", strconv.Itoa(sh.Size), "--depth", strconv.Itoa(sh.Depth),
-		"--warmup", p.Warmup.String(), "--window", p.Window.String()}, cpuFlag(p.LoadCPUs)...)
-	cmd, err := command(ctx, args...)
+func loadServer(ctx context.Context, p plan, s *serverChild, w workload) (sample, error) {
+	cmd, err := command(ctx, p.loadArguments(s, w)...)
 	if err != nil {
-		return loadResult{}, err
+		return sample{}, err
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return loadResult{}, fmt.Errorf("load: %w%s", err, lastWords(&stderr))
+		return sample{}, fmt.Errorf("load: %w%s", err, lastWords(&stderr))
 	}
-	var r loadResult
+	var r sample
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		return loadResult{}, fmt.Errorf("load: read its result: %w", err)
+		return sample{}, fmt.Errorf("load: read its result: %w", err)
 	}
 	return r, nil
+}
+
+// loadArguments is the command line of the load generator for one measurement.
+func (p plan) loadArguments(s *serverChild, w workload) []string {
+	args := []string{"load", "--addr", s.addr, "--pid", strconv.Itoa(s.cmd.Process.Pid), "--kind", w.Kind,
+		"--conns", strconv.Itoa(w.Conns), "--size", strconv.Itoa(w.Size), "--depth", strconv.Itoa(w.Depth),
+		"--rate", strconv.Itoa(w.Rate), "--warmup", p.Warmup.String(), "--window", p.Window.String()}
+	if s.control != "" {
+		args = append(args, "--control", s.control)
+	}
+	if p.Syscalls {
+		args = append(args, "--syscalls")
+	}
+	return append(args, cpuFlag(p.LoadCPUs)...)
 }
 
 func cpuFlag(cpus []int) []string {

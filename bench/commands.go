@@ -1,5 +1,3 @@
-//go:build linux
-
 package main
 
 import (
@@ -20,7 +18,8 @@ func execute(args []string) int {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), serveCommand(), loadCommand())
+	root.AddCommand(measuringCommands()...)
+	root.AddCommand(reportCommand(), compareCommand())
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
 	if err == nil {

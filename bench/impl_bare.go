@@ -25,10 +25,7 @@ type bare struct {
 	ended    chan error // the loop's result
 }
 
-func openBare(c serverConfig, name string) (*bare, error) {
-	if err := c.onlyPlain(name); err != nil {
-		return nil, err
-	}
+func openBare(c serverConfig) (*bare, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)

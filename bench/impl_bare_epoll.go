@@ -13,7 +13,7 @@ func bareEpollImplementation() implementation {
 	return implementation{
 		Name:  "bare-epoll",
 		About: "the floor: one thread, epoll, raw system calls, nothing else",
-		Modes: []string{modeEcho},
+		Modes: []string{modeEcho, modeDiscard},
 		Open:  openBareEpoll,
 	}
 }
@@ -22,17 +22,18 @@ func bareEpollImplementation() implementation {
 // that does not read, which holds up everybody. A floor to measure against, not a model.
 type bareEpoll struct {
 	*bare
+	serverConfig
 	ep     int
 	events [512]unix.EpollEvent
-	buf    [64 << 10]byte
+	buf    [readBuffer]byte
 }
 
 func openBareEpoll(c serverConfig) (*server, error) {
-	b, err := openBare(c, "bare-epoll")
+	b, err := openBare(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &bareEpoll{bare: b}
+	s := &bareEpoll{bare: b, serverConfig: c}
 	return b.serve("one loop, level-triggered", s.setup, s.loop)
 }
 
@@ -72,7 +73,7 @@ func (s *bareEpoll) loop() error {
 					return err
 				}
 			default:
-				s.echo(fd)
+				s.receive(fd)
 			}
 		}
 	}
@@ -97,12 +98,16 @@ func (s *bareEpoll) accept() error {
 	}
 }
 
-// echo receives once and sends that back.
-func (s *bareEpoll) echo(fd int) {
+// receive receives once, and sends that back or drops it.
+func (s *bareEpoll) receive(fd int) {
 	n, err := recvNow(fd, s.buf[:])
 	if err == unix.EAGAIN {
 		return
 	}
+	if n > 0 && s.Mode == modeDiscard {
+		return
+	}
+	burn(s.Work)
 	if n == 0 || !s.sendAll(fd, s.buf[:n]) {
 		_ = unix.Close(fd) // which takes it out of the set
 	}

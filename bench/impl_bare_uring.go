@@ -15,7 +15,7 @@ func bareUringImplementation() implementation {
 	return implementation{
 		Name:  "bare-uring",
 		About: "the floor on io_uring: one thread, one ring, nothing else",
-		Modes: []string{modeEcho},
+		Modes: []string{modeEcho, modeDiscard},
 		Open:  openBareUring,
 	}
 }
@@ -35,6 +35,7 @@ const (
 // sends straight out of those buffers, one at a time for each connection. A floor to measure against, not a model.
 type bareUring struct {
 	*bare
+	serverConfig
 	ring     *uring.Ring
 	bufs     *uring.BufRing
 	memory   []byte      // the buffers; mapped, and left mapped, because the kernel may write to it until the end
@@ -58,11 +59,11 @@ type chunk struct {
 }
 
 func openBareUring(c serverConfig) (*server, error) {
-	b, err := openBare(c, "bare-uring")
+	b, err := openBare(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &bareUring{bare: b}
+	s := &bareUring{bare: b, serverConfig: c}
 	details := fmt.Sprintf("one loop, defer-taskrun, %d buffers of %d KiB", ringBuffers, ringBufferSize>>10)
 	return b.serve(details, s.setup, s.loop)
 }

@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// netBuffer is the size of a connection's buffer: what the hot buffer of the others is.
-const netBuffer = 64 << 10
-
 func netImplementation() implementation {
 	return implementation{
 		Name:  "net",
 		About: "package net, one goroutine and one 64 KiB buffer per connection",
-		Modes: []string{modeEcho},
+		Modes: []string{modeEcho, modeFrameEcho, modeConnEcho, modeDiscard, modeFanOut, modeWorker},
 		Open:  openNet,
 	}
 }
 
-// netServer echoes with a goroutine per connection. TCP_NODELAY is what package net sets by itself.
+// netServer serves with a goroutine per connection. TCP_NODELAY is what package net sets by itself.
 type netServer struct {
 	listener net.Listener
+	serve    func(net.Conn) // until the connection ends
+	end      func()         // called when no connection is left
 	failed   chan error
 	running  sync.WaitGroup // the accept loop and every connection
 
@@ -33,14 +32,12 @@ type netServer struct {
 }
 
 func openNet(c serverConfig) (*server, error) {
-	if err := c.onlyPlain("net"); err != nil {
-		return nil, err
-	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return nil, err
 	}
 	s := &netServer{listener: l, failed: make(chan error, 1), conns: make(map[net.Conn]struct{})}
+	s.serve, s.end = netMode(c)
 	s.running.Go(s.accept)
 	return &server{Addr: l.Addr(), Failed: s.failed, Close: s.close}, nil
 }
@@ -50,7 +47,7 @@ func (s *netServer) accept() {
 		c, err := s.listener.Accept()
 		switch {
 		case err == nil:
-			s.running.Go(func() { s.echo(c) })
+			s.running.Go(func() { s.handle(c) })
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTemporary(err):
@@ -68,22 +65,13 @@ func isTemporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-func (s *netServer) echo(c net.Conn) {
+func (s *netServer) handle(c net.Conn) {
 	if !s.add(c) {
 		_ = c.Close()
 		return
 	}
 	defer s.remove(c)
-	buf := make([]byte, netBuffer)
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
-			return
-		}
-		if _, err := c.Write(buf[:n]); err != nil {
-			return
-		}
-	}
+	s.serve(c)
 }
 
 func (s *netServer) add(c net.Conn) bool {
@@ -113,5 +101,6 @@ func (s *netServer) close() error {
 	}
 	s.mu.Unlock()
 	s.running.Wait()
+	s.end()
 	return err
 }

@@ -32,37 +32,42 @@ func tandemImplementations() []implementation {
 
 func tandemImplementation(name, about string, o tandem.Options) implementation {
 	return implementation{
-		Name:  name,
-		About: about,
-		Modes: []string{modeEcho},
-		Open:  func(c serverConfig) (*server, error) { return openTandem(c, o) },
+		Name:   name,
+		About:  about,
+		Module: "github.com/tandem-io/tandem",
+		Modes:  []string{modeEcho, modeFrameEcho, modeDiscard, modeFanOut, modeWorker},
+		Lacks:  map[string]string{modeConnEcho: "its net.Conn view is not there yet"},
+		Loops:  true,
+		Spins:  true,
+		Open:   func(c serverConfig) (*server, error) { return openTandem(c, o) },
 	}
-}
-
-// tandemEcho sends back what comes.
-type tandemEcho struct{ tandem.BaseHandler }
-
-// OnData implements tandem.Handler. What cannot be read or written is left to the stream, which then closes.
-func (tandemEcho) OnData(s *tandem.Stream) {
-	p, _ := s.Next(-1)
-	_, _ = s.Write(p)
 }
 
 func openTandem(c serverConfig, o tandem.Options) (*server, error) {
 	o.Loops, o.Spin = c.Loops, c.Spin
+	if c.Mode == modeFrameEcho {
+		o.ReadBufferLimit = frameHead + frameLimit // else a large frame would never be whole
+	}
+	h, end := tandemHandler(c)
 	t, err := tandem.Open(&o)
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("open the transport: %w", err)
 	}
-	l, err := t.Listen("tcp", c.Addr, tandemEcho{}, nil)
+	l, err := t.Listen("tcp", c.Addr, h, nil)
 	if err != nil {
 		_ = t.Close()
+		end()
 		return nil, err
 	}
 	return &server{
 		Addr:    l.Addr(),
 		Details: t.Info().String(),
-		Close:   func() error { return closeTandem(t) },
+		Close: func() error {
+			defer end()
+			return closeTandem(t)
+		},
+		Syscalls: func() int64 { return int64(t.Stats().SystemCalls) },
 	}, nil
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -35,4 +36,16 @@ func (l latencies) reset() { l.h.Reset() }
 // percentile is the latency that p percent of the answers did not exceed.
 func (l latencies) percentile(p float64) time.Duration {
 	return time.Duration(l.h.ValueAtPercentile(p))
+}
+
+// encode makes the text that a sample carries; "" if nothing was recorded.
+func (l latencies) encode() (string, error) {
+	if l.h.TotalCount() == 0 {
+		return "", nil
+	}
+	text, err := l.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return "", fmt.Errorf("encode the latencies: %w", err)
+	}
+	return string(text), nil
 }

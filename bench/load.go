@@ -14,14 +14,14 @@ import (
 
 // loadConfig is one measurement.
 type loadConfig struct {
-	Addr   *net.TCPAddr
-	Conns  int
-	Size   int           // bytes of a message
-	Depth  int           // messages of one connection in flight
-	Warmup time.Duration // not measured
-	Window time.Duration // measured
-	Stall  time.Duration // an answer that takes longer is an error
-	PID    int           // process whose CPU time is measured; 0: none
+	workload
+	Addr     *net.TCPAddr
+	Warmup   time.Duration // not measured
+	Window   time.Duration // measured
+	Stall    time.Duration // an answer that takes longer is an error
+	PID      int           // process whose CPU time and memory are measured; 0: none
+	Control  string        // Unix socket on which the server tells its counts; "": none
+	Syscalls bool          // count the server's system calls
 }
 
 func loadCommand() *cobra.Command {
@@ -32,10 +32,14 @@ func loadCommand() *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "load --addr HOST:PORT",
-		Short: "Load an echo server, check every byte, and print one measurement as JSON",
-		Long: "Load an echo server in a closed loop: every connection sends --depth messages at once, waits until all\n" +
-			"came back, and sends the next. Every byte is checked. Prints one measurement as JSON; times are in\n" +
-			"nanoseconds.",
+		Short: "Load a server, check every byte that comes back, and print one measurement as JSON",
+		Long: "Load a server, check every byte that comes back, and print one measurement as JSON; times are in\n" +
+			"nanoseconds. With --rate, messages are sent when they are due, whether the server keeps up or not, and\n" +
+			"their time counts from then; else the next are sent when the last have come back.\n\n" +
+			"Kinds of load:\n" + listKinds(),
+		Example: "  bench load --addr 127.0.0.1:9000 --conns 64 --size 64 --depth 16 --pid $(pidof server)\n" +
+			"  bench load --addr 127.0.0.1:9000 --rate 20000             # latency at 20,000 messages per second\n" +
+			"  bench load --addr 127.0.0.1:9000 --kind churn --conns 8   # connect, one message, close",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
@@ -44,6 +48,9 @@ func loadCommand() *cobra.Command {
 			}
 			if err := config.check(); err != nil {
 				return usageError{err}
+			}
+			if err := checkDescriptors(config.workload); err != nil {
+				return err
 			}
 			if err := pinProcess(cpus); err != nil {
 				return err
@@ -57,37 +64,50 @@ func loadCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&addr, "addr", "", "where the server listens")
+	flags.StringVar(&config.Kind, "kind", kindEcho, "kind of load")
 	flags.IntVar(&config.Conns, "conns", 64, "connections")
 	flags.IntVar(&config.Size, "size", 64, "bytes of a message")
 	flags.IntVar(&config.Depth, "depth", 1, "messages of a connection in flight")
+	flags.IntVar(&config.Rate, "rate", 0, "messages per second, of all connections together (default 0: a closed loop)")
 	flags.DurationVar(&config.Warmup, "warmup", 200*time.Millisecond, "load this long before measuring")
 	flags.DurationVar(&config.Window, "window", 2*time.Second, "measure this long")
 	flags.DurationVar(&config.Stall, "stall", stallLimit, "an answer that takes longer is an error")
-	flags.IntVar(&config.PID, "pid", 0, "the server's process, to measure its CPU time")
+	flags.IntVar(&config.PID, "pid", 0, "the server's process, to measure its CPU time and memory")
+	flags.StringVar(&config.Control, "control", "", "the Unix socket that the server was given as --control")
+	flags.BoolVar(&config.Syscalls, "syscalls", false, syscallsHelp)
 	flags.IntSliceVar(&cpus, "cpus", nil, "CPUs to run on (default: leave it to the kernel)")
 	return command
 }
 
+const syscallsHelp = "count the server's system calls in the kernel, which makes each dearer; needs tracefs and CAP_PERFMON"
+
 func (c loadConfig) check() error {
-	const most = 1 << 20 // connections, and bytes of one connection in flight
+	if err := c.workload.check(); err != nil {
+		return err
+	}
 	switch {
-	case c.Conns < 1 || c.Conns > most:
-		return fmt.Errorf("bad number of connections %d: want 1 to %d", c.Conns, most)
-	case c.Size < 1 || c.Depth < 1 || c.Size > most || c.Depth > most/c.Size:
-		return fmt.Errorf("bad size %d and depth %d: want 1 or more, and at most %d bytes together", c.Size, c.Depth, most)
 	case c.Warmup < 0 || c.Window <= 0 || c.Stall <= 0:
 		return fmt.Errorf("bad times: warm-up %v, window %v, stall %v", c.Warmup, c.Window, c.Stall)
+	case c.PID < 0:
+		return fmt.Errorf("bad --pid %d: want the number of a process", c.PID)
+	case c.PID == 0 && c.Kind == kindIdle:
+		return fmt.Errorf("%s needs --pid: it looks at the memory of the server", kindIdle)
+	case c.PID == 0 && c.Syscalls:
+		return fmt.Errorf("--syscalls needs --pid: it looks at the server's threads")
 	}
 	return nil
 }
 
 // runLoad makes one measurement on a thread of its own.
-func runLoad(config loadConfig) (loadResult, error) {
+func runLoad(config loadConfig) (sample, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if config.Kind == kindIdle {
+		return runIdle(config)
+	}
 	g, err := newGenerator(config)
 	if err != nil {
-		return loadResult{}, err
+		return sample{}, err
 	}
 	defer g.close()
 	return g.run()

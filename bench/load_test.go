@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,9 +44,19 @@ func startEcho(t *testing.T, echo func(i int, c net.Conn)) *net.TCPAddr {
 
 func smallLoad(a *net.TCPAddr) loadConfig {
 	return loadConfig{
-		Addr: a, Conns: 4, Size: 64, Depth: 3,
-		Warmup: 10 * time.Millisecond, Window: 50 * time.Millisecond, Stall: time.Minute,
+		workload: workload{Kind: kindEcho, Conns: 4, Size: 64, Depth: 3},
+		Addr:     a,
+		Warmup:   10 * time.Millisecond, Window: 50 * time.Millisecond, Stall: time.Minute,
 	}
+}
+
+func decodeLatency(t *testing.T, s sample) *hdrhistogram.Histogram {
+	t.Helper()
+	h, err := hdrhistogram.Decode([]byte(s.Latency))
+	if err != nil {
+		t.Fatalf("decode %q: %v", s.Latency, err)
+	}
+	return h
 }
 
 func TestLoadOfAnHonestServer(t *testing.T) {
@@ -57,8 +68,11 @@ func TestLoadOfAnHonestServer(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v", sizes, err)
 		}
-		if r.Messages == 0 || r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.P999 || r.Window < config.Window {
+		if r.Messages == 0 || r.Bytes != r.Messages*int64(config.Size) || r.Window < config.Window || r.Workload != config.workload {
 			t.Errorf("%v: %+v", sizes, r)
+		}
+		if h := decodeLatency(t, r); h.TotalCount() != r.Messages || h.Min() <= 0 {
+			t.Errorf("%v: %d latencies from %d on, and %d messages", sizes, h.TotalCount(), h.Min(), r.Messages)
 		}
 	}
 }

@@ -9,54 +9,96 @@ import (
 	"time"
 )
 
-// shape is a kind of load.
-type shape struct{ Conns, Size, Depth int }
-
-func (s shape) String() string {
-	text := fmt.Sprintf("%d connections × %s", s.Conns, byteCount(s.Size))
-	if s.Depth > 1 {
-		text += fmt.Sprintf(", %d in flight", s.Depth)
-	}
-	return text
-}
-
-func byteCount(n int) string {
-	if n >= 1<<10 && n%(1<<10) == 0 {
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d B", n)
-}
-
-// plan is everything that is going to be measured. Each round starts every server once and loads it with every shape,
-// so that a drift of the machine meets all of them alike.
+// plan is everything that is going to be measured. Each round measures every workload, and each of them on every server
+// in turn, so that a drift of the machine meets all servers alike. Every measurement has a server of its own.
 type plan struct {
-	Impls  []string
-	Named  bool // the user named them: one that cannot run here is a failure
-	Shapes []shape
-	Rounds int
-	Warmup time.Duration
-	Window time.Duration
-	Procs  int // GOMAXPROCS of the servers
+	Impls     []string
+	Named     bool // the user named them: one that cannot run here is a failure
+	Workloads []workload
+	Rounds    int
+	Warmup    time.Duration
+	Window    time.Duration
+	Procs     int // GOMAXPROCS of the servers, and their event loops
+	Syscalls  bool
+	Label     string
+	// ServeFlags are given to every server.
+	ServeFlags []string
 
 	ServerCPUs, LoadCPUs []int // none: not confined
 }
 
-// perMeasurement is what a measurement costs beside warm-up and window: connecting, and its share of starting and
-// ending the server. It only serves to tell how long all will take.
-const perMeasurement = 150 * time.Millisecond
+// cell names one measurement.
+type cell struct {
+	Impl     string
+	Workload workload
+	Round    int
+}
 
-// measurements is how many there are in all.
-func (p plan) measurements() int { return len(p.Impls) * len(p.Shapes) * p.Rounds }
+func (c cell) String() string { return fmt.Sprintf("%s, %v, round %d", c.Impl, c.Workload, c.Round+1) }
+
+// perMeasurement is what a measurement costs beside warm-up and window: starting and ending the server, and connecting.
+// It only serves to tell how long all will take.
+const perMeasurement = 250 * time.Millisecond
+
+// cells lists the measurements in their order, without those that an implementation does not have.
+func (p plan) cells() []cell {
+	var once []cell
+	for _, w := range p.Workloads {
+		for _, name := range p.Impls {
+			if im, err := findImplementation(name); err == nil && im.supports(w) {
+				once = append(once, cell{Impl: name, Workload: w})
+			}
+		}
+	}
+	all := make([]cell, 0, p.Rounds*len(once))
+	for round := range p.Rounds {
+		for _, c := range once {
+			c.Round = round
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// lacking says which implementations lack which modes that the plan asks for, in one note for each mode.
+func (p plan) lacking() []string {
+	var order []string
+	names := make(map[string][]string)
+	for _, w := range p.Workloads {
+		mode := w.mode()
+		if slices.Contains(order, mode) {
+			continue
+		}
+		order = append(order, mode)
+		for _, name := range p.Impls {
+			im, err := findImplementation(name)
+			if err != nil || im.supports(w) {
+				continue
+			}
+			if why := im.Lacks[mode]; why != "" {
+				name += " (" + why + ")"
+			}
+			names[mode] = append(names[mode], name)
+		}
+	}
+	var notes []string
+	for _, mode := range order {
+		if len(names[mode]) > 0 {
+			notes = append(notes, fmt.Sprintf("left out, because they have no mode %s: %s", mode, strings.Join(names[mode], ", ")))
+		}
+	}
+	return notes
+}
 
 // duration is how long everything will take, about.
 func (p plan) duration() time.Duration {
-	return time.Duration(p.measurements()) * (p.Warmup + p.Window + perMeasurement)
+	return time.Duration(len(p.cells())) * (p.Warmup + p.Window + perMeasurement)
 }
 
-// fit makes the windows so long that everything takes d, but none longer than a second or shorter than a fifth.
-func (p *plan) fit(d time.Duration) {
-	window := d/time.Duration(p.measurements()) - p.Warmup - perMeasurement
-	p.Window = min(max(window, 200*time.Millisecond), time.Second).Round(10 * time.Millisecond)
+// fit makes the windows so long that everything takes d, but none shorter or longer than given.
+func (p *plan) fit(d, shortest, longest time.Duration) {
+	window := d/time.Duration(max(1, len(p.cells()))) - p.Warmup - perMeasurement
+	p.Window = min(max(window, shortest), longest).Round(10 * time.Millisecond)
 }
 
 // confine gives the servers the first CPUs and the load generator the next one, if there are enough.
@@ -64,24 +106,6 @@ func (p *plan) confine(cpus []int) {
 	if p.Procs < len(cpus) {
 		p.ServerCPUs, p.LoadCPUs = cpus[:p.Procs], cpus[p.Procs:p.Procs+1]
 	}
-}
-
-// describe says how it is measured, below what it is measured on.
-func (p plan) describe() string {
-	where := "not confined to CPUs"
-	if p.ServerCPUs != nil {
-		where = fmt.Sprintf("server on CPU %s, load on CPU %s", cpuList(p.ServerCPUs), cpuList(p.LoadCPUs))
-	}
-	return fmt.Sprintf("%s; GOMAXPROCS of the servers %d; rounds %d, each measures %v after %v of warm-up",
-		where, p.Procs, p.Rounds, p.Window, p.Warmup)
-}
-
-func cpuList(cpus []int) string {
-	text := make([]string, len(cpus))
-	for i, cpu := range cpus {
-		text[i] = fmt.Sprint(cpu)
-	}
-	return strings.Join(text, ",")
 }
 
 // check reports what is wrong with a plan made from flags.
@@ -94,6 +118,14 @@ func (p plan) check() error {
 			return fmt.Errorf("implementation %s is named twice", name)
 		}
 	}
+	for i, w := range p.Workloads {
+		if err := w.check(); err != nil {
+			return err
+		}
+		if slices.Contains(p.Workloads[:i], w) {
+			return fmt.Errorf("%v is asked for twice", w)
+		}
+	}
 	switch {
 	case p.Rounds < 1:
 		return fmt.Errorf("bad number of rounds %d: want 1 or more", p.Rounds)
@@ -101,6 +133,17 @@ func (p plan) check() error {
 		return fmt.Errorf("bad GOMAXPROCS %d: want 1 or more", p.Procs)
 	case p.Window <= 0:
 		return fmt.Errorf("bad time to measure %v: want more than 0", p.Window)
+	case p.Warmup < 0:
+		return fmt.Errorf("bad time to warm up %v: want 0 or more", p.Warmup)
+	case len(p.cells()) == 0:
+		return fmt.Errorf("there is nothing to measure: %s", strings.Join(p.lacking(), "; "))
 	}
 	return nil
+}
+
+func (p plan) setting() setting {
+	return setting{
+		Rounds: p.Rounds, Warmup: p.Warmup, Window: p.Window, Procs: p.Procs,
+		ServerCPUs: p.ServerCPUs, LoadCPUs: p.LoadCPUs, Network: "loopback",
+	}
 }

@@ -12,19 +12,19 @@ import (
 )
 
 // progress tells how far a run is. On a terminal it rewrites one line; elsewhere it writes a line whenever another
-// server is started, so that a log stays short.
+// workload begins, so that a log stays short.
 type progress struct {
 	w        io.Writer
 	terminal bool
 	total    int
 	done     int
-	last     string // the server shown last
+	last     string // the workload shown last
 	began    time.Time
 	expected time.Duration
 }
 
 func newProgress(w io.Writer, p plan) *progress {
-	pr := &progress{w: w, total: p.measurements(), expected: p.duration(), began: time.Now()}
+	pr := &progress{w: w, total: len(p.cells()), expected: p.duration(), began: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 		pr.terminal = err == nil
@@ -34,13 +34,13 @@ func newProgress(w io.Writer, p plan) *progress {
 
 // show says what is measured now.
 func (p *progress) show(c cell, rounds int) {
-	server := fmt.Sprintf("%s round %d", c.Impl, c.Round)
-	if !p.terminal && server == p.last {
+	workload := fmt.Sprintf("%v round %d", c.Workload, c.Round)
+	if !p.terminal && workload == p.last {
 		return
 	}
-	p.last = server
-	line := fmt.Sprintf("[%*d/%d] round %d of %d: %s, %v, about %d s left", len(fmt.Sprint(p.total)), p.done+1, p.total,
-		c.Round+1, rounds, c.Impl, c.Shape, p.left())
+	p.last = workload
+	line := fmt.Sprintf("[%*d/%d] round %d of %d: %v: %s, about %d s left", len(fmt.Sprint(p.total)), p.done+1, p.total,
+		c.Round+1, rounds, c.Workload, c.Impl, p.left())
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
 	} else {

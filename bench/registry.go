@@ -5,44 +5,51 @@ package main
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
-// serverConfig is what an implementation is asked for. What it cannot honour is an error, never ignored.
+// serverConfig is what an implementation is asked for. checkServe has refused what it cannot honour.
 type serverConfig struct {
 	Addr  string
 	Mode  string
 	Loops int           // 0: what the implementation takes by itself
 	Spin  time.Duration // look this long without sleeping before sleeping; 0: do not
+	Work  time.Duration // keep the CPU busy this long for each message, or for each piece that comes in one read
 }
 
 // server is one that listens.
 type server struct {
-	Addr    net.Addr
-	Details string       // what runs, in one line
-	Failed  <-chan error // one error, if the server ends by itself
-	Close   func() error // ends it and waits until it has ended; called once
+	Addr     net.Addr
+	Details  string       // what runs, in one line
+	Failed   <-chan error // one error, if the server ends by itself
+	Close    func() error // ends it and waits until it has ended; called once
+	Syscalls func() int64 // system calls so far, as the server itself counts them; nil: it does not
 }
 
-// implementation is one echo server that can be measured.
+// implementation is one server that can be measured.
 type implementation struct {
 	Name  string
 	About string
-	Modes []string
+	// Module is the path of the library it stands on; "" if that is Go's own.
+	Module string
+	Modes  []string
+	Lacks  map[string]string // mode: why it is not there, if there is more to say than that
+	Loops  bool              // it can have more than one event loop
+	Spins  bool              // it can look for a while before it sleeps
 	// Extra keeps it out of the list that is measured when none is named.
 	Extra bool
 	Open  func(serverConfig) (*server, error)
 }
 
-const modeEcho = "echo"
-
 // implementations lists all that this build knows, sorted by name.
 func implementations() []implementation {
-	var all []implementation
+	all := []implementation{
+		netImplementation(), gnetImplementation(), netpollImplementation(), nbioImplementation(), evioImplementation(),
+	}
 	all = append(all, bareImplementations()...)
-	all = append(all, netImplementation())
 	all = append(all, tandemImplementations()...)
 	slices.SortFunc(all, func(a, b implementation) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -71,21 +78,10 @@ func defaultNames() []string {
 	return names
 }
 
-// checkMode reports a mode that the implementation does not have.
-func (im implementation) checkMode(mode string) error {
-	if slices.Contains(im.Modes, mode) {
-		return nil
+// loops is how many there are to be where the library itself would count CPUs that it may not use.
+func (c serverConfig) loops() int {
+	if c.Loops > 0 {
+		return c.Loops
 	}
-	return fmt.Errorf("unknown mode %q for %s: choose one of %s", mode, im.Name, strings.Join(im.Modes, ", "))
-}
-
-// onlyPlain refuses loops and spinning for an implementation that has neither.
-func (c serverConfig) onlyPlain(name string) error {
-	if c.Loops > 1 {
-		return fmt.Errorf("%s cannot have %d loops: leave --loops away, or give 1", name, c.Loops)
-	}
-	if c.Spin > 0 {
-		return fmt.Errorf("%s cannot spin before it sleeps: leave --spin away", name)
-	}
-	return nil
+	return runtime.GOMAXPROCS(0)
 }

@@ -71,7 +71,8 @@ type sample struct {
 	Messages int64         `json:"messages"`
 	Bytes    int64         `json:"bytes"` // of messages, one way
 	Window   time.Duration `json:"window_ns"`
-	Late     int64         `json:"late,omitempty"` // open loop: messages that were due and not answered at the end
+	Late     int64         `json:"late,omitempty"`   // open loop: messages that were due and not answered at the end
+	Behind   int64         `json:"behind,omitempty"` // open loop: messages that the load generator itself sent too late
 
 	// Latency is an HDR histogram, in nanoseconds, as hdrhistogram-go encodes it (V2, compressed, base64). In an open
 	// loop a message's time begins when it was due.

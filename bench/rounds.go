@@ -6,75 +6,114 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
 // stallLimit is how long an answer may take.
 const stallLimit = 5 * time.Second
 
-// measureAll makes all measurements of the plan, in rounds. It ends early when ctx does.
-func measureAll(ctx context.Context, p plan, pr *progress) *report {
-	r := newReport(p)
-	defer pr.end()
-	for round := range p.Rounds {
-		for _, impl := range p.Impls {
-			if ctx.Err() != nil {
-				return r
-			}
-			if slices.ContainsFunc(r.failures, func(f failure) bool { return f.Impl == impl }) || r.absent[impl] {
-				pr.done += len(p.Shapes) // it would only fail again
-				continue
-			}
-			r.measureServer(ctx, impl, round, pr)
-		}
-	}
-	return r
+// campaign carries out a plan.
+type campaign struct {
+	plan
+	results
+	progress *progress
+	details  map[string]string // what the servers said of themselves
+	broken   map[string]bool   // implementations that do not start here
+	failed   map[cell]bool     // round 0 of what failed in any round: it would only fail again
+	controls controlSockets
 }
 
-// measureServer starts one server, loads it with every shape, and ends it.
-func (r *report) measureServer(ctx context.Context, impl string, round int, pr *progress) {
-	pr.show(cell{impl, r.Shapes[0], round}, r.Rounds)
-	s, err := startServer(ctx, r.plan, impl)
-	if err != nil {
-		pr.done += len(r.Shapes)
-		r.startFailed(ctx, impl, round, err)
-		return
+// measureAll makes all measurements of the plan. It ends early when ctx does, with what was measured until then.
+func measureAll(ctx context.Context, p plan, pr *progress) *results {
+	c := &campaign{
+		plan: p, progress: pr,
+		results: results{
+			Format: resultsFormat, Program: programVersion(), Label: p.Label, Began: time.Now(),
+			Machine: machine(), Setting: p.setting(), Notes: p.lacking(),
+		},
+		details: make(map[string]string), broken: make(map[string]bool), failed: make(map[cell]bool),
 	}
-	r.details[impl] = s.details
-	for _, sh := range r.Shapes {
-		c := cell{impl, sh, round}
-		pr.show(c, r.Rounds)
-		r.load(ctx, s, c)
-		pr.done++
-		if ctx.Err() != nil || s.exited() {
+	defer pr.end()
+	if err := c.controls.open(); err != nil {
+		c.note("allocations and pauses are not measured: %v", err)
+	}
+	defer c.controls.close()
+	for _, next := range p.cells() {
+		if ctx.Err() != nil {
 			break
 		}
+		if first := (cell{next.Impl, next.Workload, 0}); !c.broken[next.Impl] && !c.failed[first] {
+			pr.show(next, p.Rounds)
+			c.failed[first] = !c.measure(ctx, next)
+		}
+		pr.done++
 	}
+	c.Took = time.Since(c.Began)
+	c.Servers = c.serverFacts()
+	c.Notes = append(c.Notes, loadNotes(c.plan, c.Samples)...)
+	return &c.results
+}
+
+func (c *campaign) note(format string, args ...any) {
+	c.Notes = append(c.Notes, fmt.Sprintf(format, args...))
+}
+
+func (c *campaign) fail(at cell, err error) {
+	c.Failures = append(c.Failures, fmt.Sprintf("%v: %v", at, err))
+}
+
+// measure starts a server, loads it, and ends it. It tells whether all went well.
+func (c *campaign) measure(ctx context.Context, at cell) bool {
+	s, err := startServer(ctx, c.plan, at, c.controls.next())
+	if err != nil {
+		c.startFailed(ctx, at, err)
+		return false
+	}
+	c.details[at.Impl] = s.details
+	ok := c.load(ctx, s, at)
 	if err := s.stop(); err != nil {
-		r.failures = append(r.failures, failure{impl, nil, round, err})
+		c.fail(at, err)
+		return false
 	}
+	return ok
 }
 
 // load makes one measurement.
-func (r *report) load(ctx context.Context, s *serverChild, c cell) {
-	result, err := loadServer(ctx, r.plan, s, c.Shape)
+func (c *campaign) load(ctx context.Context, s *serverChild, at cell) bool {
+	result, err := loadServer(ctx, c.plan, s, at.Workload)
 	switch {
 	case err == nil:
-		r.results[c] = result
+		result.Impl, result.Round = at.Impl, at.Round
+		c.Samples = append(c.Samples, result)
 	case ctx.Err() == nil: // else the load generator was ended, which is no failure
-		r.failures = append(r.failures, failure{c.Impl, &c.Shape, c.Round, err})
+		c.fail(at, err)
 	}
+	return err == nil
 }
 
 // startFailed tells what this machine cannot do, which is only worth a note unless it was asked for, from a failure.
-func (r *report) startFailed(ctx context.Context, impl string, round int, err error) {
+func (c *campaign) startFailed(ctx context.Context, at cell, err error) {
 	switch {
 	case ctx.Err() != nil:
-	case errors.Is(err, errors.ErrUnsupported) && !r.Named:
-		r.absent[impl] = true
-		r.notes = append(r.notes, fmt.Sprintf("%s: %v", impl, err))
+		return
+	case errors.Is(err, errors.ErrUnsupported) && !c.Named:
+		c.note("%s: %v", at.Impl, err)
 	default:
-		r.failures = append(r.failures, failure{impl, nil, round, err})
+		c.fail(at, err)
 	}
+	c.broken[at.Impl] = true
+}
+
+// serverFacts describes the servers that were started.
+func (c *campaign) serverFacts() []serverFacts {
+	var facts []serverFacts
+	for _, name := range c.Impls {
+		im, err := findImplementation(name)
+		details, started := c.details[name]
+		if err != nil || !started {
+			continue
+		}
+		facts = append(facts, serverFacts{Impl: name, About: im.About, Version: im.version(), Details: details})
+	}
+	return facts
 }

@@ -3,16 +3,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // cpuTime is what the scheduler counted for a process.
@@ -26,28 +20,14 @@ func (t cpuTime) minus(u cpuTime) cpuTime { return cpuTime{t.Ran - u.Ran, t.Wait
 // processCPU adds up the first two numbers of /proc/PID/task/*/schedstat, which are nanoseconds, where utime and stime
 // of /proc/PID/stat would be ticks. For a thread that runs at this moment, the first lags by at most one tick.
 func processCPU(pid int) (cpuTime, error) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
-	threads, err := os.ReadDir(dir)
-	if err != nil {
-		return cpuTime{}, fmt.Errorf("list the threads of a process: %w", err)
-	}
 	var sum cpuTime
-	for _, t := range threads {
-		text, err := os.ReadFile(filepath.Join(dir, t.Name(), "schedstat"))
-		if len(threads) > 1 && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)) {
-			continue // a thread that has just ended
-		}
-		if err != nil {
-			return cpuTime{}, fmt.Errorf("read the CPU time of a thread: %w", err)
-		}
-		d, err := parseSchedstat(string(text))
-		if err != nil {
-			return cpuTime{}, err
-		}
+	err := eachThread(pid, "schedstat", func(text string) error {
+		d, err := parseSchedstat(text)
 		sum.Ran += d.Ran
 		sum.Waited += d.Waited
-	}
-	return sum, nil
+		return err
+	})
+	return sum, err
 }
 
 // parseSchedstat reads one schedstat file: time run, time waited, and how often.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -17,15 +18,20 @@ import (
 
 func serveCommand() *cobra.Command {
 	var (
-		config serverConfig
-		name   string
-		cpus   []int
+		config  serverConfig
+		name    string
+		control string
+		cpus    []int
 	)
 	command := &cobra.Command{
-		Use:   "serve --impl IMPL [--addr HOST:PORT]",
+		Use:   "serve --impl IMPL [--addr HOST:PORT] [--mode MODE]",
 		Short: "Start one server in the foreground, until SIGINT or SIGTERM",
-		Long:  "Start one server in the foreground, until SIGINT or SIGTERM.\n\nImplementations:\n" + listImplementations(),
-		Args:  noArguments,
+		Long: "Start one server in the foreground, until SIGINT or SIGTERM.\n\n" +
+			"Modes:\n" + listModes() + "\n\nImplementations, and the modes that each has:\n" + listImplementations(),
+		Example: "  bench serve --impl tandem-epoll --addr 127.0.0.1:9000\n" +
+			"  bench serve --impl tandem-uring --addr 127.0.0.1:9000 --loops 2 --spin 50us\n" +
+			"  bench serve --impl gnet --addr 127.0.0.1:9000 --mode frame-echo",
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if name == "" {
 				return usagef("--impl is missing: choose one of\n%s", listImplementations())
@@ -34,7 +40,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			return serve(c, im, config, cpus)
+			return serve(c, im, config, control, cpus)
 		},
 	}
 	flags := command.Flags()
@@ -43,6 +49,8 @@ func serveCommand() *cobra.Command {
 	flags.StringVar(&config.Mode, "mode", modeEcho, "what the server does with what it gets")
 	flags.IntVar(&config.Loops, "loops", 0, "event loops; 0: what the implementation takes by itself")
 	flags.DurationVar(&config.Spin, "spin", 0, "look this long without sleeping before sleeping")
+	flags.DurationVar(&config.Work, "work", 0, "keep the CPU busy this long for each message, in echo and frame-echo")
+	flags.StringVar(&control, "control", "", "tell allocations and GC pauses to who connects to a Unix socket made here")
 	flags.IntSliceVar(&cpus, "cpus", nil, "CPUs to run on (default: leave it to the kernel)")
 	return command
 }
@@ -71,8 +79,20 @@ func checkServe(name string, config serverConfig) (implementation, error) {
 	if config.Loops < 0 {
 		return im, fmt.Errorf("bad --loops %d: want 0 or more", config.Loops)
 	}
+	if config.Loops > 1 && !im.Loops {
+		return im, fmt.Errorf("%s cannot have %d loops: leave --loops away, or give 1", name, config.Loops)
+	}
 	if config.Spin < 0 {
 		return im, fmt.Errorf("bad --spin %v: want 0 or more", config.Spin)
+	}
+	if config.Spin > 0 && !im.Spins {
+		return im, fmt.Errorf("%s cannot spin before it sleeps: leave --spin away", name)
+	}
+	if config.Work < 0 {
+		return im, fmt.Errorf("bad --work %v: want 0 or more", config.Work)
+	}
+	if config.Work > 0 && config.Mode != modeEcho && config.Mode != modeFrameEcho {
+		return im, fmt.Errorf("mode %s does no --work: only echo and frame-echo do", config.Mode)
 	}
 	return im, nil
 }
@@ -90,7 +110,7 @@ func resolve(address string) (*net.TCPAddr, error) {
 }
 
 // serve runs the server until a signal comes or it fails.
-func serve(c *cobra.Command, im implementation, config serverConfig, cpus []int) error {
+func serve(c *cobra.Command, im implementation, config serverConfig, control string, cpus []int) error {
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := pinProcess(cpus); err != nil {
@@ -99,6 +119,13 @@ func serve(c *cobra.Command, im implementation, config serverConfig, cpus []int)
 	s, err := im.Open(config)
 	if err != nil {
 		return fmt.Errorf("start %s on %s: %w", im.Name, config.Addr, err)
+	}
+	if control != "" {
+		if err := tellCounts(control, s); err != nil {
+			_ = s.Close()
+			return fmt.Errorf("--control: %w", err)
+		}
+		defer os.Remove(control)
 	}
 	line := fmt.Sprintf(listeningLine, s.Addr, im.Name, config.Mode, s.Details)
 	fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(line))

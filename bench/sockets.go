@@ -61,6 +61,11 @@ func bindAndListen(fd int, sa unix.Sockaddr) (*net.TCPAddr, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("getsockname", err)
 	}
+	return tcpAddr(name)
+}
+
+// tcpAddr translates what the kernel says.
+func tcpAddr(name unix.Sockaddr) (*net.TCPAddr, error) {
 	switch sa := name.(type) {
 	case *unix.SockaddrInet4:
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}, nil

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -51,4 +52,18 @@ func waitReady(ep int, events []unix.EpollEvent, ms int) (int, error) {
 		return 0, nil
 	}
 	return n, err
+}
+
+// waitReadyFor is waitReady with a time in nanoseconds; epoll_pwait2(2). Before Linux 5.11 it does not sleep.
+func waitReadyFor(ep int, events []unix.EpollEvent, d time.Duration) (int, error) {
+	if n, err := pollNow(ep, events); n > 0 || err != nil {
+		return n, err
+	}
+	timeout := unix.NsecToTimespec(int64(d))
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), uintptr(unsafe.Pointer(&timeout)), 0, 0)
+	if errno == unix.EINTR || errno == unix.ENOSYS {
+		return 0, nil
+	}
+	return countOrError(n, errno)
 }

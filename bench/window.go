@@ -3,71 +3,111 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 )
 
 // mark is the beginning of the measured window.
 type mark struct {
-	began     time.Duration
-	serverCPU cpuTime
-	clientCPU cpuTime
+	began  time.Duration
+	server account
+	told   serverCounts
+	client cpuTime
+	calls  *syscallCounter // nil: not counted
 }
 
 // measure loads the server for as long as the window is. A window in which nothing came back is made longer, because a
-// percentile of nothing says nothing; a server that never answers is found by checkStalled.
-func (g *generator) measure() (loadResult, error) {
-	m, err := g.begin()
+// percentile of nothing says nothing; a server that never answers is found by stalled.
+func (g *generator) measure() (sample, error) {
+	m, err := g.mark()
 	if err != nil {
-		return loadResult{}, err
+		return sample{}, err
 	}
 	err = g.loop(m.began + g.Window)
 	for err == nil && g.messages == 0 {
 		err = g.loop(g.now() + g.Window)
 	}
 	if err != nil {
-		return loadResult{}, err
+		return sample{}, err
 	}
-	return g.end(m)
+	return g.since(m)
 }
 
-// begin forgets what the warm-up counted, and notes where the clocks stand.
-func (g *generator) begin() (mark, error) {
-	server, client, err := g.clocks()
-	if err != nil {
+// mark forgets what the warm-up counted, and notes where the clocks stand.
+func (g *generator) mark() (mark, error) {
+	m := mark{}
+	var err error
+	if g.Control != "" {
+		if m.told, err = askServer(g.Control); err != nil {
+			return mark{}, err
+		}
+	}
+	if g.PID != 0 && g.Syscalls {
+		if m.calls, err = countSyscalls(g.PID); err != nil {
+			return mark{}, err
+		}
+	}
+	if m.server, m.client, err = g.accounts(); err != nil {
 		return mark{}, err
 	}
-	g.messages = 0
+	g.messages, g.behind = 0, 0
 	g.latencies.reset()
-	return mark{began: g.now(), serverCPU: server, clientCPU: client}, nil
+	m.began = g.now()
+	return m, nil
 }
 
-// end works out what happened since m.
-func (g *generator) end(m mark) (loadResult, error) {
-	window := g.now() - m.began
-	server, client, err := g.clocks()
+// since works out what happened since m.
+func (g *generator) since(m mark) (sample, error) {
+	now := g.now()
+	messages := g.messages
+	server, client, err := g.accounts()
 	if err != nil {
-		return loadResult{}, err
+		return sample{}, err
 	}
-	server, client = server.minus(m.serverCPU), client.minus(m.clientCPU)
-	return loadResult{
-		Messages:   g.messages,
-		Window:     window,
-		P50:        g.latencies.percentile(50),
-		P99:        g.latencies.percentile(99),
-		P999:       g.latencies.percentile(99.9),
-		ServerCPU:  server.Ran,
-		ServerWait: server.Waited,
-		ClientCPU:  client.Ran,
-		ClientWait: client.Waited,
-	}, nil
+	if t, ok := g.traffic.(*openTraffic); ok {
+		t.unanswered(now)
+	}
+	s := sample{
+		Workload: g.workload,
+		Messages: messages, Bytes: messages * int64(g.Size), Window: now - m.began,
+		Late: g.late, Behind: g.behind,
+	}
+	if s.Latency, err = g.latencies.encode(); err != nil {
+		return sample{}, err
+	}
+	server.minus(m.server).fill(&s)
+	s.ClientCPU, s.ClientWait = client.minus(m.client).Ran, client.minus(m.client).Waited
+	return s, g.askEnd(m, &s)
 }
 
-// clocks reads the CPU time of the server, if it is known, and of this process.
-func (g *generator) clocks() (server, client cpuTime, err error) {
+// askEnd fills in what the server tells of itself, and what was counted in the kernel.
+func (g *generator) askEnd(m mark, s *sample) (err error) {
+	if m.calls != nil {
+		if s.Syscalls, err = m.calls.stop(); err != nil {
+			return err
+		}
+	}
+	if g.Control != "" {
+		told, err := askServer(g.Control)
+		if err != nil {
+			return err
+		}
+		told.minus(m.told).fill(s)
+	}
 	if g.PID != 0 {
-		if server, err = processCPU(g.PID); err != nil {
-			return cpuTime{}, cpuTime{}, err
+		if s.Resident, err = residentBytes(g.PID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accounts reads what the kernel counted for the server, if it is known, and for this process.
+func (g *generator) accounts() (server account, client cpuTime, err error) {
+	if g.PID != 0 {
+		if server, err = processAccount(g.PID); err != nil {
+			return account{}, cpuTime{}, fmt.Errorf("server: %w", err)
 		}
 	}
 	client, err = processCPU(os.Getpid())

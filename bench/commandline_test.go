@@ -1,0 +1,121 @@
+//go:build linux
+
+package main
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestBadCommandLines: what makes no sense has exit status 2, prints nothing on standard output, and says what is wrong.
+func TestBadCommandLines(t *testing.T) {
+	for line, want := range map[string]string{
+		"nonsense": `"nonsense"`,
+		"serve":    "--impl",
+
+		"serve --impl nonsense":                          "choose one of bare-epoll, bare-uring, evio",
+		"serve --imp net":                                "--imp",
+		"serve net":                                      `"net"`,
+		"serve --impl net --mode x":                      `unknown mode "x"`,
+		"serve --impl net --mode http":                   "not there yet",
+		"serve --impl evio --mode worker":                "evio has no mode worker: its handlers",
+		"serve --impl bare-epoll --mode fan-out":         "bare-epoll has no mode fan-out: it has echo, discard",
+		"serve --impl tandem-epoll --mode conn-echo":     "net.Conn view is not there yet",
+		"serve --impl net --addr nowhere":                "HOST:PORT",
+		"serve --impl net --addr=":                       "HOST:PORT",
+		"serve --impl bare-epoll --loops 2":              "--loops",
+		"serve --impl net --loops 2":                     "--loops",
+		"serve --impl gnet --loops -1":                   "--loops",
+		"serve --impl gnet --spin 1us":                   "--spin",
+		"serve --impl tandem-epoll --spin -1us":          "--spin",
+		"serve --impl net --work -1us":                   "--work",
+		"serve --impl net --mode worker --work 1us":      "--work",
+		"serve --impl net --work soon":                   "--work",
+		"load":                                           "--addr",
+		"load --addr nowhere":                            "HOST:PORT",
+		"load --addr 127.0.0.1:9 --kind x":               `unknown kind of load "x"`,
+		"load --addr 127.0.0.1:9 --conns 0":              "connections",
+		"load --addr 127.0.0.1:9 --kind churn --depth 2": "--depth",
+		"load --addr 127.0.0.1:9 --kind churn --rate 2":  "--rate",
+		"load --addr 127.0.0.1:9 --rate 9 --depth 2":     "--depth",
+		"load --addr 127.0.0.1:9 --rate -1":              "rate",
+		"load --addr 127.0.0.1:9 --kind idle":            "--pid",
+		"load --addr 127.0.0.1:9 --syscalls":             "--pid",
+		"load --addr 127.0.0.1:9 --pid -1":               "--pid",
+		"load --addr 127.0.0.1:9 --window 0":             "window",
+		"load --addr 127.0.0.1:9 --conns 1048576":        "open files",
+
+		"run --quick --full":                       "exclude",
+		"run --full --conns 3":                     "--full",
+		"run --impl net,net":                       "twice",
+		"run --impl nonsense":                      "choose one of",
+		"run --kind nonsense":                      "choose one of echo",
+		"run --kind echo,churn --depth 16":         "churn has one message in flight",
+		"run --rounds 0":                           "rounds",
+		"run --seconds 0":                          "time to measure",
+		"run --procs 0":                            "GOMAXPROCS",
+		"run --conns x":                            "--conns",
+		"run --impl evio --kind fan-out":           "nothing to measure",
+		"run --impl tandem-epoll --kind conn-echo": "net.Conn view is not there yet",
+		"run everything":                           `"everything"`,
+		"run --conns 1048576":                      "open files",
+	} {
+		status, stdout, stderr := runProgram(t, strings.Fields(line)...)
+		if status != exitUsage || stdout != "" {
+			t.Errorf("%s: status %d, stdout %q, want status %d and nothing", line, status, stdout, exitUsage)
+		}
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%s: stderr lacks %q: %s", line, want, stderr)
+		}
+	}
+}
+
+func TestServeRefusesATakenAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, im := range implementations() {
+		if im.Name == "gnet" {
+			continue // it asks for SO_REUSEADDR and more; what it does with a taken address is its own matter
+		}
+		t.Run(im.Name, func(t *testing.T) {
+			status, stdout, stderr := runProgram(t, "serve", "--impl", im.Name, "--addr", taken.Addr().String())
+			if status == exitUnsupported {
+				t.Skip(stderr)
+			}
+			if status != exitFailed || stdout != "" || !strings.Contains(stderr, "in use") {
+				t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestLoadOfAProcessThatIsNotThere(t *testing.T) {
+	s := start(t, "net", modeEcho)
+	status, _, stderr := runProgram(t, "load", "--addr", s.addr, "--pid", "1073741824", "--window", "10ms")
+	if status != exitFailed || !strings.Contains(stderr, os.ErrNotExist.Error()) && !strings.Contains(stderr, "no such file") {
+		t.Errorf("status %d, stderr %q", status, stderr)
+	}
+}
+
+func TestHelpNamesWhatThereIs(t *testing.T) {
+	for command, want := range map[string][]string{
+		"serve": append([]string{"Examples:", "--work", "--spin"}, modes...),
+		"load":  {"Examples:", "--rate", kindEcho, kindChurn, kindIdle},
+		"run":   {"Examples:", "--full", "--out", kindFanOut, "tandem-uring", "netpoll"},
+	} {
+		status, stdout, _ := runProgram(t, command, "--help")
+		if status != 0 {
+			t.Errorf("%s --help: status %d", command, status)
+		}
+		for _, w := range want {
+			if !strings.Contains(stdout, w) {
+				t.Errorf("%s --help lacks %q", command, w)
+			}
+		}
+	}
+}

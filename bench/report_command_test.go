@@ -1,0 +1,155 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// resultFile writes a small run to a file.
+func resultFile(t *testing.T, r *results) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "results.json")
+	if err := writeResults(path, r); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReportMakesEverything(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	status, stdout, stderr := runProgram(t, "report", "--html", at("r.html"), "--text", at("r.txt"), "--markdown", at("r.md"),
+		"--svg", at("pictures"), resultFile(t, calmRun(1, nil)))
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d\n%s", status, stderr)
+	}
+	for name, want := range map[string]string{
+		"r.html": "</html>", "r.txt": "BenchmarkEcho/impl=net/conns=64/size=64/depth=1\t",
+		"r.md": "| net |", "pictures/cpu-echo-64x64.svg": "</svg>\n",
+	} {
+		text, err := os.ReadFile(at(name))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks %q: %v", name, want, err)
+		}
+	}
+	if !strings.Contains(stdout, at("pictures/cpu-echo-64x64.svg")+"\n") {
+		t.Errorf("pictures are not named: %s", stdout)
+	}
+}
+
+func TestReportPrintsTheTable(t *testing.T) {
+	status, stdout, stderr := runProgram(t, "report", resultFile(t, calmRun(1, nil)))
+	if status != 0 || !strings.Contains(stdout, "echo, 64 connections × 16 KiB\n") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+}
+
+func TestReportRefuses(t *testing.T) {
+	good := resultFile(t, calmRun(1, nil))
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(bad, []byte(`{"format": 1, "samples": [`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		want   string
+	}{
+		"nothing":                      {nil, exitUsage, "name the file of results"},
+		"an unknown flag":              {[]string{"--pdf", "x", good}, exitUsage, "--pdf"},
+		"a profile and no page":        {[]string{"--profile", "x"}, exitUsage, "--html"},
+		"pictures of a profile":        {[]string{"--profile", "x", "--html", "-", "--svg", "y"}, exitUsage, "file of results"},
+		"a file that is not there":     {[]string{"nowhere.json"}, exitFailed, "nowhere.json"},
+		"a file that is cut short":     {[]string{bad}, exitFailed, "cut short"},
+		"the same twice":               {[]string{good, good}, exitFailed, "twice"},
+		"a profile that is not there":  {[]string{"--profile", "nowhere.pprof", "--html", "-"}, exitFailed, "nowhere.pprof"},
+		"a profile that is not one":    {[]string{"--profile", good, "--html", "-"}, exitFailed, "not a CPU profile"},
+		"where nothing can be written": {[]string{"--html", "/proc/no/r.html", good}, exitFailed, "/proc/no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, _, stderr := runProgram(t, append([]string{"report"}, c.args...)...)
+			if status != c.status || !strings.Contains(stderr, c.want) {
+				t.Errorf("status %d, want %d and %q: %s", status, c.status, c.want, stderr)
+			}
+		})
+	}
+}
+
+func TestCompareTellsByItsStatus(t *testing.T) {
+	before, after := resultFile(t, calmRun(1, nil)), resultFile(t, calmRun(2, microsecond))
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		want   string
+	}{
+		"equal":                    {[]string{before, before}, 0, "verdict: no difference"},
+		"slower":                   {[]string{before, after}, exitFailed, "verdict: slower"},
+		"faster":                   {[]string{after, before}, 0, "verdict: faster"},
+		"only what is not slower":  {[]string{"--impl", "net", before, after}, 0, "verdict: no difference in 3"},
+		"slower than half as much": {[]string{"--least", "0.5", before, after}, 0, "verdict: no difference"},
+		"one file":                 {[]string{before}, exitUsage, "want two files"},
+		"an unknown server":        {[]string{"--impl", "nonsense", before, after}, exitUsage, `no samples of "nonsense"`},
+		"a bad share":              {[]string{"--least", "-1", before, after}, exitUsage, "--least"},
+		"no file":                  {[]string{before, "nowhere.json"}, exitUsage, "nowhere.json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, stdout, stderr := runProgram(t, append([]string{"compare"}, c.args...)...)
+			if status != c.status || !strings.Contains(stdout+stderr, c.want) {
+				t.Errorf("status %d, want %d and %q:\n%s%s", status, c.status, c.want, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestJoin(t *testing.T) {
+	loads := closedLoads
+	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: loads[:1], Rounds: 5}
+	first := y.run()
+	y.Workloads, y.Impls, y.Rounds = loads[1:2], []string{floorImpl, "gnet"}, 3
+	if err := first.join(y.run()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(implOrder(first), " "); got != "bare-epoll net gnet" || len(first.Samples) != 2*5+2*3 {
+		t.Errorf("%s, %d samples", got, len(first.Samples))
+	}
+	if len(first.Notes) != 1 || !strings.Contains(first.Notes[0], "3 rounds") {
+		t.Errorf("notes: %q", first.Notes)
+	}
+	y.Workloads = loads[2:3]
+	other := y.run()
+	other.Machine.Kernel = "Linux 7.0.0"
+	if err := first.join(other); err == nil || !strings.Contains(err.Error(), `kernel is "Linux 7.0.0" there`) {
+		t.Errorf("another kernel: %v", err)
+	}
+}
+
+// TestAServersProfileBecomesAFlameGraph is all of the way: a server that is loaded, its profile, the page.
+func TestAServersProfileBecomesAFlameGraph(t *testing.T) {
+	dir := t.TempDir()
+	profile, page := filepath.Join(dir, "cpu.pprof"), filepath.Join(dir, "p.html")
+	if status, _, stderr := runProgram(t, "serve", "--impl", "net", "--cpuprofile", filepath.Join(dir, "no", "x")); status !=
+		exitFailed || !strings.Contains(stderr, "--cpuprofile") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	s := start(t, "net", modeEcho, "--cpuprofile", profile)
+	status, stdout, stderr := runProgram(t, "load", "--addr", s.addr, "--conns", "8", "--depth", "16", "--window", "1s",
+		"--stall", "1m")
+	if status != 0 {
+		t.Fatalf("load: status %d\n%s%s", status, stdout, stderr)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	status, _, stderr = runProgram(t, "report", "--profile", profile, "--html", page)
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil || strings.Count(string(text), `class="box `) < 5 {
+		t.Errorf("no flame graph in the page: %v", err)
+	}
+}

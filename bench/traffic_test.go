@@ -1,0 +1,186 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// spoil flips a bit of the byte at the given index of what a connection sends back.
+type spoil struct {
+	at    int
+	total int
+}
+
+func (s *spoil) bytes(p []byte) {
+	if s.total <= s.at && s.at < s.total+len(p) {
+		p[s.at-s.total] ^= 0x01
+	}
+	s.total += len(p)
+}
+
+// spoilingEcho echoes, with one wrong byte on every connection.
+func spoilingEcho(at int) func(int, net.Conn) {
+	return func(_ int, c net.Conn) {
+		s := spoil{at: at}
+		buf := make([]byte, 4096)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			s.bytes(buf[:n])
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// spoilingFanOut sends to all, with one wrong byte for connection 1.
+func spoilingFanOut(at int) func(int, net.Conn) {
+	var m members[net.Conn]
+	var mu sync.Mutex // guards s and keeps messages in order
+	s := spoil{at: at}
+	victim := make(map[net.Conn]bool)
+	return func(i int, c net.Conn) {
+		mu.Lock()
+		victim[c] = i == 1
+		mu.Unlock()
+		m.join(c)
+		_, _ = c.Write([]byte{greeting})
+		netEach(c, func(p []byte) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, to := range m.all() {
+				q := append([]byte(nil), p...)
+				if victim[to] {
+					s.bytes(q)
+				}
+				_, _ = to.Write(q)
+			}
+			return nil
+		})
+	}
+}
+
+func TestEveryKindCatchesAWrongByte(t *testing.T) {
+	echo := workload{Kind: kindEcho, Conns: 3, Size: 64, Depth: 2}
+	for name, c := range map[string]struct {
+		w       workload
+		at      int
+		serve   func(at int) func(int, net.Conn)
+		message uint64
+		offset  int
+	}{
+		"echo":       {echo, 64*5 + 7, spoilingEcho, 5, 7},
+		"conn-echo":  {workload{Kind: kindConnEcho, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, spoilingEcho, 5, 7},
+		"worker":     {workload{Kind: kindWorker, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, spoilingEcho, 5, 7},
+		"frame":      {workload{Kind: kindFrameEcho, Conns: 3, Size: 64, Depth: 2}, 72*5 + 9, spoilingEcho, 5, 9},
+		"frame head": {workload{Kind: kindFrameEcho, Conns: 3, Size: 64, Depth: 2}, 72 * 5, spoilingEcho, 5, 0},
+		"open loop":  {workload{Kind: kindEcho, Conns: 3, Size: 64, Depth: 1, Rate: 3000}, 64*5 + 7, spoilingEcho, 5, 7},
+		"churn":      {workload{Kind: kindChurn, Conns: 3, Size: 64, Depth: 1}, 63, spoilingEcho, 0, 63},
+		"fan-out":    {workload{Kind: kindFanOut, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, spoilingFanOut, 5, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := runLoad(loadConfig{
+				workload: c.w, Addr: startEcho(t, c.serve(c.at)), Window: time.Hour, Stall: time.Minute,
+			})
+			var wrong *wrongByte
+			if !errors.As(err, &wrong) {
+				t.Fatalf("error %v, want a wrong byte", err)
+			}
+			if wrong.Message != c.message || wrong.Offset != c.offset || wrong.Got != wrong.Want^0x01 {
+				t.Errorf("found %+v, want message %d, offset %d", wrong, c.message, c.offset)
+			}
+		})
+	}
+}
+
+// TestOtherFaults: what is not a wrong byte, and is not right either.
+func TestOtherFaults(t *testing.T) {
+	over := make(chan struct{})
+	silent := func(_ int, c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	stream := workload{Kind: kindStream, Conns: 2, Size: 1000, Depth: 1}
+	fanOut := workload{Kind: kindFanOut, Conns: 2, Size: 64, Depth: 1}
+	for name, c := range map[string]struct {
+		w     workload
+		serve func(int, net.Conn)
+		want  string
+	}{
+		"stream, something comes back": {stream, func(_ int, c net.Conn) {
+			_, _ = c.Write([]byte("x"))
+			silent(0, c)
+		}, "1 bytes came back"},
+		"stream, nothing is read": {stream, func(int, net.Conn) { <-over }, "stall: the server has taken nothing"},
+		"stream, closed early": {stream, func(_ int, c net.Conn) {
+			_, _ = io.CopyN(io.Discard, c, 100)
+		}, "connection"},
+		"fan-out, no greeting":      {fanOut, silent, "stall: 2 of 2 connections"},
+		"fan-out, a wrong greeting": {fanOut, func(_ int, c net.Conn) { _, _ = c.Write([]byte("x")) }, "greeting is 0x78"},
+		"fan-out, only to the sender": {fanOut, func(_ int, c net.Conn) {
+			_, _ = c.Write([]byte{greeting})
+			_, _ = io.Copy(c, c)
+		}, "stall: 1 of 2 connections"},
+		"churn, no answer": {workload{Kind: kindChurn, Conns: 2, Size: 64, Depth: 1}, silent, "stall: connection 1 of slot"},
+		"churn, closed": {workload{Kind: kindChurn, Conns: 2, Size: 64, Depth: 1}, func(_ int, c net.Conn) {
+			_, _ = io.CopyN(io.Discard, c, 64)
+		}, "connection"},
+		"open loop, no answer": {workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1, Rate: 1000}, silent,
+			"stall: connection"},
+		"open loop, more than was sent": {workload{Kind: kindEcho, Conns: 1, Size: 64, Depth: 1, Rate: 10}, func(_ int, c net.Conn) {
+			buf := make([]byte, 65)
+			_, _ = io.ReadFull(c, buf[:64])
+			_, _ = c.Write(buf)
+			silent(0, c)
+		}, "more came back than were sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := runLoad(loadConfig{
+				workload: c.w, Addr: startEcho(t, c.serve), Window: time.Hour, Stall: 300 * time.Millisecond,
+			})
+			if name == "stream, nothing is read" {
+				close(over)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestStreamNoticesWhatWasNotRead: a server that closes at the FIN without reading loses bytes, and is found out.
+func TestStreamNoticesWhatWasNotRead(t *testing.T) {
+	drained := make(chan struct{})
+	addr := startEcho(t, func(int, net.Conn) { <-drained }) // startEcho closes it then
+	g, err := newGenerator(loadConfig{
+		workload: workload{Kind: kindStream, Conns: 1, Size: 1000, Depth: 1}, Addr: addr, Stall: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	if err := g.traffic.begin(g.now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.loop(g.now() + 20*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if g.messages == 0 {
+		t.Fatal("the kernel took nothing")
+	}
+	err = g.traffic.drain()
+	close(drained)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.loop(-1); !errors.Is(err, errUnread) {
+		t.Errorf("error %v, want that bytes were lost", err)
+	}
+}
