@@ -22,8 +22,8 @@ type acceptQueue struct {
 	closed  bool
 }
 
-// Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, each with at most
-// its ReadBufferLimit of unread bytes; MaxConns bounds how many there are, and then the rest waits in the kernel's
+// Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, and are read as far as
+// a session that is not read; MaxConns bounds how many there are, and then the rest waits in the kernel's
 // backlog. o may be nil.
 func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, error) {
 	var mine ListenOptions

@@ -23,6 +23,7 @@ var frameRules = []Rule{
 	{"Frames_SetHandler", framesSetHandler},
 	{"Frames_Detach", framesDetach},
 	{"Frames_Invalid", framesInvalid},
+	{"Frames_InvalidAndMore", framesInvalidMore},
 	{"Frames_Truncated", framesTruncated},
 	{"Frames_LastMessage", framesLastMessage},
 	{"Frames_Options", framesOptions},

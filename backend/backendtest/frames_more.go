@@ -14,6 +14,34 @@ import (
 
 // The rest of the rules on messages: ends of streams, the further functions of a FrameHandler, and WriteFrame.
 
+// framesInvalidMore has bytes behind the wrong ones that the stream has not received: they must not cause a reset,
+// which might take the answer with it.
+func framesInvalidMore(e *Env) {
+	f := session.Frames(codec, func(*tandem.Stream, []byte) {})
+	f.Open = func(s *tandem.Stream) { s.PauseRead() }
+	f.Invalid = func(s *tandem.Stream, _ *frame.Error) { e.noError(session.WriteFrame(s, codec, []byte("wrong"))) }
+	h := around(f)
+	s, p := e.Pair(h, tandem.StreamOptions{})
+	_, err := p.Write(bytes.Repeat([]byte{0xff}, 8))
+	e.Check(err, "write")
+	waits := 0
+	e.Eventually(func() bool {
+		e.onLoop(s, func() { waits = s.Buffered() })
+		return waits > 0
+	}, "bytes that wait in the pause")
+	_, err = p.Write(make([]byte, 10_000))
+	e.Check(err, "write")
+	s.ResumeRead()
+	want := encoded(e, []byte("wrong"))
+	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
+		e.Errorf("the peer got %q", got)
+	}
+	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		e.Errorf("behind the answer the peer got %d bytes and %v, not io.EOF", n, err)
+	}
+	e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
+}
+
 // framesTruncated ends within a header, within a payload, and between two frames.
 func framesTruncated(e *Env) {
 	for _, half := range []bool{false, true} {

@@ -24,6 +24,7 @@ var sessionRules = []Rule{
 	{"Sessions_SmallBuffer", sessionsSmallBuffer},
 	{"Sessions_RefusedDial", sessionsRefused},
 	{"Sessions_Reset", sessionsReset},
+	{"Sessions_ResetWhenFull", sessionsResetFull},
 	{"Sessions_HalfClose", sessionsHalfClose},
 	{"Sessions_Accept", sessionsAccept},
 	{"Sessions_ShareATransport", sessionsShare},

@@ -128,11 +128,45 @@ func sessionsBounded(e *Env) {
 		}
 		received := uint64(0)
 		e.onStreamLoop(t, b, func() { received = uint64(b.Stream().Buffered()) })
-		if most := uint64(b.Stream().Options().ReadBufferLimit); received > most {
+		if most := uint64(b.Stream().Options().ReadBufferLimit + 3<<20); received > most { // and what a turn may bring
 			e.Errorf("the stream holds %d bytes of a session that is not read", received)
 		}
 		if got := e.receive(b, sent, a); !bytes.Equal(got[:1000], block[:1000]) || len(got) != sent {
 			e.Errorf("%d bytes came of %d", len(got), sent)
+		}
+		e.Check(a.Close(), "close")
+		e.Check(b.Close(), "close")
+	})
+}
+
+// sessionsResetFull has a reset come while the session holds all that it may, and its stream some more.
+func sessionsResetFull(e *Env) {
+	e.bothWays(func(t tandem.Transport) {
+		if e.Network != "tcp" {
+			return
+		}
+		a, b := e.sessions(t)
+		want := Pattern(400 << 10)
+		rest, held := want, 0
+		e.duty("bytes that wait in the stream", func() bool {
+			left, _, err := a.Write(rest)
+			e.Check(err, "write")
+			rest = left
+			e.onStreamLoop(t, b, func() { held = b.Stream().Buffered() })
+			return held > 0
+		}, a, b)
+		e.Check(a.Stream().Abort(), "abort")
+		e.duty("the reset, which Flush tells at once", func() bool { return b.Flush() != nil }, b)
+		var got []byte
+		for {
+			_, _ = b.Drive() // it fails when all has been read
+			data, _, err := b.Read()
+			if got = append(got, data...); err != nil {
+				break
+			}
+		}
+		if len(got) < 256<<10+held || !bytes.HasPrefix(want, got) {
+			e.Errorf("%d bytes before the reset, of %d that had come, or they differ", len(got), 256<<10+held)
 		}
 		e.Check(a.Close(), "close")
 		e.Check(b.Close(), "close")
