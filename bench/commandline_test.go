@@ -79,9 +79,6 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 	}
 	defer taken.Close()
 	for _, im := range implementations() {
-		if im.Name == "gnet" {
-			continue // it asks for SO_REUSEADDR and more; what it does with a taken address is its own matter
-		}
 		t.Run(im.Name, func(t *testing.T) {
 			status, stdout, stderr := runProgram(t, "serve", "--impl", im.Name, "--addr", taken.Addr().String())
 			if status == exitUnsupported {

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/tandem-io/tandem"
@@ -45,6 +47,7 @@ func tandemImplementation(name, about string, o tandem.Options) implementation {
 
 func openTandem(c serverConfig, o tandem.Options) (*server, error) {
 	o.Loops, o.Spin = c.Loops, c.Spin
+	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if c.Mode == modeFrameEcho {
 		o.ReadBufferLimit = frameHead + frameLimit // else a large frame would never be whole
 	}

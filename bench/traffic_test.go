@@ -89,8 +89,8 @@ func TestEveryKindCatchesAWrongByte(t *testing.T) {
 		"fan-out":    {workload{Kind: kindFanOut, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, spoilingFanOut, 5, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := runLoad(loadConfig{
-				workload: c.w, Addr: startEcho(t, c.serve(c.at)), Window: time.Hour, Stall: time.Minute,
+			_, err := runLoad(loadConfig{ // which ends at the wrong byte, long before the window does
+				workload: c.w, Addr: startEcho(t, c.serve(c.at)), Window: 20 * time.Second, Stall: time.Minute,
 			})
 			var wrong *wrongByte
 			if !errors.As(err, &wrong) {
