@@ -12,11 +12,11 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// frame is a function in a flame graph, with all that it called.
-type frame struct {
+// flame is a function in a flame graph, with all that it called.
+type flame struct {
 	Name  string
 	Value int64 // nanoseconds, of those it called included
-	Below map[string]*frame
+	Below map[string]*flame
 }
 
 // flameGraph draws a CPU profile: each box is a function, as wide as its share of the time, and stands on the one that
@@ -35,7 +35,7 @@ func flameGraph(path string) (*chart, error) {
 	if column < 0 {
 		return nil, fmt.Errorf("%s: a profile, but not of CPU time", path)
 	}
-	root := &frame{Name: "all"}
+	root := &flame{Name: "all"}
 	for _, s := range p.Sample {
 		root.add(functions(s), s.Value[column])
 	}
@@ -59,7 +59,7 @@ func functions(s *profile.Sample) []string {
 	return names
 }
 
-func (f *frame) add(names []string, value int64) {
+func (f *flame) add(names []string, value int64) {
 	f.Value += value
 	if len(names) == 0 {
 		return
@@ -67,9 +67,9 @@ func (f *frame) add(names []string, value int64) {
 	below := f.Below[names[0]]
 	if below == nil {
 		if f.Below == nil {
-			f.Below = make(map[string]*frame)
+			f.Below = make(map[string]*flame)
 		}
-		below = &frame{Name: names[0]}
+		below = &flame{Name: names[0]}
 		f.Below[names[0]] = below
 	}
 	below.add(names[1:], value)
@@ -82,12 +82,12 @@ const (
 	flameLeast = 0.5 // narrower boxes are left away
 )
 
-func (f *frame) draw(of string) *chart {
+func (f *flame) draw(of string) *chart {
 	c := &chart{Name: "CPU profile: " + of, width: flameWidth, Description: f.inWords()}
 	total := float64(f.Value)
 	var deepest int
-	var box func(f *frame, x float64, depth int)
-	box = func(f *frame, x float64, depth int) {
+	var box func(f *flame, x float64, depth int)
+	box = func(f *flame, x float64, depth int) {
 		width := float64(f.Value) / total * flameWidth
 		if width < flameLeast {
 			return
@@ -104,7 +104,7 @@ func (f *frame) draw(of string) *chart {
 	return c
 }
 
-func (c *chart) flameBox(f *frame, x, y, width, share float64) {
+func (c *chart) flameBox(f *flame, x, y, width, share float64) {
 	const perLetter, margin = 7.2, 8
 	tip := fmt.Sprintf("%s: %s, %s", f.Name, percentText(share), time.Duration(f.Value).Round(time.Millisecond))
 	c.rect(fmt.Sprintf("box f%d", flameColour(f.Name)), x, y, width-0.6, flameRow-1, tip)
@@ -118,12 +118,12 @@ func (c *chart) flameBox(f *frame, x, y, width, share float64) {
 }
 
 // sorted lists what was called by name, so that two profiles of one program look alike.
-func (f *frame) sorted() []*frame {
-	list := make([]*frame, 0, len(f.Below))
+func (f *flame) sorted() []*flame {
+	list := make([]*flame, 0, len(f.Below))
 	for _, below := range f.Below {
 		list = append(list, below)
 	}
-	slices.SortFunc(list, func(a, b *frame) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *flame) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
@@ -144,10 +144,10 @@ func flameColour(name string) int {
 func shortFunction(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // inWords names the functions that took most of the time themselves.
-func (f *frame) inWords() string {
+func (f *flame) inWords() string {
 	own := make(map[string]int64)
-	var walk func(f *frame)
-	walk = func(f *frame) {
+	var walk func(f *flame)
+	walk = func(f *flame) {
 		left := f.Value
 		for _, below := range f.Below {
 			left -= below.Value
@@ -156,11 +156,11 @@ func (f *frame) inWords() string {
 		own[f.Name] += left
 	}
 	walk(f)
-	var list []*frame
+	var list []*flame
 	for name, value := range own {
-		list = append(list, &frame{Name: name, Value: value})
+		list = append(list, &flame{Name: name, Value: value})
 	}
-	slices.SortFunc(list, func(a, b *frame) int {
+	slices.SortFunc(list, func(a, b *flame) int {
 		return cmp.Or(cmp.Compare(b.Value, a.Value), cmp.Compare(a.Name, b.Name))
 	})
 	var parts []string

@@ -100,6 +100,9 @@ func (p plan) serveArguments(at cell, control string) ([]string, error) {
 	if control != "" {
 		args = append(args, "--control", control)
 	}
+	if mode := at.Workload.mode(); p.Work > 0 && !im.Bare && (mode == modeEcho || mode == modeFrameEcho) {
+		args = append(args, "--work", p.Work.String())
+	}
 	args = append(args, p.ServeFlags...)
 	return append(args, cpuFlag(p.ServerCPUs)...), nil
 }

@@ -12,6 +12,7 @@ import (
 func bareEpollImplementation() implementation {
 	return implementation{
 		Name:  "bare-epoll",
+		Bare:  true,
 		About: "the floor: one thread, epoll, raw system calls, nothing else",
 		Modes: []string{modeEcho, modeDiscard},
 		Open:  openBareEpoll,

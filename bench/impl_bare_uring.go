@@ -14,6 +14,7 @@ import (
 func bareUringImplementation() implementation {
 	return implementation{
 		Name:  "bare-uring",
+		Bare:  true,
 		About: "the floor on io_uring: one thread, one ring, nothing else",
 		Modes: []string{modeEcho, modeDiscard},
 		Open:  openBareUring,

@@ -48,9 +48,6 @@ func tandemImplementation(name, about string, o tandem.Options) implementation {
 func openTandem(c serverConfig, o tandem.Options) (*server, error) {
 	o.Loops, o.Spin = c.Loops, c.Spin
 	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if c.Mode == modeFrameEcho {
-		o.ReadBufferLimit = frameHead + frameLimit // else a large frame would never be whole
-	}
 	h, end := tandemHandler(c)
 	t, err := tandem.Open(&o)
 	if err != nil {

@@ -6,33 +6,15 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
 )
 
 // tandemFrames answers each U64 frame with one write.
-func tandemFrames(work time.Duration) tandem.Handler { return tandemFrameEcho{work: work} }
-
-// tandemFrameEcho decodes in place: a frame is looked at in the stream's own memory, and read when it is whole.
-type tandemFrameEcho struct {
-	tandem.BaseHandler
-	work time.Duration
-}
-
-// OnData implements tandem.Handler.
-func (h tandemFrameEcho) OnData(s *tandem.Stream) {
-	for s.Buffered() >= frameHead {
-		head, _ := s.Peek(frameHead)
-		n, err := frameLength(head)
-		if err != nil {
-			_ = s.Abort()
-			return
-		}
-		if s.Buffered() < n {
-			return
-		}
-		frame, _ := s.Next(n)
-		burn(h.work)
-		if _, err := s.Write(frame); err != nil {
-			return
-		}
-	}
+func tandemFrames(work time.Duration) tandem.Handler {
+	codec := frame.U64{MaxPayload: frameLimit}
+	return session.Frames(codec, func(s *tandem.Stream, payload []byte) {
+		burn(work)
+		_ = session.WriteFrame(s, codec, payload) // fails only if the stream has ended, or its peer reads nothing
+	})
 }

@@ -41,7 +41,7 @@ var fullWorkloads = []workload{
 }
 
 const (
-	fullRounds = 3
+	fullRounds = 5 // fewer than four cannot be compared
 	fullLength = 19 * time.Minute
 	fullWindow = 3 * time.Second // at most
 	leastFit   = 200 * time.Millisecond

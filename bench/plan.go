@@ -20,6 +20,7 @@ type plan struct {
 	Window    time.Duration
 	Procs     int // GOMAXPROCS of the servers, and their event loops
 	Syscalls  bool
+	Work      time.Duration // that servers burn for each message, but for the bare ones
 	Label     string
 	// ServeFlags are given to every server.
 	ServeFlags []string
@@ -133,6 +134,8 @@ func (p plan) check() error {
 		return fmt.Errorf("bad GOMAXPROCS %d: want 1 or more", p.Procs)
 	case p.Window <= 0:
 		return fmt.Errorf("bad time to measure %v: want more than 0", p.Window)
+	case p.Work < 0:
+		return fmt.Errorf("bad time to burn %v: want 0 or more", p.Work)
 	case p.Warmup < 0:
 		return fmt.Errorf("bad time to warm up %v: want 0 or more", p.Warmup)
 	case len(p.cells()) == 0:

@@ -39,6 +39,8 @@ type implementation struct {
 	Lacks  map[string]string // mode: why it is not there, if there is more to say than that
 	Loops  bool              // it can have more than one event loop
 	Spins  bool              // it can look for a while before it sleeps
+	// Bare is a floor: what others are measured by.
+	Bare bool
 	// Extra keeps it out of the list that is measured when none is named.
 	Extra bool
 	Open  func(serverConfig) (*server, error)

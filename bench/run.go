@@ -27,6 +27,7 @@ type runFlags struct {
 	warmup                    time.Duration
 	rounds, procs             int
 	syscalls                  bool
+	work                      time.Duration
 	label, out                string
 }
 
@@ -68,6 +69,8 @@ func runCommand() *cobra.Command {
 	flags.DurationVar(&f.warmup, "warmup", 200*time.Millisecond, "how long to load before measuring")
 	flags.IntVar(&f.rounds, "rounds", quickRounds, "how often to measure everything")
 	flags.IntVar(&f.procs, "procs", 1, "GOMAXPROCS of the servers, their event loops, and how many CPUs they get")
+	flags.DurationVar(&f.work, "work", 0, "have the servers, but not the bare ones, burn so much CPU for each message of echo and\n"+
+		"frame-echo: to see whether compare finds it")
 	flags.BoolVar(&f.syscalls, "syscalls", false, syscallsHelp)
 	flags.StringVar(&f.label, "label", "", "what to call this run in its results")
 	flags.StringVar(&f.out, "out", "", "write the results to this file, as JSON")
@@ -85,7 +88,7 @@ func (f runFlags) plan(c *cobra.Command) (plan, error) {
 		return plan{}, usagef("--full says what load there is: leave --kind, --conns, --size, --depth and --rate away")
 	}
 	p := plan{
-		Impls: f.impls, Named: len(f.impls) > 0, Rounds: f.rounds, Procs: f.procs, Syscalls: f.syscalls, Label: f.label,
+		Impls: f.impls, Named: len(f.impls) > 0, Rounds: f.rounds, Procs: f.procs, Syscalls: f.syscalls, Label: f.label, Work: f.work,
 		Warmup: f.warmup, Window: time.Duration(f.seconds * float64(time.Second)),
 	}
 	if !p.Named {

@@ -143,7 +143,7 @@ func serverLine(s serverFacts) string {
 // allNotes are those of the run, and those that show only when one looks at all samples.
 func allNotes(r *results, sections []section) []string {
 	notes := append([]string(nil), r.Notes...)
-	disturbed, saturated := 0, 0
+	disturbed := 0
 	for _, s := range r.Samples {
 		if s.disturbed() {
 			disturbed++
@@ -151,9 +151,6 @@ func allNotes(r *results, sections []section) []string {
 	}
 	for _, sec := range sections {
 		for _, sum := range sec.Rows {
-			if sum.LoadCPU.Median > 0.97 && !sec.Open {
-				saturated++
-			}
 			if sum.Unreadable != nil {
 				notes = append(notes, fmt.Sprintf("%s, %s: %v", sum.Impl, sec.title(), sum.Unreadable))
 			}
@@ -162,10 +159,6 @@ func allNotes(r *results, sections []section) []string {
 	if disturbed > 0 {
 		notes = append(notes, fmt.Sprintf("in %d of %d measurements server or load waited for a CPU that others used: "+
 			"msg/s and latencies are worse than the servers are; CPU ns/msg holds better", disturbed, len(r.Samples)))
-	}
-	if saturated > 0 {
-		notes = append(notes, fmt.Sprintf("in %d row%s the load generator used all of its CPU: msg/s is its limit, not "+
-			"the server's", saturated, plural(saturated)))
 	}
 	if len(r.Samples) == 0 {
 		notes = append(notes, "nothing was measured")

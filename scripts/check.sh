@@ -3,7 +3,7 @@
 # the first time, a module proxy.
 #
 #   TEST_FLAGS=-v scripts/check.sh     names every test and counts them
-#   CI=true scripts/check.sh           fails where io_uring cannot run, instead of skipping its tests
+#   CI=true scripts/check.sh           fails where io_uring cannot run or a program is missing, instead of skipping tests
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,7 @@ log=$(mktemp)
 
 export CGO_ENABLED=0 # the race detector alone needs cgo
 if [[ ${CI:-} == true ]]; then
-  export TANDEM_REQUIRE_URING=1
+  export TANDEM_REQUIRE_URING=1 TANDEM_REQUIRE_TOOLS=1
 fi
 
 step='start'
@@ -64,6 +64,11 @@ unformatted=$(gofmt -l .)
 if [[ -n $unformatted ]]; then
   printf 'gofmt would change:\n%s\n' "$unformatted"
   exit 1
+fi
+
+if command -v shellcheck >/dev/null; then
+  step 'shellcheck'
+  shellcheck .ci/run scripts/*.sh
 fi
 
 step 'go mod tidy'
