@@ -15,7 +15,7 @@ var (
 )
 
 const (
-	quickRounds = 3
+	quickRounds = 4 // the least that compare takes
 	quickLength = 34 * time.Second
 	quickLimit  = 50 * time.Second // when it is given up
 	quickWindow = time.Second      // at most

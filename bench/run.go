@@ -67,7 +67,7 @@ func runCommand() *cobra.Command {
 	flags.IntSliceVar(&f.rate, "rate", []int{0}, "messages per second, of all connections together; 0: a closed loop")
 	flags.Float64Var(&f.seconds, "seconds", 2, "how long to measure, each time")
 	flags.DurationVar(&f.warmup, "warmup", 200*time.Millisecond, "how long to load before measuring")
-	flags.IntVar(&f.rounds, "rounds", quickRounds, "how often to measure everything")
+	flags.IntVar(&f.rounds, "rounds", fullRounds, "how often to measure everything")
 	flags.IntVar(&f.procs, "procs", 1, "GOMAXPROCS of the servers, their event loops, and how many CPUs they get")
 	flags.DurationVar(&f.work, "work", 0, "have the servers, but not the bare ones, burn so much CPU for each message of echo and\n"+
 		"frame-echo: to see whether compare finds it")
@@ -105,8 +105,8 @@ func (f runFlags) plan(c *cobra.Command) (plan, error) {
 	default:
 		p.Workloads = combinations(f.kinds, f.conns, f.sizes, f.depth, f.rate)
 	}
-	if f.full && !changed("rounds") {
-		p.Rounds = fullRounds
+	if f.quick && !changed("rounds") {
+		p.Rounds = quickRounds
 	}
 	if err := p.check(); err != nil {
 		return plan{}, usageError{err}
