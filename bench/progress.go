@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// progress tells how far a run is. On a terminal it rewrites one line; elsewhere it writes a line whenever another
-// workload begins, so that a log stays short.
+// progress tells how far a run is. On a terminal it rewrites one line, with a bar; elsewhere it writes a line whenever
+// another workload begins, so that a log stays short.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -42,10 +43,18 @@ func (p *progress) show(c cell, rounds int) {
 	line := fmt.Sprintf("[%*d/%d] round %d of %d: %v: %s, about %d s left", len(fmt.Sprint(p.total)), p.done+1, p.total,
 		c.Round+1, rounds, c.Workload, c.Impl, p.left())
 	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		fmt.Fprintf(p.w, "\r\x1b[K%s %s", progressBar(p.done, p.total), line)
 	} else {
 		fmt.Fprintln(p.w, line)
 	}
+}
+
+// barWidth is the length of the bar, in characters.
+const barWidth = 20
+
+func progressBar(done, total int) string {
+	full := barWidth * done / max(total, 1)
+	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
 
 // left estimates the seconds that remain: from the plan at first, and more and more from the time taken so far.

@@ -135,7 +135,7 @@ func TestInterruptedAtOnce(t *testing.T) {
 	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
 		t.Errorf("status %d, want %d\n%s", status, exitInterrupted, stderr)
 	}
-	if !strings.Contains(stderr.String(), "0 of 3 measurements were made") {
+	if !strings.Contains(stderr.String(), "0 of 5 measurements were made") {
 		t.Errorf("stderr: %s", stderr)
 	}
 }

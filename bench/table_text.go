@@ -140,10 +140,13 @@ func serverLine(s serverFacts) string {
 	return strings.Join(parts, "; ")
 }
 
+// wideSpread is how far a round may be from the median, as a share of it, before a note warns.
+const wideSpread = 0.15
+
 // allNotes are those of the run, and those that show only when one looks at all samples.
 func allNotes(r *results, sections []section) []string {
 	notes := append([]string(nil), r.Notes...)
-	disturbed := 0
+	disturbed, rows, wide := 0, 0, 0
 	for _, s := range r.Samples {
 		if s.disturbed() {
 			disturbed++
@@ -151,6 +154,12 @@ func allNotes(r *results, sections []section) []string {
 	}
 	for _, sec := range sections {
 		for _, sum := range sec.Rows {
+			if sum.CPU.known() {
+				rows++
+			}
+			if sum.CPU.plusMinus() > wideSpread {
+				wide++
+			}
 			if sum.Unreadable != nil {
 				notes = append(notes, fmt.Sprintf("%s, %s: %v", sum.Impl, sec.title(), sum.Unreadable))
 			}
@@ -159,6 +168,10 @@ func allNotes(r *results, sections []section) []string {
 	if disturbed > 0 {
 		notes = append(notes, fmt.Sprintf("in %d of %d measurements server or load waited for a CPU that others used: "+
 			"msg/s and latencies are worse than the servers are; CPU ns/msg holds better", disturbed, len(r.Samples)))
+	}
+	if wide > 0 {
+		notes = append(notes, fmt.Sprintf("in %d of %d rows the rounds differ by more than %.0f %%: too much to conclude "+
+			"anything from small differences", wide, rows, wideSpread*100))
 	}
 	if len(r.Samples) == 0 {
 		notes = append(notes, "nothing was measured")
