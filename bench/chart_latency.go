@@ -28,7 +28,7 @@ func percentileChart(of string, rows []summary) *chart {
 		ticks = append(ticks, v)
 	}
 	return lineChart("Latency by percentile", of,
-		axis{Name: "share of the answers that were at least so quick", Log: true, Ticks: ticks, Text: percentileText, Low: 1,
+		axis{Name: "% of the answers that were at least so quick", Log: true, Ticks: ticks, Text: percentileText, Low: 1,
 			High: furthest},
 		axis{Name: "latency", Log: true, Ticks: decades(low, high), Text: shortTime, Low: low, High: high}, curves)
 }
@@ -49,9 +49,9 @@ func percentiles(h *hdrhistogram.Histogram) []point {
 
 func percentileText(x float64) string {
 	if x <= 1 {
-		return "0%"
+		return "0"
 	}
-	return trimmedLong(100*(1-1/x)) + "%"
+	return trimmedLong(100 * (1 - 1/x))
 }
 
 // rateCharts draw the median and the 99th percentile over the offered rate, until a server no longer keeps up.
