@@ -132,7 +132,7 @@ func TestScales(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"1.5k": shortNumber(1500), "0": shortNumber(0), "2.5M": shortNumber(2.5e6), "350 µs": shortTime(350e3),
-		"1 ms": shortTime(1e6), "20 ns": shortTime(20), "99.99": percentileText(1e4), "0": percentileText(1),
+		"1 ms": shortTime(1e6), "20 ns": shortTime(20), "99.99": percentileText(1e4), "90": percentileText(10),
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
