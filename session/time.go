@@ -172,7 +172,7 @@ func (s *Stream) checkIdle() {
 // active notes that bytes came or went. Loop only.
 func (s *Stream) active() {
 	if s.idle != nil {
-		s.idle.last = s.loop.Now()
+		s.idle.last = s.loop.Clock() // not Now: the turn may have lasted for long
 	}
 }
 

@@ -109,14 +109,19 @@ func idle(e *Env) {
 // so what counts is the silence that the stream saw, not that it is still open.
 func idleTraffic(e *Env) {
 	const timeout = 80 * time.Millisecond
-	ways := map[string]func(*tandem.Stream, Peer, func(time.Time)){
-		"bytes in": func(_ *tandem.Stream, p Peer, _ func(time.Time)) { _, _ = p.Write([]byte("x")) },
-		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer, took func(time.Time)) {
+	const most = 20
+	var sent [most]atomic.Int64 // when the peer began to send each byte
+	ways := map[string]func(*tandem.Stream, Peer, int, func(time.Time)){
+		"bytes in": func(_ *tandem.Stream, p Peer, n int, _ func(time.Time)) {
+			sent[n].Store(time.Now().UnixNano())
+			_, _ = p.Write([]byte{byte(n)})
+		},
+		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer, _ int, took func(time.Time)) {
 			if now := time.Now(); wrote(s) {
 				took(now)
 			}
 		},
-		"bytes out by the loop": func(s *tandem.Stream, _ Peer, took func(time.Time)) {
+		"bytes out by the loop": func(s *tandem.Stream, _ Peer, _ int, took func(time.Time)) {
 			_ = s.Post(func() {
 				if now := time.Now(); wrote(s) {
 					took(now)
@@ -128,11 +133,14 @@ func idleTraffic(e *Env) {
 		h := NewHooks()
 		var last, ended atomic.Int64
 		took := func(at time.Time) { last.Store(at.UnixNano()) }
-		h.Data = func(s *tandem.Stream) { took(time.Now()); _, _ = s.Next(-1) }
+		h.Data = func(s *tandem.Stream) {
+			b, _ := s.Next(-1)
+			last.Store(sent[b[len(b)-1]].Load())
+		}
 		h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
 		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
-		for n := 0; n < 20 && ended.Load() == 0; n++ {
-			act(s, p, took)
+		for n := 0; n < most && ended.Load() == 0; n++ {
+			act(s, p, n, took)
 			time.Sleep(5 * time.Millisecond)
 		}
 		if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -154,13 +162,14 @@ func idleStall(e *Env) {
 	const timeout = 50 * time.Millisecond
 	h := NewHooks()
 	var last, ended atomic.Int64
-	h.Data = func(s *tandem.Stream) { last.Store(time.Now().UnixNano()); _, _ = s.Next(-1) }
+	h.Data = func(s *tandem.Stream) { _, _ = s.Next(-1) }
 	h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
 	s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
 	e.onLoop(s, func() {
 		_, err := p.Write([]byte("x"))
 		e.noError(err)
 		time.Sleep(timeout + 10*time.Millisecond)
+		last.Store(time.Now().UnixNano()) // before the loop can receive them
 	})
 	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
