@@ -34,7 +34,6 @@ type Loop struct {
 	tasks    tasks
 	timers   Timers
 	begin    time.Time
-	now      int64 // of this turn; 0: not yet read
 	turn     uint64
 	looks    uint64      // Polls of the driver that have returned
 	late     []EndTurner // for this turn's end
@@ -78,14 +77,6 @@ func (l *Loop) Looks() uint64 { return l.looks }
 
 // Clock reads the loop's monotonic clock, in nanoseconds. Any goroutine.
 func (l *Loop) Clock() int64 { return int64(time.Since(l.begin)) + 1 }
-
-// Now is the Clock, read at most once a turn: right to within the length of a turn.
-func (l *Loop) Now() int64 {
-	if l.now == 0 {
-		l.now = l.Clock()
-	}
-	return l.now
-}
 
 // StartTimer has t fire in d from now; never earlier, and as soon after as the loop is free. It restarts an active t.
 func (l *Loop) StartTimer(t *Timer, d time.Duration) {
@@ -160,7 +151,6 @@ func (l *Loop) Stepping() bool { return l.stepping }
 // Step runs one turn, which sleeps at most wait, for ever if wait is negative, and returns how many events there were.
 func (l *Loop) Step(wait time.Duration) (int, error) {
 	l.turn++
-	l.now = 0
 	l.stepping = true
 	defer func() { l.stepping = false }()
 	l.Count[Turns]++
@@ -175,7 +165,6 @@ func (l *Loop) Step(wait time.Duration) (int, error) {
 		return n, fmt.Errorf("loop: %w", err)
 	}
 	n += events
-	l.now = 0
 	n += l.expire()
 	l.endTurn()
 	l.shared.publish(&l.Count)
