@@ -126,7 +126,7 @@ func tipped(tip string) string {
 
 // inline is the picture for a page that has chartStyle.
 func (c *chart) inline() template.HTML {
-	return template.HTML(c.svg("", "", c.Name)) //nolint:gosec // every text in it was escaped
+	return template.HTML(c.svg("", "", c.Name)) // every text in it was escaped
 }
 
 // file is the picture as a file of its own, with a background: whoever shows it may show it on anything.

@@ -58,7 +58,7 @@ type glanceCell struct {
 
 // htmlReport is the report as one page that needs nothing else: no network, no script. The profiles are flame graphs.
 func htmlReport(r *results, profiles []*chart) ([]byte, error) {
-	p := page{Title: "bench", Style: template.CSS(chartStyle), Results: r} //nolint:gosec // a constant
+	p := page{Title: "bench", Style: template.CSS(chartStyle), Results: r} // a constant
 	if r != nil {
 		p.fill(r)
 	}
