@@ -82,7 +82,7 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 		t.Run(im.Name, func(t *testing.T) {
 			status, stdout, stderr := runProgram(t, "serve", "--impl", im.Name, "--addr", taken.Addr().String())
 			if status == exitUnsupported {
-				t.Skip(stderr)
+				unsupported(t, stderr)
 			}
 			if status != exitFailed || stdout != "" || !strings.Contains(stderr, "in use") {
 				t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)

@@ -40,7 +40,7 @@ func start(t *testing.T, impl, mode string, more ...string) *serverChild {
 	}
 	s, err := startServer(context.Background(), plan{Procs: 2, ServeFlags: more}, cell{Impl: impl, Workload: w}, "")
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
+		unsupported(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
