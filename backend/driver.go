@@ -80,7 +80,11 @@ type Events interface {
 	HasShare() bool           // asked by a driver that can keep received bytes: may more be reported in this turn?
 	Sent(n int, err error)    // the answer to a Send that was pending; n may be short, also 0: send again
 	Connected(err error)      // the answer to Connect: nil or an errno
-	Accepted(fd int, e error) // a new descriptor, which is the owner's; or an errno, and accepting is off
+
+	// Accepted reports a new descriptor, which is the owner's, and the peer's address if the kernel told it with the
+	// connection, else the zero Address; or an errno, and accepting is off.
+	Accepted(fd int, from Address, err error)
+
 	Broken()                  // receiving is off and the kernel reports an error or a hang-up
 	Released()                // nothing refers to the descriptor any longer
 }
@@ -104,7 +108,7 @@ func (NoEvents) Sent(int, error) {}
 func (NoEvents) Connected(error) {}
 
 // Accepted implements Events.
-func (NoEvents) Accepted(int, error) {}
+func (NoEvents) Accepted(int, Address, error) {}
 
 // Broken implements Events.
 func (NoEvents) Broken() {}

@@ -250,10 +250,10 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) {
 		}
 		if err != nil {
 			d.want(s, accepting, false)
-			s.Owner.Accepted(-1, err)
+			s.Owner.Accepted(-1, backend.Address{}, err)
 			return
 		}
-		s.Owner.Accepted(fd, nil)
+		s.Owner.Accepted(fd, backend.Address{}, nil)
 		if d.slots.Lookup(id) != s || s.State&accepting == 0 {
 			return
 		}

@@ -43,7 +43,7 @@ func (o *recorder) Received(p []byte) {
 
 func (o *recorder) ReceiveEnded(err error)    { o.ended = err }
 func (o *recorder) Connected(err error)       { o.connected = err }
-func (o *recorder) Accepted(_ int, err error) { o.accepted = err }
+func (o *recorder) Accepted(_ int, _ backend.Address, err error) { o.accepted = err }
 func (o *recorder) Broken()                   { o.broken++ }
 func (o *recorder) Released()                 { o.released = true }
 

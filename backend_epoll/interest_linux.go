@@ -76,7 +76,7 @@ func (d *Driver) refused(s *backend.Socket, err error) {
 		s.Owner.Connected(err)
 	case s.State&accepting != 0:
 		s.State &^= accepting
-		s.Owner.Accepted(-1, err)
+		s.Owner.Accepted(-1, backend.Address{}, err)
 	default:
 		s.State &^= receiving | sendWaits
 		s.Owner.ReceiveEnded(err)

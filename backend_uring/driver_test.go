@@ -42,7 +42,7 @@ func (o *recorder) Received(p []byte) {
 }
 
 func (o *recorder) ReceiveEnded(err error)     { o.ended = err }
-func (o *recorder) Accepted(fd int, err error) { o.accepted = append(o.accepted, fd) }
+func (o *recorder) Accepted(fd int, _ backend.Address, _ error) { o.accepted = append(o.accepted, fd) }
 func (o *recorder) Broken()                    { o.broken++ }
 func (o *recorder) Released()                  { o.released = true }
 

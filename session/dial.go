@@ -126,6 +126,7 @@ func (e *Engine) connect(network, address string, h Handler, o *DialOptions, res
 	s := d.stream
 	s.dial = d
 	if err := s.loop.begin(func() { d.start(t) }); err != nil {
+		s.loop.unpick()
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	return s, nil

@@ -38,8 +38,8 @@ type Engine struct {
 	lookups   sync.WaitGroup // goroutines that resolve names
 	running   sync.WaitGroup // goroutines of loops
 
-	mu        sync.Mutex // guards what follows
-	down      bool       // Shutdown was called
+	down      atomic.Bool // Shutdown was called: nothing new begins
+	mu        sync.Mutex  // guards what follows
 	listeners map[*listener]struct{}
 	ended     chan struct{} // closed when everything is gone
 }
@@ -160,6 +160,7 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	s := newStream(l, h, opts)
 	if err := l.begin(func() { s.adopt(fd) }); err != nil {
 		backend.CloseFD(fd)
+		l.unpick()
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
 	if closer, ok := c.(interface{ Close() error }); ok {

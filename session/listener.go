@@ -143,7 +143,7 @@ func (l *listener) start(fds []int) error {
 	e := l.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.down {
+	if e.down.Load() {
 		return net.ErrClosed
 	}
 	first := int(e.next.Load()) // listeners of several ports do not all accept on the first loop
@@ -244,7 +244,7 @@ func (a *acceptor) gone() {
 }
 
 // Accepted implements backend.Events.
-func (a *acceptor) Accepted(fd int, err error) {
+func (a *acceptor) Accepted(fd int, _ backend.Address, err error) {
 	if err != nil {
 		a.failed(err)
 		return
@@ -266,6 +266,8 @@ func (a *acceptor) open(fd int) {
 	a.loop.Count[backend.Accepts]++
 	if e := l.engine; e.balance != ReusePort && len(e.loops) > 1 {
 		to = e.pick(e.source(fd))
+	} else {
+		to.load.Add(1)
 	}
 	if to == a.loop {
 		to.open(fd, l)
@@ -273,6 +275,7 @@ func (a *acceptor) open(fd int) {
 	}
 	if to.Post(backend.TaskFunc(func() { to.open(fd, l) })) != nil {
 		backend.CloseFD(fd)
+		to.unpick()
 		l.ended()
 	}
 }

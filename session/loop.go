@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net"
 	"sync/atomic"
 
 	"github.com/tandem-io/tandem/backend"
@@ -14,7 +15,8 @@ type Loop struct {
 	index  int
 
 	ids  atomic.Uint64 // any goroutine
-	live atomic.Int64  // streams, for LeastStreams; any goroutine
+	live atomic.Int64  // connected streams; any goroutine
+	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
 	streams  []*Stream
 	dialing  map[*Stream]struct{}
@@ -116,8 +118,12 @@ func (l *Loop) flushGathered() {
 	l.forgetGathered()
 }
 
-// begin runs start on the loop, as something that has to end before the loop does. Any goroutine.
+// begin runs start on the loop, as something that has to end before the loop does. It returns net.ErrClosed once the
+// engine shuts down. Any goroutine.
 func (l *Loop) begin(start func()) error {
+	if l.engine.down.Load() {
+		return net.ErrClosed
+	}
 	return l.Post(backend.TaskFunc(func() {
 		l.hold()
 		start()
@@ -128,6 +134,7 @@ func (l *Loop) begin(start func()) error {
 func (l *Loop) open(fd int, from *listener) {
 	if l.draining {
 		backend.CloseFD(fd)
+		l.unpick()
 		from.ended()
 		return
 	}

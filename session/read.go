@@ -8,7 +8,8 @@ import (
 )
 
 // Received implements backend.Events: p is lent until it returns.
-func (s *Stream) Received(p []byte) {
+func (e *streamEvents) Received(p []byte) {
+	s := (*Stream)(e)
 	s.loop.Count[backend.BytesIn] += uint64(len(p))
 	s.loop.Count[backend.Reads]++
 	s.active()
@@ -61,7 +62,8 @@ func (s *Stream) deliverable() bool {
 }
 
 // HasShare implements backend.Events: it tells that a delivery has to wait for the next turn, and only for that.
-func (s *Stream) HasShare() bool {
+func (e *streamEvents) HasShare() bool {
+	s := (*Stream)(e)
 	return s.deliverable() || s.flow.Load()&^flowResumed != 0
 }
 
@@ -122,7 +124,8 @@ func (s *Stream) deliverEnd() {
 }
 
 // ReceiveEnded implements backend.Events.
-func (s *Stream) ReceiveEnded(err error) {
+func (e *streamEvents) ReceiveEnded(err error) {
+	s := (*Stream)(e)
 	s.receiving = false
 	s.rxDone = true
 	if err != io.EOF {
@@ -143,7 +146,8 @@ func (s *Stream) ReceiveEnded(err error) {
 // Broken implements backend.Events: nothing is being received, and the connection has an error or a hang-up. A stream
 // that was paused by its user learns of it now; one that stopped by itself finds out when it goes on, behind the bytes
 // that are waiting.
-func (s *Stream) Broken() {
+func (e *streamEvents) Broken() {
+	s := (*Stream)(e)
 	if s.flow.Load()&(flowPaused|flowShut) == 0 && !s.rxDone || !backend.HasError(s.sock.FD) {
 		return
 	}
@@ -189,7 +193,7 @@ func (s *Stream) drain() {
 		if n <= 0 || err != nil {
 			break
 		}
-		s.Received(scratch[:n:n])
+		s.events().Received(scratch[:n:n])
 	}
 	s.deliver()
 }

@@ -49,11 +49,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 
 // goDown reports whether this call is the first.
 func (e *Engine) goDown() bool {
-	e.mu.Lock()
+	e.mu.Lock() // so that no listener begins meanwhile
 	defer e.mu.Unlock()
-	first := !e.down
-	e.down = true
-	return first
+	return e.down.CompareAndSwap(false, true)
 }
 
 func (e *Engine) stopListening(wait bool) {

@@ -91,13 +91,18 @@ type Stream struct {
 	timers    *Timer // list of active timers
 }
 
+// streamEvents is a Stream as its driver and its loop see it, so that users do not.
+type streamEvents Stream
+
 var (
-	_ backend.Events    = (*Stream)(nil)
-	_ backend.EndTurner = (*Stream)(nil)
-	_ backend.Task      = (*Stream)(nil)
+	_ backend.Events    = (*streamEvents)(nil)
+	_ backend.EndTurner = (*streamEvents)(nil)
+	_ backend.Task      = (*streamEvents)(nil)
 )
 
-// newStream makes a stream for a loop. attach or a dial follows.
+func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
+
+// newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), fd: -1, index: -1}
 	s.sock.FD = -1
@@ -118,7 +123,7 @@ func (s *Stream) adopt(fd int) {
 
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it.
 func (s *Stream) attach(fd int) {
-	s.sock.FD, s.sock.Owner = fd, s
+	s.sock.FD, s.sock.Owner = fd, s.events()
 	local, remote := backend.LocalAddress(fd), backend.RemoteAddress(fd)
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
@@ -149,7 +154,7 @@ func (s *Stream) attach(fd int) {
 func (s *Stream) mark() {
 	if !s.late {
 		s.late = true
-		s.loop.Late(s)
+		s.loop.Late(s.events())
 	}
 }
 
@@ -159,12 +164,13 @@ func (s *Stream) markLocked(here bool) {
 		s.mark()
 	} else if !s.posted {
 		s.posted = true
-		_ = s.loop.Post(s) // if the loop has ended, so has the stream
+		_ = s.loop.Post(s.events()) // if the loop has ended, so has the stream
 	}
 }
 
 // Run implements backend.Task: another goroutine has changed something.
-func (s *Stream) Run() {
+func (e *streamEvents) Run() {
+	s := (*Stream)(e)
 	s.mu.Lock()
 	s.posted = false
 	s.mu.Unlock()
@@ -173,7 +179,8 @@ func (s *Stream) Run() {
 
 // EndTurn implements backend.EndTurner. It is the one place where a stream catches up with what was asked of it:
 // sends, answers, delivers, and ends.
-func (s *Stream) EndTurn() {
+func (e *streamEvents) EndTurn() {
+	s := (*Stream)(e)
 	s.late = false
 	s.mu.Lock()
 	s.sendLocked()
@@ -255,7 +262,8 @@ func (s *Stream) release() {
 }
 
 // Released implements backend.Events: the descriptor is the stream's alone.
-func (s *Stream) Released() {
+func (e *streamEvents) Released() {
+	s := (*Stream)(e)
 	if s.draining {
 		s.drain()
 	}
@@ -290,6 +298,7 @@ func (s *Stream) finish() {
 	}
 	s.stopTimers()
 	s.loop.remove(s)
+	s.loop.unpick()
 	if s.opened {
 		s.loop.Count[backend.Closed]++
 	}
@@ -402,7 +411,7 @@ func (rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
 func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 
 // Connected implements backend.Events. A stream is attached when it is connected.
-func (s *Stream) Connected(error) {}
+func (*streamEvents) Connected(error) {}
 
 // Accepted implements backend.Events. A stream accepts nothing.
-func (s *Stream) Accepted(int, error) {}
+func (*streamEvents) Accepted(int, backend.Address, error) {}

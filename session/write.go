@@ -286,7 +286,8 @@ func (s *Stream) tookLocked(n int) {
 }
 
 // Sent implements backend.Events.
-func (s *Stream) Sent(n int, err error) {
+func (e *streamEvents) Sent(n int, err error) {
+	s := (*Stream)(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sending = false
