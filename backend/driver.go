@@ -75,18 +75,18 @@ type Outstanding struct {
 
 // Events is what a driver reports about one socket.
 type Events interface {
-	Received(p []byte)        // bytes of the stream, at least one
-	ReceiveEnded(err error)   // io.EOF or an errno; nothing more will be received
-	HasShare() bool           // asked by a driver that can keep received bytes: may more be reported in this turn?
-	Sent(n int, err error)    // the answer to a Send that was pending; n may be short, also 0: send again
-	Connected(err error)      // the answer to Connect: nil or an errno
+	Received(p []byte)      // bytes of the stream, at least one
+	ReceiveEnded(err error) // io.EOF or an errno; nothing more will be received
+	HasShare() bool         // asked by a driver that can keep received bytes: may more be reported in this turn?
+	Sent(n int, err error)  // the answer to a Send that was pending; n may be short, also 0: send again
+	Connected(err error)    // the answer to Connect: nil or an errno
 
 	// Accepted reports a new descriptor, which is the owner's, and the peer's address if the kernel told it with the
 	// connection, else the zero Address; or an errno, and accepting is off.
 	Accepted(fd int, from Address, err error)
 
-	Broken()                  // receiving is off and the kernel reports an error or a hang-up
-	Released()                // nothing refers to the descriptor any longer
+	Broken()   // receiving is off and the kernel reports an error or a hang-up
+	Released() // nothing refers to the descriptor any longer
 }
 
 // NoEvents ignores every event. Owners embed it and write only what concerns them.

@@ -41,11 +41,11 @@ func (o *recorder) Received(p []byte) {
 	o.got = append(o.got, p...)
 }
 
-func (o *recorder) ReceiveEnded(err error)    { o.ended = err }
-func (o *recorder) Connected(err error)       { o.connected = err }
+func (o *recorder) ReceiveEnded(err error)                       { o.ended = err }
+func (o *recorder) Connected(err error)                          { o.connected = err }
 func (o *recorder) Accepted(_ int, _ backend.Address, err error) { o.accepted = err }
-func (o *recorder) Broken()                   { o.broken++ }
-func (o *recorder) Released()                 { o.released = true }
+func (o *recorder) Broken()                                      { o.broken++ }
+func (o *recorder) Released()                                    { o.released = true }
 
 // forEachSleep runs the test with a driver of each kind.
 func forEachSleep(t *testing.T, test func(*testing.T, *Driver)) {
