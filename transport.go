@@ -81,6 +81,10 @@ const (
 // ErrWriteBufferFull is returned by a write for which there is no room below WriteBufferLimit.
 var ErrWriteBufferFull = session.ErrWriteBufferFull
 
+// ErrWouldBlock is returned by Stream.Read when nothing is unread and more may come. It is a net.Error whose Timeout and
+// Temporary are true.
+var ErrWouldBlock = session.ErrWouldBlock
+
 // Socket options, for ListenOptions.Socket, DialOptions.Socket and Stream.SetSocketOption; package backend documents each.
 var (
 	NoDelay            = backend.NoDelay
@@ -182,6 +186,11 @@ type Options struct {
 	// ExpectedStreams sizes tables from the start. Default 0: they grow.
 	ExpectedStreams int
 
+	// MemoryLimit bounds how many bytes all streams of the Transport hold unread. Above it the streams that hold most
+	// stop reading first, so that TCP slows their peers down, and nothing is lost. A stream that holds nothing may
+	// always read a piece, of at most 256 KiB. In bytes. Default 0: none.
+	MemoryLimit int64
+
 	// StreamOptions are the limits of all streams, where a listener or a dial does not set its own.
 	StreamOptions
 
@@ -224,11 +233,20 @@ type Transport interface {
 	//	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
 	Stats() Stats
 
-	// Shutdown stops accepting, lets streams end, and when ctx ends aborts the rest and returns ctx.Err(). When it
-	// returns nothing of the Transport is left. In a callback it is an error.
+	// Done is closed when no loop is left: because all of them have failed, or when a Shutdown or Close has ended.
+	Done() <-chan struct{}
+
+	// Err returns nil while a loop is left; then why the last of them failed, or net.ErrClosed after a Shutdown or Close.
+	Err() error
+
+	// Shutdown stops accepting, refuses what is new with net.ErrClosed, lets streams end, and when ctx ends aborts the
+	// rest and returns ctx.Err(). When it returns nil nothing of the Transport is left. It returns within 100 ms of
+	// ctx's end whatever callbacks do: if one of them blocks, the error says which stream's, and still is ctx.Err().
+	// In a callback it is an error.
 	Shutdown(ctx context.Context) error
 
-	// Close is Shutdown with a context that has ended, and returns nil for that.
+	// Close is Shutdown that aborts at once, waits for the end, and returns nil for that. It is an error if a callback
+	// blocks, and in a callback.
 	Close() error
 }
 
@@ -301,7 +319,7 @@ func Open(o *Options) (Transport, error) {
 	}
 	e, err := session.New(session.Config{
 		Drivers: drivers, Spin: opts.Spin, Affinity: opts.Affinity, Balance: opts.Balance,
-		CallerDriven: opts.CallerDriven, Propagate: opts.Propagate, Logger: opts.Logger, Stream: opts.StreamOptions,
+		CallerDriven: opts.CallerDriven, Propagate: opts.Propagate, Logger: opts.Logger, MemoryLimit: opts.MemoryLimit, Stream: opts.StreamOptions,
 	})
 	if err != nil {
 		return nil, openError(err)
@@ -348,6 +366,8 @@ func (o *Options) complete() error {
 		return bad("Affinity", o.Affinity, fmt.Sprintf("one CPU for each of %d loops, or nil", o.Loops))
 	case o.ExpectedStreams < 0:
 		return bad("ExpectedStreams", o.ExpectedStreams, "positive, or 0")
+	case o.MemoryLimit < 0:
+		return bad("MemoryLimit", o.MemoryLimit, "positive, or 0 for none")
 	}
 	if err := o.uring().Check(); err != nil {
 		return fmt.Errorf("tandem: Options.%w", err)
@@ -427,16 +447,6 @@ func (o *Options) open(b Backend) ([]backend.Driver, error) {
 
 // Info implements Transport.
 func (t *transport) Info() Info { return t.info }
-
-// Close implements Transport.
-func (t *transport) Close() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := t.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
 
 // Stats implements Transport.
 func (t *transport) Stats() Stats {

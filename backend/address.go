@@ -33,6 +33,17 @@ func (a Address) NetAddr() net.Addr {
 	return nil
 }
 
+// Unspecified is an address of the same kind and family that names nobody: for an end that is not known.
+func (a Address) Unspecified() Address {
+	switch {
+	case a.Kind == UnixAddress:
+		return Address{Kind: UnixAddress}
+	case a.Kind == TCPAddress && a.IP.Addr().Is6():
+		return Address{IP: netip.AddrPortFrom(netip.IPv6Unspecified(), 0), Kind: TCPAddress}
+	}
+	return Address{IP: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Kind: TCPAddress}
+}
+
 func interfaceName(index int) (string, error) {
 	i, err := net.InterfaceByIndex(index)
 	if err != nil {

@@ -40,7 +40,7 @@
 // # Ending
 //
 // [Driver.Release] ends every request on the socket. Received may still be called for bytes that the kernel had
-// already handed over; no other event is, until Released, which is the last. From then on nothing in the kernel refers
+// already handed over, and Sent for those that it took; no other event is, until Released, which is the last. From then on nothing in the kernel refers
 // to the descriptor, and its owner closes it. The driver closes only descriptors that it opened itself, and one that
 // was accepted for a listener that is being released.
 package backend

@@ -41,10 +41,10 @@ func (o *recorder) Received(p []byte) {
 	o.got = append(o.got, p...)
 }
 
-func (o *recorder) ReceiveEnded(err error)     { o.ended = err }
+func (o *recorder) ReceiveEnded(err error)                      { o.ended = err }
 func (o *recorder) Accepted(fd int, _ backend.Address, _ error) { o.accepted = append(o.accepted, fd) }
-func (o *recorder) Broken()                    { o.broken++ }
-func (o *recorder) Released()                  { o.released = true }
+func (o *recorder) Broken()                                     { o.broken++ }
+func (o *recorder) Released()                                   { o.released = true }
 
 // forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
 func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {

@@ -33,9 +33,7 @@ func (d *Driver) sent(s *backend.Socket, c CQE) {
 	errno := syscall.Errno(-c.Res)
 	switch {
 	case c.Res >= 0:
-		if s.State&(releasing|quiescing) != releasing {
-			s.Owner.Sent(int(c.Res), nil)
-		}
+		s.Owner.Sent(int(c.Res), nil) // also while it is being released: what the kernel took counts
 	case s.State&releasing != 0:
 	case errno == syscall.EINTR || errno == syscall.EAGAIN:
 		s.Owner.Sent(0, nil)

@@ -45,22 +45,38 @@ func (e *Engine) pick(remote backend.Address) *Loop {
 // unpick takes a pick back.
 func (l *Loop) unpick() { l.load.Add(-1) }
 
+// choose passes over loops that have failed, as long as there is another.
 func (e *Engine) choose(remote backend.Address) *Loop {
 	if len(e.loops) == 1 {
 		return e.loops[0]
 	}
 	switch {
 	case e.balance == LeastStreams:
-		least := e.loops[0]
-		for _, l := range e.loops[1:] {
-			if l.load.Load() < least.load.Load() {
-				least = l
-			}
-		}
-		return least
+		return e.leastLoaded()
 	case e.balance == SourceHash && remote.Kind == backend.TCPAddress:
 		ip := remote.IP.Addr().Unmap().As16()
-		return e.loops[maphash.Bytes(sourceSeed, ip[:])%uint64(len(e.loops))]
+		return e.alive(maphash.Bytes(sourceSeed, ip[:]))
 	}
-	return e.loops[(e.next.Add(1)-1)%uint64(len(e.loops))]
+	return e.alive(e.next.Add(1) - 1)
+}
+
+func (e *Engine) leastLoaded() *Loop {
+	least := e.alive(0)
+	for _, l := range e.loops {
+		if !l.dead.Load() && l.load.Load() < least.load.Load() {
+			least = l
+		}
+	}
+	return least
+}
+
+// alive is the first loop from number n on that has not failed, or loop n if all have.
+func (e *Engine) alive(n uint64) *Loop {
+	all := uint64(len(e.loops))
+	for i := range all {
+		if l := e.loops[(n+i)%all]; !l.dead.Load() {
+			return l
+		}
+	}
+	return e.loops[n%all]
 }

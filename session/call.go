@@ -6,19 +6,31 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Every call of the user's code is made here, so that a panic in it ends its stream and nothing else.
+// Every call of the user's code on a loop is made here, so that a panic in it ends its stream and nothing else, and so
+// that it is known whose callback is running.
 
 func (s *Stream) callOpen() {
+	s.loop.enter(s, "OnOpen")
 	defer s.recovered()
 	s.handler.OnOpen(s)
 }
 
+// callData is timed, for the budget of the turn.
 func (s *Stream) callData() {
+	s.loop.enter(s, "OnData")
+	s.turnReads++
+	s.loop.stamp()
+	s.callDataRecovered()
+	s.turnTime += s.loop.lap(s)
+}
+
+func (s *Stream) callDataRecovered() {
 	defer s.recovered()
 	s.handler.OnData(s)
 }
 
 func (s *Stream) callEOF() {
+	s.loop.enter(s, "OnEOF")
 	defer s.recovered()
 	s.handler.OnEOF(s)
 }
@@ -27,26 +39,32 @@ func (s *Stream) callEOF() {
 type laster interface{ last(s *Stream) }
 
 func (s *Stream) callLast() {
+	s.loop.enter(s, "OnData")
 	defer s.recovered()
 	s.framer.last(s)
 }
 
 func (s *Stream) callWritable() {
+	s.loop.enter(s, "OnWritable")
 	defer s.recovered()
 	s.handler.OnWritable(s)
 }
 
 func (s *Stream) callClose(err error) {
+	s.loop.enter(s, "OnClose")
 	defer s.recovered()
 	s.handler.OnClose(s, err)
 }
 
 func (s *Stream) callNotify(fn func(error), err error) {
+	s.loop.enter(s, "WriteNotify")
 	defer s.recovered()
 	fn(err)
 }
 
-func (s *Stream) call(fn func()) {
+// call calls a function of the user's; what says which method it was given to.
+func (s *Stream) call(what string, fn func()) {
+	s.loop.enter(s, what)
 	defer s.recovered()
 	fn()
 }
@@ -61,10 +79,11 @@ func (s *Stream) recovered() {
 	}
 }
 
+// panicked ends a stream whose callback panicked, with a reset. At most ten panics a second are logged.
 func (s *Stream) panicked(e *PanicError) {
 	s.loop.Count[backend.Panics]++
-	s.loop.engine.log.Error("tandem: panic in a callback; its stream is closed",
-		"stream", s.id, "panic", e.Value, "stack", string(e.Stack))
-	s.flow.Or(flowShut)
-	s.failed(e)
+	s.loop.engine.logPanic(s, e)
+	s.mu.Lock()
+	s.abortLocked(e, true)
+	s.mu.Unlock()
 }

@@ -3,8 +3,15 @@ package session
 import (
 	"net"
 	"os"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
+)
+
+// A stream that closes in stages waits for the peer's end for silentStage without a byte, and for wholeStage at most.
+const (
+	silentStage = 500 * time.Millisecond
+	wholeStage  = 2 * time.Second
 )
 
 // CloseWrite sends what is queued and then FIN. Reading goes on, and later writes return net.ErrClosed. Any goroutine;
@@ -22,58 +29,160 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
-// Close stops reading, sends what is queued for at most CloseTimeout, and closes the stream. It returns at once, with
-// nil; OnClose tells the end: nil, or os.ErrDeadlineExceeded if the time ran out. Any goroutine.
+// Close stops reading and delivering, sends what is queued, and closes the stream. It returns at once, with nil; OnClose
+// tells the end: nil, or os.ErrDeadlineExceeded if the peer took no byte for CloseTimeout, in which case the connection
+// is reset. A stream that has failed already ends with its failure. Calls after the first do nothing. Any goroutine.
 //
 // What the peer has sent and nobody read is dropped first, because the kernel would otherwise reset the connection and
-// with it what the peer has not read yet. A peer that goes on sending to a closed stream gets a reset all the same.
+// with it what the peer has not read yet. A peer that goes on sending to a closed stream gets a reset all the same;
+// CloseInStages avoids that.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.phase == dialing:
-		s.flow.Or(flowShut)
-		s.failLocked(net.ErrClosed, s.loop.Here())
-	case s.phase == open:
-		s.flow.Or(flowShut)
-		s.phase = closing
-		s.markLocked(s.loop.Here())
-	}
+	s.closeStreamLocked(false)
 	return nil
 }
 
-// closeWith is Close because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue.
+// closeStreamLocked is Close, in stages or at once. mu is held.
+func (s *Stream) closeStreamLocked(staged bool) {
+	if s.phase == detaching || s.handOff != nil {
+		return
+	}
+	s.flow.Or(flowShut)
+	switch s.phase {
+	case dialing:
+		s.failLocked(net.ErrClosed, s.loop.Here())
+	case open:
+		s.staged = staged
+		s.finWant = s.finWant || staged
+		s.moveLocked(closing)
+		s.markLocked(s.loop.Here())
+	}
+}
+
+// closeWith is CloseInStages because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue.
 func (s *Stream) closeWith(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase == open {
-		s.flow.Or(flowShut)
-		s.phase, s.cause, s.blamed = closing, err, true
-		s.markLocked(s.loop.Here())
+		s.cause, s.blamed = err, true
+		s.closeStreamLocked(true)
 	}
 }
 
 // CloseInStages is Close for a stream whose peer may still be sending: it sends what is queued, then FIN, and discards
-// what comes until the peer finishes too, or for 500 ms; only then it closes. An immediate close would answer what the
-// peer still sends with a reset, which destroys what the peer has not read yet; RFC 9112, 9.6. Any goroutine; it does
-// not block.
-func CloseInStages(s *Stream) error { return s.Close() }
-
-// Abort drops what is queued and resets the connection: the peer of a TCP stream sees ECONNRESET. OnClose gets
-// net.ErrClosed. It returns at once, with nil. Any goroutine.
-func (s *Stream) Abort() error {
+// what comes until the peer finishes too, until nothing has come for 500 ms, or for 2 s in all; only then it closes. An
+// immediate close would answer what the peer still sends with a reset, which destroys what the peer has not read yet;
+// RFC 9112, 9.6. Any goroutine; it does not block.
+func CloseInStages(s *Stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase < ending {
-		s.flow.Or(flowShut)
-		s.abort = true
-		s.failLocked(net.ErrClosed, s.loop.Here())
-	}
+	s.closeStreamLocked(true)
 	return nil
 }
 
-// startCloser bounds the time that a closing stream may take.
-func (s *Stream) startCloser() {
-	s.closer = &backend.Timer{Fire: func() { s.failed(os.ErrDeadlineExceeded) }}
-	s.loop.StartTimer(s.closer, s.opts.CloseTimeout)
+// Abort drops what is queued and resets the connection: the peer of a TCP stream sees ECONNRESET. OnClose gets
+// net.ErrClosed. No other callback follows but those that were promised: functions given to Post and WriteNotify. It
+// returns at once, with nil. Any goroutine.
+func (s *Stream) Abort() error { return s.AbortWith(net.ErrClosed) }
+
+// AbortWith is Abort with a cause, which OnClose gets. A nil cause is net.ErrClosed.
+func (s *Stream) AbortWith(cause error) error {
+	if cause == nil {
+		cause = net.ErrClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abortLocked(cause, s.loop.Here())
+	return nil
+}
+
+// abortLocked ends the stream with err and a reset. mu is held.
+func (s *Stream) abortLocked(err error, here bool) {
+	if s.handOff != nil {
+		return // the connection is somebody else's
+	}
+	s.flow.Or(flowShut)
+	if s.phase < ending {
+		s.reset = true
+		s.blamed = false
+		s.failLocked(err, here)
+	}
+}
+
+// closer watches a stream that closes: that the peer goes on taking bytes, and in the last stage that it finishes.
+type closer struct {
+	timer  backend.Timer
+	stream *Stream
+	seen   uint64 // bytes that had been taken, or dropped in the last stage, when the watch looked last
+	since  int64  // when it saw the last of them, on the loop's clock
+	lasts  int64  // when the last stage began; 0: not yet
+}
+
+// watchClose begins to watch, or begins the last stage once everything is sent.
+func (s *Stream) watchClose(sent bool) {
+	c := s.closer
+	if c == nil {
+		c = &closer{stream: s, seen: s.taken(), since: s.loop.Clock()}
+		c.timer.Fire = c.look
+		s.closer = c
+		if s.opts.CloseTimeout > 0 {
+			s.loop.StartTimer(&c.timer, s.opts.CloseTimeout/4)
+		}
+	}
+	if sent && c.lasts == 0 {
+		c.lasts = s.loop.Clock()
+		c.seen, c.since = s.dropped(), c.lasts
+		s.loop.StartTimer(&c.timer, silentStage/4)
+	}
+}
+
+// taken is how many bytes the peer's kernel has, as far as this one knows.
+func (s *Stream) taken() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 {
+		return s.sent
+	}
+	return s.sent - min(uint64(backend.Unsent(s.fd)), s.sent)
+}
+
+// dropped counts the bytes that a stream in its last stage has discarded.
+func (s *Stream) dropped() uint64 { return s.discarded }
+
+func (c *closer) look() {
+	s, now := c.stream, c.stream.loop.Clock()
+	if c.lasts != 0 {
+		if n := s.dropped(); n != c.seen {
+			c.seen, c.since = n, now
+		}
+		if now-c.since >= int64(silentStage) || now-c.lasts >= int64(wholeStage) {
+			s.endStages()
+			return
+		}
+		s.loop.StartTimer(&c.timer, silentStage/4)
+		return
+	}
+	if n := s.taken(); n != c.seen {
+		c.seen, c.since = n, now
+	}
+	if now-c.since < int64(s.opts.CloseTimeout) {
+		s.loop.StartTimer(&c.timer, s.opts.CloseTimeout/4)
+		return
+	}
+	s.mu.Lock()
+	s.reset = true // else the peer would take what it got for all there was
+	s.blamed = false
+	s.failLocked(os.ErrDeadlineExceeded, true)
+	s.mu.Unlock()
+}
+
+// endStages gives up waiting for the peer's end.
+func (s *Stream) endStages() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == closing {
+		s.moveLocked(ending)
+		s.markLocked(true)
+	}
 }

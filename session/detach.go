@@ -1,78 +1,105 @@
 package session
 
 import (
-	"fmt"
 	"net"
 	"os"
-	"sync"
+	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
 // Detach takes the socket out of the stream and returns it as a net.Conn. No byte is lost: what was received and not
-// read is read from the Conn first, and what is queued is sent before anything that is written to it. The stream ends
-// with OnClose(nil). Any goroutine; on another than the loop's it waits for the loop.
+// read is read from the Conn first, and what is queued is sent before anything that is written to it, also if the Conn
+// is closed at once. The stream ends with OnClose(nil); functions given to WriteNotify are told what became of their
+// bytes. Socket options stay as they are. Any goroutine; it does not block.
+//
+// The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. On the loop
+// itself, which cannot wait, Read returns an error until then, and Write keeps its bytes.
+//
+// Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
+// syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
-	if s.loop.Here() {
-		return s.detach()
-	}
-	type result struct {
-		c   net.Conn
-		err error
-	}
-	done := make(chan result, 1)
-	err := s.loop.Post(backend.TaskFunc(func() {
-		c, err := s.detach()
-		done <- result{c, err}
-	}))
-	if err != nil {
-		return nil, net.ErrClosed
-	}
-	r := <-done
-	return r.c, r.err
-}
-
-func (s *Stream) detach() (net.Conn, error) {
-	s.mu.Lock()
-	p := s.phase
-	s.mu.Unlock()
-	if p != open || !s.opened {
-		return nil, net.ErrClosed
-	}
-	s.flow.Or(flowPaused) // what still comes is kept, and not delivered
-	s.in.endLoan()
-	s.loop.Driver.Quiesce(&s.sock)
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.receiving = false
-	c := &detached{unread: append([]byte(nil), s.in.bytes()...)}
-	unsent := s.out.copyOut()
-	fin := s.finWant && !s.finSent
-	s.loop.Count[backend.BytesDelivered] += uint64(len(c.unread))
-	s.in.consume(len(c.unread))
+	switch {
+	case s.phase == dialing:
+		return nil, s.opErrorLocked("detach", syscall.ENOTCONN)
+	case s.phase != open:
+		return nil, net.ErrClosed
+	}
+	conn, err := duplicateConn(s.fd)
+	if err != nil {
+		return nil, s.opErrorLocked("detach", err)
+	}
+	s.handOff = newDetached(conn, s)
+	s.flow.Or(flowDetached) // what still comes is kept, and not delivered
+	s.moveLocked(detaching)
+	s.markLocked(s.loop.Here())
+	return s.handOff, nil
+}
 
-	file := os.NewFile(uintptr(s.fd), "detached")
-	conn, err := net.FileConn(file) // duplicates the descriptor
-	_ = file.Close()
-	s.fd, s.sock.FD = -1, -1
+// duplicateConn returns another descriptor for the socket fd as a net.Conn, with the socket's options as they are.
+func duplicateConn(fd int) (net.Conn, error) {
+	own, err := backend.Duplicate(fd)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(own), "detached")
+	defer file.Close()
+	restore := backend.SaveOptions(fd) // package net sets its own defaults
+	conn, err := net.FileConn(file)    // duplicates the descriptor once more
+	if err != nil {
+		return nil, err
+	}
+	restore()
+	return conn, nil
+}
+
+// handOver gives the connection to the Conn that Detach returned. The driver has let go of it.
+func (s *Stream) handOver() {
+	var front []byte
+	if h, ok := s.handler.(interface{ detached() []byte }); ok {
+		front = h.detached() // what a session holds
+	}
+	s.in.endLoan()
+	unread := append(front, s.in.bytes()...)
+	s.loop.Count[backend.BytesDelivered] += uint64(s.in.len())
+	s.in.consume(s.in.len())
+	s.mu.Lock()
+	due := s.dueLocked()
+	rest := s.out.copyOut()
+	fin := s.finWant && !s.finSent
+	waits := len(s.notify) > 0
 	s.sending = false
 	s.out.drop()
-	s.flow.Or(flowShut)
-	s.phase = ending
-	s.mark()
-	if err != nil {
-		s.cause = fmt.Errorf("tandem: detach: %w", err)
-		return nil, s.cause
+	s.mu.Unlock()
+	for _, n := range due {
+		s.callNotify(n.fn, nil)
 	}
-	c.Conn = conn
-	if len(unsent) > 0 || fin {
-		c.sent.Add(1)
-		go c.sendRest(unsent, fin)
-	} else if len(c.unread) == 0 {
-		return conn, nil
+	report := func(error) {}
+	if waits {
+		report = func(err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(err) })) }
 	}
-	return c, nil
+	s.handOff.begin(unread, rest, fin, report)
+	if !waits {
+		s.finish()
+	}
+}
+
+// restSent follows what the Conn has sent of the stream's queue, if somebody is to be told.
+func (s *Stream) restSent(err error) {
+	s.mu.Lock()
+	if s.phase == closed {
+		s.mu.Unlock()
+		return
+	}
+	pending := s.notify
+	s.notify = nil
+	s.mu.Unlock()
+	for _, n := range pending {
+		s.callNotify(n.fn, err)
+	}
+	s.finish()
 }
 
 // copyOut returns a copy of what is queued.
@@ -88,51 +115,3 @@ func (q *queue) copyOut() []byte {
 	}
 	return p
 }
-
-// detached is a net.Conn with bytes in front of it, both ways.
-type detached struct {
-	net.Conn
-	mu     sync.Mutex // guards unread
-	unread []byte
-	sent   sync.WaitGroup // for the bytes that the stream had not sent
-}
-
-// sendRest sends what the stream had queued. An error shows at the next write.
-func (c *detached) sendRest(p []byte, fin bool) {
-	defer c.sent.Done()
-	_, _ = c.Conn.Write(p)
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && fin {
-		_ = w.CloseWrite()
-	}
-}
-
-// Read reads what the stream had received first.
-func (c *detached) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	if len(c.unread) > 0 {
-		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
-		c.mu.Unlock()
-		return n, nil
-	}
-	c.mu.Unlock()
-	return c.Conn.Read(p)
-}
-
-// Write waits until what the stream had queued is sent.
-func (c *detached) Write(p []byte) (int, error) {
-	c.sent.Wait()
-	return c.Conn.Write(p)
-}
-
-// CloseWrite shuts down the sending side, after what the stream had queued.
-func (c *detached) CloseWrite() error {
-	c.sent.Wait()
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return nil
-}
-
-// NetConn returns the Conn below, which is behind the bytes that are waiting here.
-func (c *detached) NetConn() net.Conn { return c.Conn }

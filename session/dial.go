@@ -293,7 +293,7 @@ func (d *dial) connected(fd int) {
 		d.fail(d.opError(backend.Address{}, err))
 		return
 	}
-	s.attach(fd)
+	s.attach(fd, backend.Address{})
 	if s.opened {
 		d.tell(nil)
 	}
@@ -349,4 +349,16 @@ func (s *Stream) isReleasing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase == releasing
+}
+
+// loopDied gives up, without the loop.
+func (d *dial) loopDied(error) {
+	d.over = true
+	if d.lookup != nil {
+		d.lookup()
+	}
+	for a := range d.running {
+		backend.CloseFD(a.sock.FD)
+	}
+	clear(d.running)
 }

@@ -23,6 +23,7 @@ type Config struct {
 	CallerDriven bool
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
+	MemoryLimit  int64 // bytes that streams hold unread in all, 0: none
 	Stream       StreamOptions
 }
 
@@ -35,6 +36,8 @@ type Engine struct {
 	propagate bool
 	log       *slog.Logger
 	next      atomic.Uint64
+	memory    memory
+	panics    panicLog
 	lookups   sync.WaitGroup // goroutines that resolve names
 	running   sync.WaitGroup // goroutines of loops
 
@@ -42,13 +45,17 @@ type Engine struct {
 	mu        sync.Mutex  // guards what follows
 	listeners map[*listener]struct{}
 	ended     chan struct{} // closed when everything is gone
+	gone      int           // loops that have failed
+	err       error         // why the last of them did, once no loop is left
+	over      bool          // done is closed
+	done      chan struct{} // closed when no loop is left
 }
 
 // New starts an Engine. If it returns an error, the drivers are closed.
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
-		listeners: map[*listener]struct{}{}, ended: make(chan struct{}),
+		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
 	}
 	for i, d := range c.Drivers {
 		cpu := -1
@@ -70,23 +77,10 @@ func New(c Config) (*Engine, error) {
 		err = errors.Join(err, <-started)
 	}
 	if err != nil {
-		_ = e.Shutdown(canceled())
+		_ = e.Close()
 		return nil, err
 	}
 	return e, nil
-}
-
-func (e *Engine) run(l *Loop, started chan<- error) {
-	defer e.running.Done()
-	reported := false
-	_ = l.Post(backend.TaskFunc(func() { reported = true; started <- nil }))
-	err := l.Run()
-	if !reported {
-		started <- err
-	} else if err != nil {
-		l.each(func(s *Stream) { s.failed(err); s.finish() })
-		e.log.Error("tandem: a loop has ended; its streams are lost", "loop", l.index, "error", err)
-	}
 }
 
 func canceled() context.Context {
@@ -123,7 +117,11 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	if l.Stepping() {
 		return 0, backend.ErrOnLoop
 	}
-	return l.Step(timeout)
+	n, err := l.Step(timeout)
+	if err != nil {
+		e.failDriven(l, err)
+	}
+	return n, err
 }
 
 func (e *Engine) bind(l *Loop) error {
@@ -142,6 +140,9 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if h == nil {
 		return nil, errors.New("tandem: adopt: Handler is nil")
 	}
+	if c == nil {
+		return nil, errors.New("tandem: adopt: the connection is nil")
+	}
 	opts, err := e.defaults.Complete()
 	if err != nil {
 		return nil, err
@@ -150,15 +151,16 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
-	if backend.RemoteAddress(fd).Kind == backend.NoAddress || !backend.IsStream(fd) {
+	remote := backend.RemoteAddress(fd)
+	if remote.Kind == backend.NoAddress || !backend.IsStream(fd) {
 		backend.CloseFD(fd)
 		return nil, fmt.Errorf("tandem: adopt: not a connected TCP or Unix stream socket: %w", syscall.ENOTCONN)
 	}
 	// A lingering close would stop the loop for its time, socket(7).
 	_ = backend.SetSocketOptions(fd, []backend.SocketOption{backend.Linger(-1)}, backend.OnStream)
-	l := e.pick(backend.RemoteAddress(fd))
+	l := e.pick(remote)
 	s := newStream(l, h, opts)
-	if err := l.begin(func() { s.adopt(fd) }); err != nil {
+	if err := l.begin(func() { s.adopt(fd, remote) }); err != nil {
 		backend.CloseFD(fd)
 		l.unpick()
 		return nil, fmt.Errorf("tandem: adopt: %w", err)

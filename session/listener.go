@@ -378,3 +378,11 @@ func (a *acceptor) resume() {
 		a.loop.Driver.Accept(&a.sock, true)
 	}
 }
+
+// loopDied ends a listening socket whose loop has failed.
+func (a *acceptor) loopDied(error) {
+	if !a.over {
+		a.loop.unhold()
+		a.gone()
+	}
+}

@@ -28,6 +28,18 @@ type Loop struct {
 	gatherSize int       // bytes that were written in callbacks and wait for the end of the turn
 	gatherFrom []*Stream // their streams
 
+	dead    atomic.Bool   // it has failed: nothing new may be put here
+	current atomic.Uint64 // stream whose callback was entered last; any goroutine may look
+	entered uint64        // the same
+	what    string        // which callback that was
+	stamped uint64        // Looks for which the time in at was taken, and 1
+	at      int64         // when the present callback began, or the last one ended; on the loop's clock
+	longest atomic.Int64  // nanoseconds of the longest callback for data
+	slowest atomic.Uint64 // and its stream
+
+	tight     []*Stream   // stopped by the Transport's MemoryLimit
+	relieving atomic.Bool // a task that looks at them again is on its way
+
 	vec  [][]byte // scratch for one send
 	read []byte   // scratch for draining a failed connection
 }
@@ -141,7 +153,7 @@ func (l *Loop) open(fd int, from *listener) {
 	s := newStream(l, from.handler, from.opts)
 	s.from = from
 	l.hold()
-	s.attach(fd)
+	s.attach(fd, backend.Address{})
 }
 
 // each calls fn for all streams. fn may end them.
@@ -149,4 +161,32 @@ func (l *Loop) each(fn func(*Stream)) {
 	for _, s := range append([]*Stream(nil), l.streams...) {
 		fn(s)
 	}
+}
+
+// enter notes whose callback begins, for those who ask what the loop is busy with.
+func (l *Loop) enter(s *Stream, what string) {
+	l.what = what
+	if l.entered != s.id {
+		l.entered = s.id
+		l.current.Store(s.id)
+	}
+}
+
+// stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
+func (l *Loop) stamp() {
+	if look := l.Looks() + 1; l.stamped != look {
+		l.stamped, l.at = look, l.Clock()
+	}
+}
+
+// lap returns how long the callback for data of s has taken, in nanoseconds.
+func (l *Loop) lap(s *Stream) int64 {
+	now := l.Clock()
+	took := now - l.at
+	l.at = now
+	if took > l.longest.Load() {
+		l.longest.Store(took)
+		l.slowest.Store(s.id)
+	}
+	return took
 }

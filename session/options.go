@@ -10,15 +10,16 @@ import (
 // dial, where a zero field means that of the Transport.
 type StreamOptions struct {
 	// ReadBufferLimit is how many unread bytes a stream holds before it stops reading from the kernel; it goes on
-	// below half. In bytes. Default 1 MiB, at least 1. It must exceed the largest message that a handler waits for;
-	// for handlers of Frames the stream sees to that by itself.
+	// below half. In bytes. Default 1 MiB, at least 1. What the kernel has handed over already may come on top, at most
+	// 256 KiB. It must exceed the largest message that a handler waits for, else the stream is stuck, which is logged
+	// after a second; for handlers of Frames the stream sees to that by itself.
 	ReadBufferLimit int
 
 	// WriteBufferLimit is how many bytes may be queued. In bytes. Default 16 MiB, at least 1.
 	WriteBufferLimit int
 
 	// HighWater is the number of queued bytes above which Writable is false and the stream does not read.
-	// In bytes. Default 1 MiB, at most WriteBufferLimit.
+	// In bytes. Default 128 KiB, at most WriteBufferLimit.
 	HighWater int
 
 	// LowWater is the number of queued bytes under which the stream is writable again. In bytes. Default half of
@@ -31,21 +32,30 @@ type StreamOptions struct {
 	// AllowHalfClose keeps a stream open for writing when its peer has finished sending, until Close.
 	AllowHalfClose bool
 
-	// CloseTimeout is how long Close waits for queued bytes to go out. Default 5 s. Negative: it does not wait.
+	// CloseTimeout is the longest time after Close in which the peer takes none of the queued bytes; then the connection
+	// is reset. A peer that takes some gets all. Default 5 s. Negative: no limit.
 	CloseTimeout time.Duration
 
 	// IdleTimeout ends a stream by which no byte came or went for so long. Default 0: none.
 	IdleTimeout time.Duration
 
+	// ReadIdleTimeout ends a stream by which no byte came for so long, whatever went. Default 0: none.
+	ReadIdleTimeout time.Duration
+
+	// HalfCloseTimeout ends a stream whose peer has finished sending, or that has itself finished by CloseWrite, when no
+	// byte came or went for so long since. With AllowHalfClose. Default 0: none.
+	HalfCloseTimeout time.Duration
+
 	// TurnBudget is how many bytes of one stream are delivered, or sent, in one loop turn before others have theirs.
-	// In bytes. Default 256 KiB, at least 1. Not more than 16 reads are delivered in one turn in any case.
+	// In bytes. Default 256 KiB, at least 1. In any case a turn delivers at most 16 reads of a stream, and gives its
+	// callbacks for data about a millisecond.
 	TurnBudget int
 }
 
 const (
 	defaultReadBufferLimit  = 1 << 20
 	defaultWriteBufferLimit = 16 << 20
-	defaultHighWater        = 1 << 20
+	defaultHighWater        = 128 << 10
 	defaultCloseTimeout     = 5 * time.Second
 	defaultTurnBudget       = 256 << 10
 	readsPerTurn            = 16
@@ -66,11 +76,13 @@ func (o StreamOptions) over(base StreamOptions) StreamOptions {
 			*f.mine = *f.theirs
 		}
 	}
-	if o.CloseTimeout == 0 {
-		o.CloseTimeout = base.CloseTimeout
-	}
-	if o.IdleTimeout == 0 {
-		o.IdleTimeout = base.IdleTimeout
+	for _, f := range []struct{ mine, theirs *time.Duration }{
+		{&o.CloseTimeout, &base.CloseTimeout}, {&o.IdleTimeout, &base.IdleTimeout},
+		{&o.ReadIdleTimeout, &base.ReadIdleTimeout}, {&o.HalfCloseTimeout, &base.HalfCloseTimeout},
+	} {
+		if *f.mine == 0 {
+			*f.mine = *f.theirs
+		}
 	}
 	o.ReadWhileBlocked = o.ReadWhileBlocked || base.ReadWhileBlocked
 	o.AllowHalfClose = o.AllowHalfClose || base.AllowHalfClose
@@ -101,8 +113,13 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = defaultCloseTimeout
 	}
-	if o.IdleTimeout < 0 {
-		return nil, fmt.Errorf("tandem: IdleTimeout is %v; it must be positive, or 0 for none", o.IdleTimeout)
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"IdleTimeout", o.IdleTimeout}, {"ReadIdleTimeout", o.ReadIdleTimeout}, {"HalfCloseTimeout", o.HalfCloseTimeout}} {
+		if f.value < 0 {
+			return nil, fmt.Errorf("tandem: %s is %v; it must be positive, or 0 for none", f.name, f.value)
+		}
 	}
 	return &o, nil
 }

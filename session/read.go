@@ -3,21 +3,31 @@ package session
 import (
 	"io"
 	"net"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
+
+// ErrWouldBlock is returned by Stream.Read when nothing is unread and more may come. It is a net.Error whose Timeout and
+// Temporary are true.
+var ErrWouldBlock error = wouldBlock{}
+
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "tandem: nothing to read now" }
+func (wouldBlock) Timeout() bool   { return true }
+func (wouldBlock) Temporary() bool { return true }
 
 // Received implements backend.Events: p is lent until it returns.
 func (e *streamEvents) Received(p []byte) {
 	s := (*Stream)(e)
 	s.loop.Count[backend.BytesIn] += uint64(len(p))
 	s.loop.Count[backend.Reads]++
-	s.active()
+	s.came()
 	if s.loop.gatherSize >= gatherLimit {
 		s.loop.flushGathered()
 	}
 	if s.in.mem == nil && s.deliverable() {
-		s.turnReads++
 		s.turnBytes += len(p)
 		s.in.lend(p)
 		s.callData()
@@ -31,6 +41,7 @@ func (e *streamEvents) Received(p []byte) {
 			s.mark()
 		}
 	} else {
+		s.discarded += uint64(len(p))
 		s.loop.Count[backend.BytesDropped] += uint64(len(p))
 	}
 	if s.in.mem != nil || s.flow.Load() != 0 {
@@ -38,7 +49,7 @@ func (e *streamEvents) Received(p []byte) {
 	}
 }
 
-// refuses tells whether bytes are not wanted any longer: the user has ended the stream.
+// refuses reports whether bytes are not wanted any longer: the user has ended the stream.
 func (s *Stream) refuses() bool { return s.flow.Load()&flowShut != 0 }
 
 // stops are the bits of flow for which nothing may be delivered now.
@@ -50,21 +61,29 @@ func (s *Stream) stops() uint32 {
 	return stops
 }
 
-// deliverable tells whether OnData may be called now, for what has come or is waiting.
+// turnLimit is how much time the callbacks for one stream's data may take in a turn before others have their share.
+const turnLimit = int64(time.Millisecond)
+
+// deliverable reports whether OnData may be called now, for what has come or is waiting.
 func (s *Stream) deliverable() bool {
-	if s.stops() != 0 {
+	if s.stops() != 0 || !s.running {
 		return false
 	}
-	if s.turn != s.loop.Turn() {
-		s.turn, s.turnReads, s.turnBytes = s.loop.Turn(), 0, 0
-	}
-	return s.turnReads < readsPerTurn && s.turnBytes < s.opts.TurnBudget || s.draining
+	s.beginTurn()
+	return s.turnReads < readsPerTurn && s.turnBytes < s.opts.TurnBudget && s.turnTime < turnLimit
 }
 
-// HasShare implements backend.Events: it tells that a delivery has to wait for the next turn, and only for that.
+// beginTurn gives the stream a new share if the turn is a new one.
+func (s *Stream) beginTurn() {
+	if turn := s.loop.Turn(); s.turn != turn {
+		s.turn, s.turnReads, s.turnBytes, s.turnTime = turn, 0, 0, 0
+	}
+}
+
+// HasShare implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
 func (e *streamEvents) HasShare() bool {
 	s := (*Stream)(e)
-	return s.deliverable() || s.flow.Load()&^flowResumed != 0
+	return s.deliverable() || s.flow.Load()&^flowResumed != 0 || !s.running
 }
 
 // redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
@@ -73,7 +92,7 @@ func (s *Stream) redeliver() {
 	s.mark()
 }
 
-// waiting tells whether OnData has to be called: bytes wait that count as new.
+// waiting reports whether OnData has to be called: bytes wait that count as new.
 func (s *Stream) waiting() bool {
 	return s.in.len() > 0 && (s.unseen > 0 || s.again || s.flow.Load()&flowResumed != 0)
 }
@@ -93,7 +112,6 @@ func (s *Stream) deliver() {
 			s.held, s.again = false, false
 		}
 		if s.unseen > 0 || resumed && s.in.len() > 0 {
-			s.turnReads++
 			s.turnBytes += s.unseen
 			s.unseen = 0
 			s.callData()
@@ -108,7 +126,7 @@ func (s *Stream) deliver() {
 // deliverEnd calls OnEOF, if the peer has finished and everything was delivered.
 func (s *Stream) deliverEnd() {
 	due := func() bool {
-		return s.eof && !s.eofTold && !s.waiting() && s.flow.Load()&(flowPaused|flowShut) == 0 && !s.draining
+		return s.eof && !s.eofTold && !s.waiting() && s.flow.Load()&(flowPaused|flowShut|flowDetached) == 0 && !s.draining
 	}
 	if due() && s.framer != nil {
 		s.callLast()
@@ -120,6 +138,8 @@ func (s *Stream) deliverEnd() {
 	s.callEOF()
 	if !s.opts.AllowHalfClose {
 		_ = s.Close()
+	} else {
+		s.halfClosed()
 	}
 }
 
@@ -129,7 +149,7 @@ func (e *streamEvents) ReceiveEnded(err error) {
 	s.receiving = false
 	s.rxDone = true
 	if err != io.EOF {
-		s.failed(err)
+		s.broken("read", err)
 		return
 	}
 	s.mu.Lock()
@@ -152,50 +172,73 @@ func (e *streamEvents) Broken() {
 		return
 	}
 	if err := backend.TakeError(s.sock.FD); err != nil {
-		s.failed(err)
+		s.broken("read", err)
 	}
 }
 
 // controlReceive switches receiving on and off as the stream's state wants it.
 func (s *Stream) controlReceive() {
+	s.account()
 	unread := s.in.len()
 	switch {
 	case unread >= max(s.opts.ReadBufferLimit, s.in.wanted):
 		s.full = true
+		s.watchStuck()
 	case unread < max((s.opts.ReadBufferLimit+1)/2, s.in.wanted):
 		s.full = false
 	}
-	flow := s.flow.Load()
-	on := s.opened && !s.rxDone && !s.full && flow&flowShut == 0 &&
-		!(s.held && flow&flowPaused != 0) &&
-		(flow&flowBlocked == 0 || s.opts.ReadWhileBlocked)
+	on := s.running && !s.rxDone && !s.full && !s.tight && s.wants()
 	if on == s.receiving {
 		return
 	}
 	s.mu.Lock()
-	p := s.phase
+	p, staged := s.phase, s.staged
 	s.mu.Unlock()
-	if p == open || p == closing && !on {
+	if p == open || p == closing && (staged || !on) {
 		s.receiving = on
 		s.loop.Driver.Receive(&s.sock, on)
 	}
 }
 
-// drain delivers what the kernel still has of a connection that failed: bytes that came before the failure.
+// wants reports whether the stream's flow lets it receive. In the last stage of its end it receives what it drops.
+func (s *Stream) wants() bool {
+	flow := s.flow.Load()
+	switch {
+	case flow&flowShut != 0:
+		return s.closer != nil && s.closer.lasts != 0
+	case flow&flowDetached != 0, s.held && flow&flowPaused != 0:
+		return false
+	}
+	return flow&flowBlocked == 0 || s.opts.ReadWhileBlocked
+}
+
+// drain delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
+// turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) drain() {
-	if s.eof || s.rxDone {
-		s.deliver()
+	s.deliver()
+	for !s.drained && s.deliverable() && s.in.len() < s.opts.ReadBufferLimit {
+		s.receiveRest()
+	}
+	switch {
+	case s.refuses(), s.stops() != 0, s.drained && !s.waiting(), s.in.len() >= s.opts.ReadBufferLimit && !s.waiting():
+		for !s.drained && !s.refuses() && s.in.len() < s.opts.ReadBufferLimit {
+			s.receiveRest() // for OnClose, which may read it
+		}
+		s.finish()
+	default:
+		s.mark()
+	}
+}
+
+// receiveRest takes a piece of what the kernel still has.
+func (s *Stream) receiveRest() {
+	scratch := s.loop.scratch()
+	n, err := backend.Recv(s.sock.FD, scratch)
+	if n <= 0 || err != nil {
+		s.drained = true
 		return
 	}
-	scratch := s.loop.scratch()
-	for !s.refuses() && s.in.len() < s.opts.ReadBufferLimit {
-		n, err := backend.Recv(s.sock.FD, scratch)
-		if n <= 0 || err != nil {
-			break
-		}
-		s.events().Received(scratch[:n:n])
-	}
-	s.deliver()
+	s.events().Received(scratch[:n:n])
 }
 
 // Buffered returns how many bytes are received and unread. Loop only.
@@ -237,15 +280,15 @@ func (s *Stream) Discard(n int) (int, error) {
 	return len(p), err
 }
 
-// Read copies unread bytes into p. It never waits: with nothing unread it returns 0 and nil, or io.EOF when the peer
-// has finished, or net.ErrClosed after the end. Loop only.
+// Read copies unread bytes into p, as io.Reader says. It never waits: with nothing unread it returns 0 and
+// ErrWouldBlock, or io.EOF when the peer has finished, or net.ErrClosed after the end. Loop only.
 func (s *Stream) Read(p []byte) (int, error) {
 	n := copy(p, s.in.bytes())
 	if n == 0 && len(p) > 0 {
 		if s.eof {
 			return 0, s.endOr(io.EOF)
 		}
-		return 0, s.endOr(nil)
+		return 0, s.endOr(ErrWouldBlock)
 	}
 	s.consume(n)
 	return n, nil

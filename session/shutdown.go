@@ -2,49 +2,109 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Shutdown ends the engine: it stops accepting, tells every handler that is a Drainer and leaves it to close its
-// stream, and closes all other streams as by Close. When ctx ends first, it aborts what is left and returns ctx.Err().
-// When it returns, every OnClose has run, and every goroutine, descriptor and mapping of the engine is gone. In a
-// callback of the engine it returns an error at once, because it would wait for itself.
+const (
+	// shutdownGrace is how long Shutdown waits, from the end of its context on, for streams to be aborted.
+	shutdownGrace = 80 * time.Millisecond
+
+	// closePatience is how long Close waits for a loop that makes no turn, so that a callback of it must be blocking.
+	closePatience = time.Second
+)
+
+// Shutdown ends the engine: it stops accepting, refuses what is new, tells every handler that is a Drainer and leaves it
+// to close its stream, and closes all other streams as by Close. When ctx ends first, it aborts what is left and returns
+// ctx.Err(). When it returns nil, every OnClose has run, and every goroutine, descriptor and mapping of the engine is
+// gone.
+//
+// It returns within 100 ms of ctx's end whatever callbacks do. If the engine has not ended by then, the error, which
+// holds ctx.Err(), says which stream's callback is in the way, and the rest ends when that returns; another Shutdown or
+// Close waits for it. In a callback of the engine it returns an error at once, because it would wait for itself.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	if e.driven {
+	switch {
+	case ctx == nil:
+		return errors.New("tandem: shutdown: the context is nil")
+	case e.driven:
 		return e.shutdownDriven(ctx)
+	case e.onLoop():
+		return backend.ErrOnLoop
+	}
+	if e.goDown() {
+		go e.windUp()
+	}
+	select {
+	case <-e.ended:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-e.ended:
+		return nil // whatever the context says, nothing was aborted
+	default:
+	}
+	before := e.turns()
+	e.abortAll()
+	select {
+	case <-e.ended:
+		return ctx.Err()
+	case <-time.After(shutdownGrace):
+		return e.unfinished("shutdown", before, ctx.Err())
+	}
+}
+
+// Close is Shutdown that aborts at once. It waits for all to end, and returns an error only if a callback blocks.
+func (e *Engine) Close() error {
+	if e.driven {
+		err := e.shutdownDriven(canceled())
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return err
 	}
 	if e.onLoop() {
 		return backend.ErrOnLoop
 	}
-	if !e.goDown() {
+	if e.goDown() {
+		go e.windUp()
+	}
+	e.abortAll()
+	for before := e.turns(); ; {
 		select {
 		case <-e.ended:
 			return nil
-		case <-ctx.Done():
+		case <-time.After(closePatience):
 		}
-		select {
-		case <-e.ended:
-			return nil // whatever the context says, nothing was aborted
-		default:
+		now := e.turns()
+		if now == before {
+			return e.unfinished("close", before, context.DeadlineExceeded)
 		}
-		e.abortAll() // as this caller asks, too
-		<-e.ended
-		return ctx.Err()
+		before = now
 	}
-	e.stopListening(true)
+}
+
+// windUp ends everything, however long that takes.
+func (e *Engine) windUp() {
+	e.stopListening()
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(l.drain))
 	}
-	err := e.awaitEmpty(ctx)
+	for _, l := range e.loops {
+		select {
+		case <-l.emptied:
+		case <-l.Done(): // it has failed
+		}
+	}
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(l.Stop))
 	}
 	e.running.Wait()
 	e.lookups.Wait()
-	close(e.ended)
-	return err
+	e.end()
 }
 
 // goDown reports whether this call is the first.
@@ -54,7 +114,7 @@ func (e *Engine) goDown() bool {
 	return e.down.CompareAndSwap(false, true)
 }
 
-func (e *Engine) stopListening(wait bool) {
+func (e *Engine) stopListening() {
 	e.mu.Lock()
 	all := make([]*listener, 0, len(e.listeners))
 	for l := range e.listeners {
@@ -64,40 +124,51 @@ func (e *Engine) stopListening(wait bool) {
 	for _, l := range all {
 		l.close()
 	}
-	for _, l := range all {
-		if wait {
-			l.wait()
-		}
-	}
-}
-
-// awaitEmpty waits for the last stream of every loop; from the end of ctx on, not for their own time.
-func (e *Engine) awaitEmpty(ctx context.Context) error {
-	var err error
-	for _, l := range e.loops {
-		select {
-		case <-l.emptied:
-			continue
-		case <-l.Done(): // the loop has failed
-			continue
-		case <-ctx.Done():
-		}
-		if err == nil {
-			err = ctx.Err()
-			e.abortAll()
-		}
-		select {
-		case <-l.emptied:
-		case <-l.Done():
-		}
-	}
-	return err
 }
 
 func (e *Engine) abortAll() {
 	for _, l := range e.loops {
-		_ = l.Post(backend.TaskFunc(func() { l.each(func(s *Stream) { _ = s.Abort() }) }))
+		_ = l.Post(backend.TaskFunc(func() { l.each((*Stream).abortNow) }))
 	}
+}
+
+// abortNow aborts a stream because the engine cannot wait for it any longer. A connection that Detach gives away is not
+// the engine's, but who waits to be told of its bytes is.
+func (s *Stream) abortNow() {
+	_ = s.Abort()
+	s.mu.Lock()
+	waits := s.handOff != nil && s.phase == releasing && len(s.notify) > 0
+	s.mu.Unlock()
+	if waits && s.handOff.isLive() {
+		s.restSent(errNotTold)
+	}
+}
+
+// turns is how many turns all loops that have not ended have made.
+func (e *Engine) turns() uint64 {
+	var n uint64
+	for _, l := range e.loops {
+		n += l.Total(backend.Turns)
+	}
+	return n
+}
+
+// unfinished says what is in the way of an end that takes too long.
+func (e *Engine) unfinished(op string, before uint64, cause error) error {
+	streams, stream := 0, uint64(0)
+	for _, l := range e.loops {
+		select {
+		case <-l.Done():
+			continue
+		default:
+		}
+		streams += int(l.live.Load())
+		stream = l.current.Load()
+	}
+	if e.turns() == before {
+		return fmt.Errorf("tandem: %s: a callback of stream %d does not return, and %d streams wait for it: %w", op, stream, streams, cause)
+	}
+	return fmt.Errorf("tandem: %s: %d streams are still ending; the last callback was of stream %d: %w", op, streams, stream, cause)
 }
 
 // drain begins the end of a loop.
@@ -108,7 +179,7 @@ func (l *Loop) drain() {
 	}
 	l.each(func(s *Stream) {
 		if h, ok := s.handler.(Drainer); ok {
-			s.call(func() { h.OnDrain(s) })
+			s.call("OnDrain", func() { h.OnDrain(s) })
 		} else {
 			_ = s.Close()
 		}
@@ -116,7 +187,7 @@ func (l *Loop) drain() {
 	l.checkEmpty()
 }
 
-// shutdownDriven is Shutdown on the goroutine that drives the loop.
+// shutdownDriven is Shutdown on the goroutine that drives the loop, or on another if no Poll is running.
 func (e *Engine) shutdownDriven(ctx context.Context) error {
 	select {
 	case <-e.ended:
@@ -127,7 +198,7 @@ func (e *Engine) shutdownDriven(ctx context.Context) error {
 	if err := e.bind(l); err != nil {
 		if !l.Bound() && e.goDown() { // it could not start
 			_ = l.Abandon()
-			close(e.ended)
+			e.end()
 		}
 		return err
 	}
@@ -137,13 +208,22 @@ func (e *Engine) shutdownDriven(ctx context.Context) error {
 	if !e.goDown() {
 		return nil
 	}
-	e.stopListening(false)
+	e.stopListening()
 	_ = l.Post(backend.TaskFunc(l.drain))
-	var err error
-	for done := false; !done; {
+	err := e.driveToEnd(ctx, l)
+	if endErr := l.End(); err == nil {
+		err = endErr
+	}
+	e.lookups.Wait()
+	e.end()
+	return err
+}
+
+// driveToEnd polls until the loop is empty, and aborts what is left when ctx ends.
+func (e *Engine) driveToEnd(ctx context.Context, l *Loop) (err error) {
+	for {
 		if _, stepErr := l.Step(10 * time.Millisecond); stepErr != nil {
-			err = stepErr
-			break
+			return stepErr
 		}
 		if err == nil && ctx.Err() != nil {
 			err = ctx.Err()
@@ -151,14 +231,8 @@ func (e *Engine) shutdownDriven(ctx context.Context) error {
 		}
 		select {
 		case <-l.emptied:
-			done = true
+			return err
 		default:
 		}
 	}
-	if endErr := l.End(); err == nil {
-		err = endErr
-	}
-	e.lookups.Wait()
-	close(e.ended)
-	return err
 }

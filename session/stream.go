@@ -1,33 +1,20 @@
 package session
 
 import (
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// phase is how far a stream's life has come. It only grows.
-type phase uint8
-
-const (
-	dialing   phase = iota // Connect was called, no connection yet
-	open                   // OnOpen ran or is running
-	closing                // Close was called: the queue goes out, nothing is read
-	ending                 // over: the loop has to tell the driver
-	releasing              // the driver was told; the kernel may still use memory and descriptor
-	closed                 // the descriptor is closed, OnClose ran or is running
-)
-
 // Bits of Stream.flow: why bytes are not delivered now. They are read by the loop for each event, without a lock.
 const (
-	flowPaused  uint32 = 1 << iota // by PauseRead
-	flowBlocked                    // the queue went above HighWater and has not fallen under LowWater
-	flowShut                       // Close or Abort was called, or the stream has ended
-	flowResumed                    // ResumeRead was called after a pause: bytes that were seen count as new
+	flowPaused   uint32 = 1 << iota // by PauseRead
+	flowBlocked                     // the queue went above HighWater and has not fallen under LowWater
+	flowShut                        // Close or Abort was called, or the stream has ended: what comes is dropped
+	flowDetached                    // Detach was called: what comes is kept for the Conn
+	flowResumed                     // ResumeRead was called after a pause: bytes that were seen count as new
 )
 
 // Stream is one connection, TCP or Unix, on one loop of a Transport.
@@ -46,21 +33,27 @@ type Stream struct {
 
 	mu       sync.Mutex // guards what follows, up to the next comment
 	phase    phase
-	abort    bool  // end with a reset
+	reset    bool  // end with a reset
 	cause    error // what OnClose will be told
 	blamed   bool  // cause is the peer's fault, and the stream closes in order
+	staged   bool  // close in stages: FIN, then wait for the peer's end
 	finWant  bool  // CloseWrite was called
 	finSent  bool
-	sending  bool // a Send is with the driver
-	posted   bool // a task of this stream is on its way to the loop
+	sending  bool  // a Send is with the driver
+	posted   bool  // a task of this stream is on its way to the loop
+	pins     int16 // calls that use the descriptor without the lock
+	orphaned bool  // the stream has ended meanwhile: the last of them closes orphan
+	orphan   int
+	watched  bool // an idle timeout is set
 	out      queue
 	accepted uint64 // bytes that writes have been given, ever
 	sent     uint64 // of these, bytes that the kernel took
 	notify   []notification
-	watched  bool  // an idle timeout is set
-	direct   int64 // when bytes last went out from another goroutine, if watched
-	fd       int   // -1: none
+	posts    []func() // accepted by Post and not run yet
+	direct   int64    // when bytes last went out from another goroutine, if watched
+	fd       int      // -1: none
 	dial     *dial
+	handOff  *detached // Detach was called
 	local    backend.Address
 	remote   backend.Address
 
@@ -75,19 +68,26 @@ type Stream struct {
 	changes   int    // calls of SetHandler
 	receiving bool   // the driver was told to receive
 	full      bool   // ReadBufferLimit was reached, and half of it not yet again
+	tight     bool   // stopped by the Transport's MemoryLimit
 	held      bool   // bytes came during a pause: no more of them
 	eof       bool   // the peer has finished; OnEOF may still have to be called
 	eofTold   bool   // OnEOF was called
 	rxDone    bool   // ReceiveEnded was reported
-	draining  bool   // over, but what came before the end is delivered
+	draining  bool   // failed and released: what the kernel still has is delivered, turn by turn
+	drained   bool   // and the kernel has no more
 	opened    bool   // OnOpen was called
+	running   bool   // OnOpen has returned: everything else may run
 	late      bool   // on the loop's list for the end of the turn
 	turn      uint64 // of the last delivery, for the budget
 	turnReads int
 	turnBytes int
-	index     int // in loop.streams
+	turnTime  int64  // nanoseconds that callbacks for data took in that turn
+	discarded uint64 // bytes that came when nobody wanted them any longer
+	counted   int    // bytes of in that the Transport's MemoryLimit counts
+	index     int    // in loop.streams
 	idle      *idle
-	closer    *backend.Timer
+	closer    *closer
+	stuck     *backend.Timer
 	timers    *Timer // list of active timers
 }
 
@@ -112,42 +112,66 @@ func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 }
 
 // adopt is attach for a descriptor from elsewhere, which may come too late.
-func (s *Stream) adopt(fd int) {
+func (s *Stream) adopt(fd int, remote backend.Address) {
 	if s.loop.draining {
 		backend.CloseFD(fd)
 		s.failed(net.ErrClosed)
 		return
 	}
-	s.attach(fd)
+	s.attach(fd, remote)
 }
 
-// attach gives the stream its connected descriptor, which it owns from now on, and opens it.
-func (s *Stream) attach(fd int) {
+// attach gives the stream its connected descriptor, which it owns from now on, and opens it. remote is the peer's
+// address if it is known already.
+func (s *Stream) attach(fd int, remote backend.Address) {
 	s.sock.FD, s.sock.Owner = fd, s.events()
-	local, remote := backend.LocalAddress(fd), backend.RemoteAddress(fd)
+	local := backend.LocalAddress(fd)
+	if remote.Kind == backend.NoAddress {
+		remote = backend.RemoteAddress(fd)
+	}
+	s.setAddresses(local, remote)
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
-	s.fd, s.local, s.remote = fd, local, remote
-	if err == nil && s.phase == dialing {
-		s.phase, s.dial = open, nil
+	s.fd = fd
+	s.dial = nil
+	wasDialing := s.phase == dialing
+	if err == nil && wasDialing {
+		s.moveLocked(open)
 	}
-	p := s.phase
 	s.mu.Unlock()
-	if err != nil {
-		s.failed(err)
+	switch {
+	case err != nil:
+		s.failed(s.opError("open", err))
 		s.finish()
 		return
-	}
-	s.loop.add(s)
-	if p != open { // ended while it was being dialled
+	case !wasDialing: // it ended while it was being dialled
+		s.loop.add(s)
 		s.mark()
 		return
 	}
+	s.loop.add(s)
 	s.opened = true
 	s.loop.Count[backend.Opened]++
-	s.SetIdleTimeout(s.opts.IdleTimeout)
 	s.callOpen()
+	s.running = true
+	s.startIdle()
+	s.startTimers()
+	s.runPosts()
 	s.mark()
+}
+
+// setAddresses keeps the addresses, with an unspecified one for an end that is not known: a peer that has reset before
+// it was accepted has none any longer.
+func (s *Stream) setAddresses(local, remote backend.Address) {
+	if local.Kind == backend.NoAddress {
+		local = remote.Unspecified()
+	}
+	if remote.Kind == backend.NoAddress {
+		remote = local.Unspecified()
+	}
+	s.mu.Lock()
+	s.local, s.remote = local, remote
+	s.mu.Unlock()
 }
 
 // mark has EndTurn called at the end of this turn. Loop only.
@@ -168,13 +192,20 @@ func (s *Stream) markLocked(here bool) {
 	}
 }
 
-// Run implements backend.Task: another goroutine has changed something.
+// Run implements backend.Task: another goroutine has changed something, or Post was called.
 func (e *streamEvents) Run() {
 	s := (*Stream)(e)
 	s.mu.Lock()
 	s.posted = false
+	p := s.phase
 	s.mu.Unlock()
+	if p == closed {
+		return
+	}
 	s.mark()
+	if s.running {
+		s.runPosts()
+	}
 }
 
 // EndTurn implements backend.EndTurner. It is the one place where a stream catches up with what was asked of it:
@@ -182,6 +213,10 @@ func (e *streamEvents) Run() {
 func (e *streamEvents) EndTurn() {
 	s := (*Stream)(e)
 	s.late = false
+	if s.draining {
+		s.drain()
+		return
+	}
 	s.mu.Lock()
 	s.sendLocked()
 	due := s.dueLocked()
@@ -191,7 +226,7 @@ func (e *streamEvents) EndTurn() {
 	for _, n := range due {
 		s.callNotify(n.fn, nil)
 	}
-	if writable {
+	if writable && !s.refuses() {
 		s.callWritable()
 	}
 	s.deliver()
@@ -199,135 +234,6 @@ func (e *streamEvents) EndTurn() {
 		s.progress()
 	}
 	s.controlReceive()
-}
-
-// progress moves the stream towards its end, as far as it can go now.
-func (s *Stream) progress() {
-	s.mu.Lock()
-	drained := s.out.n == 0 && !s.sending
-	if s.finWant && !s.finSent && drained && s.phase == open {
-		s.finSent = true
-		s.loop.Count[backend.SystemCalls]++
-		_ = backend.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
-	}
-	if s.phase == closing && drained {
-		s.phase = ending
-	}
-	p := s.phase
-	s.mu.Unlock()
-	switch {
-	case p == closing && s.closer == nil:
-		s.startCloser()
-	case p == ending:
-		s.release()
-	}
-}
-
-// failed ends the stream with err, unless it has ended already. What is queued is dropped. Any goroutine.
-func (s *Stream) failed(err error) {
-	s.mu.Lock()
-	s.failLocked(err, s.loop.Here())
-	s.mu.Unlock()
-}
-
-func (s *Stream) failLocked(err error, here bool) {
-	if s.phase >= ending {
-		return
-	}
-	s.phase = ending
-	if s.cause == nil {
-		s.cause = err
-	}
-	s.markLocked(here)
-}
-
-// release tells the driver to let go of the socket.
-func (s *Stream) release() {
-	s.mu.Lock()
-	s.phase = releasing
-	attached := s.fd >= 0
-	s.draining = s.cause != nil && !s.abort && s.flow.Load()&flowShut == 0
-	d := s.dial
-	s.mu.Unlock()
-	s.receiving = false
-	s.stopTimers()
-	switch {
-	case attached:
-		s.loop.Driver.Release(&s.sock)
-	case d != nil:
-		d.cancel()
-	default:
-		s.finish()
-	}
-}
-
-// Released implements backend.Events: the descriptor is the stream's alone.
-func (e *streamEvents) Released() {
-	s := (*Stream)(e)
-	if s.draining {
-		s.drain()
-	}
-	s.finish()
-}
-
-// finish closes the descriptor and tells the user.
-func (s *Stream) finish() {
-	s.mu.Lock()
-	if s.phase == closed {
-		s.mu.Unlock()
-		return
-	}
-	s.phase = closed
-	s.flow.Or(flowShut)
-	err, fd, d := s.cause, s.fd, s.dial
-	if fd >= 0 {
-		s.closeDescriptor(fd)
-	}
-	s.fd, s.sock.FD = -1, -1
-	s.out.drop()
-	pending := s.notify
-	s.notify = nil
-	s.mu.Unlock()
-
-	lost := err
-	if lost == nil {
-		lost = net.ErrClosed
-	}
-	for _, n := range pending {
-		s.callNotify(n.fn, lost)
-	}
-	s.stopTimers()
-	s.loop.remove(s)
-	s.loop.unpick()
-	if s.opened {
-		s.loop.Count[backend.Closed]++
-	}
-	if d != nil && d.result != nil {
-		d.tell(err) // Dial returns the error, and there never was a stream
-	} else {
-		s.callClose(err)
-	}
-	s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
-	s.in.drop()
-	if s.from != nil {
-		s.from.ended()
-	}
-	s.loop.unhold()
-}
-
-// closeDescriptor closes fd as the stream ended: with a reset, or without leaving bytes behind that would cause one.
-// mu is held, so that no other goroutine is about to send to it.
-func (s *Stream) closeDescriptor(fd int) {
-	s.loop.Count[backend.SystemCalls]++
-	switch {
-	case s.abort:
-		s.loop.Count[backend.SystemCalls]++
-		backend.ResetOnClose(fd)
-	case (s.cause == nil || s.blamed) && !s.rxDone:
-		s.loop.Count[backend.SystemCalls]++
-		backend.Discard(fd, s.opts.ReadBufferLimit)
-	}
-	backend.CloseFD(fd)
 }
 
 // ID is a number that no other stream of the Transport has or had.
@@ -356,14 +262,15 @@ func (s *Stream) SetHandler(h Handler) {
 	}
 }
 
-// LocalAddr returns the address of this end, or nil while there is no connection.
+// LocalAddr returns the address of this end, or nil while there is no connection. From OnOpen on it is not nil.
 func (s *Stream) LocalAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.local.NetAddr()
 }
 
-// RemoteAddr returns the address of the peer, or nil while there is no connection.
+// RemoteAddr returns the address of the peer, or nil while there is no connection. From OnOpen on it is not nil: of a
+// peer that has already gone it is the last one known, or an unspecified one.
 func (s *Stream) RemoteAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -382,33 +289,6 @@ func (s *Stream) Stats() StreamStats {
 	defer s.mu.Unlock()
 	return StreamStats{BytesQueued: s.accepted, BytesSent: s.sent}
 }
-
-// SyscallConn gives access to the descriptor, for socket options. Control runs its function while the descriptor is
-// sure to stay open, and holds up writers meanwhile; it returns net.ErrClosed after the end. Read and Write return
-// errors.ErrUnsupported: the loop does that.
-func (s *Stream) SyscallConn() (syscall.RawConn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fd < 0 {
-		return nil, net.ErrClosed
-	}
-	return rawConn{s}, nil
-}
-
-type rawConn struct{ s *Stream }
-
-func (c rawConn) Control(f func(fd uintptr)) error {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	if c.s.fd < 0 {
-		return net.ErrClosed
-	}
-	f(uintptr(c.s.fd))
-	return nil
-}
-
-func (rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
-func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 
 // Connected implements backend.Events. A stream is attached when it is connected.
 func (*streamEvents) Connected(error) {}

@@ -14,6 +14,8 @@ type Timer struct {
 	timer      backend.Timer
 	stream     *Stream
 	fn         func()
+	every      int64 // period in nanoseconds, 0: once
+	due        int64 // on the loop's clock
 	state      atomic.Uint32
 	prev, next *Timer // in the stream's list; the loop's
 }
@@ -25,20 +27,46 @@ const (
 )
 
 // After runs fn on the stream's loop, not before d has passed and as soon after as the loop is free. It does not run
-// after OnClose. Any goroutine; it does not block.
-func (s *Stream) After(d time.Duration, fn func()) *Timer {
-	t := &Timer{stream: s, fn: fn}
-	t.timer.Fire = t.fire
-	if s.loop.Here() {
-		t.start(d)
-		return t
+// before OnOpen has returned, nor after OnClose. fn must not be nil. Any goroutine; it does not block.
+func (s *Stream) After(d time.Duration, fn func()) *Timer { return s.newTimer(d, 0, fn) }
+
+// Every runs fn on the stream's loop every d, first in d, until it is stopped or the stream ends. The times do not
+// drift; those that were missed because the loop was busy are dropped. d must be positive, and fn not nil. Any
+// goroutine; it does not block.
+func (s *Stream) Every(d time.Duration, fn func()) *Timer {
+	if d <= 0 {
+		panic("tandem: Every: the period must be positive")
 	}
-	due := s.loop.Clock() + int64(max(d, 0))
-	_ = s.loop.Post(backend.TaskFunc(func() { t.start(time.Duration(due - s.loop.Clock())) }))
+	return s.newTimer(d, int64(d), fn)
+}
+
+func (s *Stream) newTimer(d time.Duration, every int64, fn func()) *Timer {
+	if fn == nil {
+		panic("tandem: a timer without a function")
+	}
+	t := &Timer{stream: s, fn: fn, every: every}
+	t.timer.Fire = t.fire
+	t.due = later(s.loop.Clock(), d)
+	if s.loop.Here() {
+		t.start()
+	} else {
+		_ = s.loop.Post(backend.TaskFunc(t.start))
+	}
 	return t
 }
 
-func (t *Timer) start(d time.Duration) {
+// later is d after now, and the end of time rather than an overflow.
+func later(now int64, d time.Duration) int64 {
+	if d <= 0 {
+		return now
+	}
+	if when := now + int64(d); when > 0 {
+		return when
+	}
+	return 1<<63 - 1
+}
+
+func (t *Timer) start() {
 	s := t.stream
 	if t.state.Load() != timerWaits || s.over() {
 		return
@@ -47,18 +75,45 @@ func (t *Timer) start(d time.Duration) {
 		t.next.prev = t
 	}
 	s.timers = t
-	s.loop.StartTimer(&t.timer, d)
+	if s.running {
+		t.rearm()
+	}
+}
+
+func (t *Timer) rearm() {
+	t.stream.loop.StartTimer(&t.timer, time.Duration(t.due-t.stream.loop.Clock()))
+}
+
+// startTimers starts those that have waited for OnOpen, in the order in which they were made.
+func (s *Stream) startTimers() {
+	last := s.timers
+	for last != nil && last.next != nil {
+		last = last.next
+	}
+	for t := last; t != nil; t = t.prev {
+		t.rearm()
+	}
 }
 
 func (t *Timer) fire() {
+	if t.every > 0 {
+		if t.state.Load() != timerWaits {
+			return
+		}
+		missed := max(t.stream.loop.Clock()-t.due, 0) / t.every
+		t.due += (missed + 1) * t.every
+		t.rearm()
+		t.stream.call("Every", t.fn)
+		return
+	}
 	t.unlink()
 	if t.state.CompareAndSwap(timerWaits, timerFired) {
-		t.stream.call(t.fn)
+		t.stream.call("After", t.fn)
 	}
 }
 
 // Stop keeps the function from running, and reports whether it did: false means that it has run, is running, or was
-// stopped before. Any goroutine; it does not block.
+// stopped before; of Every, that it was stopped before or the stream has ended. Any goroutine; it does not block.
 func (t *Timer) Stop() bool {
 	if !t.state.CompareAndSwap(timerWaits, timerStopped) {
 		return false
@@ -72,108 +127,24 @@ func (t *Timer) Stop() bool {
 }
 
 func (t *Timer) remove() {
-	if t.stream.loop.StopTimer(&t.timer) {
-		t.unlink()
-	}
+	t.stream.loop.StopTimer(&t.timer)
+	t.unlink()
 }
 
+// unlink takes the timer off its stream's list, if it is there.
 func (t *Timer) unlink() {
 	switch {
 	case t.prev != nil:
 		t.prev.next = t.next
 	case t.stream.timers == t:
 		t.stream.timers = t.next
+	default:
+		return
 	}
 	if t.next != nil {
 		t.next.prev = t.prev
 	}
 	t.prev, t.next = nil, nil
-}
-
-// Post runs fn on the stream's loop, unless the stream has ended before its turn comes. It returns net.ErrClosed if
-// the stream has ended already. Any goroutine; it does not block.
-func (s *Stream) Post(fn func()) error {
-	s.mu.Lock()
-	p := s.phase
-	s.mu.Unlock()
-	if p > closing {
-		return net.ErrClosed
-	}
-	return s.loop.Post(backend.TaskFunc(func() {
-		if !s.over() {
-			s.call(fn)
-		}
-	}))
-}
-
-// over tells whether no callback may run any longer, apart from OnClose.
-func (s *Stream) over() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.phase == closed
-}
-
-// idle watches for silence. Traffic moves no timer: it notes the time, and the timer looks at that when it fires.
-type idle struct {
-	timer   backend.Timer
-	timeout time.Duration
-	last    int64  // of the loop's clock
-	doubt   uint64 // Looks of the loop when the time had run out, and 1; 0: it has not
-}
-
-// SetIdleTimeout ends the stream with os.ErrDeadlineExceeded when no byte has come or gone for d. Zero, or less: never.
-// Any goroutine; it does not block.
-func (s *Stream) SetIdleTimeout(d time.Duration) {
-	if !s.loop.Here() {
-		_ = s.loop.Post(backend.TaskFunc(func() { s.SetIdleTimeout(d) }))
-		return
-	}
-	s.mu.Lock()
-	over := s.phase >= ending
-	s.watched = d > 0
-	s.mu.Unlock()
-	if d <= 0 || over {
-		if s.idle != nil {
-			s.loop.StopTimer(&s.idle.timer)
-			s.idle = nil
-		}
-		return
-	}
-	if s.idle == nil {
-		s.idle = &idle{}
-		s.idle.timer.Fire = s.checkIdle
-	}
-	s.idle.timeout = d
-	s.idle.last = s.loop.Clock()
-	s.loop.StartTimer(&s.idle.timer, d)
-}
-
-func (s *Stream) checkIdle() {
-	s.mu.Lock()
-	last := max(s.idle.last, s.direct)
-	s.mu.Unlock()
-	quiet := time.Duration(s.loop.Clock() - last)
-	again := time.Duration(0)
-	switch now := s.loop.Looks() + 1; {
-	case quiet < s.idle.timeout:
-		s.idle.doubt, again = 0, s.idle.timeout-quiet
-	case s.idle.doubt == 0:
-		s.idle.doubt = now // a loop that was held up has to look whether bytes have come
-	case s.idle.doubt == now:
-	case s.receiving && backend.HasInput(s.sock.FD):
-		again = time.Millisecond // there were too many events for one look
-	default:
-		s.failed(os.ErrDeadlineExceeded)
-		return
-	}
-	s.loop.StartTimer(&s.idle.timer, again)
-}
-
-// active notes that bytes came or went. Loop only.
-func (s *Stream) active() {
-	if s.idle != nil {
-		s.idle.last = s.loop.Clock() // not Now: the turn may have lasted for long
-	}
 }
 
 // stopTimers ends everything that waits for a time.
@@ -182,11 +153,221 @@ func (s *Stream) stopTimers() {
 		s.loop.StopTimer(&s.idle.timer)
 	}
 	if s.closer != nil {
-		s.loop.StopTimer(s.closer)
+		s.loop.StopTimer(&s.closer.timer)
+	}
+	if s.stuck != nil {
+		s.loop.StopTimer(s.stuck)
 	}
 	for t := s.timers; t != nil; t = s.timers {
 		s.loop.StopTimer(&t.timer)
 		t.unlink()
 		t.state.CompareAndSwap(timerWaits, timerStopped)
+	}
+}
+
+// over reports whether no callback may run any longer, apart from OnClose.
+func (s *Stream) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == closed
+}
+
+// idle watches for silence. Traffic moves no timer: it notes the time, and the timer looks at that when it fires.
+type idle struct {
+	timer backend.Timer
+	both  time.Duration // bytes in either direction keep the stream; 0: off
+	read  time.Duration // bytes from the peer do; 0: off
+	half  time.Duration // HalfCloseTimeout, once one side has finished; 0: off
+	in    int64         // when bytes came last, of the loop's clock
+	out   int64         // when bytes went out last
+	doubt uint64        // Looks of the loop when the time had run out, and 1; 0: it has not
+}
+
+// SetIdleTimeout ends the stream with os.ErrDeadlineExceeded when no byte has come or gone for d. Zero, or less: never.
+// Set before OnOpen, it holds from OnOpen on. Any goroutine; it does not block.
+func (s *Stream) SetIdleTimeout(d time.Duration) {
+	s.setIdle(func(i *idle) { i.both = max(d, 0) })
+}
+
+// SetReadIdleTimeout ends the stream with os.ErrDeadlineExceeded when no byte has come for d, whatever goes out. Zero,
+// or less: never. Set before OnOpen, it holds from OnOpen on. Any goroutine; it does not block.
+func (s *Stream) SetReadIdleTimeout(d time.Duration) {
+	s.setIdle(func(i *idle) { i.read = max(d, 0) })
+}
+
+func (s *Stream) setIdle(change func(*idle)) {
+	if !s.loop.Here() {
+		_ = s.loop.Post(backend.TaskFunc(func() { s.setIdle(change) }))
+		return
+	}
+	if s.over() {
+		return
+	}
+	if s.idle == nil {
+		s.idle = &idle{both: s.opts.IdleTimeout, read: s.opts.ReadIdleTimeout}
+		s.idle.timer.Fire = s.checkIdle
+	}
+	change(s.idle)
+	if s.running {
+		s.restartIdle()
+	}
+}
+
+// startIdle follows OnOpen.
+func (s *Stream) startIdle() {
+	if s.idle == nil && (s.opts.IdleTimeout > 0 || s.opts.ReadIdleTimeout > 0) {
+		s.setIdle(func(*idle) {})
+	} else if s.idle != nil {
+		s.restartIdle()
+	}
+}
+
+// halfClosed follows the end of one direction, the other being open still.
+func (s *Stream) halfClosed() {
+	if d := s.opts.HalfCloseTimeout; d > 0 && (s.idle == nil || s.idle.half == 0) {
+		s.setIdle(func(i *idle) { i.half = d })
+	}
+}
+
+// restartIdle begins to count anew.
+func (s *Stream) restartIdle() {
+	i := s.idle
+	next := i.next()
+	s.mu.Lock()
+	over := s.phase >= ending
+	s.watched = next > 0
+	s.mu.Unlock()
+	i.in, i.out, i.doubt = s.loop.Clock(), s.loop.Clock(), 0
+	if next == 0 || over {
+		s.loop.StopTimer(&i.timer)
+		return
+	}
+	s.loop.StartTimer(&i.timer, next)
+}
+
+// next is the shortest of the times that are set.
+func (i *idle) next() time.Duration {
+	least := time.Duration(0)
+	for _, d := range [...]time.Duration{i.both, i.read, i.half} {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
+}
+
+// left is how long it takes until one of the times runs out, if nothing moves.
+func (i *idle) left(now, out int64) time.Duration {
+	least := time.Duration(1<<63 - 1)
+	either := max(i.in, out)
+	if i.both > 0 {
+		least = min(least, i.both-time.Duration(now-either))
+	}
+	if i.half > 0 {
+		least = min(least, i.half-time.Duration(now-either))
+	}
+	if i.read > 0 {
+		least = min(least, i.read-time.Duration(now-i.in))
+	}
+	return least
+}
+
+func (s *Stream) checkIdle() {
+	i := s.idle
+	s.mu.Lock()
+	out := max(i.out, s.direct)
+	s.mu.Unlock()
+	again := i.left(s.loop.Clock(), out)
+	switch looks := s.loop.Looks() + 1; {
+	case again > 0:
+		i.doubt = 0
+	case i.doubt == 0:
+		i.doubt = looks // a loop that was held up has to look whether bytes have come
+	case i.doubt == looks:
+	case s.receiving && backend.HasInput(s.sock.FD):
+		again = max(i.next()/8, time.Millisecond) // there were too many events for one look
+	default:
+		s.failed(os.ErrDeadlineExceeded)
+		return
+	}
+	s.loop.StartTimer(&i.timer, again)
+}
+
+// came notes that bytes came, went that bytes went out. Loop only.
+func (s *Stream) came() {
+	if s.idle != nil {
+		s.idle.in = s.loop.Clock() // not the time of the turn: it may have lasted for long
+	}
+}
+
+func (s *Stream) went() {
+	if s.idle != nil {
+		s.idle.out = s.loop.Clock()
+	}
+}
+
+// postsBatch is after how many posted functions the clock is looked at.
+const postsBatch = 8
+
+// Post runs fn on the stream's loop, after OnOpen has returned and before OnClose; if the stream never opens, right
+// after OnClose. It runs once, in the order of the calls. Post returns net.ErrClosed if the stream has ended already,
+// and then fn does not run. Any goroutine; it does not block.
+func (s *Stream) Post(fn func()) error {
+	if fn == nil {
+		return errNoFunction
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase > closing {
+		return net.ErrClosed
+	}
+	if !s.posted {
+		if s.loop.Post(s.events()) != nil {
+			return net.ErrClosed
+		}
+		s.posted = true
+	}
+	s.posts = append(s.posts, fn)
+	return nil
+}
+
+// runPosts runs what was posted, for about a millisecond; the rest has its turn later.
+func (s *Stream) runPosts() {
+	s.mu.Lock()
+	batch := s.posts
+	s.posts = nil
+	s.mu.Unlock()
+	if len(batch) == 0 {
+		return
+	}
+	begin := s.loop.Clock()
+	for i, fn := range batch {
+		batch[i] = nil
+		s.call("Post", fn)
+		if (i+1)%postsBatch == 0 && i+1 < len(batch) && s.loop.Clock()-begin > int64(time.Millisecond) {
+			s.putBack(batch[i+1:])
+			return
+		}
+	}
+}
+
+// putBack keeps posted functions for later, in front of those that came since.
+func (s *Stream) putBack(rest []func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.posts = append(rest, s.posts...)
+	if !s.posted && s.loop.Post(s.events()) == nil {
+		s.posted = true
+	}
+}
+
+// runAllPosts runs what was posted and has not run, at the stream's end.
+func (s *Stream) runAllPosts() {
+	s.mu.Lock()
+	batch := s.posts
+	s.posts = nil
+	s.mu.Unlock()
+	for _, fn := range batch {
+		s.call("Post", fn)
 	}
 }

@@ -103,7 +103,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 // WriteBuffer is Write for a Buffer of this Transport, whose memory goes to the kernel without a copy. If it returns
 // nil the stream owns the Buffer and releases it; otherwise it is still the caller's.
 func (s *Stream) WriteBuffer(b *Buffer) error {
-	if b.memory == nil {
+	if b == nil || b.memory == nil {
 		return net.ErrClosed
 	}
 	here := s.loop.Here()
@@ -133,6 +133,9 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 // WriteNotify is Write, and calls fn once, on the loop: with nil when the kernel has taken every byte of p, or with the
 // error that ended the stream before that. If WriteNotify returns an error, fn is not called.
 func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
+	if fn == nil {
+		return errNoFunction
+	}
 	here := s.loop.Here()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +202,7 @@ func (s *Stream) directLocked(bufs ...[]byte) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
 	if err != nil {
 		if err != syscall.EAGAIN {
-			s.failLocked(err, false)
+			s.failLocked(s.opErrorLocked("write", err), false)
 		}
 		return 0
 	}
@@ -244,7 +247,7 @@ func (s *Stream) sendLocked() {
 		case err == backend.ErrPending:
 			s.sending = true
 		case err != nil:
-			s.failLocked(err, true)
+			s.failLocked(s.opErrorLocked("write", err), true)
 			return
 		default:
 			s.tookLocked(n)
@@ -269,7 +272,7 @@ func (s *Stream) flushLocked() {
 		case syscall.EAGAIN:
 			s.sendLocked()
 		default:
-			s.failLocked(err, true)
+			s.failLocked(s.opErrorLocked("write", err), true)
 			return
 		}
 	}
@@ -282,7 +285,7 @@ func (s *Stream) tookLocked(n int) {
 	s.sent += uint64(n)
 	s.loop.Count[backend.BytesOut] += uint64(n)
 	s.loop.Count[backend.Writes]++
-	s.active()
+	s.went()
 }
 
 // Sent implements backend.Events.
@@ -295,7 +298,7 @@ func (e *streamEvents) Sent(n int, err error) {
 		s.tookLocked(n)
 	}
 	if err != nil {
-		s.failLocked(err, true)
+		s.failLocked(s.opErrorLocked("write", err), true)
 	}
 	if s.out.n > 0 || len(s.notify) > 0 || s.finWant || s.phase != open || s.flow.Load()&flowBlocked != 0 {
 		s.mark()

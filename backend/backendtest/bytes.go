@@ -175,7 +175,7 @@ func readEveryWay(s *tandem.Stream, want []byte) error {
 	if !bytes.Equal(b.Bytes(), want) {
 		return errors.New("the bytes differ")
 	}
-	if n, err := s.Read(p); n != 0 || err != nil {
+	if n, err := s.Read(p); n != 0 || err != tandem.ErrWouldBlock {
 		return errors.New("wrong: Read of nothing")
 	}
 	if rest, err := s.Next(3); len(rest) != 0 || err != io.ErrShortBuffer {

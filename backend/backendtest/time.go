@@ -3,6 +3,7 @@ package backendtest
 import (
 	"errors"
 	"math/rand/v2"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -28,10 +29,14 @@ func panics(e *Env) {
 	boom := errors.New("boom")
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnWritable", "WriteNotify", "After", "Post", "OnClose"} {
 		h := panicking(where, boom)
-		_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1000, LowWater: 500})
-		_, _ = p.Write([]byte("go"))
-		if where == "OnEOF" || where == "OnClose" {
-			_ = p.CloseWrite()
+		if where == "OnOpen" && !e.Dialled {
+			e.connectAnyhow(h) // the reset may come before the peer has seen that it is connected
+		} else {
+			_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1000, LowWater: 500})
+			_, _ = p.Write([]byte("go"))
+			if where == "OnEOF" || where == "OnClose" {
+				_ = p.CloseWrite()
+			}
 		}
 		err := h.Closed()
 		var pe *tandem.PanicError
@@ -47,6 +52,17 @@ func panics(e *Env) {
 	e.Check(err, "write to the other stream")
 	e.Eventually(func() bool { return other.Len() == 10 }, "bytes of the other stream")
 	e.Eventually(func() bool { return e.Under().Stats().Panics == 8 }, "8 panics counted, not %d", e.Under().Stats().Panics)
+}
+
+// connectAnyhow connects to streams of h, which may reset the connection at once.
+func (e *Env) connectAnyhow(h *Hooks) {
+	h.env(e)
+	l, err := e.Under().Listen(e.Network, e.Address(), h, nil)
+	e.Check(err, "listen")
+	e.Cleanup(func() { _ = l.Close() })
+	if c, err := net.DialTimeout(l.Addr().Network(), l.Addr().String(), patience); err == nil {
+		e.Cleanup(func() { _ = c.Close() })
+	}
 }
 
 func panicking(where string, v error) *Hooks {

@@ -270,7 +270,7 @@ func waterMarks(e *Env) {
 func waterDefaults(e *Env) {
 	s, _ := e.Pair(NewHooks(), tandem.StreamOptions{})
 	want := tandem.StreamOptions{
-		ReadBufferLimit: 1 << 20, WriteBufferLimit: 16 << 20, HighWater: 1 << 20, LowWater: 512 << 10,
+		ReadBufferLimit: 1 << 20, WriteBufferLimit: 16 << 20, HighWater: 128 << 10, LowWater: 64 << 10,
 		CloseTimeout: 5 * time.Second, TurnBudget: 256 << 10,
 	}
 	if got := s.Options(); got != want {

@@ -1,0 +1,13 @@
+package backend
+
+// Die ends a loop whose goroutine is being ended by a callback, and returns why.
+func (l *Loop) Die(err error) error {
+	l.failed = err
+	return l.End()
+}
+
+// Own makes the calling goroutine the loop's, for what has to be done after its end.
+func (l *Loop) Own() { l.owner.Store(goroutine()) }
+
+// Disown ends that.
+func (l *Loop) Disown() { l.owner.Store(0) }

@@ -1,0 +1,185 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// A loop dies when its driver fails, or when a callback ends its goroutine by runtime.Goexit. That is a path of its own:
+//
+//	the loop's goroutine    driver closed, no task is taken any longer, Done
+//	the funeral             on goroutines of its own, as the loop's owner: streams and dials end with the cause, and
+//	                        listeners move to another loop or end
+//
+// A funeral's goroutine may be ended by Goexit too, in OnClose; then another one goes on.
+
+// errGoexit says that a callback ended the loop's goroutine.
+var errGoexit = errors.New("a callback has called runtime.Goexit, as testing.T's FailNow does, which ends the loop's goroutine")
+
+// run runs a loop on a goroutine of its own.
+func (e *Engine) run(l *Loop, started chan<- error) {
+	defer e.running.Done()
+	reported, returned := false, false
+	_ = l.Post(backend.TaskFunc(func() { reported = true; started <- nil }))
+	var err error
+	defer func() {
+		if v := recover(); v != nil {
+			panic(v) // Options.Propagate: nothing is to be tidied up
+		}
+		if !returned {
+			err = l.Die(fmt.Errorf("%s of stream %d: %w", l.what, l.entered, errGoexit))
+		}
+		if err != nil && reported {
+			e.bury(l, err)
+		}
+		if !reported {
+			started <- err
+		}
+	}()
+	err = l.Run()
+	returned = true
+}
+
+// bury ends what was on a loop that has failed. The loop's goroutine calls it, last.
+func (e *Engine) bury(l *Loop, err error) {
+	cause := fmt.Errorf("tandem: loop %d has ended: %w", l.index, err)
+	l.dead.Store(true)
+	e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
+	for done := false; !done; {
+		result := make(chan bool, 1)
+		go func() {
+			returned := false
+			defer func() { result <- returned }()
+			l.Own()
+			defer l.Disown()
+			e.buryAll(l, cause)
+			returned = true
+		}()
+		done = <-result
+	}
+	e.loopGone(cause)
+}
+
+// buryAll ends streams, dials and listeners. It can be called again after it was interrupted.
+func (e *Engine) buryAll(l *Loop, cause error) {
+	for _, a := range e.acceptorsOf(l) {
+		a.loopDied(cause)
+	}
+	for len(l.dialing) > 0 {
+		for s := range l.dialing {
+			delete(l.dialing, s)
+			s.die(cause)
+		}
+	}
+	for len(l.streams) > 0 {
+		s := l.streams[len(l.streams)-1]
+		s.die(cause)
+		l.remove(s) // in any case
+	}
+	l.tight = nil
+}
+
+// die ends a stream whose loop has.
+func (s *Stream) die(cause error) {
+	s.mu.Lock()
+	d, off := s.dial, s.handOff
+	waits := off != nil && s.phase == releasing
+	if s.phase == detaching {
+		s.moveLocked(releasing)
+	}
+	if off == nil && s.phase < ending {
+		s.reset, s.blamed = true, false
+		s.flow.Or(flowShut)
+		s.moveLocked(ending)
+		if s.cause == nil {
+			s.cause = cause
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case waits && off.isLive():
+		s.restSent(cause)
+	case off != nil:
+		s.handOver()
+	case d != nil:
+		d.loopDied(cause)
+		s.finish()
+	default:
+		s.finish()
+	}
+}
+
+// acceptorsOf returns the listening sockets on a loop.
+func (e *Engine) acceptorsOf(l *Loop) []*acceptor {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []*acceptor
+	for li := range e.listeners {
+		for _, a := range li.heads {
+			if a.loop == l {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// loopGone counts a loop that has failed. When none is left, the engine has failed.
+func (e *Engine) loopGone(cause error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.gone++
+	if e.gone == len(e.loops) {
+		e.err = cause
+		e.overLocked()
+	}
+}
+
+// overLocked closes done, once. mu is held.
+func (e *Engine) overLocked() {
+	if !e.over {
+		e.over = true
+		close(e.done)
+	}
+}
+
+// end says that everything is gone.
+func (e *Engine) end() {
+	e.mu.Lock()
+	e.overLocked()
+	e.mu.Unlock()
+	close(e.ended)
+}
+
+// Done is closed when no loop is left: because all of them have failed, or when a Shutdown or Close has ended.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Err returns nil while a loop is left; then why the last of them failed, or net.ErrClosed after a Shutdown or Close.
+func (e *Engine) Err() error {
+	select {
+	case <-e.done:
+	default:
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		return net.ErrClosed
+	}
+	return e.err
+}
+
+// failDriven follows the failure of a caller-driven engine's loop, on the goroutine that polls.
+func (e *Engine) failDriven(l *Loop, err error) {
+	err = l.Die(err)
+	cause := fmt.Errorf("tandem: the loop has ended: %w", err)
+	l.dead.Store(true)
+	e.log.Error("tandem: the loop has ended; its streams are reset", "streams", l.live.Load(), "error", err)
+	l.Own()
+	defer l.Disown()
+	e.buryAll(l, cause)
+	e.loopGone(cause)
+}

@@ -1,0 +1,293 @@
+package session
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// detached is the net.Conn that Detach returns: a connection of package net with bytes in front of it, both ways.
+//
+//	Read  ◄── unread: what the stream had received ◄── Conn
+//	Write ──► rest: what the stream had queued ──► Conn, by send, which goes on by itself
+type detached struct {
+	net.Conn
+	loop          *Loop
+	closeTimeout  time.Duration
+	local, remote net.Addr
+	live          chan struct{} // closed when the loop has handed the connection over
+
+	reading sync.Mutex // held by the one Read that looks at what is unread
+	writing sync.Mutex // held while bytes go to Conn: rest goes first
+
+	mu       sync.Mutex // guards what follows
+	unread   []byte
+	rest     []byte
+	early    []byte // written on the loop before the connection was live
+	err      error  // of the connection, behind what is unread
+	broken   error  // of sending, for good
+	fin      bool   // shut down sending behind rest
+	shut     bool   // CloseWrite was called
+	closed   bool   // Close was called
+	ended    bool   // Conn is closed
+	sending  bool   // send runs
+	deadline [2]time.Time
+	moved    chan struct{} // closed when a deadline is set, or Close is called
+	report   func(error)   // told what became of rest
+}
+
+const reads, writes = 0, 1 // indices of deadline
+
+func newDetached(conn net.Conn, s *Stream) *detached {
+	return &detached{
+		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.local.NetAddr(), remote: s.remote.NetAddr(),
+		live: make(chan struct{}), moved: make(chan struct{}), report: func(error) {},
+	}
+}
+
+// isLive reports whether the loop has handed the connection over.
+func (c *detached) isLive() bool {
+	select {
+	case <-c.live:
+		return true
+	default:
+		return false
+	}
+}
+
+// fail notes why the connection failed before it was handed over.
+func (c *detached) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// begin makes the connection live. report is called once, when rest is sent or cannot be.
+func (c *detached) begin(unread, rest []byte, fin bool, report func(error)) {
+	c.mu.Lock()
+	c.unread, c.rest, c.report = unread, append(rest, c.early...), report
+	c.early = nil
+	c.fin = c.fin || fin
+	c.shut = c.shut || fin
+	busy := len(c.rest) > 0 || c.fin || c.closed
+	c.sending = busy
+	c.mu.Unlock()
+	close(c.live)
+	if busy {
+		go c.send()
+	} else {
+		report(nil)
+	}
+}
+
+// NetConn returns the Conn below, which is behind the bytes that wait here.
+func (c *detached) NetConn() net.Conn { return c.Conn }
+
+// LocalAddr returns the address of this end.
+func (c *detached) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr returns the address of the peer.
+func (c *detached) RemoteAddr() net.Addr { return c.remote }
+
+// SyscallConn implements syscall.Conn.
+func (c *detached) SyscallConn() (syscall.RawConn, error) { return c.Conn.(syscall.Conn).SyscallConn() }
+
+func (c *detached) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.local.Network(), Source: c.local, Addr: c.remote, Err: err}
+}
+
+// await waits until the connection is live, or the deadline of one direction passes, or Close is called.
+func (c *detached) await(op string, direction int) error {
+	for {
+		c.mu.Lock()
+		closed, deadline, moved := c.closed, c.deadline[direction], c.moved
+		c.mu.Unlock()
+		if closed {
+			return c.opError(op, net.ErrClosed)
+		}
+		if c.isLive() {
+			return nil
+		}
+		if c.loop.Here() {
+			return c.opError(op, backend.ErrOnLoop)
+		}
+		var passed <-chan time.Time
+		if !deadline.IsZero() {
+			timer := time.NewTimer(time.Until(deadline))
+			defer timer.Stop()
+			passed = timer.C
+		}
+		select {
+		case <-c.live:
+		case <-moved:
+		case <-passed:
+			return c.opError(op, os.ErrDeadlineExceeded)
+		}
+	}
+}
+
+// Read reads what the stream had received first.
+func (c *detached) Read(p []byte) (int, error) {
+	if err := c.await("read", reads); err != nil {
+		return 0, err
+	}
+	if n, done, err := c.readWaiting(p); done {
+		return n, err
+	}
+	n, err := c.Conn.Read(p)
+	if err != nil && err != io.EOF && c.isClosed() {
+		err = c.opError("read", net.ErrClosed)
+	}
+	return n, err
+}
+
+// readWaiting reads what is in front of the Conn. done is false if there is nothing.
+func (c *detached) readWaiting(p []byte) (n int, done bool, err error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch d := c.deadline[reads]; {
+	case c.closed:
+		return 0, true, c.opError("read", net.ErrClosed)
+	case len(c.unread) == 0 && c.err == nil:
+		return 0, false, nil
+	case !d.IsZero() && !time.Now().Before(d):
+		return 0, true, c.opError("read", os.ErrDeadlineExceeded)
+	case len(c.unread) == 0:
+		return 0, true, c.err
+	}
+	n = copy(p, c.unread)
+	if c.unread = c.unread[n:]; len(c.unread) == 0 {
+		c.unread = nil
+	}
+	return n, true, nil
+}
+
+func (c *detached) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Write sends p behind what the stream had queued.
+func (c *detached) Write(p []byte) (int, error) {
+	if c.writeEarly(p) {
+		return len(p), nil
+	}
+	if err := c.await("write", writes); err != nil {
+		return 0, err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	closed, shut := c.closed, c.shut
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return 0, c.opError("write", net.ErrClosed)
+	case shut:
+		return 0, c.opError("write", syscall.EPIPE)
+	}
+	return c.Conn.Write(p)
+}
+
+// writeEarly keeps what is written on the loop, which cannot wait, before the connection is live.
+func (c *detached) writeEarly(p []byte) bool {
+	if !c.loop.Here() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isLive() || c.closed || c.shut {
+		return false
+	}
+	c.early = append(c.early, p...)
+	return true
+}
+
+// CloseWrite shuts down the sending side, behind what the stream had queued.
+func (c *detached) CloseWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.shut {
+		return nil
+	}
+	c.shut, c.fin = true, true
+	c.sendLocked()
+	return nil
+}
+
+// CloseRead shuts down the receiving side. What is unread is dropped.
+func (c *detached) CloseRead() error {
+	c.mu.Lock()
+	c.unread = nil
+	c.mu.Unlock()
+	if r, ok := c.Conn.(interface{ CloseRead() error }); ok {
+		return r.CloseRead()
+	}
+	return nil
+}
+
+// Close closes the connection when what the stream had queued is sent. It does not wait for that. A peer that takes
+// nothing for the stream's CloseTimeout sees a reset.
+func (c *detached) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.closed = true
+	c.movedLocked()
+	_ = c.Conn.SetDeadline(time.Unix(1, 0)) // ends a Read or Write that is running
+	c.sendLocked()
+	return nil
+}
+
+// SetDeadline implements net.Conn.
+func (c *detached) SetDeadline(t time.Time) error { return c.setDeadline(t, reads, writes) }
+
+// SetReadDeadline implements net.Conn.
+func (c *detached) SetReadDeadline(t time.Time) error { return c.setDeadline(t, reads) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *detached) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, writes) }
+
+func (c *detached) setDeadline(t time.Time, directions ...int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return c.opError("set", net.ErrClosed)
+	}
+	for _, d := range directions {
+		c.deadline[d] = t
+		set := c.Conn.SetReadDeadline
+		if d == writes {
+			set = c.Conn.SetWriteDeadline
+		}
+		if err := set(t); err != nil {
+			return err
+		}
+	}
+	c.movedLocked()
+	return nil
+}
+
+// movedLocked wakes whoever waits for a deadline. mu is held.
+func (c *detached) movedLocked() {
+	close(c.moved)
+	c.moved = make(chan struct{})
+}

@@ -1,0 +1,13 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// errNoFunction is for a nil function where one has to be called later.
+var errNoFunction = errors.New("tandem: the function to call is nil")
+
+// errNotTold is for a WriteNotify of a detached stream whose Transport ends before it is known what became of the bytes.
+var errNotTold = fmt.Errorf("tandem: the Transport has ended before the bytes were sent: %w", net.ErrClosed)

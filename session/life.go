@@ -1,0 +1,242 @@
+package session
+
+import (
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// phase is how far a stream's life has come.
+//
+//	dialing ──► open ──► closing ──► ending ──► releasing ──► closed
+//	   │          ├────► detaching ────────────────▲            ▲
+//	   └──────────┴─────────────────────▲ Abort, failure        │
+//	                            a start that failed ────────────┘
+type phase uint8
+
+const (
+	dialing   phase = iota // there is no connection yet
+	open                   // OnOpen ran or is running
+	closing                // Close was called: the queue goes out, nothing is delivered
+	detaching              // Detach was called: the loop has to tell the driver
+	ending                 // over: the loop has to tell the driver
+	releasing              // the driver was told; the kernel may still use memory and descriptor
+	closed                 // the descriptor is closed, OnClose ran or is running
+)
+
+// moves are the legal moves of a phase.
+var moves = [...][]phase{
+	dialing:   {open, ending},
+	open:      {closing, detaching, ending},
+	closing:   {ending},
+	detaching: {releasing},
+	ending:    {releasing, closed},
+	releasing: {closed},
+	closed:    nil,
+}
+
+// moveLocked is the one place where a phase changes. mu is held.
+func (s *Stream) moveLocked(to phase) {
+	for _, legal := range moves[s.phase] {
+		if legal == to {
+			s.phase = to
+			return
+		}
+	}
+	panic("tandem: a stream cannot go from phase " + s.phase.String() + " to " + to.String())
+}
+
+// String names a phase.
+func (p phase) String() string {
+	return [...]string{"dialing", "open", "closing", "detaching", "ending", "releasing", "closed"}[p]
+}
+
+// progress moves the stream towards its end, as far as it can go now.
+func (s *Stream) progress() {
+	s.mu.Lock()
+	drained := s.out.n == 0 && !s.sending
+	if s.finWant && !s.finSent && drained && (s.phase == open || s.phase == closing && s.staged) {
+		s.finSent = true
+		s.loop.Count[backend.SystemCalls]++
+		_ = backend.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
+	}
+	if s.phase == closing && drained && (!s.staged || s.eof || s.rxDone) {
+		s.moveLocked(ending)
+	}
+	p := s.phase
+	s.mu.Unlock()
+	switch {
+	case p == closing:
+		s.watchClose(drained)
+	case p == ending, p == detaching:
+		s.release()
+	}
+}
+
+// failed ends the stream with err, unless it has ended already. What is queued is dropped. Any goroutine.
+func (s *Stream) failed(err error) {
+	s.mu.Lock()
+	s.failLocked(err, s.loop.Here())
+	s.mu.Unlock()
+}
+
+// failLocked is failed, for a caller that holds mu.
+func (s *Stream) failLocked(err error, here bool) {
+	switch {
+	case s.phase == detaching: // the Conn tells it, behind what has come before
+		s.handOff.fail(err)
+		return
+	case s.phase >= ending:
+		return
+	}
+	s.moveLocked(ending)
+	if s.cause == nil {
+		s.cause = err
+	}
+	s.markLocked(here)
+}
+
+// broken ends the stream because the kernel says that the connection has failed, in an operation such as "read".
+func (s *Stream) broken(op string, err error) { s.failed(s.opError(op, err)) }
+
+// opError says which operation failed on which connection, as those of package net do. Any goroutine, without mu.
+func (s *Stream) opError(op string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opErrorLocked(op, err)
+}
+
+func (s *Stream) opErrorLocked(op string, err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		err = os.NewSyscallError(op, errno)
+	}
+	e := &net.OpError{Op: op, Net: "tcp", Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: err}
+	if s.local.Kind == backend.UnixAddress || s.remote.Kind == backend.UnixAddress {
+		e.Net = "unix"
+	}
+	return e
+}
+
+// release tells the driver to let go of the socket.
+func (s *Stream) release() {
+	s.mu.Lock()
+	s.moveLocked(releasing)
+	attached := s.fd >= 0
+	d := s.dial
+	s.mu.Unlock()
+	s.receiving = false
+	s.stopTimers()
+	switch {
+	case attached:
+		s.loop.Driver.Release(&s.sock)
+	case d != nil:
+		d.cancel()
+	default:
+		s.finish()
+	}
+}
+
+// Released implements backend.Events: the descriptor is the stream's alone.
+func (e *streamEvents) Released() {
+	s := (*Stream)(e)
+	s.mu.Lock()
+	failed := s.cause != nil && !s.reset && !s.blamed
+	off := s.handOff
+	s.mu.Unlock()
+	switch {
+	case off != nil:
+		s.handOver()
+	case failed && !s.refuses():
+		s.draining = true
+		s.drained = s.eof || s.rxDone
+		s.drain()
+	default:
+		s.finish()
+	}
+}
+
+// finish closes the descriptor and tells the user. It is called once, by whoever the phase says owns the end: the stream
+// itself; while it is being dialled, its dial; when its loop has died, the loop's funeral.
+func (s *Stream) finish() {
+	s.mu.Lock()
+	if s.phase == closed {
+		s.mu.Unlock()
+		return
+	}
+	s.moveLocked(closed)
+	s.flow.Or(flowShut)
+	err, d := s.cause, s.dial
+	s.closeLocked()
+	s.out.drop()
+	pending := s.notify
+	s.notify = nil
+	s.mu.Unlock()
+
+	s.draining = false
+	lost := err
+	if lost == nil {
+		lost = net.ErrClosed
+	}
+	for _, n := range pending {
+		if n.end <= s.sent {
+			s.callNotify(n.fn, nil)
+		} else {
+			s.callNotify(n.fn, lost)
+		}
+	}
+	if s.opened {
+		s.runAllPosts()
+	}
+	s.stopTimers()
+	s.loop.remove(s)
+	s.loop.unpick()
+	if s.opened {
+		s.loop.Count[backend.Closed]++
+	}
+	defer s.finished() // also if OnClose ends the goroutine
+	if d != nil && d.result != nil {
+		d.tell(err) // Dial returns the error, and there never was a stream
+	} else {
+		s.callClose(err)
+	}
+	s.runAllPosts() // of a stream that never opened
+}
+
+// finished gives back what the stream had, after OnClose.
+func (s *Stream) finished() {
+	s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
+	s.in.drop()
+	s.account()
+	if s.from != nil {
+		s.from.ended()
+	}
+	s.loop.unhold()
+}
+
+// closeLocked closes the descriptor as the stream has ended: with a reset if the peer would take what it got for all
+// there was, or without leaving bytes behind that would cause one. No other goroutine is about to send to it, because mu
+// is held; one that has it pinned closes it in unpin.
+func (s *Stream) closeLocked() {
+	if s.fd < 0 {
+		return
+	}
+	fd := s.fd
+	s.fd, s.sock.FD = -1, -1
+	s.loop.Count[backend.SystemCalls]++
+	switch {
+	case s.handOff != nil:
+	case s.reset || s.out.n > 0:
+		s.loop.Count[backend.SystemCalls]++
+		backend.ResetOnClose(fd)
+	case (s.cause == nil || s.blamed) && !s.rxDone:
+		s.loop.Count[backend.SystemCalls]++
+		backend.Discard(fd, s.opts.ReadBufferLimit)
+	}
+	if s.pins > 0 {
+		s.orphan, s.orphaned = fd, true
+		return
+	}
+	backend.CloseFD(fd)
+}

@@ -1,0 +1,117 @@
+package session
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// memory bounds what all streams of an engine hold unread. A stream may hold what is left below the limit, and no more:
+// so those that hold most stop reading first, and one that holds little goes on until nothing is left. A stream that
+// holds nothing may always read a piece.
+type memory struct {
+	limit int64        // bytes, 0: none
+	held  atomic.Int64 // bytes that streams hold
+	tight atomic.Int64 // streams that have stopped
+}
+
+// account tells the engine how much the stream holds, and decides whether it may go on reading. Loop only.
+func (s *Stream) account() {
+	m := &s.loop.engine.memory
+	if m.limit == 0 {
+		return
+	}
+	n := s.in.len()
+	if s.running && s.stopsShort() {
+		n = 0 // what is left at the end is dropped
+	}
+	change := n - s.counted
+	s.counted = n
+	left := m.limit - m.held.Add(int64(change))
+	if change < 0 && m.tight.Load() > 0 {
+		s.loop.engine.relieve()
+	}
+	switch {
+	case !s.tight && n > 0 && int64(n) > left:
+		s.tight = true
+		m.tight.Add(1)
+		s.loop.tight = append(s.loop.tight, s)
+	case s.tight && (n == 0 || int64(n) <= left/2):
+		s.tight = false // the loop's list forgets it at the next look
+		m.tight.Add(-1)
+	}
+}
+
+// stopsShort reports whether the stream is over, so that it holds nothing any longer.
+func (s *Stream) stopsShort() bool { return s.index < 0 }
+
+// relieve has every loop look again at the streams that have stopped.
+func (e *Engine) relieve() {
+	for _, l := range e.loops {
+		if l.relieving.CompareAndSwap(false, true) {
+			_ = l.Post(backend.TaskFunc(l.lookAtTight))
+		}
+	}
+}
+
+func (l *Loop) lookAtTight() {
+	l.relieving.Store(false)
+	all := l.tight
+	l.tight = nil
+	for _, s := range all {
+		if s.tight {
+			l.tight = append(l.tight, s)
+			s.mark()
+		}
+	}
+}
+
+// stuckAfter is how long a stream may be full of bytes that its handler has seen and left before that is logged.
+const stuckAfter = time.Second
+
+// watchStuck follows that a stream has stopped reading at its limit.
+func (s *Stream) watchStuck() {
+	if s.stuck != nil || s.in.wanted > 0 || !s.running {
+		return
+	}
+	s.stuck = &backend.Timer{Fire: s.checkStuck}
+	s.loop.StartTimer(s.stuck, stuckAfter)
+}
+
+// checkStuck logs, once for a stream, that its handler waits for more than the stream may hold.
+func (s *Stream) checkStuck() {
+	if !s.full || s.waiting() || s.stops() != 0 {
+		s.stuck = nil // it moves, or somebody has stopped it on purpose
+		return
+	}
+	s.loop.engine.log.Warn("tandem: a handler leaves unread what has reached ReadBufferLimit, so that nothing more can come; raise the limit, or read",
+		"stream", s.id, "unread", s.in.len(), "limit", s.opts.ReadBufferLimit)
+}
+
+// panicsASecond is how many panics are logged in a second.
+const panicsASecond = 10
+
+// panicLog spares the log of panics that a peer may provoke.
+type panicLog struct {
+	mu    sync.Mutex // guards limit
+	limit logLimit
+}
+
+func (e *Engine) logPanic(s *Stream, p *PanicError) {
+	e.panics.mu.Lock()
+	e.panics.limit.burst = panicsASecond
+	skipped, ok := e.panics.limit.allow(s.loop.Clock())
+	e.panics.mu.Unlock()
+	if !ok {
+		return
+	}
+	attrs := []any{"stream", s.id, "callback", s.loop.what, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack)}
+	if skipped > 0 {
+		attrs = append(attrs, slog.Int("not logged before", skipped))
+	}
+	e.log.Error("tandem: panic in a callback; its stream is reset", attrs...)
+}

@@ -1,0 +1,60 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// SyscallConn gives access to the descriptor, for socket options. Control runs its function without a lock of the
+// stream's, while the descriptor is sure to stay open; it returns net.ErrClosed after the end. Read and Write return
+// errors.ErrUnsupported: the loop does that.
+func (s *Stream) SyscallConn() (syscall.RawConn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 {
+		return nil, net.ErrClosed
+	}
+	return rawConn{s}, nil
+}
+
+type rawConn struct{ s *Stream }
+
+func (c rawConn) Control(f func(fd uintptr)) error {
+	fd, err := c.s.pin()
+	if err != nil {
+		return err
+	}
+	defer c.s.unpin()
+	f(uintptr(fd))
+	return nil
+}
+
+func (rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
+func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
+
+// pin keeps the descriptor open until unpin, also beyond the stream's end.
+func (s *Stream) pin() (fd int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 {
+		return -1, net.ErrClosed
+	}
+	s.pins++
+	return s.fd, nil
+}
+
+// unpin ends a pin. If the stream has ended meanwhile, the last of them closes the descriptor.
+func (s *Stream) unpin() {
+	s.mu.Lock()
+	s.pins--
+	closes := s.pins == 0 && s.orphaned
+	fd := s.orphan
+	s.orphaned = s.orphaned && !closes
+	s.mu.Unlock()
+	if closes {
+		backend.CloseFD(fd)
+	}
+}
