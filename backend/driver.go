@@ -50,10 +50,6 @@ type Driver interface {
 	// Release ends all requests on the socket. Released follows, from a Poll.
 	Release(s *Socket)
 
-	// Quiesce ends all requests on the socket and forgets it, before it returns; so it may wait, shortly. What those
-	// requests have brought meanwhile is reported by Received and Sent; no other event is, and Released is not.
-	Quiesce(s *Socket)
-
 	// Features names what is in use, for people.
 	Features() []string
 

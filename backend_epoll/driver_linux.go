@@ -138,12 +138,6 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 
 // Release implements backend.Driver.
 func (d *Driver) Release(s *backend.Socket) {
-	d.Quiesce(s)
-	d.released.Add(s)
-}
-
-// Quiesce implements backend.Driver.
-func (d *Driver) Quiesce(s *backend.Socket) {
 	if s.State&known != 0 {
 		// The descriptor may have been duplicated; then closing it would not end the kernel's interest in it.
 		d.count[backend.SystemCalls]++
@@ -151,6 +145,7 @@ func (d *Driver) Quiesce(s *backend.Socket) {
 	}
 	s.State = 0
 	d.slots.Remove(s)
+	d.released.Add(s)
 }
 
 // Poll implements backend.Driver.

@@ -20,33 +20,6 @@ func (d *Driver) Release(s *backend.Socket) {
 	d.request(s, opCancel).PrepCancelFD(s.FD, CancelAll)
 }
 
-// Quiesce implements backend.Driver. Completions of other sockets are left for the next Poll.
-func (d *Driver) Quiesce(s *backend.Socket) {
-	s.State |= releasing | quiescing
-	s.State &^= wantReceive | wantAccept
-	d.finishNow(s)
-	if s.InFlight > 0 {
-		d.request(s, opCancel).PrepCancelFD(s.FD, CancelAll)
-	}
-	for s.InFlight > 0 && d.err == nil {
-		for c, ok := d.take(); ok; c, ok = d.take() {
-			if c.UserData&opMask != opWake && d.socketOf(c) == s {
-				d.complete(c, nil)
-			} else {
-				d.waiting.fresh = append(d.waiting.fresh, c)
-			}
-		}
-		d.waiting.aside = true
-		if s.InFlight == 0 {
-			break
-		}
-		if err := d.ring.Wait(-1); err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
-			d.err = err
-		}
-	}
-	d.slots.Remove(s)
-}
-
 func (d *Driver) letGo(s *backend.Socket) {
 	d.slots.Remove(s)
 	d.released.Add(s)

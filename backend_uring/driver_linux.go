@@ -36,7 +36,6 @@ const (
 	hung       // and has reported an error, a hang-up, or the peer's end
 	overlooked // a receive in flight may not have noticed
 	releasing
-	quiescing // it is Quiesce that waits
 )
 
 // Driver is a backend.Driver on io_uring. After Start it belongs to one thread.

@@ -109,7 +109,7 @@ func (d *Driver) complete(c CQE, later *[]CQE) {
 		d.hungUp(s, c, last)
 	case opCancel: // what it was to cancel says for itself how it ended
 	}
-	if s != nil && s.State&(releasing|quiescing) == releasing && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
+	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
 		d.letGo(s)
 	}
 }
@@ -127,18 +127,4 @@ func (d *Driver) defers(s *backend.Socket, c CQE) bool {
 	}
 	s.State |= deferred
 	return true
-}
-
-// finishNow deals with all that waits for one socket.
-func (d *Driver) finishNow(s *backend.Socket) {
-	w := &d.waiting
-	s.State &^= deferred
-	for _, list := range [][]CQE{w.old[w.at:], w.again, w.fresh} {
-		for i, c := range list {
-			if op := c.UserData & opMask; op < opCancel && d.socketOf(c) == s {
-				list[i] = CQE{UserData: opCancel, Flags: CQEFMore} // nobody's
-				d.complete(c, nil)
-			}
-		}
-	}
 }
