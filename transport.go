@@ -228,7 +228,7 @@ type Transport interface {
 	// Info says which backend runs, how, and why not the other one.
 	Info() Info
 
-	// Stats are the figures as of the end of each loop's last turn. To publish them:
+	// Stats returns the figures as of the end of each loop's last turn, in all and for each loop. To publish them:
 	//
 	//	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
 	Stats() Stats
@@ -262,40 +262,6 @@ type Info struct {
 // String is Info in one line.
 func (i Info) String() string {
 	return fmt.Sprintf("%s on Linux %s, %d loops (%s): %s", i.Backend, i.Kernel, i.Loops, strings.Join(i.Features, ", "), i.Reason)
-}
-
-// Stats are counts since a Transport was opened, and what there is now.
-type Stats struct {
-	Streams      int    // connected now
-	Opened       uint64 // streams whose OnOpen ran
-	Closed       uint64 // of these, streams whose OnClose ran
-	Accepts      uint64 // connections accepted
-	AcceptErrors uint64 // accepts that failed
-
-	BytesIn        uint64 // received from the kernel
-	BytesDelivered uint64 // of these, read by handlers
-	BytesDropped   uint64 // of these, unread when their stream ended
-	BytesCopied    uint64 // of these, copied, because they were left unread, came in a pause, or were taken in small pieces
-	BytesOut       uint64 // taken by the kernel
-	Reads          uint64 // receives that brought bytes
-	Writes         uint64 // sends that the kernel took bytes of
-	DirectWrites   uint64 // of these, made on the goroutine of the writer
-
-	Turns       uint64 // of all loops
-	Polls       uint64 // looks and sleeps in the kernel
-	Sleeps      uint64 // of these, such that could sleep
-	SystemCalls uint64 // for sockets and polls
-	Submissions uint64 // io_uring: requests handed to the kernel (SQEs)
-	Completions uint64 // io_uring: completions (CQEs)
-	NoBuffers   uint64 // io_uring: receives that found no buffer (ENOBUFS)
-	Overflows   uint64 // io_uring: times that the completion queue had overflown
-	WakeUps     uint64 // times that another goroutine woke a loop
-	Timers      uint64 // that fired
-	Panics      uint64 // caught in callbacks
-
-	// What there was out when each loop last went to sleep, or ended: sockets that the kernel had, listeners
-	// included; io_uring requests in flight on them; and receive buffers that users had taken.
-	Sockets, Requests, BuffersTaken int
 }
 
 type transport struct {
@@ -447,18 +413,3 @@ func (o *Options) open(b Backend) ([]backend.Driver, error) {
 
 // Info implements Transport.
 func (t *transport) Info() Info { return t.info }
-
-// Stats implements Transport.
-func (t *transport) Stats() Stats {
-	total, out := t.Total, t.Outstanding()
-	return Stats{
-		Streams: t.Streams(), Opened: total(backend.Opened), Closed: total(backend.Closed),
-		Accepts: total(backend.Accepts), AcceptErrors: total(backend.AcceptErrors),
-		BytesIn: total(backend.BytesIn), BytesDelivered: total(backend.BytesDelivered), BytesDropped: total(backend.BytesDropped),
-		BytesCopied: total(backend.BytesCopied), BytesOut: total(backend.BytesOut), Reads: total(backend.Reads), Writes: total(backend.Writes), DirectWrites: total(backend.DirectWrites),
-		Turns: total(backend.Turns), Polls: total(backend.Polls), Sleeps: total(backend.Sleeps), SystemCalls: total(backend.SystemCalls),
-		Submissions: total(backend.Submissions), Completions: total(backend.Completions), NoBuffers: total(backend.NoBuffers),
-		Overflows: total(backend.Overflows), WakeUps: total(backend.WakeUps), Timers: total(backend.TimersFired), Panics: total(backend.Panics),
-		Sockets: out.Sockets, Requests: out.Requests, BuffersTaken: out.Buffers,
-	}
-}

@@ -184,32 +184,5 @@ func duplicate(c syscall.Conn) (int, error) {
 	return fd, dupErr
 }
 
-// Total is the sum of a counter over all loops, as of the end of each loop's last turn.
-func (e *Engine) Total(c backend.Counter) uint64 {
-	var n uint64
-	for _, l := range e.loops {
-		n += l.Total(c)
-	}
-	return n
-}
-
-// Streams is how many streams are connected now.
-func (e *Engine) Streams() int {
-	var n int64
-	for _, l := range e.loops {
-		n += l.live.Load()
-	}
-	return int(n)
-}
-
-// Outstanding is what the kernel or users had of all loops when each of them last went to sleep, or ended.
-func (e *Engine) Outstanding() backend.Outstanding {
-	var sum backend.Outstanding
-	for _, l := range e.loops {
-		o := l.Outstanding()
-		sum.Sockets += o.Sockets
-		sum.Requests += o.Requests
-		sum.Buffers += o.Buffers
-	}
-	return sum
-}
+// Loops returns the loops, for their figures.
+func (e *Engine) Loops() []*Loop { return e.loops }

@@ -3,6 +3,7 @@ package session
 import (
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -189,4 +190,12 @@ func (l *Loop) lap(s *Stream) int64 {
 		l.slowest.Store(s.id)
 	}
 	return took
+}
+
+// Streams is how many streams of the loop are connected now. Any goroutine.
+func (l *Loop) Streams() int { return int(l.live.Load()) }
+
+// LongestCallback is how long the longest callback for data took, and the ID of its stream. Any goroutine.
+func (l *Loop) LongestCallback() (took time.Duration, stream uint64) {
+	return time.Duration(l.longest.Load()), l.slowest.Load()
 }
