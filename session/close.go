@@ -132,6 +132,8 @@ func (s *Stream) watchClose(sent bool) {
 	}
 	if sent && c.lasts == 0 {
 		c.lasts = s.loop.Clock()
+		s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
+		s.in.drop()
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}

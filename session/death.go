@@ -86,7 +86,6 @@ func (e *Engine) buryAll(l *Loop, cause error) {
 func (s *Stream) die(cause error) {
 	s.mu.Lock()
 	d, off := s.dial, s.handOff
-	waits := off != nil && s.phase == releasing
 	if s.phase == detaching {
 		s.moveLocked(releasing)
 	}
@@ -100,10 +99,13 @@ func (s *Stream) die(cause error) {
 	}
 	s.mu.Unlock()
 	switch {
-	case waits && off.isLive():
-		s.restSent(cause)
 	case off != nil:
-		s.handOver()
+		if !off.isLive() {
+			s.handOver()
+		}
+		if s.waitsForRest() {
+			s.restSent(cause)
+		}
 	case d != nil:
 		d.loopDied(cause)
 		s.finish()

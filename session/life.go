@@ -57,7 +57,8 @@ func (p phase) String() string {
 func (s *Stream) progress() {
 	s.mu.Lock()
 	drained := s.out.n == 0 && !s.sending
-	if s.finWant && !s.finSent && drained && (s.phase == open || s.phase == closing && s.staged) {
+	fin := s.finWant && !s.finSent && drained && (s.phase == open || s.phase == closing && s.staged)
+	if fin {
 		s.finSent = true
 		s.loop.Count[backend.SystemCalls]++
 		_ = backend.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
@@ -67,6 +68,9 @@ func (s *Stream) progress() {
 	}
 	p := s.phase
 	s.mu.Unlock()
+	if fin {
+		s.halfClosed()
+	}
 	switch {
 	case p == closing:
 		s.watchClose(drained)

@@ -339,7 +339,7 @@ func (s *Stream) consume(n int) {
 func (s *Stream) consumed(n int) {
 	s.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
-	if s.full && s.in.len() < (s.opts.ReadBufferLimit+1)/2 {
+	if s.full && s.in.len() < (s.opts.ReadBufferLimit+1)/2 || s.counted > 0 {
 		s.mark()
 	}
 }

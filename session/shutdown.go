@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -80,7 +81,7 @@ func (e *Engine) Close() error {
 		case <-time.After(closePatience):
 		}
 		now := e.turns()
-		if now == before {
+		if slices.Equal(now, before) {
 			return e.unfinished("close", before, context.DeadlineExceeded)
 		}
 		before = now
@@ -136,39 +137,47 @@ func (e *Engine) abortAll() {
 // the engine's, but who waits to be told of its bytes is.
 func (s *Stream) abortNow() {
 	_ = s.Abort()
-	s.mu.Lock()
-	waits := s.handOff != nil && s.phase == releasing && len(s.notify) > 0
-	s.mu.Unlock()
-	if waits && s.handOff.isLive() {
+	if s.waitsForRest() {
 		s.restSent(errNotTold)
 	}
 }
 
-// turns is how many turns all loops that have not ended have made.
-func (e *Engine) turns() uint64 {
-	var n uint64
-	for _, l := range e.loops {
-		n += l.Total(backend.Turns)
-	}
-	return n
+// waitsForRest reports whether the stream has handed its connection over, and ends when it is known what became of the
+// bytes that it had queued.
+func (s *Stream) waitsForRest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handOff != nil && s.phase == releasing && s.handOff.isLive()
 }
 
-// unfinished says what is in the way of an end that takes too long.
-func (e *Engine) unfinished(op string, before uint64, cause error) error {
-	streams, stream := 0, uint64(0)
+// turns is how many turns each loop has made.
+func (e *Engine) turns() []uint64 {
+	var all []uint64
 	for _, l := range e.loops {
+		all = append(all, l.Total(backend.Turns))
+	}
+	return all
+}
+
+// unfinished says what is in the way of an end that takes too long. before are the turns of an earlier time.
+func (e *Engine) unfinished(op string, before []uint64, cause error) error {
+	streams := 0
+	var blocked error
+	for i, l := range e.loops {
 		select {
 		case <-l.Done():
 			continue
 		default:
 		}
-		streams += int(l.live.Load())
-		stream = l.current.Load()
+		streams += l.Streams()
+		if l.Total(backend.Turns) == before[i] {
+			blocked = fmt.Errorf("a callback of stream %d does not return: %w", l.current.Load(), cause)
+		}
 	}
-	if e.turns() == before {
-		return fmt.Errorf("tandem: %s: a callback of stream %d does not return, and %d streams wait for it: %w", op, stream, streams, cause)
+	if blocked == nil {
+		blocked = cause
 	}
-	return fmt.Errorf("tandem: %s: %d streams are still ending; the last callback was of stream %d: %w", op, streams, stream, cause)
+	return fmt.Errorf("tandem: %s: %d streams are still ending: %w", op, streams, blocked)
 }
 
 // drain begins the end of a loop.
