@@ -29,8 +29,8 @@
 //
 // Bytes are reported in the order of the stream. ReceiveEnded follows the last of them. Sent follows the Send it
 // answers, and there is at most one Send unanswered per socket. Events of different sockets have no order. All of them
-// are called by Poll, on the loop's goroutine, never by Attach, Receive, Send or Release themselves: nothing is reported inside a callback. An owner may call the
-// driver from inside any event, for any socket.
+// are called by Poll, on the loop's goroutine, never by Attach, Receive, Send or Release themselves: nothing is reported
+// inside a callback. An owner may call the driver from inside any event, for any socket.
 //
 // # Errors
 //

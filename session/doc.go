@@ -19,10 +19,13 @@
 //
 // A stream's life is one walk through its phases:
 //
-//	dialing ──► open ──► closing ──► releasing ──► closed
-//	   │          │     (queue goes   (kernel lets     (descriptor closed,
-//	   │          │      out)          go of it)        OnClose ran)
-//	   └──────────┴───────────────────────┘ Abort, failure
+//	dialing ──► open ──► closing ──► ending ──► releasing ──► closed
+//	   │          │     (queue goes  (driver     (kernel lets    (descriptor closed,
+//	   │          │      out)         is told)    go of it)       OnClose ran)
+//	   │          ├────► detaching ──────────────────▲
+//	   └──────────┴────────────────────▲ Abort, failure
+//
+// What a connection that failed still has in the kernel is delivered between releasing and closed, turn by turn.
 //
 // Callbacks run on the loop's goroutine, from the top of the loop only: an event of the driver, a task, a timer, or the
 // end of a turn. A method that a callback calls marks the stream for the end of the turn and never calls back itself.
