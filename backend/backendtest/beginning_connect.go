@@ -63,7 +63,7 @@ func connectInCallbacks(e *Env) {
 	next := func() {
 		switch n := made.Add(1); {
 		case n < links:
-			if _, err := e.Under().Connect(e.Network, server.Addr().String(), chain, nil); err != nil {
+			if _, err := e.Under().Connect(e.Network, server.Addr().String(), chain, nil); err != nil && !errors.Is(err, net.ErrClosed) { // at the rule's end
 				e.Errorf("Connect in a callback: %v", err)
 			}
 		case n == links:
