@@ -69,9 +69,13 @@ func (e *Engine) buryAll(l *Loop, cause error) {
 		a.loopDied(cause)
 	}
 	for len(l.dialing) > 0 {
-		for s := range l.dialing {
-			delete(l.dialing, s)
-			s.die(cause)
+		for d := range l.dialing {
+			delete(l.dialing, d)
+			if d.stream.hasNoDescriptorYet() {
+				d.stream.die(d.opError(backend.Address{}, cause))
+			} else {
+				d.loopDied()
+			}
 		}
 	}
 	for len(l.streams) > 0 {
@@ -107,7 +111,7 @@ func (s *Stream) die(cause error) {
 			s.restSent(cause)
 		}
 	case d != nil:
-		d.loopDied(cause)
+		d.loopDied()
 		s.finish()
 	default:
 		s.finish()

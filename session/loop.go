@@ -20,10 +20,10 @@ type Loop struct {
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
 	streams  []*Stream
-	dialing  map[*Stream]struct{}
-	holders  int           // streams, listeners and dials that have not ended
-	draining bool          // the engine shuts down: nothing new begins
-	emptied  chan struct{} // closed when draining and the last holder has ended
+	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
+	holders  int                // streams, listeners and dials that have not ended
+	draining bool               // the engine shuts down: nothing new begins
+	emptied  chan struct{}      // closed when draining and the last holder has ended
 
 	gatherTurn uint64    // the turn of what follows
 	gatherSize int       // bytes that were written in callbacks and wait for the end of the turn
@@ -47,7 +47,7 @@ type Loop struct {
 
 func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
 	return &Loop{
-		Loop: backend.NewLoop(c), engine: e, index: index, dialing: map[*Stream]struct{}{},
+		Loop: backend.NewLoop(c), engine: e, index: index, dialing: map[*dial]struct{}{},
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
 }

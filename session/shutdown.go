@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -183,8 +184,8 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 // drain begins the end of a loop.
 func (l *Loop) drain() {
 	l.draining = true
-	for s := range l.dialing {
-		_ = s.Close()
+	for d := range l.dialing {
+		d.stream.failDial(d.opError(backend.Address{}, net.ErrClosed))
 	}
 	l.each(func(s *Stream) {
 		if h, ok := s.handler.(Drainer); ok {

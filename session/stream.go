@@ -133,10 +133,10 @@ func (s *Stream) attach(fd int, remote backend.Address) {
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
 	s.fd = fd
-	s.dial = nil
 	wasDialing := s.phase == dialing
 	if err == nil && wasDialing {
 		s.moveLocked(open)
+		s.dial = nil
 	}
 	s.mu.Unlock()
 	switch {

@@ -1,0 +1,298 @@
+package session
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// attemptDelay is how long a dial waits for one address before it tries the next beside it: the Connection Attempt
+// Delay of RFC 8305, section 5.
+const attemptDelay = 250 * time.Millisecond
+
+// dial is a race of attempts, one for each address, begun one after another, on the stream's loop; sockets are made on
+// another goroutine, which serves.
+//
+//	undecided ──► over: one has won, or the stream has ended ──► done: no attempt is left
+//
+// Until the stream has its descriptor the dial owns the stream's end: it calls finish when the stream is over and no
+// attempt is left. From then on the stream owns its end, and the dial only lets go of the attempts that have lost.
+type dial struct {
+	stream  *Stream
+	network string
+	opts    DialOptions
+	sockopt socketOptions
+	target  target
+	lookup  context.CancelFunc   // ends looking up and making sockets
+	wanted  chan backend.Address // asks for a socket; at most one at a time
+
+	// What follows belongs to the loop.
+	todo    []backend.Address
+	made    []madeSocket // sockets for the first of todo
+	making  bool         // a socket was asked for
+	running map[*attempt]struct{}
+	err     error // of the first attempt that failed
+	delay   backend.Timer
+	timeout backend.Timer
+	over    bool         // decided: an attempt has won, or the stream has ended
+	ends    bool         // the stream waits for the last attempt, to finish
+	result  chan<- error // for Dial, which waits; nil for Connect
+}
+
+// attempt is one socket that connects. It holds the loop until it is released.
+type attempt struct {
+	backend.NoEvents
+	dial   *dial
+	sock   backend.Socket
+	addr   backend.Address
+	winner bool
+}
+
+// start begins on the loop: at once if the address is known, else when its name has been looked up.
+func (d *dial) start() {
+	s := d.stream
+	s.loop.dialing[d] = struct{}{}
+	d.delay.Fire = d.next
+	switch {
+	case s.loop.draining:
+		s.failed(d.opError(backend.Address{}, net.ErrClosed))
+	case d.opts.Timeout < 0:
+		s.failed(d.opError(backend.Address{}, os.ErrDeadlineExceeded))
+	case d.opts.Timeout > 0:
+		d.timeout.Fire = func() { s.failed(d.opError(backend.Address{}, os.ErrDeadlineExceeded)) }
+		s.loop.StartTimer(&d.timeout, d.opts.Timeout)
+	}
+	if d.target.host == "" {
+		d.todo = d.target.known
+		d.next()
+	}
+}
+
+// resolved follows the look-up of a name.
+func (d *dial) resolved(addrs []backend.Address, err error) {
+	if d.over {
+		return
+	}
+	if err != nil {
+		d.stream.failed(d.opError(backend.Address{}, err))
+		return
+	}
+	d.todo = addrs
+	d.next()
+}
+
+// next begins the next attempt, with a socket that is there already or as soon as one has been made.
+func (d *dial) next() {
+	d.stream.loop.StopTimer(&d.delay)
+	for !d.over && !d.making && len(d.todo) > 0 && !d.stream.ended() {
+		addr := d.todo[0]
+		if len(d.made) == 0 {
+			d.making = true
+			d.wanted <- addr
+			return
+		}
+		m := d.made[0]
+		d.made, d.todo = d.made[1:], d.todo[1:]
+		if d.try(addr, m) {
+			if len(d.todo) > 0 && !d.over {
+				d.stream.loop.StartTimer(&d.delay, attemptDelay)
+			}
+			return
+		}
+	}
+	if !d.over && !d.making && len(d.running) == 0 && len(d.todo) == 0 {
+		d.stream.failed(d.err)
+	}
+}
+
+// socketMade follows a socket that was asked for.
+func (d *dial) socketMade(m madeSocket) {
+	d.making = false
+	if d.over {
+		m.close()
+		return
+	}
+	d.made = append(d.made, m)
+	d.next()
+}
+
+// try begins to connect to addr. It reports false if that failed at once.
+func (d *dial) try(addr backend.Address, m madeSocket) bool {
+	if m.err != nil {
+		d.note(addr, m.err)
+		return false
+	}
+	err := backend.ConnectTo(m.fd, addr)
+	if err == nil {
+		d.decide(nil)
+		d.connected(m.fd, addr)
+		return true
+	}
+	if err != syscall.EINPROGRESS {
+		backend.CloseFD(m.fd)
+		d.note(addr, os.NewSyscallError("connect", err))
+		return false
+	}
+	a := &attempt{dial: d, addr: addr}
+	a.sock = backend.Socket{FD: m.fd, Owner: a}
+	loop := d.stream.loop
+	if err := loop.Driver.Attach(&a.sock); err != nil {
+		backend.CloseFD(m.fd)
+		d.note(addr, err)
+		return false
+	}
+	loop.hold()
+	d.running[a] = struct{}{}
+	loop.Driver.Connect(&a.sock)
+	return true
+}
+
+// Connected implements backend.Events.
+func (a *attempt) Connected(err error) {
+	d := a.dial
+	if d.over {
+		return // it is being released already
+	}
+	if err == nil && selfConnected(a.sock.FD) {
+		err = syscall.ECONNREFUSED
+	}
+	a.winner = err == nil
+	if a.winner {
+		d.decide(a)
+	}
+	d.stream.loop.Driver.Release(&a.sock)
+	if !a.winner {
+		d.note(a.addr, os.NewSyscallError("connect", err))
+	}
+}
+
+// Released implements backend.Events.
+func (a *attempt) Released() {
+	d, loop := a.dial, a.dial.stream.loop
+	delete(d.running, a)
+	if a.winner {
+		d.connected(a.sock.FD, a.addr)
+	} else {
+		backend.CloseFD(a.sock.FD)
+		d.next()
+	}
+	d.settle()
+	loop.unhold()
+}
+
+// decide ends the race: all attempts but the winner are given up.
+func (d *dial) decide(winner *attempt) {
+	d.over = true
+	loop := d.stream.loop
+	loop.StopTimer(&d.delay)
+	loop.StopTimer(&d.timeout)
+	d.lookup()
+	d.closeMade()
+	for a := range d.running {
+		if a != winner {
+			loop.Driver.Release(&a.sock)
+		}
+	}
+}
+
+func (d *dial) closeMade() {
+	for _, m := range d.made {
+		m.close()
+	}
+	d.made = nil
+}
+
+// connected gives the stream its descriptor, unless it has ended meanwhile. The race is decided.
+func (d *dial) connected(fd int, addr backend.Address) {
+	s := d.stream
+	if s.ended() {
+		backend.CloseFD(fd)
+		return
+	}
+	if err := d.sockopt.connected(fd); err != nil {
+		backend.CloseFD(fd)
+		s.failed(d.opError(addr, err))
+		return
+	}
+	s.attach(fd, backend.Address{})
+	if s.opened {
+		d.tell(nil)
+	}
+	d.settle()
+}
+
+// cancel gives up: the stream has ended before it had a descriptor.
+func (d *dial) cancel() {
+	if !d.over {
+		d.decide(nil)
+	}
+	d.ends = true
+	d.settle()
+}
+
+// settle lets go of the loop when no attempt is left, and lets a stream finish that waited for that.
+func (d *dial) settle() {
+	if !d.over || len(d.running) > 0 {
+		return
+	}
+	if d.ends {
+		d.ends = false
+		delete(d.stream.loop.dialing, d)
+		d.stream.finish()
+	} else if !d.stream.hasNoDescriptorYet() {
+		delete(d.stream.loop.dialing, d)
+	}
+}
+
+// loopDied gives up without the loop, whose driver is closed.
+func (d *dial) loopDied() {
+	d.over, d.ends = true, false
+	d.lookup()
+	d.closeMade()
+	for a := range d.running {
+		backend.CloseFD(a.sock.FD)
+		d.stream.loop.unhold()
+	}
+	clear(d.running)
+}
+
+// tell answers Dial, once.
+func (d *dial) tell(err error) {
+	if d.result != nil {
+		d.result <- err
+		d.result = nil
+	}
+}
+
+// note keeps the first error, which is the one that is told: it is of the address that was preferred.
+func (d *dial) note(addr backend.Address, err error) {
+	if d.err == nil {
+		d.err = d.opError(addr, err)
+	}
+}
+
+func (d *dial) opError(addr backend.Address, err error) error {
+	op := &net.OpError{Op: "dial", Net: d.network, Source: d.opts.LocalAddr, Err: err}
+	if a := addr.NetAddr(); a != nil {
+		op.Addr = a
+	}
+	return op
+}
+
+// ended reports whether the stream has ended while it was being dialled.
+func (s *Stream) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase > dialing
+}
+
+// hasNoDescriptorYet reports whether a dial has still to give the stream its descriptor, or to end it.
+func (s *Stream) hasNoDescriptorYet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fd < 0 && s.phase != closed
+}
