@@ -39,6 +39,14 @@ type Decoder[M any] interface {
 	End(p []byte) (m M, ok bool, err error)
 }
 
+// Prompter is implemented by Decoders of protocols in which a peer that has sent a part of a message may wait for a word
+// before it sends the rest, as a client of HTTP/1.1 does that expects 100 Continue.
+type Prompter interface {
+	// Prompt returns what the peer waits for, once, or nothing. It is asked when Decode needs more. The bytes are valid
+	// until the next call of the Decoder.
+	Prompt() []byte
+}
+
 // Kinds of errors, for errors.Is.
 var (
 	// ErrTooLarge means that a message exceeds a limit.

@@ -3,6 +3,7 @@ package session
 import (
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -19,6 +20,16 @@ import (
 // Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
 // syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
+	c, err := s.detach(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// detach is Detach for a session on the stream: front are bytes that it has read and that are read from the Conn first,
+// rest such as are sent behind the stream's queue.
+func (s *Stream) detach(front, rest []byte) (*detached, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -32,6 +43,7 @@ func (s *Stream) Detach() (net.Conn, error) {
 		return nil, s.opErrorLocked("detach", err)
 	}
 	s.handOff = newDetached(conn, s)
+	s.handOff.unread, s.handOff.early = slices.Clone(front), slices.Clone(rest)
 	s.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.moveLocked(detaching)
 	s.markLocked(s.loop.Here())

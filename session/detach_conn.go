@@ -72,7 +72,7 @@ func (c *detached) fail(err error) {
 // begin makes the connection live. report is called once, when rest is sent or cannot be.
 func (c *detached) begin(unread, rest []byte, fin bool, report func(error)) {
 	c.mu.Lock()
-	c.unread, c.rest, c.report = unread, append(rest, c.early...), report
+	c.unread, c.rest, c.report = append(c.unread, unread...), append(rest, c.early...), report
 	c.early = nil
 	c.fin = c.fin || fin
 	c.shut = c.shut || fin

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -178,8 +179,8 @@ func (s *Stream) attached() bool {
 
 // newDial checks the arguments of a dial and makes its stream.
 func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*dial, error) {
-	if h == nil {
-		return nil, errors.New("tandem: dial: Handler is nil")
+	if err := checkHandler(h); err != nil {
+		return nil, fmt.Errorf("tandem: dial: %w", err)
 	}
 	d := &dial{network: network, running: map[*attempt]struct{}{}, wanted: make(chan backend.Address, 1)}
 	if o != nil {

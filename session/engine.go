@@ -137,8 +137,8 @@ func (e *Engine) bind(l *Loop) error {
 // Adopt makes a stream of a connected socket that comes from elsewhere, such as a *net.TCPConn, *net.UnixConn or
 // *os.File. The socket is duplicated, and c is closed if it is an io.Closer: from then on it is the stream's.
 func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
-	if h == nil {
-		return nil, errors.New("tandem: adopt: Handler is nil")
+	if err := checkHandler(h); err != nil {
+		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
 	if c == nil {
 		return nil, errors.New("tandem: adopt: the connection is nil")

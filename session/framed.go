@@ -1,9 +1,11 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
@@ -45,8 +47,11 @@ func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *Frame
 }
 
 // NewDuplex is NewFramed for messages that differ by direction, such as responses that are read and requests that are
-// written.
+// written. A Session or codec that is nil is a programming error: it panics.
 func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *Framed[R, W] {
+	if inner == nil || in == nil || out == nil {
+		panic("session: NewFramed or NewDuplex without a Session or a codec")
+	}
 	if writeBuffer <= 0 {
 		writeBuffer = defaultWriteBuffer
 	}
@@ -193,18 +198,58 @@ func (f *Framed[R, W]) Flush() error {
 	return f.inner.Flush()
 }
 
+// Detach hands the connection below on as a net.Conn: bytes that were read and made no message are read from it first,
+// and frames that wait are sent before anything that is written to it. The session ends: its methods return
+// net.ErrClosed. If the Session below cannot be handed on the error is errors.ErrUnsupported, and nothing changes; nor
+// does it after any other error.
+func (f *Framed[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
+
+func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
+	if f.closed {
+		return nil, net.ErrClosed
+	}
+	inner, ok := f.inner.(detacher)
+	if !ok {
+		return nil, fmt.Errorf("session: detach a %T: %w", f.inner, errors.ErrUnsupported)
+	}
+	front = slices.Concat(front, f.in.bytes())
+	rest = slices.Concat(f.out.bytes(), rest)
+	c, err := inner.detachWith(front, rest)
+	if err != nil {
+		return nil, err
+	}
+	f.in.drop()
+	f.out.buf, f.out.head = nil, 0
+	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
+	return c, nil
+}
+
+// CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages, where the Session
+// below can do that.
+func (f *Framed[R, W]) CloseInStages() error {
+	inner, ok := f.inner.(interface{ CloseInStages() error })
+	if f.closed || !ok {
+		return f.Close()
+	}
+	return f.closeBy(inner.CloseInStages)
+}
+
 // Close implements Session. Frames for which the Session below has no room are lost, and then the error is
 // io.ErrShortWrite: to be sure of them, drive until Queued is 0.
 func (f *Framed[R, W]) Close() error {
 	if f.closed {
 		return nil
 	}
+	return f.closeBy(f.inner.Close)
+}
+
+func (f *Framed[R, W]) closeBy(end func() error) error {
 	f.push()
 	lost := f.out.len()
 	f.in.drop()
 	f.out.buf, f.out.head = nil, 0
 	f.closed, f.end = true, net.ErrClosed
-	if err := f.inner.Close(); err != nil || lost == 0 {
+	if err := end(); err != nil || lost == 0 {
 		return err
 	}
 	return fmt.Errorf("session: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)

@@ -1,6 +1,10 @@
 package session
 
 import (
+	"errors"
+	"fmt"
+	"time"
+
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -17,8 +21,11 @@ import (
 // ReadBufferLimit: the stream reads on until it has it, up to the codec's MaxSize. Memory grows as bytes come, never
 // because of a length that the peer claims.
 //
-// Bytes that are no message, and an end of the stream within one, end the stream: what is queued is sent, as by Close,
-// and OnClose gets the *frame.Error, whose Offset counts from the first byte of the peer. There is no EOF before it.
+// Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
+// CloseInStages, and OnClose gets the *frame.Error, whose Offset counts from the first byte of the peer. There is no EOF
+// before it.
+//
+// codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
 	return &FrameHandler[M]{Codec: codec, Message: fn}
 }
@@ -35,6 +42,11 @@ type FrameHandler[M any] struct {
 	Close    func(s *Stream, err error) // the end; nil after Close, a *frame.Error after wrong bytes
 	Drain    func(s *Stream)            // the Transport shuts down; nil: the stream is closed
 
+	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer ends
+	// with an error that is os.ErrDeadlineExceeded; Invalid is not called. Time in which the stream itself does not read,
+	// because it is paused or its queue is above HighWater, does not count: it begins anew then. Default 0: none.
+	MessageTimeout time.Duration
+
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
 	Invalid func(s *Stream, err *frame.Error)
 }
@@ -42,18 +54,50 @@ type FrameHandler[M any] struct {
 // framer is what a FrameHandler knows of one stream. It is a laster.
 type framer[M any] struct {
 	framing[M]
-	of    *FrameHandler[M]
-	turn  uint64 // of the last delivery
-	bytes int    // of messages, delivered in that turn
+	of       *FrameHandler[M]
+	turn     uint64 // of the last delivery
+	bytes    int    // of messages, delivered in that turn
+	messages int    // delivered in that turn
+	late     lateness
 }
 
 func (h *FrameHandler[M]) framer(s *Stream) *framer[M] {
 	f, ok := s.framer.(*framer[M])
 	if !ok || f.of != h {
 		f = &framer[M]{framing: newFraming(h.Codec), of: h}
+		f.late.begin(s, h.MessageTimeout)
 		s.framer = f
 	}
 	return f
+}
+
+// check implements checker.
+func (h *FrameHandler[M]) check() error {
+	switch {
+	case h == nil:
+		return errors.New("the FrameHandler is nil")
+	case h.Codec == nil:
+		return errors.New("the FrameHandler has no Codec")
+	case h.Message == nil:
+		return errors.New("the FrameHandler has no Message function")
+	case h.MessageTimeout < 0:
+		return fmt.Errorf("MessageTimeout is %v; it must be positive, or 0 for none", h.MessageTimeout)
+	}
+	return nil
+}
+
+// checker is a Handler that may lack something.
+type checker interface{ check() error }
+
+// checkHandler refuses a handler that would panic later.
+func checkHandler(h Handler) error {
+	if h == nil {
+		return errors.New("Handler is nil")
+	}
+	if c, ok := h.(checker); ok {
+		return c.check()
+	}
+	return nil
 }
 
 // OnOpen implements Handler.
@@ -80,22 +124,48 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		f.bytes += n
 		if !ok {
 			s.in.wanted = f.wait
+			f.prompt(s)
+			f.late.waits()
 			return
 		}
 		s.in.wanted = 0
-		h.Message(s, m)
+		f.late.since = 0
+		f.messages++
+		h.message(s, m)
 		if s.changes != handler {
 			return
 		}
 	}
 }
 
-// spent tells whether the next message has to wait.
+// message calls the handler. The message stays valid until that returns.
+func (h *FrameHandler[M]) message(s *Stream, m M) {
+	s.in.lendMessage()
+	defer s.in.endMessage()
+	h.Message(s, m)
+}
+
+// spent reports whether the next message has to wait: for the next turn, or because of what was called.
 func (f *framer[M]) spent(s *Stream) bool {
 	if turn := s.loop.Turn(); f.turn != turn {
-		f.turn, f.bytes = turn, 0
+		f.turn, f.bytes, f.messages = turn, 0, 0
 	}
-	return s.stops() != 0 || f.bytes >= s.opts.TurnBudget && !s.draining
+	switch n := f.messages; {
+	case s.stops() != 0 || f.bytes >= s.opts.TurnBudget:
+		return true
+	case n == 0 || n&(n-1) != 0 && n%16 != 0: // the clock is read after 1, 2, 4, 8, 16 messages, and each 16 then
+		return false
+	}
+	return s.turnTime+s.loop.sinceStamp() >= turnLimit
+}
+
+// prompt sends what the peer waits for before it goes on with its message.
+func (f *framer[M]) prompt(s *Stream) {
+	if p, ok := f.dec.(frame.Prompter); ok {
+		if word := p.Prompt(); len(word) > 0 {
+			_, _ = s.Write(word) // fails only if the stream has ended, or has no room
+		}
+	}
 }
 
 // last delivers the message that the end of the stream ends, if there is one.
@@ -108,7 +178,7 @@ func (f *framer[M]) last(s *Stream) {
 	}
 	s.consume(s.in.len())
 	if ok {
-		f.of.Message(s, m)
+		f.of.message(s, m)
 	}
 }
 

@@ -31,7 +31,12 @@ type Heartbeat[R, W any] struct {
 // NewHeartbeat calls beat in Drive once in each interval, first when one has passed since Drive found the session
 // Established. It gets the Session below, for writing to it; its error is an error of Drive. Beats that nobody drove are
 // not made up for: the next interval begins with a beat that was Sent or Skipped.
+//
+// inner and beat must not be nil, and interval must be positive: it panics otherwise.
 func NewHeartbeat[R, W any](inner Session[R, W], interval time.Duration, beat func(Session[R, W]) (Beat, error)) *Heartbeat[R, W] {
+	if inner == nil || beat == nil || interval <= 0 {
+		panic("session: NewHeartbeat without a Session, a beat function or an interval")
+	}
 	return &Heartbeat[R, W]{Session: inner, interval: interval, beat: beat}
 }
 

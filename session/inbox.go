@@ -13,6 +13,21 @@ type inbox struct {
 	r, w int
 
 	wanted int // bytes that are waited for in one piece, whatever the limits say; 0: none
+
+	message bool    // a message in mem is lent to a frame handler
+	taken   *shared // mem, which a Take handed over meanwhile: held until the handler returns
+}
+
+// lendMessage says that a message is lent until endMessage: its memory stays as it is, whatever is taken meanwhile.
+func (b *inbox) lendMessage() { b.message = true }
+
+// endMessage ends the loan.
+func (b *inbox) endMessage() {
+	b.message = false
+	if b.taken != nil {
+		b.taken.put()
+		b.taken = nil
+	}
 }
 
 // largestPiece is about the most that comes at a time.
@@ -93,9 +108,13 @@ func (b *inbox) take(n int, keep func() func()) *Buffer {
 	switch {
 	case n < smallestKept:
 	case b.mem != nil && n == b.w-b.r:
-		taken := newShared(b.pool, b.mem).buffer(p)
+		m := newShared(b.pool, b.mem)
+		if b.message {
+			m.refs.Add(1)
+			b.taken = m
+		}
 		b.mem, b.r, b.w = nil, 0, 0
-		return taken
+		return m.buffer(p)
 	case b.mem == nil && (b.kept != nil || b.keepLent(keep)):
 		b.lent = b.lent[n:]
 		b.kept.refs.Add(1)

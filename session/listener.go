@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -102,8 +101,8 @@ const (
 // Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen.
 func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
-	if h == nil {
-		return nil, errors.New("tandem: listen: Handler is nil")
+	if err := checkHandler(h); err != nil {
+		return nil, fmt.Errorf("tandem: listen: %w", err)
 	}
 	var mine ListenOptions
 	if o != nil {

@@ -37,7 +37,12 @@ type Liveness[R, W any] struct {
 
 // NewLiveness watches inner from its first Drive on. signs say what keeps it alive; 0: LifeAny. LifeRead alone asks for
 // something that the peer sent, and is what finds out a peer that has gone.
+//
+// inner must not be nil, and timeout must be positive: it panics otherwise.
 func NewLiveness[R, W any](inner Session[R, W], timeout time.Duration, signs Life) *Liveness[R, W] {
+	if inner == nil || timeout <= 0 {
+		panic("session: NewLiveness without a Session or a timeout")
+	}
 	if signs == 0 {
 		signs = LifeAny
 	}

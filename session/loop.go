@@ -180,6 +180,9 @@ func (l *Loop) stamp() {
 	}
 }
 
+// sinceStamp returns how long the present callback for data has run, in nanoseconds.
+func (l *Loop) sinceStamp() int64 { return l.Clock() - l.at }
+
 // lap returns how long the callback for data of s has taken, in nanoseconds.
 func (l *Loop) lap(s *Stream) int64 {
 	now := l.Clock()

@@ -88,7 +88,8 @@ type Stream struct {
 	idle      *idle
 	closer    *closer
 	stuck     *backend.Timer
-	timers    *Timer // list of active timers
+	message   *backend.Timer // MessageTimeout of a FrameHandler
+	timers    *Timer         // list of active timers
 }
 
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
@@ -254,7 +255,17 @@ func (s *Stream) SetValue(v any) { s.value = v }
 
 // SetHandler gives the stream another handler, which gets the callbacks from the next one on. Bytes that wait when the
 // present callback ends count as new for it. Loop only.
+//
+// A handler that is nil or incomplete, such as a FrameHandler without Codec, is a programming error: SetHandler panics
+// before anything has changed.
 func (s *Stream) SetHandler(h Handler) {
+	if err := checkHandler(h); err != nil {
+		panic("tandem: SetHandler: " + err.Error())
+	}
+	if s.message != nil {
+		s.loop.StopTimer(s.message)
+		s.message = nil
+	}
 	s.handler, s.framer, s.in.wanted = h, nil, 0
 	s.changes++
 	if s.in.len() > 0 {

@@ -3,6 +3,7 @@ package session
 import (
 	"io"
 	"net"
+	"time"
 )
 
 // Streaming is a Session of bytes over a Stream, in one of two ways:
@@ -167,6 +168,50 @@ func (b *Streaming) Close() error {
 		b.stream.loop.Pool.Put(p)
 	}
 	return b.stream.Close()
+}
+
+// CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages.
+func (b *Streaming) CloseInStages() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	b.giveBack()
+	if p, _, err := b.link.take(); err == nil && p != nil {
+		b.stream.loop.Pool.Put(p)
+	}
+	return CloseInStages(b.stream)
+}
+
+// Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
+// session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it
+// returns an error, such as syscall.ENOTCONN or EMFILE, the session goes on.
+func (b *Streaming) Detach() (net.Conn, error) { return b.detachWith(nil, nil) }
+
+// detachWith is Detach for a layer above, with bytes that it has read and not used, and such as it has still to send.
+func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
+	if b.closed {
+		return nil, net.ErrClosed
+	}
+	c, err := b.stream.detach(front, rest)
+	if err != nil {
+		return nil, err
+	}
+	b.closed = true
+	b.giveBack()
+	if e := b.stream.loop.engine; e.driven && !b.stream.loop.Stepping() {
+		for !c.isLive() {
+			if _, err := e.Poll(time.Millisecond); err != nil {
+				break
+			}
+		}
+	}
+	return c, nil
+}
+
+// detacher is a Session of bytes that can be handed on.
+type detacher interface {
+	detachWith(front, rest []byte) (net.Conn, error)
 }
 
 // pump polls a CallerDriven Transport for the sessions that share it.

@@ -78,6 +78,15 @@ func (l *link) OnClose(s *Stream, err error) {
 	}
 }
 
+// detached gives what has come and was not read to the Conn that the stream is handed to.
+func (l *link) detached() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.in
+	l.in, l.full = nil, false
+	return p
+}
+
 // state returns status and error; those of an end only when all that came has been read, or at once.
 func (l *link) state(atOnce bool) (Status, error) {
 	l.mu.Lock()

@@ -155,8 +155,10 @@ func (s *Stream) stopTimers() {
 	if s.closer != nil {
 		s.loop.StopTimer(&s.closer.timer)
 	}
-	if s.stuck != nil {
-		s.loop.StopTimer(s.stuck)
+	for _, t := range [...]*backend.Timer{s.stuck, s.message} {
+		if t != nil {
+			s.loop.StopTimer(t)
+		}
 	}
 	for t := s.timers; t != nil; t = s.timers {
 		s.loop.StopTimer(&t.timer)
