@@ -112,11 +112,15 @@ func (NoEvents) Broken() {}
 // Released implements Events.
 func (NoEvents) Released() {}
 
-// Socket is one descriptor on one driver. Its owner sets FD and Owner before Attach; the other fields are the
+// Socket is one descriptor on one driver. Its owner sets FD, Owner and Bounded before Attach; the other fields are the
 // driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
 type Socket struct {
 	FD    int    // non-blocking, close-on-exec
 	Owner Events // may be replaced between two events
+
+	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
+	// not all that are in the backlog.
+	Bounded bool
 
 	changed  bool   // on a list of Changes
 	ID       ID     // slot and generation, given by Attach

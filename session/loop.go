@@ -19,6 +19,10 @@ type Loop struct {
 	live atomic.Int64  // connected streams; any goroutine
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
+	dead      atomic.Bool // the loop has failed: nothing begins here; any goroutine
+	cause     error       // why; set before dead
+	acceptors acceptorSet // listening sockets; any goroutine
+
 	streams  []*Stream
 	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
 	holders  int                // streams, listeners and dials that have not ended
@@ -143,16 +147,18 @@ func (l *Loop) begin(start func()) error {
 	}))
 }
 
-// open makes a stream of a descriptor that a listener accepted.
-func (l *Loop) open(fd int, from *listener) {
-	if l.draining {
+// open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
+// begins any longer it is reset, as the kernel does with its backlog.
+func (l *Loop) open(fd int, peer backend.Address, from *listener) {
+	if l.draining || l.dead.Load() {
+		backend.ResetOnClose(fd)
 		backend.CloseFD(fd)
 		l.unpick()
 		from.ended()
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from = from
+	s.from, s.remote = from, peer
 	l.hold()
 	s.attach(fd, backend.Address{})
 }
