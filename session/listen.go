@@ -240,14 +240,12 @@ func (a *acceptor) startOnOne(first int) bool {
 	return false
 }
 
-// deadCause is why nothing can begin on any loop.
+// deadCause is why nothing can begin on any loop. The engine's mu is held.
 func (e *Engine) deadCause() error {
-	for _, l := range e.loops {
-		if l.dead.Load() && l.cause != nil {
-			return fmt.Errorf("tandem: the loops have ended: %w", l.cause)
-		}
+	if e.err != nil {
+		return e.err
 	}
-	return net.ErrClosed
+	return fmt.Errorf("tandem: all loops have failed: %w", net.ErrClosed)
 }
 
 // Addr implements Listener.

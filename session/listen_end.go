@@ -13,8 +13,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// closePatience is how long Close waits for loops that are held up.
-const closePatience = 5 * time.Second
+// heldUpPatience is how long Close of a listener waits for a loop that is held up.
+const heldUpPatience = 5 * time.Second
 
 // Err implements Listener.
 func (l *listener) Err() error {
@@ -36,9 +36,9 @@ func (l *listener) Close() error {
 		"a callback holds up the loop; the address is free when it returns: %w", os.ErrDeadlineExceeded)}
 }
 
-// wait waits for loops that have to let go of the sockets, up to closePatience, and reports whether they have.
+// wait waits for loops that have to let go of the sockets, up to heldUpPatience, and reports whether they have.
 func (l *listener) wait() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), heldUpPatience)
 	defer cancel()
 	return l.await(ctx.Done())
 }
@@ -79,7 +79,7 @@ func (l *listener) end(err error) {
 func (l *listener) close() { l.end(net.ErrClosed) }
 
 // loopDied follows the end of the acceptor's loop by err: the socket goes on on another loop, with what is parked, or
-// closes. The loop's driver is closed, and no timer of it runs any longer.
+// closes. The loop's driver is closed, and no timer of it runs any longer. The caller is the loop's owner.
 func (a *acceptor) loopDied(err error) {
 	l, was := a.listener, a.over
 	a.over = true
@@ -135,12 +135,9 @@ func (s *acceptorSet) remove(a *acceptor) {
 	delete(s.all, a)
 }
 
-// acceptorsDied follows the end of a loop that cannot let go of its listening sockets any longer.
-func (l *Loop) acceptorsDied(err error) {
-	l.acceptors.mu.Lock()
-	all := slices.Collect(maps.Keys(l.acceptors.all))
-	l.acceptors.mu.Unlock()
-	for _, a := range all {
-		a.loopDied(err)
-	}
+// list returns what is in the set.
+func (s *acceptorSet) list() []*acceptor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
 }

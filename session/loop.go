@@ -19,8 +19,6 @@ type Loop struct {
 	live atomic.Int64  // connected streams; any goroutine
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
-	dead      atomic.Bool // the loop has failed: nothing begins here; any goroutine
-	cause     error       // why; set before dead
 	acceptors acceptorSet // listening sockets; any goroutine
 
 	streams  []*Stream
@@ -158,9 +156,9 @@ func (l *Loop) open(fd int, peer backend.Address, from *listener) {
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from, s.remote = from, peer
+	s.from = from
 	l.hold()
-	s.attach(fd, backend.Address{})
+	s.attach(fd, peer)
 }
 
 // each calls fn for all streams. fn may end them.
