@@ -43,10 +43,10 @@ func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 }
 
 // acceptMore takes what else is in the backlog of a bounded socket, so that a burst does not need a turn for each
-// connection. Errors are left for the next request to report.
+// connection; not of one that is shared, where the call could block. Errors are left for the next request to report.
 func (d *Driver) acceptMore(s *backend.Socket) {
 	for range acceptsPerLook - 1 {
-		if !s.Bounded || s.State&wantAccept == 0 {
+		if !s.Bounded || s.Shared || s.State&wantAccept == 0 {
 			return
 		}
 		d.count[backend.SystemCalls]++

@@ -43,7 +43,7 @@ const (
 
 func newAcceptor(l *listener, fd int) *acceptor {
 	a := &acceptor{listener: l, gone: make(chan struct{})}
-	a.sock = backend.Socket{FD: fd, Owner: a, Bounded: l.max > 0}
+	a.sock = backend.Socket{FD: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
 	a.timer.Fire = a.retry
 	return a
 }
