@@ -259,17 +259,6 @@ func (l *listener) Stats() ListenerStats {
 	}
 }
 
-// Parked is how many connections all listeners have accepted for which there is no room yet.
-func (e *Engine) Parked() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := int64(0)
-	for l := range e.listeners {
-		n += l.parked.Load()
-	}
-	return int(n)
-}
-
 func closeAll(fds []int) {
 	for _, fd := range fds {
 		backend.CloseFD(fd)

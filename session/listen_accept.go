@@ -83,7 +83,7 @@ func (a *acceptor) dropParked() {
 		backend.ResetOnClose(c.fd)
 		backend.CloseFD(c.fd)
 	}
-	a.listener.parked.Add(-int64(len(a.parked)))
+	a.countParked(-len(a.parked))
 	a.parked = nil
 }
 
@@ -191,7 +191,12 @@ func (a *acceptor) Accepted(fd int, from backend.Address, err error) {
 
 func (a *acceptor) park(c connection) {
 	a.parked = append(a.parked, c)
-	a.listener.parked.Add(1)
+	a.countParked(1)
+}
+
+func (a *acceptor) countParked(n int) {
+	a.listener.parked.Add(int64(n))
+	a.loop.parked.Add(int64(n))
 }
 
 // unpark opens what is parked, in order, until there is no room.
@@ -206,7 +211,7 @@ func (a *acceptor) unpark() {
 		if a.parked = a.parked[1:]; len(a.parked) == 0 {
 			a.parked = nil
 		}
-		l.parked.Add(-1)
+		a.countParked(-1)
 		if room {
 			a.open(c)
 		} else {

@@ -106,6 +106,8 @@ func (a *acceptor) move() bool {
 		return false
 	}
 	a.setFull(false)
+	a.countParked(-len(a.parked))
+	b.countParked(len(a.parked))
 	a.parked = nil
 	a.loop.acceptors.remove(a)
 	l.heads = slices.Clone(l.heads)

@@ -285,7 +285,7 @@ func TestCloseFreesTheParked(t *testing.T) {
 		l.acceptors()[0].Accepted(fds[len(fds)-1], backend.Address{}, nil)
 	}
 	require.Equal(t, 3, l.Stats().Parked)
-	require.Equal(t, 3, s.engine.Parked())
+	require.Equal(t, 3, s.engine.loops[0].Parked())
 	require.NoError(t, l.Close())
 	s.turn()
 	assert.Zero(t, l.Stats().Parked)

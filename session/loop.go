@@ -19,7 +19,8 @@ type Loop struct {
 	live atomic.Int64  // connected streams; any goroutine
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
-	acceptors acceptorSet // listening sockets; any goroutine
+	acceptors acceptorSet  // listening sockets; any goroutine
+	parked    atomic.Int64 // connections that they have accepted and not opened; any goroutine
 
 	streams  []*Stream
 	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
@@ -195,6 +196,9 @@ func (l *Loop) lap(s *Stream) int64 {
 	}
 	return took
 }
+
+// Parked is how many connections of listeners on the loop wait for room. Any goroutine.
+func (l *Loop) Parked() int { return int(l.parked.Load()) }
 
 // Streams is how many streams of the loop are connected now. Any goroutine.
 func (l *Loop) Streams() int { return int(l.live.Load()) }
