@@ -17,6 +17,7 @@ type Stats struct {
 // LoopStats are counts since a Transport was opened, and what there is now.
 type LoopStats struct {
 	Streams      int    // connected now
+	Parked       int    // connections accepted that wait for room below their listener's MaxConns, or for ResumeAccept
 	Opened       uint64 // streams whose OnOpen ran
 	Closed       uint64 // of these, streams whose OnClose ran
 	Accepts      uint64 // connections accepted
@@ -99,7 +100,7 @@ func loopStats(l *session.Loop) LoopStats {
 	for _, c := range shown {
 		*c.field(&s) = l.Total(c.counter)
 	}
-	s.Streams = l.Streams()
+	s.Streams, s.Parked = l.Streams(), l.Parked()
 	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
 	o := l.Outstanding()
 	s.Sockets, s.Requests, s.BuffersTaken = o.Sockets, o.Requests, o.Buffers
@@ -112,6 +113,7 @@ func (s *LoopStats) add(o *LoopStats) {
 		*c.field(s) += *c.field(o)
 	}
 	s.Streams += o.Streams
+	s.Parked += o.Parked
 	if o.LongestCallback > s.LongestCallback {
 		s.LongestCallback, s.LongestCallbackStream = o.LongestCallback, o.LongestCallbackStream
 	}

@@ -112,11 +112,19 @@ func (NoEvents) Broken() {}
 // Released implements Events.
 func (NoEvents) Released() {}
 
-// Socket is one descriptor on one driver. Its owner sets FD and Owner before Attach; the other fields are the
-// driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
+// Socket is one descriptor on one driver. Its owner sets what comes first, down to Shared, before Attach; the other
+// fields are the driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
 type Socket struct {
 	FD    int    // non-blocking, close-on-exec
 	Owner Events // may be replaced between two events
+
+	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
+	// not all that are in the backlog.
+	Bounded bool
+
+	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as
+	// os/exec does with a file that it passes on.
+	Shared bool
 
 	changed  bool   // on a list of Changes
 	ID       ID     // slot and generation, given by Attach

@@ -9,5 +9,10 @@ func (l *Loop) Die(err error) error {
 // Own makes the calling goroutine the loop's, for what has to be done after its end.
 func (l *Loop) Own() { l.owner.Store(goroutine()) }
 
-// Disown ends that.
-func (l *Loop) Disown() { l.owner.Store(0) }
+// Disown ends that, and shows what has been counted since. The driver is closed: the kernel has nothing of it any longer.
+func (l *Loop) Disown() {
+	l.shared.publish(&l.Count)
+	l.left[0].Store(0)
+	l.left[1].Store(0)
+	l.owner.Store(0)
+}

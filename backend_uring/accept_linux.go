@@ -3,8 +3,22 @@ package uring
 import (
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tandem-io/tandem/backend"
 )
+
+// acceptsPerLook is how many connections of a bounded socket one completion brings at most.
+const acceptsPerLook = 64
+
+// armAccept asks for connections. A multishot accept takes all that are in the backlog before a cancel can act.
+func (d *Driver) armAccept(s *backend.Socket) {
+	if s.Bounded {
+		d.request(s, opAccept).PrepAccept(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	} else {
+		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	}
+}
 
 func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	if s != nil && last {
@@ -16,6 +30,7 @@ func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 		return
 	case c.Res >= 0:
 		s.Owner.Accepted(int(c.Res), backend.Address{}, nil)
+		d.acceptMore(s)
 	case s == nil || s.State&releasing != 0:
 		return
 	case c.Res != -int32(syscall.ECANCELED):
@@ -24,5 +39,21 @@ func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	}
 	if last && s.State&releasing == 0 {
 		d.changes.Add(s)
+	}
+}
+
+// acceptMore takes what else is in the backlog of a bounded socket, so that a burst does not need a turn for each
+// connection; not of one that is shared, where the call could block. Errors are left for the next request to report.
+func (d *Driver) acceptMore(s *backend.Socket) {
+	for range acceptsPerLook - 1 {
+		if !s.Bounded || s.Shared || s.State&wantAccept == 0 {
+			return
+		}
+		d.count[backend.SystemCalls]++
+		fd, err := backend.Accept(s.FD)
+		if err != nil {
+			return
+		}
+		s.Owner.Accepted(fd, backend.Address{}, nil)
 	}
 }

@@ -65,7 +65,7 @@ func (d *Driver) arm(s *backend.Socket) {
 	s.State = s.State&^fed | armed
 	switch {
 	case s.State&wantAccept != 0:
-		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.armAccept(s)
 	case d.rung.multishot && s.State&hung == 0:
 		d.request(s, opReceive).PrepRecvMultishot(s.FD, bufferGroup)
 	default:

@@ -65,7 +65,7 @@ func (e *Engine) bury(l *Loop, err error) {
 
 // buryAll ends streams, dials and listeners. It can be called again after it was interrupted.
 func (e *Engine) buryAll(l *Loop, cause error) {
-	for _, a := range e.acceptorsOf(l) {
+	for _, a := range l.acceptors.list() {
 		a.loopDied(cause)
 	}
 	for len(l.dialing) > 0 {
@@ -116,21 +116,6 @@ func (s *Stream) die(cause error) {
 	default:
 		s.finish()
 	}
-}
-
-// acceptorsOf returns the listening sockets on a loop.
-func (e *Engine) acceptorsOf(l *Loop) []*acceptor {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var all []*acceptor
-	for li := range e.listeners {
-		for _, a := range li.heads {
-			if a.loop == l {
-				all = append(all, a)
-			}
-		}
-	}
-	return all
 }
 
 // loopGone counts a loop that has failed. When none is left, the engine has failed.

@@ -19,6 +19,9 @@ type Loop struct {
 	live atomic.Int64  // connected streams; any goroutine
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
+	acceptors acceptorSet  // listening sockets; any goroutine
+	parked    atomic.Int64 // connections that they have accepted and not opened; any goroutine
+
 	streams  []*Stream
 	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
 	holders  int                // streams, listeners and dials that have not ended
@@ -143,9 +146,11 @@ func (l *Loop) begin(start func()) error {
 	}))
 }
 
-// open makes a stream of a descriptor that a listener accepted.
-func (l *Loop) open(fd int, from *listener) {
-	if l.draining {
+// open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
+// begins any longer it is reset, as the kernel does with its backlog.
+func (l *Loop) open(fd int, peer backend.Address, from *listener) {
+	if l.draining || l.dead.Load() {
+		backend.ResetOnClose(fd)
 		backend.CloseFD(fd)
 		l.unpick()
 		from.ended()
@@ -154,7 +159,7 @@ func (l *Loop) open(fd int, from *listener) {
 	s := newStream(l, from.handler, from.opts)
 	s.from = from
 	l.hold()
-	s.attach(fd, backend.Address{})
+	s.attach(fd, peer)
 }
 
 // each calls fn for all streams. fn may end them.
@@ -194,6 +199,9 @@ func (l *Loop) lap(s *Stream) int64 {
 	}
 	return took
 }
+
+// Parked is how many connections of listeners on the loop wait for room. Any goroutine.
+func (l *Loop) Parked() int { return int(l.parked.Load()) }
 
 // Streams is how many streams of the loop are connected now. Any goroutine.
 func (l *Loop) Streams() int { return int(l.live.Load()) }

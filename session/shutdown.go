@@ -207,7 +207,11 @@ func (e *Engine) shutdownDriven(ctx context.Context) error {
 	l := e.loops[0]
 	if err := e.bind(l); err != nil {
 		if !l.Bound() && e.goDown() { // it could not start
+			e.stopListening()
 			_ = l.Abandon()
+			for _, a := range l.acceptors.list() {
+				a.loopDied(net.ErrClosed)
+			}
 			e.end()
 		}
 		return err

@@ -4,7 +4,6 @@ import (
 	"net"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -100,18 +99,4 @@ func (p *socketOptions) listening(fds []int, fromElsewhere bool) error {
 		}
 	}
 	return nil
-}
-
-// refuse resets a connection that cannot have the options of its listener, for which a privilege must have been given
-// up.
-func (a *acceptor) refuse(fd int, err error) {
-	backend.ResetOnClose(fd)
-	backend.CloseFD(fd)
-	a.listener.errors.Add(1)
-	a.loop.Count[backend.AcceptErrors]++
-	if now := a.loop.Clock(); a.logged == 0 || now-a.logged >= int64(time.Second) {
-		a.logged = now
-		a.loop.engine.log.Error("tandem: accept: connections are reset, because they cannot have the listener's socket options",
-			"address", a.listener.addr, "error", err)
-	}
 }

@@ -5,19 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// sockets binds, or takes over what is bound already.
-func (l *listener) sockets(network, address string, o *ListenOptions) ([]int, error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
-	}
+// How long Listen tries an address that is taken, and how often.
+const (
+	takenPatience = 200 * time.Millisecond
+	takenInterval = 5 * time.Millisecond
+)
+
+// open binds, or takes over what is bound already.
+func (l *listener) open(network, address string, o *ListenOptions) ([]int, error) {
 	if o.From == nil {
 		return l.bind(network, address, o.Control)
 	}
@@ -64,9 +65,7 @@ func (l *listener) bind(network, address string, control func(string, string, sy
 	for range n {
 		fd, err := l.bindOne(&config, network, address)
 		if err != nil {
-			for _, fd := range fds {
-				backend.CloseFD(fd)
-			}
+			closeAll(fds)
 			return nil, err
 		}
 		fds = append(fds, fd)
@@ -76,26 +75,55 @@ func (l *listener) bind(network, address string, control func(string, string, sy
 }
 
 func (l *listener) bindOne(config *net.ListenConfig, network, address string) (int, error) {
-	ln, err := config.Listen(context.Background(), network, address)
-	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
-		ln, err = config.Listen(context.Background(), network, address)
+	listen := func() (net.Listener, error) { return config.Listen(context.Background(), network, address) }
+	var ln net.Listener
+	var err error
+	if network == "unix" && isPath(address) {
+		ln, err = l.bindPath(listen, address)
+	} else {
+		ln, err = l.bindAgain(listen)
 	}
 	if err != nil {
 		return -1, err
-	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-		if info, err := os.Lstat(address); err == nil {
-			l.path, l.file = address, info
-		}
 	}
 	l.addr = ln.Addr()
 	fd, err := duplicate(ln.(syscall.Conn))
 	_ = ln.Close()
 	if err != nil {
+		l.file.remove(l.patience())
 		return -1, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
 	}
 	return fd, nil
+}
+
+// bindAgain listens, and again for a while if the address is taken, because the kernel frees those of a process that
+// used io_uring late: up to 33 ms after its end were seen on Linux 6.18.
+func (l *listener) bindAgain(listen func() (net.Listener, error)) (net.Listener, error) {
+	for end := time.Now().Add(l.patience()); ; time.Sleep(takenInterval) {
+		ln, err := listen()
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return ln, err
+		}
+		if l.engine.down.Load() {
+			return nil, err
+		}
+	}
+}
+
+// patience is how long the caller may be made to wait: in a callback not at all.
+func (l *listener) patience() time.Duration {
+	if l.engine.inCallback() {
+		return 0
+	}
+	return takenPatience
+}
+
+// inCallback reports whether the caller is a callback, and holds up a loop.
+func (e *Engine) inCallback() bool {
+	if e.driven {
+		return e.loops[0].Here() && e.loops[0].Stepping()
+	}
+	return e.onLoop()
 }
 
 // defaults are set before all else, so that the user's options and Control have the last word. Accepted connections
@@ -109,18 +137,4 @@ func defaults(fd int, network string, reuse bool) error {
 		err = errors.Join(err, backend.SetReusePort(fd))
 	}
 	return err
-}
-
-// removeStale removes a Unix socket that nobody listens on any longer, and reports whether it did.
-func removeStale(path string) bool {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return false
-	}
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		_ = c.Close()
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }

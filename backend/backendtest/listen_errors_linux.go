@@ -1,0 +1,149 @@
+package backendtest
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem"
+)
+
+// logs is where a Transport under test may log.
+type logs struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// openLogging opens a Transport whose log can be read.
+func (e *Env) openLogging(change func(*tandem.Options)) (tandem.Transport, *logs) {
+	e.Helper()
+	kept := &logs{}
+	return e.Open(func(o *tandem.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(kept, nil))
+		if change != nil {
+			change(o)
+		}
+	}), kept
+}
+
+// failedListener checks that a listener ends by itself with an errno.
+func (e *Env) failedListener(l tandem.Listener, errno syscall.Errno) {
+	e.Helper()
+	e.Eventually(func() bool { return l.Err() != nil }, "the listener ends")
+	var op *net.OpError
+	require.ErrorAs(e, l.Err(), &op)
+	assert.Equal(e, "accept", op.Op)
+	assert.ErrorIs(e, l.Err(), errno)
+	s := l.Stats()
+	assert.Zero(e, s.Backoffs, "times that it waited for resources")
+	require.NoError(e, l.Close())
+	assert.ErrorIs(e, l.Err(), errno, "after Close")
+}
+
+// socketShutDown has somebody shut a listening socket down: it accepts nothing any longer, and gives EINVAL for ever.
+func socketShutDown(e *Env) {
+	if e.Dialled || e.Setup.Peer != nil {
+		return
+	}
+	t, log := e.openLogging(nil)
+	control, fds := e.duplicates()
+	h, other := echo(), echo()
+	h.env(e)
+	other.env(e)
+	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	require.NoError(e, err)
+	lives, err := t.Listen(e.Network, e.Address(), other, nil)
+	require.NoError(e, err)
+	require.NoError(e, l.Err())
+	p := e.Connect(l.Addr())
+	h.Opened()
+	require.NoError(e, unix.Shutdown((*fds)[0], unix.SHUT_RDWR))
+	e.failedListener(l, syscall.EINVAL)
+	assert.Contains(e, log.String(), "level=ERROR")
+	if e.Network == "unix" {
+		_, err := os.Lstat(l.Addr().String())
+		assert.ErrorIs(e, err, os.ErrNotExist, "the socket's file is left")
+	}
+	e.pingPong(p)
+	e.pingPong(e.Connect(lives.Addr()))
+	require.NoError(e, lives.Close())
+	assert.ErrorIs(e, lives.Err(), net.ErrClosed)
+}
+
+// oneSocketShutDown has a listener of two sockets, which lives as long as one of them does.
+func oneSocketShutDown(e *Env) {
+	if !e.once() {
+		return
+	}
+	t, log := e.openLogging(func(o *tandem.Options) { o.Balance = tandem.ReusePort })
+	control, fds := e.duplicates()
+	h := echo()
+	h.env(e)
+	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	require.NoError(e, err)
+	require.Len(e, *fds, 2)
+	require.NoError(e, unix.Shutdown((*fds)[0], unix.SHUT_RDWR))
+	e.Eventually(func() bool { return l.Stats().Errors == 1 }, "the end of one socket")
+	for range 10 {
+		e.pingPong(e.Connect(l.Addr()))
+	}
+	require.NoError(e, l.Err())
+	assert.Contains(e, log.String(), "level=ERROR")
+	require.NoError(e, unix.Shutdown((*fds)[1], unix.SHUT_RDWR))
+	e.failedListener(l, syscall.EINVAL)
+}
+
+// pausedInScarcity pauses a listener that waits for descriptors.
+func pausedInScarcity(e *Env) {
+	if !e.once() {
+		return
+	}
+	limitFiles(e)
+	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	h := echo()
+	h.env(e)
+	l, err := t.Listen(e.Network, e.Address(), h, nil)
+	require.NoError(e, err)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(e, err)
+	e.Cleanup(func() { _ = unix.Close(fd) })
+	free := takeAllFiles(e)
+	to := l.Addr().(*net.TCPAddr)
+	require.NoError(e, unix.Connect(fd, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}))
+	e.Eventually(func() bool { return l.Stats().Backoffs >= 2 }, "the listener backs off")
+	l.PauseAccept()
+	var before uint64
+	e.Eventually(func() bool { // an attempt may be under way
+		now := l.Stats().Errors
+		still := now == before
+		before = now
+		time.Sleep(moment)
+		return still && l.Stats().Errors == before
+	}, "the end of the attempts")
+	free()
+	time.Sleep(moment)
+	require.Zero(e, h.Count("OnOpen"), "streams opened in a pause")
+	l.ResumeAccept()
+	h.Opened()
+	require.NoError(e, l.Close())
+}

@@ -1,0 +1,267 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// ListenOptions are what one listener does differently. The zero value is right.
+type ListenOptions struct {
+	// Control is called with the socket before it is bound, as in net.ListenConfig; again for each attempt, if the
+	// address is taken at first.
+	Control func(network, address string, c syscall.RawConn) error
+
+	// Socket are options of the listening socket and of all that it accepts, set before Control is called. They come
+	// after the defaults, which are NoDelay(true) and KeepAlive(0, 0, 0). Default none.
+	Socket []backend.SocketOption
+
+	// From is a listening socket from elsewhere, such as an *os.File of InheritedListeners or a *net.TCPListener. It
+	// is duplicated, used instead of binding, and stays the caller's; the file of a Unix socket, too. Control is not
+	// called. The network must be its network, the address is not looked at.
+	From syscall.Conn
+
+	// Backlog is how many connections may wait in the kernel until they are accepted, listen(2); Linux lets one more
+	// wait. Default 0: the system's limit, net.core.somaxconn. More than that is an error. With From it holds for all
+	// who share the socket, and with ReusePort for each loop.
+	Backlog int
+
+	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
+	// At most 64 of them are accepted already, or with ReusePort one for each loop if there are more loops than that;
+	// they count as Parked. Default 0: no limit.
+	MaxConns int
+
+	// RejectOverLimit resets connections above MaxConns instead.
+	RejectOverLimit bool
+
+	// StreamOptions are those of accepted streams, where they are not the Transport's.
+	StreamOptions
+}
+
+// ListenerStats are a listener's figures.
+type ListenerStats struct {
+	Accepted uint64 // connections
+	Errors   uint64 // accepts that failed
+	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
+	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
+	Streams  int    // there are now
+	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+}
+
+// Listener accepts connections, and makes streams of them, until it is closed. Any goroutine may use it.
+type Listener interface {
+	// Addr is the address that is listened on; with port 0 asked for, the one that was given.
+	Addr() net.Addr
+
+	// Close ends accepting, and no stream. Connections that wait to be accepted are reset, on every loop's socket of
+	// its own with ReusePort. When it returns nil the address is free; except in a callback, or on the goroutine of a
+	// caller-driven Transport, where that is so when the loop's turn has ended. If a callback holds up the loop for
+	// more than 5 s, Close returns an error that errors.Is(err, os.ErrDeadlineExceeded), and the address is free when
+	// the callback returns.
+	Close() error
+
+	// Err is nil while the listener lives, also while it is paused or waits for resources. After Close, or the
+	// Transport's Shutdown, it is net.ErrClosed. If the listener ended by itself, because its socket or its loops
+	// failed, it is a *net.OpError with the cause, also after a later Close. A listener of several sockets, with
+	// ReusePort, lives while one of them does.
+	Err() error
+
+	// Stats returns the listener's figures.
+	Stats() ListenerStats
+
+	// PauseAccept stops accepting until ResumeAccept: connections wait in the backlog, and streams live on. It does
+	// not block; a connection that was accepted just before may still become a stream, and one that the kernel
+	// accepts meanwhile waits as if it were in the backlog. Pausing twice is pausing once.
+	PauseAccept()
+
+	// ResumeAccept goes on accepting after PauseAccept. Without a pause it does nothing.
+	ResumeAccept()
+}
+
+// listener is a Listener, with a socket on one loop or more.
+type listener struct {
+	engine  *Engine
+	handler Handler
+	opts    *StreamOptions
+	sockopt socketOptions
+	network string
+	max     int64 // MaxConns, 0: none
+	reject  bool
+	shared  bool // the socket is from elsewhere
+	addr    net.Addr
+	file    socketFile
+
+	mu      sync.Mutex  // guards what follows
+	heads   []*acceptor // replaced when it changes, so that a copy stays valid without the lock
+	sockets int         // that have not failed
+	err     error       // why it has ended
+
+	accepted, errors, backoffs, rejected atomic.Uint64
+
+	live    atomic.Int64 // streams that have not ended, and connections that are about to become one
+	parked  atomic.Int64
+	waiting atomic.Int32 // acceptors that are at MaxConns: a stream that ends has to wake them
+	paused  atomic.Bool
+}
+
+// Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
+// *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
+//
+// An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
+// io_uring, the kernel frees its addresses some milliseconds late. A program that is about to exit, or to exec itself,
+// avoids that by closing its Transport first. At the path of a Unix socket this happens only if the process that
+// listened there is gone. A socket file at which nobody listens any longer is replaced, so that of several processes
+// that do this at once one succeeds. For that moment there is an empty file beside it, with ".tandem-lock" appended to
+// its name.
+func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
+	var mine ListenOptions
+	if o != nil {
+		mine = *o
+	}
+	l, err := e.newListener(network, h, &mine)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	fds, err := l.open(network, address, &mine)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.prepare(fds, &mine); err != nil {
+		l.file.remove(l.patience())
+		closeAll(fds)
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
+	}
+	if err := l.start(fds); err != nil {
+		l.end(err)
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
+	}
+	return l, nil
+}
+
+// newListener checks what was asked for.
+func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*listener, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "unix":
+	default:
+		return nil, net.UnknownNetworkError(network)
+	}
+	opts, err := o.StreamOptions.over(e.defaults).Complete()
+	bad := checkHandler(h)
+	switch {
+	case bad != nil:
+		return nil, fmt.Errorf("tandem: %w", bad)
+	case err != nil:
+		return nil, err
+	case o.MaxConns < 0:
+		return nil, fmt.Errorf("tandem: ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
+	case o.Backlog < 0:
+		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
+	case o.Backlog > 0 && o.Backlog > backend.MaxBacklog():
+		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; the kernel allows %d: raise net.core.somaxconn", o.Backlog, backend.MaxBacklog())
+	case e.down.Load():
+		return nil, net.ErrClosed
+	}
+	l := &listener{
+		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
+		shared: o.From != nil,
+	}
+	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket, o.Control); err != nil {
+		return nil, err
+	}
+	o.Control = l.sockopt.control
+	return l, nil
+}
+
+// prepare sets what can be set only on sockets that listen.
+func (l *listener) prepare(fds []int, o *ListenOptions) error {
+	for _, fd := range fds {
+		if o.Backlog == 0 {
+			break
+		}
+		if err := backend.Listen(fd, o.Backlog); err != nil {
+			return os.NewSyscallError("listen", err)
+		}
+	}
+	return l.sockopt.listening(fds, o.From != nil)
+}
+
+// start spreads the sockets over the loops, and begins to accept. From then on they are the acceptors'; if it returns
+// an error, they are closed.
+func (l *listener) start(fds []int) error {
+	e := l.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down.Load() {
+		closeAll(fds)
+		return net.ErrClosed
+	}
+	first := int(e.next.Load()) // listeners of several ports do not all accept on the first loop
+	if len(e.loops) > 1 {
+		e.next.Add(1)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, fd := range fds {
+		a := newAcceptor(l, fd)
+		if !a.startOnOne(first + i) {
+			backend.CloseFD(fd)
+			continue
+		}
+		l.heads = append(l.heads, a)
+		l.sockets++
+	}
+	if l.sockets == 0 {
+		return e.deadCause()
+	}
+	e.listeners[l] = struct{}{}
+	return nil
+}
+
+// startOnOne has a begin on the first loop that lives, in turn from the one with that index. False: none does, or the
+// engine shuts down.
+func (a *acceptor) startOnOne(first int) bool {
+	loops := a.listener.engine.loops
+	for i := range loops {
+		a.loop = loops[(first+i)%len(loops)]
+		if a.loop.dead.Load() {
+			continue
+		}
+		a.loop.acceptors.add(a)
+		if a.loop.begin(a.start) == nil {
+			return true
+		}
+		a.loop.acceptors.remove(a)
+	}
+	return false
+}
+
+// deadCause is why nothing can begin on any loop. The engine's mu is held.
+func (e *Engine) deadCause() error {
+	if e.err != nil {
+		return e.err
+	}
+	return fmt.Errorf("tandem: all loops have failed: %w", net.ErrClosed)
+}
+
+// Addr implements Listener.
+func (l *listener) Addr() net.Addr { return l.addr }
+
+// Stats implements Listener.
+func (l *listener) Stats() ListenerStats {
+	return ListenerStats{
+		Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(), Rejected: l.rejected.Load(),
+		Streams: int(l.live.Load()), Parked: int(l.parked.Load()),
+	}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		backend.CloseFD(fd)
+	}
+}

@@ -1,0 +1,304 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// acceptor is a listener's socket on one loop. Unless a comment says otherwise, it belongs to that loop.
+type acceptor struct {
+	backend.NoEvents
+	listener *listener
+	loop     *Loop
+	sock     backend.Socket
+	timer    backend.Timer
+	halt     halt
+	on       bool          // the driver was told to accept
+	delay    time.Duration // of the present back-off; 0: the last accept did not fail
+	row      int           // connections in a row that failed as they were accepted
+	parked   []connection  // for the peer they are in the backlog
+	logged   logLimit
+	over     bool // it was told to stop
+
+	poked atomic.Bool   // Run is on its way; any goroutine
+	gone  chan struct{} // closed when the descriptor is closed
+}
+
+// connection is what an accept brought.
+type connection struct {
+	fd   int
+	from backend.Address // the peer, if the kernel told it
+}
+
+// halt holds the reasons why an acceptor does not accept now.
+type halt uint8
+
+const (
+	haltPaused  halt = 1 << iota // PauseAccept was called
+	haltFull                     // MaxConns is reached
+	haltBackoff                  // it waits for resources
+)
+
+func newAcceptor(l *listener, fd int) *acceptor {
+	a := &acceptor{listener: l, gone: make(chan struct{})}
+	a.sock = backend.Socket{FD: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
+	a.timer.Fire = a.retry
+	return a
+}
+
+// start begins to accept. The loop holds itself for it.
+func (a *acceptor) start() {
+	if a.loop.draining {
+		a.Released()
+		return
+	}
+	if err := a.loop.Driver.Attach(&a.sock); err != nil {
+		a.over = true
+		a.Released()
+		a.listener.lost(a, err)
+		return
+	}
+	a.settle()
+}
+
+// stop lets go of the socket, and of what is parked.
+func (a *acceptor) stop() {
+	if a.over {
+		return
+	}
+	a.over = true
+	a.dropParked()
+	if !a.loop.dead.Load() { // else loopDied follows
+		a.loop.StopTimer(&a.timer)
+		a.loop.Driver.Release(&a.sock)
+	}
+}
+
+// dropParked resets what is parked, as the kernel does with its backlog.
+func (a *acceptor) dropParked() {
+	a.setFull(false)
+	for _, c := range a.parked {
+		backend.ResetOnClose(c.fd)
+		backend.CloseFD(c.fd)
+	}
+	a.countParked(-len(a.parked))
+	a.parked = nil
+}
+
+// Released implements backend.Events: the descriptor is the acceptor's alone.
+func (a *acceptor) Released() {
+	a.over = true
+	a.loop.acceptors.remove(a)
+	backend.CloseFD(a.sock.FD)
+	close(a.gone)
+	a.loop.unhold()
+}
+
+// Run implements backend.Task: another goroutine has changed something.
+func (a *acceptor) Run() {
+	a.poked.Store(false)
+	if !a.over {
+		a.settle()
+	}
+}
+
+// poke gets the loop to look after the acceptor. What it is to see must have been stored before. Any goroutine.
+func (a *acceptor) poke() {
+	if !a.poked.Swap(true) {
+		_ = a.loop.Post(a) // if the loop has ended, so has the acceptor
+	}
+}
+
+// settle opens what is parked, as far as there is room, and decides whether to accept. It is the one place that does.
+func (a *acceptor) settle() {
+	l := a.listener
+	a.set(haltPaused, l.paused.Load())
+	for {
+		a.unpark()
+		waits := len(a.parked) > 0 && a.halt&haltPaused == 0
+		if !waits && !l.atLimit() {
+			a.setFull(false)
+			break
+		}
+		a.setFull(true)
+		if l.atLimit() {
+			break // and what ends from now on sees that it has to wake this
+		}
+	}
+	a.tellDriver()
+}
+
+func (a *acceptor) set(reason halt, on bool) {
+	if on {
+		a.halt |= reason
+	} else {
+		a.halt &^= reason
+	}
+}
+
+// setFull is set for haltFull, which those must see who make room.
+func (a *acceptor) setFull(on bool) {
+	if on == (a.halt&haltFull != 0) {
+		return
+	}
+	a.set(haltFull, on)
+	if !on {
+		a.listener.waiting.Add(-1)
+		return
+	}
+	a.tellDriver() // at once, before more is accepted
+	a.listener.waiting.Add(1)
+}
+
+// tellDriver switches accepting on or off, if that is not what the driver knows.
+func (a *acceptor) tellDriver() {
+	if on := a.halt == 0; on != a.on && !a.over {
+		a.on = on
+		a.loop.Driver.Accept(&a.sock, on)
+	}
+}
+
+// Accepted implements backend.Events.
+func (a *acceptor) Accepted(fd int, from backend.Address, err error) {
+	if err != nil {
+		a.on = false
+		a.failed(err)
+		return
+	}
+	l := a.listener
+	a.delay, a.row = 0, 0
+	if err := l.sockopt.connected(fd); err != nil {
+		a.refuse(fd, err)
+		return
+	}
+	c := connection{fd, from}
+	switch {
+	case l.paused.Load() || len(a.parked) > 0: // none overtakes another
+		a.park(c)
+	case l.reserve():
+		a.open(c)
+	case l.reject:
+		a.reject(c)
+	default:
+		a.park(c)
+	}
+	if len(a.parked) > 0 || l.atLimit() {
+		a.settle()
+	}
+}
+
+func (a *acceptor) park(c connection) {
+	a.parked = append(a.parked, c)
+	a.countParked(1)
+}
+
+func (a *acceptor) countParked(n int) {
+	a.listener.parked.Add(int64(n))
+	a.loop.parked.Add(int64(n))
+}
+
+// unpark opens what is parked, in order, until there is no room.
+func (a *acceptor) unpark() {
+	l := a.listener
+	for len(a.parked) > 0 && a.halt&haltPaused == 0 {
+		room := l.reserve()
+		if !room && !l.reject {
+			return
+		}
+		c := a.parked[0]
+		if a.parked = a.parked[1:]; len(a.parked) == 0 {
+			a.parked = nil
+		}
+		a.countParked(-1)
+		if room {
+			a.open(c)
+		} else {
+			a.reject(c)
+		}
+	}
+}
+
+func (a *acceptor) reject(c connection) {
+	a.listener.rejected.Add(1)
+	backend.ResetOnClose(c.fd)
+	backend.CloseFD(c.fd)
+}
+
+// open hands a connection, for which there is room, to its loop.
+func (a *acceptor) open(c connection) {
+	l, e, to := a.listener, a.listener.engine, a.loop
+	l.accepted.Add(1)
+	a.loop.Count[backend.Accepts]++
+	if e.balance != ReusePort && len(e.loops) > 1 {
+		to = e.pick(e.source(c))
+	} else {
+		to.load.Add(1)
+	}
+	if to != a.loop {
+		if to.Post(backend.TaskFunc(func() { to.open(c.fd, c.from, l) })) == nil {
+			return
+		}
+		to.unpick() // it has ended
+		a.loop.load.Add(1)
+	}
+	a.loop.open(c.fd, c.from, l)
+}
+
+// source is the peer's address, if the choice of the loop depends on it.
+func (e *Engine) source(c connection) backend.Address {
+	if e.balance != SourceHash || c.from.Kind != backend.NoAddress {
+		return c.from
+	}
+	return backend.RemoteAddress(c.fd)
+}
+
+// atLimit reports whether further connections have to wait.
+func (l *listener) atLimit() bool { return l.max > 0 && !l.reject && l.live.Load() >= l.max }
+
+// reserve counts one more stream, if there is room.
+func (l *listener) reserve() bool {
+	for {
+		n := l.live.Load()
+		if l.max > 0 && n >= l.max {
+			return false
+		}
+		if l.live.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// ended follows the end of a stream, or of a connection that became none. Any loop.
+func (l *listener) ended() {
+	l.live.Add(-1)
+	if l.waiting.Load() > 0 {
+		l.wake()
+	}
+}
+
+// wake has every acceptor settle. Any goroutine.
+func (l *listener) wake() {
+	for _, a := range l.acceptors() {
+		a.poke()
+	}
+}
+
+func (l *listener) acceptors() []*acceptor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heads
+}
+
+// PauseAccept implements Listener.
+func (l *listener) PauseAccept() {
+	l.paused.Store(true)
+	l.wake()
+}
+
+// ResumeAccept implements Listener.
+func (l *listener) ResumeAccept() {
+	l.paused.Store(false)
+	l.wake()
+}

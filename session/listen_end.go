@@ -1,0 +1,145 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// heldUpPatience is how long Close of a listener waits for a loop that is held up.
+const heldUpPatience = 5 * time.Second
+
+// Err implements Listener.
+func (l *listener) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Close implements Listener.
+func (l *listener) Close() error {
+	l.end(net.ErrClosed)
+	if e := l.engine; e.onLoop() || e.driven && !e.loops[0].Bound() {
+		return nil
+	}
+	if l.wait() {
+		return nil
+	}
+	return &net.OpError{Op: "close", Net: l.network, Addr: l.addr, Err: fmt.Errorf(
+		"a callback holds up the loop; the address is free when it returns: %w", os.ErrDeadlineExceeded)}
+}
+
+// wait waits for loops that have to let go of the sockets, up to heldUpPatience, and reports whether they have.
+func (l *listener) wait() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), heldUpPatience)
+	defer cancel()
+	return l.await(ctx.Done())
+}
+
+// await waits until the sockets of a listener that has ended are closed, and reports whether they are. It gives up when
+// limit is closed.
+func (l *listener) await(limit <-chan struct{}) bool {
+	for _, a := range l.acceptors() {
+		select {
+		case <-a.gone:
+		case <-limit:
+			return false
+		}
+	}
+	return true
+}
+
+// end ends accepting. The first call decides what Err tells. Any goroutine; it waits for no loop.
+func (l *listener) end(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	heads := l.heads // from now on they do not move
+	l.mu.Unlock()
+	l.engine.mu.Lock()
+	delete(l.engine.listeners, l)
+	l.engine.mu.Unlock()
+	l.file.remove(l.patience()) // while somebody still listens there, so that nobody takes it for stale
+	for _, a := range heads {
+		_ = a.loop.Post(backend.TaskFunc(a.stop)) // a loop that has ended calls loopDied
+	}
+}
+
+// close ends a listener because the Transport shuts down.
+func (l *listener) close() { l.end(net.ErrClosed) }
+
+// loopDied follows the end of the acceptor's loop by err: the socket goes on on another loop, with what is parked, or
+// closes. The loop's driver is closed, and no timer of it runs any longer. The caller is the loop's owner.
+func (a *acceptor) loopDied(err error) {
+	l, was := a.listener, a.over
+	a.over = true
+	l.mu.Lock()
+	moved := l.err == nil && !was && a.move()
+	l.mu.Unlock()
+	if moved {
+		return
+	}
+	a.dropParked()
+	a.Released()
+	if !was {
+		l.lost(a, err)
+	}
+}
+
+// move gives the socket to a new acceptor on a loop that lives, and reports whether there is one. The listener's mu is
+// held.
+func (a *acceptor) move() bool {
+	l := a.listener
+	b := newAcceptor(l, a.sock.FD)
+	b.parked = a.parked
+	if !b.startOnOne(a.loop.index + 1) {
+		return false
+	}
+	a.setFull(false)
+	a.countParked(-len(a.parked))
+	b.countParked(len(a.parked))
+	a.parked = nil
+	a.loop.acceptors.remove(a)
+	l.heads = slices.Clone(l.heads)
+	l.heads[slices.Index(l.heads, a)] = b
+	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "address", l.addr, "loop", b.loop.index)
+	return true
+}
+
+// acceptorSet holds the acceptors that a loop has to let go of before it ends. Any goroutine may use it.
+type acceptorSet struct {
+	mu  sync.Mutex // guards all
+	all map[*acceptor]struct{}
+}
+
+func (s *acceptorSet) add(a *acceptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[*acceptor]struct{}{}
+	}
+	s.all[a] = struct{}{}
+}
+
+func (s *acceptorSet) remove(a *acceptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, a)
+}
+
+// list returns what is in the set.
+func (s *acceptorSet) list() []*acceptor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
+}
