@@ -5,7 +5,10 @@ import (
 	"sync"
 )
 
-// Acceptor is a listener that its caller polls: Accept takes a session, or tells that nobody waits. One goroutine at a
+// unaccepted is how many sessions wait in an Acceptor before it stops accepting, unless MaxConns says less.
+const unaccepted = 1024
+
+// Acceptor is a listener that its caller polls: Accept takes a session, or says that nobody waits. One goroutine at a
 // time may use it.
 type Acceptor struct {
 	listener Listener
@@ -14,17 +17,22 @@ type Acceptor struct {
 	queue    acceptQueue
 }
 
-// acceptQueue is the Handler of a listener. It runs on the loops, until each stream gets a handler of its own.
+// acceptQueue is the Handler of a listener. It runs on the loops, until each stream gets a handler of its own. Sessions
+// that wait are a list, so that one that ends leaves it whatever its place.
 type acceptQueue struct {
 	BaseHandler
-	mu      sync.Mutex // guards what follows
-	waiting []*Streaming
-	closed  bool
+	listener Listener // set before any stream is waited for; nil before
+
+	mu          sync.Mutex // guards what follows
+	first, last *Streaming
+	n           int
+	paused      bool // unaccepted of them wait
+	closed      bool
 }
 
 // Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, and are read as far as
-// a session that is not read; MaxConns bounds how many there are, and then the rest waits in the kernel's
-// backlog. o may be nil.
+// a session that is not read. They count for MaxConns; those that end leave the queue. When MaxConns of them wait, or
+// 1,024, the rest waits in the kernel's backlog. o may be nil.
 func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, error) {
 	var mine ListenOptions
 	if o != nil {
@@ -37,6 +45,10 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 		return nil, err
 	}
 	a.listener = l
+	a.queue.mu.Lock()
+	a.queue.listener = l
+	a.queue.bound()
+	a.queue.mu.Unlock()
 	if own, ok := l.(*listener); ok {
 		a.pump.loop = own.engine.loops[0]
 	}
@@ -46,17 +58,65 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 // OnOpen implements Handler.
 func (q *acceptQueue) OnOpen(s *Stream) {
 	b := NewStreaming(s)
+	b.link.waits = func() { q.remove(b) }
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		_ = s.Abort()
 		return
 	}
-	q.waiting = append(q.waiting, b)
+	if b.prev = q.last; b.prev == nil {
+		q.first = b
+	} else {
+		b.prev.next = b
+	}
+	q.last = b
+	b.queued = true
+	q.n++
+	q.bound()
+}
+
+// bound stops accepting while too many wait. mu is held.
+func (q *acceptQueue) bound() {
+	switch {
+	case q.listener == nil:
+	case !q.paused && q.n >= unaccepted:
+		q.paused = true
+		q.listener.PauseAccept()
+	case q.paused && q.n <= unaccepted/2:
+		q.paused = false
+		q.listener.ResumeAccept()
+	}
+}
+
+// remove takes a session out of the queue, if it is still there.
+func (q *acceptQueue) remove(b *Streaming) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.removeLocked(b)
+}
+
+func (q *acceptQueue) removeLocked(b *Streaming) {
+	if !b.queued {
+		return
+	}
+	if b.prev == nil {
+		q.first = b.next
+	} else {
+		b.prev.next = b.next
+	}
+	if b.next == nil {
+		q.last = b.prev
+	} else {
+		b.next.prev = b.prev
+	}
+	b.prev, b.next, b.queued = nil, nil, false
+	q.n--
+	q.bound()
 }
 
 // Accept returns a session that is Established, if there is one. It never waits. On a CallerDriven Transport it polls,
-// as Drive of a Streaming does. After Close the error is net.ErrClosed.
+// as Drive of a Streaming does. After Close the error is net.ErrClosed, and that of the listener if it has ended.
 func (a *Acceptor) Accept() (s *Streaming, ok bool, err error) {
 	if a.closed {
 		return nil, false, net.ErrClosed
@@ -67,22 +127,20 @@ func (a *Acceptor) Accept() (s *Streaming, ok bool, err error) {
 	if _, err := a.pump.poll(); err != nil {
 		return nil, false, err
 	}
-	s = a.queue.take()
-	return s, s != nil, nil
+	if s = a.queue.take(); s != nil {
+		return s, true, nil
+	}
+	return nil, false, a.listener.Err()
 }
 
 func (q *acceptQueue) take() *Streaming {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		return nil
+	b := q.first
+	if b != nil {
+		q.removeLocked(b)
 	}
-	s := q.waiting[0]
-	q.waiting[0] = nil
-	if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
-		q.waiting = nil
-	}
-	return s
+	return b
 }
 
 // Addr is the address that is listened on.
@@ -99,11 +157,9 @@ func (a *Acceptor) Close() error {
 	a.closed = true
 	a.queue.mu.Lock()
 	a.queue.closed = true
-	left := a.queue.waiting
-	a.queue.waiting = nil
 	a.queue.mu.Unlock()
-	for _, s := range left {
-		_ = s.stream.Abort()
+	for b := a.queue.take(); b != nil; b = a.queue.take() {
+		_ = b.stream.Abort()
 	}
 	return a.listener.Close()
 }

@@ -95,6 +95,8 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 	switch {
 	case ctx == nil:
 		return refuse(errors.New("the context is nil"))
+	case e.down.Load() && e.onLoop():
+		return refuse(errors.Join(net.ErrClosed, backend.ErrOnLoop))
 	case e.down.Load():
 		return refuse(net.ErrClosed)
 	case e.onLoop() || e.driven:

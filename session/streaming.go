@@ -21,6 +21,9 @@ type Streaming struct {
 	lent   []byte // memory of the loop's pool that Read has lent
 	moved  uint64 // what Drive has seen happen
 	closed bool
+
+	queued     bool       // it waits in an Acceptor, whose lock guards this and what follows
+	prev, next *Streaming // neighbours there
 }
 
 // Connect begins to connect and returns a Session that is Establishing. Sessions may close in one direction, as with

@@ -18,6 +18,8 @@ type link struct {
 	eof    bool   // the peer has finished
 	err    error  // why the stream has ended
 	events uint64 // callbacks
+
+	waits func() // takes the session out of an Acceptor's queue, or nil; set before the first callback
 }
 
 // OnOpen implements Handler.
@@ -66,6 +68,9 @@ func (l *link) OnWritable(*Stream) {}
 
 // OnClose implements Handler. It takes what was received before the end.
 func (l *link) OnClose(s *Stream, err error) {
+	if l.waits != nil {
+		l.waits()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
