@@ -101,6 +101,10 @@ type panicLog struct {
 	limit logLimit
 }
 
+// Logger returns the logger of the stream's Transport, for handlers that have to tell an operator something. Any
+// goroutine.
+func Logger(s *Stream) *slog.Logger { return s.loop.engine.log }
+
 func (e *Engine) logPanic(s *Stream, p *PanicError) {
 	e.panics.mu.Lock()
 	e.panics.limit.burst = panicsASecond

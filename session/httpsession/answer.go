@@ -1,19 +1,41 @@
 package httpsession
 
 import (
+	"bufio"
+	"errors"
 	"maps"
+	"net"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
 )
 
-// answer is a ResponseWriter that keeps what is written.
+// errReturned is for a handler that goes on writing after it has returned.
+var errReturned = errors.New("httpsession: the handler has returned, and its answer is on its way")
+
+// answer is a ResponseWriter that keeps what is written. It may be used until the handler returns; a handler that goes
+// on longer gets errors.
 type answer struct {
-	header  http.Header // h's
-	sent    http.Header // as it was when the status was decided; nil: it has not been
-	status  int
-	content []byte
+	stream *session.Stream
+	asked  *http.Request
+
+	mu       sync.Mutex  // guards what follows, because a handler may have started goroutines
+	header   http.Header // the handler's
+	sent     http.Header // as it was when the status was decided; nil: it has not been
+	status   int
+	length   int64 // Content-Length that the handler has set, -1: none
+	content  []byte
+	hijacked bool
+	returned bool
+}
+
+func newAnswer(s *session.Stream, r *http.Request) *answer {
+	return &answer{stream: s, asked: r, header: http.Header{}, length: -1}
 }
 
 // Header implements http.ResponseWriter.
@@ -21,16 +43,38 @@ func (a *answer) Header() http.Header { return a.header }
 
 // WriteHeader implements http.ResponseWriter. Interim responses are not sent: the request is here in whole.
 func (a *answer) WriteHeader(status int) {
-	if a.sent == nil && status >= 200 {
-		a.status, a.sent = status, maps.Clone(a.header)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.writeHeader(status)
+}
+
+func (a *answer) writeHeader(status int) {
+	if a.sent != nil || status < 200 || a.hijacked || a.returned {
+		return
+	}
+	a.status, a.sent = status, maps.Clone(a.header)
+	if n, err := strconv.ParseInt(a.sent.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
+		a.length = n
 	}
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. As in net/http, more than the Content-Length that the handler has set is
+// http.ErrContentLength, and what has no content is http.ErrBodyNotAllowed.
 func (a *answer) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	if !allowsContent(a.status) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.hijacked:
+		return 0, http.ErrHijacked
+	case a.returned:
+		return 0, errReturned
+	}
+	a.writeHeader(http.StatusOK)
+	switch {
+	case !allowsContent(a.status):
 		return 0, http.ErrBodyNotAllowed
+	case a.length >= 0 && int64(len(a.content)+len(p)) > a.length:
+		return 0, http.ErrContentLength
 	}
 	a.content = append(a.content, p...)
 	return len(p), nil
@@ -40,17 +84,99 @@ func allowsContent(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// response is what was written, as the answer to r. What net/http's server adds to a response is added here.
-func (a *answer) response(r *http.Request) *http1.Response {
-	a.WriteHeader(http.StatusOK)
+// Hijack implements http.Hijacker: the connection is the handler's, as of Stream.Detach, with every byte that came
+// behind the request. It is live when the handler has returned. It is an error once something was written.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.hijacked:
+		return nil, nil, http.ErrHijacked
+	case a.returned:
+		return nil, nil, errReturned
+	case a.sent != nil:
+		return nil, nil, errors.New("httpsession: hijack: an answer has been written already")
+	}
+	c, err := a.stream.Detach()
+	if err != nil {
+		return nil, nil, err
+	}
+	a.hijacked = true
+	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
+}
+
+// finish ends the handler's use of the answer. It reports whether there is one to be sent.
+func (a *answer) finish() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.writeHeader(http.StatusOK)
+	a.returned = true
+	return !a.hijacked
+}
+
+// errTooShort is for a handler that has announced more content than it wrote. The client must not take that for all.
+var errTooShort = errors.New("the handler has written less than its Content-Length")
+
+// response is what was written. What net/http's server adds to a response is added here.
+func (a *answer) response() (*http1.Response, error) {
 	h := a.sent
-	h.Del("Content-Length") // it is that of the content
+	bare := a.asked.Method == http.MethodHead || a.status == http.StatusNotModified
+	switch {
+	case bare && a.length >= 0 && len(a.content) == 0: // it is that of the answer to GET
+	case a.length > int64(len(a.content)) && allowsContent(a.status) && a.asked.Method != http.MethodHead:
+		return nil, errTooShort
+	default:
+		h.Del("Content-Length") // it is that of the content
+	}
 	h.Del("Transfer-Encoding")
-	if _, set := h["Content-Type"]; !set && len(a.content) > 0 {
+	if _, set := h["Content-Type"]; !set && len(a.content) > 0 && h.Get("Content-Encoding") == "" {
 		h.Set("Content-Type", http.DetectContentType(a.content))
 	}
 	if _, set := h["Date"]; !set {
 		h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
-	return &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: r}, Content: a.content}
+	trailer := a.trailer()
+	return &http1.Response{
+		Response: &http.Response{StatusCode: a.status, Header: h, Trailer: trailer, Request: a.asked}, Content: a.content,
+	}, nil
+}
+
+// trailer is what the handler has announced in Trailer and set since, and what it has set with http.TrailerPrefix. Where
+// an answer cannot have a trailer there is none.
+func (a *answer) trailer() http.Header {
+	var trailer http.Header
+	add := func(name string, values []string) {
+		if name = http.CanonicalHeaderKey(name); len(values) == 0 || badTrailer[name] || strings.HasPrefix(name, "If-") {
+			return
+		}
+		if trailer == nil {
+			trailer = http.Header{}
+		}
+		trailer[name] = append(trailer[name], values...)
+	}
+	for _, list := range a.sent["Trailer"] {
+		for name := range strings.SplitSeq(list, ",") {
+			name = strings.TrimSpace(name)
+			add(name, a.header.Values(name))
+		}
+	}
+	for name, values := range a.header {
+		if after, is := strings.CutPrefix(name, http.TrailerPrefix); is {
+			add(after, values)
+			delete(a.sent, name)
+		}
+	}
+	a.sent.Del("Trailer") // what there is announces itself
+	if !a.asked.ProtoAtLeast(1, 1) || a.asked.Method == http.MethodHead || !allowsContent(a.status) {
+		return nil
+	}
+	return trailer
+}
+
+// badTrailer are the fields that a trailer cannot have, because they say how to read the message; RFC 9110, 6.5.1.
+var badTrailer = map[string]bool{
+	"Authorization": true, "Cache-Control": true, "Connection": true, "Content-Encoding": true, "Content-Length": true,
+	"Content-Range": true, "Content-Type": true, "Expect": true, "Host": true, "Keep-Alive": true, "Max-Forwards": true,
+	"Pragma": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Connection": true, "Range": true,
+	"Realm": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Www-Authenticate": true,
 }

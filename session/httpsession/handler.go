@@ -1,8 +1,10 @@
 package httpsession
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -16,32 +18,49 @@ import (
 //	l, err := t.Listen("tcp", "127.0.0.1:8080", httpsession.Handler(mux, nil), nil)
 //
 // h runs on the stream's loop, with a whole request, and must not block: every other stream of the loop waits meanwhile.
-// What it writes is sent when it returns. Hijack and Flush are not there. The request's Body and the ResponseWriter are
-// h's until it returns.
+// What it writes is sent when it returns, trailers included. The ResponseWriter is an http.Hijacker; Flush is not there.
+// The request's Body and the ResponseWriter are h's until it returns: then the Body is closed, the context cancelled,
+// and writes are errors. As in net/http the context has http.LocalAddrContextKey and http.ServerContextKey, here an
+// *http.Server with nothing but its Handler; OPTIONS * is answered without h; a panic with http.ErrAbortHandler resets
+// the connection in silence.
 //
-// What is no request is answered by a status such as 400, and the connection closes. Connections that carry nothing stay
-// open unless IdleTimeout of ListenOptions says otherwise. o may be nil.
+// What is no request is answered by a status such as 400, and the connection closes in stages, so that a client that is
+// still sending can read that. An answer that h has made wrong, or too large for ServerOptions.AnswerBytes, becomes a
+// 500 and is logged. Connections that carry nothing stay open unless IdleTimeout of ListenOptions says otherwise. h must
+// not be nil. o may be nil.
 func Handler(h http.Handler, o *ServerOptions) session.Handler {
+	if h == nil {
+		panic("httpsession: Handler without an http.Handler")
+	}
 	var mine ServerOptions
 	if o != nil {
 		mine = *o
 	}
-	return &handler{http: h, limits: mine.Limits}
+	answers := mine.Limits
+	if answers.BodyBytes = mine.AnswerBytes; answers.BodyBytes == 0 {
+		answers.BodyBytes = int(^uint(0) >> 1)
+	}
+	return &handler{http: h, options: mine, answers: answers, server: &http.Server{Handler: h}}
 }
 
 // handler gives each of its streams a conn.
 type handler struct {
 	session.BaseHandler
-	http   http.Handler
-	limits http1.Limits
+	http    http.Handler
+	options ServerOptions
+	answers http1.Limits
+	server  *http.Server // for contexts
 }
 
 // OnOpen implements session.Handler.
 func (h *handler) OnOpen(s *session.Stream) {
-	requests := http1.Requests{Limits: h.limits}
+	requests := http1.Requests{Limits: h.options.Limits}
 	c := &conn{of: h, decoder: requests.NewRequestDecoder()}
 	c.FrameHandler = session.Frames(knownDecoder[*http1.Request]{requests, c.decoder}, c.serve)
 	c.Invalid = c.refuse
+	c.MessageTimeout = h.options.MessageTimeout
+	ctx := context.WithValue(context.Background(), http.ServerContextKey, h.server)
+	c.context = context.WithValue(ctx, http.LocalAddrContextKey, s.LocalAddr())
 	s.SetHandler(c)
 }
 
@@ -50,39 +69,114 @@ type conn struct {
 	*session.FrameHandler[*http1.Request]
 	of        *handler
 	decoder   *http1.RequestDecoder
-	continued *http1.Request // that got 100 Continue
+	continued *http1.Request // that was looked at before its content came
+	context   context.Context
 }
 
 // OnData implements session.Handler.
 func (c *conn) OnData(s *session.Stream) {
 	c.FrameHandler.OnData(s)
-	if r := c.decoder.Pending(); r != nil && r != c.continued && r.ExpectsContinue() {
-		c.continued = r
+	r := c.decoder.Pending()
+	if r == nil || r == c.continued {
+		return
+	}
+	c.continued = r
+	switch {
+	case !understood(r.Request):
+		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
+	case r.ExpectsContinue():
 		_ = session.WriteFrame(s, http1.Responses{}, interim()) // fails only if the stream has ended
 	}
 }
 
+// understood reports whether a request expects nothing, or what there is: RFC 9110, 10.1.1.
+func understood(r *http.Request) bool {
+	for _, expectation := range r.Header["Expect"] {
+		if !strings.EqualFold(strings.TrimSpace(expectation), "100-continue") {
+			return false
+		}
+	}
+	return true
+}
+
 // serve answers one request.
 func (c *conn) serve(s *session.Stream, r *http1.Request) {
-	w := &answer{header: http.Header{}}
-	if at := s.RemoteAddr(); at != nil {
-		r.RemoteAddr = at.String()
+	r.RemoteAddr = s.RemoteAddr().String()
+	switch {
+	case !understood(r.Request):
+		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
+		return
+	case r.Method == http.MethodOptions && r.RequestURI == "*":
+		c.answer(s, answerTo(r.Request, &http1.Response{Response: &http.Response{StatusCode: http.StatusOK}}))
+		return
 	}
-	c.of.http.ServeHTTP(w, r.Request)
-	response := w.response(r.Request)
-	err := session.WriteFrame(s, http1.Responses{Limits: c.of.limits}, response)
+	w := newAnswer(s, r.Request)
+	if !c.call(s, w, r) || !w.finish() {
+		return
+	}
+	response, err := w.response()
+	if err != nil {
+		c.failed(s, r.Request, err)
+		return
+	}
+	c.answer(s, response)
+}
+
+// call calls the user's handler. It reports false if that has given up the connection.
+func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bool) {
+	ctx, cancel := context.WithCancel(c.context)
+	defer cancel()
+	asked := r.Request.WithContext(ctx)
+	if len(r.Content) > 0 {
+		body := &content{rest: r.Content}
+		defer body.Close()
+		asked.Body = body
+	}
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v == http.ErrAbortHandler {
+			_ = s.Abort()
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	c.of.http.ServeHTTP(w, asked)
+	return true
+}
+
+// answer sends a response, or a 500 in its place if it is none.
+func (c *conn) answer(s *session.Stream, response *http1.Response) {
+	err := session.WriteFrame(s, http1.Responses{Limits: c.of.answers}, response)
 	var wrong *frame.Error
-	if errors.As(err, &wrong) { // h made what is no response, such as a header with a line feed in it
-		response = answerTo(r.Request, bare(http.StatusInternalServerError))
-		err = session.WriteFrame(s, http1.Responses{}, response)
+	if errors.As(err, &wrong) { // such as a header with a line feed in it
+		c.failed(s, response.Request, err)
+		return
 	}
 	behind(c.decoder, response)
 	switch {
-	case err != nil:
-		_ = s.Abort() // the response has no room, and without it the next ones would be taken for it
+	case errors.Is(err, session.ErrWriteBufferFull):
+		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",
+			"stream", s.ID(), "queued", s.Queued())
+		_ = s.AbortWith(err) // without it the next ones would be taken for it
+	case err != nil: // the stream has ended
 	case !response.KeepAlive():
-		_ = s.Close()
+		_ = session.CloseInStages(s)
 	}
+}
+
+// failed answers a request whose handler has made no answer.
+func (c *conn) failed(s *session.Stream, r *http.Request, err error) {
+	session.Logger(s).Error("httpsession: a handler has made an answer that cannot be sent; the client gets a 500",
+		"stream", s.ID(), "method", r.Method, "path", r.URL.Path, "error", err)
+	c.end(s, answerTo(r, bare(http.StatusInternalServerError)))
+}
+
+// end sends a last answer and closes in stages.
+func (c *conn) end(s *session.Stream, response *http1.Response) {
+	_ = session.WriteFrame(s, http1.Responses{}, response) // fails only if the stream has ended, or has no room
+	_ = session.CloseInStages(s)
 }
 
 // refuse answers what is no request.

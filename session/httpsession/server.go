@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -15,6 +16,13 @@ import (
 type ServerOptions struct {
 	// Limits bound requests, and what is answered. Default: those of http1.Limits.
 	Limits http1.Limits
+
+	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends.
+	// Default 0: none, as in net/http; set it where peers are not trusted.
+	MessageTimeout time.Duration
+
+	// AnswerBytes is the most bytes of content that an answer may have. In bytes. Default 0: any number. Handler only.
+	AnswerBytes int
 
 	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB. Server only.
 	WriteBuffer int
