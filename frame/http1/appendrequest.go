@@ -3,6 +3,7 @@ package http1
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -59,8 +60,11 @@ func appendRequestLine(dst []byte, r *http.Request, host string) ([]byte, *fault
 	default:
 		target = r.URL.RequestURI()
 	}
-	if i := stray(target, targetByte); i >= 0 {
-		return dst, malformed(0, "byte %#02x in the request target", target[i])
+	if f := checkTarget([]byte(method), []byte(target)); f != nil {
+		return dst, f
+	}
+	if !soundTarget(method, target) {
+		return dst, malformed(0, "%q is no request target", target)
 	}
 	version := " HTTP/1.1\r\n"
 	if isOld(r.ProtoMajor, r.ProtoMinor) {
@@ -68,6 +72,18 @@ func appendRequestLine(dst []byte, r *http.Request, host string) ([]byte, *fault
 	}
 	dst = append(append(append(dst, method...), ' '), target...)
 	return append(dst, version...), nil
+}
+
+// soundTarget reports whether a decoder, which has net/http read the target, would take it.
+func soundTarget(method, target string) bool {
+	if target[0] == '/' && strings.IndexByte(target, '%') < 0 {
+		return true // nothing in it could be wrong
+	}
+	if method == http.MethodConnect && target[0] != '/' {
+		target = "http://" + target
+	}
+	u, err := url.ParseRequestURI(target)
+	return err == nil && soundURL(u)
 }
 
 // frameRequest decides where the message ends. RFC 9112, section 6.

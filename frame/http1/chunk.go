@@ -45,9 +45,6 @@ func hexDigit(c byte) int {
 func chunkExtensions(s []byte) *fault {
 	whole := len(s)
 	wrong := func() *fault { return malformed(whole-len(s), "a malformed chunk extension") }
-	if len(s) > 0 && isSpace(s[0]) { // the size is not to be guessed at
-		return malformed(0, "a space behind the size of a chunk")
-	}
 	for len(s) > 0 {
 		if s = blank(s); len(s) == 0 || s[0] != ';' {
 			return wrong()

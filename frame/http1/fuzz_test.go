@@ -41,7 +41,11 @@ func FuzzRequest(f *testing.F) {
 			start := 0
 			for i, m := range want.Messages {
 				one := strings.TrimPrefix(raw[start:want.Ends[i]], crlf)
-				if other, err := oracleRequest(one); err != nil || other != m {
+				other, err := oracleRequest(one)
+				if err != nil && strings.Contains(err.Error(), "invalid byte in chunk length") {
+					continue // it refuses white space in front of a chunk extension; RFC 9110, 5.6.3, has it parsed
+				}
+				if err != nil || other != m {
 					t.Fatalf("%q:\n%s\nnet/http reads\n%s, %v", one, m, other, err)
 				}
 				encodedAgain(t, one)
@@ -108,6 +112,10 @@ func sameAsOracle(t *testing.T, raw string, methods []string, got outcome) {
 	for i, m := range got.Messages {
 		one := raw[start:got.Ends[i]]
 		other, err := oracleResponse(one, methods[0])
+		if err == nil && strings.HasPrefix(m, "HTTP/1.1 204 ") && other != m {
+			// Behind a 204 that says how long its content is net/http goes on, and closes if something comes.
+			m = strings.Replace(m, "close true", "close false", 1)
+		}
 		if err != nil || other != m {
 			t.Fatalf("%q to %s:\n%s\nnet/http reads\n%s, %v", one, methods[0], m, other, err)
 		}

@@ -105,20 +105,18 @@ func checkTarget(method, target []byte) *fault {
 	return nil
 }
 
-// version reads the version, which is 1.0 or 1.1. RFC 9112, section 2.3.
+// version reads the version, which is 1.0, or 1.1 or a higher minor, which is processed as 1.1: RFC 9112, section 2.3;
+// RFC 9110, section 2.5.
 func (h *head) version(s []byte) *fault {
-	switch string(s) {
-	case "HTTP/1.1":
-		h.minor = 1
-	case "HTTP/1.0":
-		h.minor = 0
-	default:
-		f := malformed(0, "a version that is neither HTTP/1.0 nor HTTP/1.1")
-		if len(s) == 8 && string(s[:5]) == "HTTP/" && isDigit(s[5]) && s[6] == '.' && isDigit(s[7]) {
-			f.status = http.StatusHTTPVersionNotSupported
-		}
+	if len(s) != 8 || string(s[:5]) != "HTTP/" || !isDigit(s[5]) || s[6] != '.' || !isDigit(s[7]) {
+		return malformed(0, "a version that is not HTTP/ and two digits")
+	}
+	if s[5] != '1' {
+		f := malformed(0, "a version that is not HTTP/1")
+		f.status = http.StatusHTTPVersionNotSupported
 		return f
 	}
+	h.minor = min(int(s[7]-'0'), 1)
 	return nil
 }
 
@@ -221,10 +219,14 @@ func (h *head) end() *fault {
 		return malformed(0, "HTTP/1.1 without Host")
 	case h.connect && (h.codings > 0 || h.length > 0): // RFC 9110, section 9.3.6
 		return malformed(0, "CONNECT with content")
-	case h.response && (h.status < 200 || h.status == http.StatusNoContent) && (h.codings > 0 || h.length > 0):
-		return malformed(0, "a length of content in a response %d, which has none", h.status)
 	}
 	return nil
+}
+
+// framesNothing reports whether a response says how long its content is although it cannot have any. It ends with its
+// head all the same: RFC 9112, section 6.3, the first case.
+func (h *head) framesNothing() bool {
+	return (h.status < 200 || h.status == http.StatusNoContent) && (h.codings > 0 || h.length > 0)
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"net/http"
+	"net/url"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -35,9 +36,10 @@ type RequestDecoder struct {
 
 // received is a message with memory that it needs anyway, in one piece.
 type received[M any] struct {
-	message M
-	body    memory
-	asked   http.Request // of a response
+	message  M
+	body     memory
+	asked    http.Request // of a response
+	prompted bool         // the client of a request was told to go on
 }
 
 // Decode is frame.Decoder's. An empty line in front of a request is consumed.
@@ -102,7 +104,7 @@ func (d *RequestDecoder) begin(head []byte) (state, *fault) {
 	}
 	r := m.message.Request
 	r.Body = http.NoBody
-	if u := r.URL; u.Scheme != "" && (u.User != nil || u.Host == "" || !validHost(u.Host)) { // RFC 9110, section 4.2
+	if !soundURL(r.URL) {
 		return 0, malformed(0, "a request target with a user, or without a host")
 	}
 	if f := announced(r.Trailer); f != nil {
@@ -114,6 +116,23 @@ func (d *RequestDecoder) begin(head []byte) (state, *fault) {
 	}
 	return atLength, nil
 }
+
+// soundURL reports whether a target in absolute form has a host and no user. RFC 9110, section 4.2.
+func soundURL(u *url.URL) bool {
+	return u.Scheme == "" || u.User == nil && u.Host != "" && validHost(u.Host)
+}
+
+// Prompt implements frame.Prompter: a client that waits for it gets 100 Continue, once for each request.
+func (d *RequestDecoder) Prompt() []byte {
+	r := d.Pending()
+	if r == nil || d.message.prompted || !r.ExpectsContinue() {
+		return nil
+	}
+	d.message.prompted = true
+	return continues
+}
+
+var continues = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
 func (d *RequestDecoder) finish() *Request {
 	m := d.message

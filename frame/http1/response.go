@@ -150,6 +150,9 @@ func (d *ResponseDecoder) finish() *Response {
 		d.first++
 	}
 	after := atHead
+	if d.head.framesNothing() && !r.Interim() {
+		r.Close = true // what comes may be the content that it cannot have
+	}
 	switch {
 	case r.Interim(): // whatever it says of the connection
 		r.Close = false

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -21,6 +22,10 @@ type ClientOptions struct {
 	// correctly to more.
 	Pipeline int
 
+	// MessageTimeout is the longest time from a response's first byte to its last. Read fails then, and the connection
+	// ends. Default 0: none.
+	MessageTimeout time.Duration
+
 	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
 }
@@ -33,6 +38,7 @@ type ClientOptions struct {
 type Client struct {
 	framed  *session.Framed[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
+	late    lateness
 	most    int  // requests without a response
 	upgrade bool // the last request asked for another protocol
 	ended   bool // no more requests
@@ -53,7 +59,7 @@ func NewClient(inner session.Bytes, o *ClientOptions) *Client {
 		mine = *o
 	}
 	responses := http1.Responses{Limits: mine.Limits}
-	c := &Client{decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1)}
+	c := &Client{decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Response]{responses, c.decoder}
 	c.framed = session.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
 	return c
@@ -79,6 +85,16 @@ func (c *Client) Flush() error { return c.framed.Flush() }
 
 // Close implements session.Session.
 func (c *Client) Close() error { return c.framed.Close() }
+
+// Detach hands the connection on as a net.Conn, with the bytes that came behind the last response, as
+// session.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
+func (c *Client) Detach() (net.Conn, error) {
+	conn, err := c.framed.Detach()
+	if err == nil {
+		c.ended = true
+	}
+	return conn, err
+}
 
 // Outstanding is how many requests were written and have no response yet.
 func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
@@ -112,8 +128,15 @@ func (c *Client) Read() (*http1.Response, session.ReadStatus, error) {
 		case err == io.EOF && c.Outstanding() > 0:
 			return nil, session.None, fmt.Errorf("httpsession: read: the server finished with %d responses due: %w",
 				c.Outstanding(), io.ErrUnexpectedEOF)
+		case err == nil && status != session.Data && c.late.exceeded(status):
+			c.ended = true
+			_ = c.Close()
+			return nil, session.None, c.late.err()
 		case err != nil || status != session.Data:
 			return nil, status, err
+		}
+		c.late.whole()
+		switch {
 		case r.Interim():
 			continue
 		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:

@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -21,9 +22,10 @@ type Exchange struct {
 
 	conn  *pooled // nil while it waits for one
 	sent  bool
-	begun bool // something of a response has come
-	again bool // this is the second try
-	done  bool // the response has been read
+	begun bool   // something of a response has come
+	again bool   // this is the second try
+	done  bool   // the response has been read
+	asked uint64 // when it asked for a connection last, by the pool's count; 0: never
 	err   error
 }
 
@@ -96,6 +98,24 @@ func (x *Exchange) Close() error {
 		_ = x.fail(net.ErrClosed)
 	}
 	return nil
+}
+
+// Detach hands the exchange's connection on as a net.Conn, as Client.Detach does, once Read has returned the response.
+// The connection leaves the pool, and the exchange ends.
+func (x *Exchange) Detach() (net.Conn, error) {
+	switch {
+	case x.err != nil:
+		return nil, x.err
+	case !x.done:
+		return nil, errors.New("httpsession: detach: the response has not been read")
+	}
+	c, err := x.conn.Detach()
+	if err != nil {
+		return nil, err
+	}
+	x.pool.gone(x.conn)
+	x.conn, x.err = nil, net.ErrClosed
+	return c, nil
 }
 
 // fail ends the exchange, with net.ErrClosed or with what went wrong.

@@ -67,25 +67,22 @@ func (h *handler) OnOpen(s *session.Stream) {
 // conn is the Handler of one stream.
 type conn struct {
 	*session.FrameHandler[*http1.Request]
-	of        *handler
-	decoder   *http1.RequestDecoder
-	continued *http1.Request // that was looked at before its content came
-	context   context.Context
+	of      *handler
+	decoder *http1.RequestDecoder
+	seen    *http1.Request // that was looked at before its content came
+	context context.Context
 }
 
 // OnData implements session.Handler.
 func (c *conn) OnData(s *session.Stream) {
 	c.FrameHandler.OnData(s)
 	r := c.decoder.Pending()
-	if r == nil || r == c.continued {
+	if r == nil || r == c.seen {
 		return
 	}
-	c.continued = r
-	switch {
-	case !understood(r.Request):
+	c.seen = r
+	if !understood(r.Request) { // before its content comes
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
-	case r.ExpectsContinue():
-		_ = session.WriteFrame(s, http1.Responses{}, interim()) // fails only if the stream has ended
 	}
 }
 

@@ -45,6 +45,7 @@ type Pool struct {
 	hosts   map[string]*host
 	idle    []*pooled // that carry nothing, the one for longest first
 	open    int       // connections, idle ones included
+	asks    uint64    // times that an exchange has asked for a connection
 	closed  bool
 }
 
@@ -173,14 +174,17 @@ func (p *Pool) tidy(key string) {
 	}
 }
 
-// acquire gives x a connection, if it is x's turn and there is one or may be one more.
+// acquire gives x a connection, if it is x's turn and there is one or may be one more. Those that wait have their turn in
+// order, but for such as nobody drives, which hold up no other.
 func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 	h := p.host(x.key())
-	if len(h.waiting) == 0 || h.waiting[0] != x {
-		return nil, nil
-	}
 	if p.closed {
 		return nil, net.ErrClosed
+	}
+	p.asks++
+	x.asked = p.asks
+	if p.ahead(h, x) >= p.spare(h, x.key()) {
+		return nil, nil
 	}
 	c := p.rested(x)
 	if c == nil {
@@ -195,8 +199,38 @@ func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 		h.open++
 		p.open++
 	}
-	h.waiting = h.waiting[1:]
+	if i := slices.Index(h.waiting, x); i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+	}
 	return c, nil
+}
+
+// abandoned is how often others may ask for a connection, beyond four times each, before an exchange that does not is
+// taken for one that nobody drives.
+const abandoned = 64
+
+// ahead is how many exchanges wait before x and are driven: each has asked since most others did.
+func (p *Pool) ahead(h *host, x *Exchange) (n int) {
+	for _, other := range h.waiting {
+		if other == x {
+			break
+		}
+		if other.asked != 0 && p.asks-other.asked <= uint64(abandoned+4*len(h.waiting)) {
+			n++
+		}
+	}
+	return n
+}
+
+// spare is how many connections to a host there may be for those that wait.
+func (p *Pool) spare(h *host, key string) int {
+	resting := 0
+	for _, c := range p.idle {
+		if c.key == key {
+			resting++
+		}
+	}
+	return p.options.PerHost - h.open + resting
 }
 
 // rested takes a connection that carries nothing: the one that did so for the shortest time, because its server is the
@@ -251,6 +285,11 @@ func (p *Pool) forget(c *pooled) {
 // discard closes a connection for good.
 func (p *Pool) discard(c *pooled) {
 	_ = c.Close() // of what it had queued nobody expects an answer
+	p.gone(c)
+}
+
+// gone forgets a connection that is no longer the pool's.
+func (p *Pool) gone(c *pooled) {
 	p.open--
 	p.host(c.key).open--
 	p.tidy(c.key)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -39,9 +40,10 @@ type Server struct {
 	decoder   *http1.RequestDecoder
 	asked     []*http.Request // that were read and are not answered
 	continued *http1.Request  // that got 100 Continue
-	refusal   int             // status to be sent behind the last response; 0: none
-	finished  bool            // there will be no more requests
-	last      bool            // the last response was written
+	late      lateness
+	refusal   int  // status to be sent behind the last response; 0: none
+	finished  bool // there will be no more requests
+	last      bool // the last response was written
 	closed    bool
 }
 
@@ -52,7 +54,7 @@ func NewServer(inner session.Bytes, o *ServerOptions) *Server {
 		mine = *o
 	}
 	requests := http1.Requests{Limits: mine.Limits}
-	s := &Server{decoder: requests.NewRequestDecoder()}
+	s := &Server{decoder: requests.NewRequestDecoder(), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Request]{requests, s.decoder}
 	s.framed = session.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
 	return s
@@ -79,7 +81,8 @@ func (s *Server) Drive() (session.Activity, error) {
 		activity = session.Active
 	}
 	if (s.last || s.finished && s.refusal == 0 && len(s.asked) == 0) && s.framed.Queued() == 0 {
-		return session.Active, s.Close()
+		s.closed = true
+		return session.Active, s.framed.CloseInStages() // the client may still be sending
 	}
 	return activity, nil
 }
@@ -117,8 +120,13 @@ func (s *Server) Read() (*http1.Request, session.ReadStatus, error) {
 		}
 		return nil, session.None, err
 	case status == session.Data:
+		s.late.whole()
 		s.asked = append(s.asked, r.Request)
 		return r, session.Data, nil
+	case s.late.exceeded(status):
+		s.finished = true
+		_ = s.Close()
+		return nil, session.None, s.late.err()
 	}
 	s.proceed()
 	return nil, status, nil
@@ -185,6 +193,20 @@ func (s *Server) Flush() error {
 		return nil
 	}
 	return s.framed.Flush()
+}
+
+// Detach hands the connection on as a net.Conn, with the bytes that came behind the last request, as
+// session.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
+// first. The Server ends.
+func (s *Server) Detach() (net.Conn, error) {
+	if s.closed {
+		return nil, net.ErrClosed
+	}
+	c, err := s.framed.Detach()
+	if err == nil {
+		s.closed = true
+	}
+	return c, err
 }
 
 // Close implements session.Session.
