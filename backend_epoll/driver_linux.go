@@ -197,7 +197,11 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 			d.receive(s)
 		}
 	case s.State&accepting != 0:
-		d.accept(s, id)
+		if drained := d.accept(s, id); drained && events&unix.EPOLLHUP != 0 {
+			// Somebody has shut the socket down. Of a Unix one accept(2) says only that there is nothing.
+			d.want(s, accepting, false)
+			s.Owner.Accepted(-1, backend.Address{}, syscall.EINVAL)
+		}
 	case s.State&connecting != 0:
 		d.want(s, connecting, false)
 		s.Owner.Connected(backend.TakeError(s.FD))
@@ -236,23 +240,25 @@ func (d *Driver) receive(s *backend.Socket) {
 	}
 }
 
-func (d *Driver) accept(s *backend.Socket, id backend.ID) {
+// accept takes connections, some at most, and reports whether there are no more.
+func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 	for range acceptsPerLook {
 		d.count[backend.SystemCalls]++
 		fd, err := backend.Accept(s.FD)
 		if err == syscall.EAGAIN {
-			return
+			return true
 		}
 		if err != nil {
 			d.want(s, accepting, false)
 			s.Owner.Accepted(-1, backend.Address{}, err)
-			return
+			return false
 		}
 		s.Owner.Accepted(fd, backend.Address{}, nil)
 		if d.slots.Lookup(id) != s || s.State&accepting == 0 {
-			return
+			return false
 		}
 	}
+	return false
 }
 
 // Keep implements backend.Driver. A few bytes are not worth the whole buffer.

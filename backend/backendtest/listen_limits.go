@@ -133,7 +133,11 @@ func parkedPeersLeave(e *Env) {
 	}
 	_ = first.Abort()
 	e.pingPong(live)
-	e.Eventually(func() bool { s := l.Stats(); return s.Parked == 0 && s.Streams == 1 }, "an end of those that left")
+	require.NoError(e, live.Close())
+	e.Eventually(func() bool {
+		s := l.Stats()
+		return h.Count("OnOpen") == len(peers)+1 && s.Parked == 0 && s.Streams == 0
+	}, "the end of those that left")
 	require.NoError(e, l.Close())
 }
 
