@@ -373,11 +373,30 @@ func Bind(fd int, a Address) error {
 	return unix.Bind(fd, sa)
 }
 
-// setAffinity binds the calling thread to one CPU: sched_setaffinity(2).
-func setAffinity(cpu int) error {
-	var set unix.CPUSet
+// pinThread locks the goroutine to its thread and binds that to one CPU: sched_setaffinity(2). unpin undoes both. From
+// another goroutine it gives the thread its CPUs back, if there still is that thread, and leaves the lock alone.
+func pinThread(cpu int) (unpin func(), err error) {
+	var before, set unix.CPUSet
 	set.Set(cpu)
-	return unix.SchedSetaffinity(0, &set)
+	runtime.LockOSThread()
+	if err = unix.SchedGetaffinity(0, &before); err == nil {
+		err = unix.SchedSetaffinity(0, &set)
+	}
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	tid := unix.Gettid()
+	return func() {
+		here := unix.Gettid() == tid
+		if !here && unix.Tgkill(unix.Getpid(), tid, 0) != nil {
+			return // the thread has ended, and its number may be another process's
+		}
+		// A thread that cannot have its CPUs back stays locked, so that it ends with its goroutine and serves no other.
+		if unix.SchedSetaffinity(tid, &before) == nil && here {
+			runtime.UnlockOSThread()
+		}
+	}, nil
 }
 
 // Kernel is the running kernel's release, as uname(2) tells it.

@@ -114,14 +114,7 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	if err := e.bind(l); err != nil {
 		return 0, err
 	}
-	if l.Stepping() {
-		return 0, backend.ErrOnLoop
-	}
-	n, err := l.Step(timeout)
-	if err != nil {
-		e.failDriven(l, err)
-	}
-	return n, err
+	return l.Step(timeout)
 }
 
 func (e *Engine) bind(l *Loop) error {
