@@ -40,10 +40,10 @@ func (l *Loop) setErr(err error) {
 
 // End ends a loop that is stepped, between turns; see Loop. It returns what Err does, also if the loop has ended before.
 func (l *Loop) End() error {
-	if l.Ending() {
+	if l.Ending() && !l.Here() {
 		return l.Err()
 	}
-	if !l.Here() || !l.claim() {
+	if !l.Here() || !l.claim(loopTaking) {
 		return l.whyNot()
 	}
 	l.finish()
@@ -61,7 +61,7 @@ func (l *Loop) End() error {
 func (l *Loop) TakeOver(ctx context.Context) error {
 	l.wanted.Add(1)
 	defer l.wanted.Add(-1)
-	for !l.claim() {
+	for !l.claim(loopTaking) {
 		if l.Stepping() {
 			return ErrOnLoop
 		}
@@ -96,11 +96,15 @@ func (l *Loop) TakeOver(ctx context.Context) error {
 	return l.Err()
 }
 
-// claim reserves the loop for a turn, and reports whether it could.
-func (l *Loop) claim() bool { return l.phase.CompareAndSwap(loopFree, loopTurning) }
+// claim reserves a loop that is free, and reports whether it could.
+func (l *Loop) claim(phase uint32) bool { return l.phase.CompareAndSwap(loopFree, phase) }
 
-// unclaim ends what claim began, unless the loop has ended meanwhile.
-func (l *Loop) unclaim() { l.phase.CompareAndSwap(loopTurning, loopFree) }
+// unclaim ends what claim began, unless the loop has ended meanwhile. Who has claimed the loop calls it.
+func (l *Loop) unclaim() {
+	if !l.Ending() {
+		l.phase.Store(loopFree)
+	}
+}
 
 // leave is deferred around a turn. A callback that has ended the goroutine ends the loop.
 func (l *Loop) leave(whole *bool) {
@@ -145,9 +149,10 @@ func (l *Loop) finish() {
 
 // bury ends what waits for a loop that has died.
 func (l *Loop) bury() {
-	if l.cfg.Died != nil {
+	if l.cfg.Died != nil && !l.buried {
 		l.cfg.Died(l.Err())
 	}
+	l.buried = true
 	l.runLate()
 	l.settle()
 }

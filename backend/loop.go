@@ -90,15 +90,18 @@ type Loop struct {
 
 	stop   bool
 	failed bool
+	buried bool // Died has returned
 	done   chan struct{}
 	mu     sync.Mutex // guards err
 	err    error
 }
 
-// Phases of a loop. claim, unclaim and finish make the moves: free and turning alternate, and ending is the last.
+// Phases of a loop. claim, unclaim and finish make the moves: from free to one of the next two and back, and from any of
+// these to ending, which is the last.
 const (
 	loopFree    uint32 = iota // between turns, or not begun
 	loopTurning               // Run, or a turn of Step
+	loopTaking                // becomes a goroutine's
 	loopEnding                // on its way to Done, or there
 )
 
@@ -159,8 +162,8 @@ func (l *Loop) Run() error {
 	if err := l.Bind(); err != nil {
 		return err
 	}
-	if !l.claim() {
-		return ErrOnLoop
+	if !l.claim(loopTurning) {
+		return l.whyNot()
 	}
 	for !l.stop && !l.failed {
 		if _, err := l.runTurn(-1); err != nil {
@@ -178,7 +181,7 @@ func (l *Loop) Bind() error {
 	if l.Here() {
 		return nil
 	}
-	if !l.claim() {
+	if !l.claim(loopTaking) {
 		return l.whyNot()
 	}
 	defer l.unclaim()
@@ -210,13 +213,16 @@ func (l *Loop) Bound() bool { return l.owner.Load() != 0 }
 
 // Stepping reports whether the caller is a callback of the loop's: whether it runs on the loop's goroutine, in a turn
 // or while the loop ends. Any goroutine.
-func (l *Loop) Stepping() bool { return l.Here() && l.phase.Load() != loopFree }
+func (l *Loop) Stepping() bool {
+	phase := l.phase.Load()
+	return (phase == loopTurning || phase == loopEnding) && l.Here()
+}
 
 // Step runs one turn, which sleeps at most wait, for ever if wait is negative, and returns how many events there were.
 // An error means that no turn was run, because the caller is a callback, or the loop is another goroutine's; or that the
 // loop has ended: then it is what Err returns, or net.ErrClosed.
 func (l *Loop) Step(wait time.Duration) (int, error) {
-	if l.wanted.Load() > 0 || !l.claim() {
+	if l.wanted.Load() > 0 || !l.claim(loopTurning) {
 		return 0, l.whyNot()
 	}
 	defer l.unclaim()
@@ -405,7 +411,7 @@ func (l *Loop) Stop() { l.stop = true }
 // whyNot says why the loop is not the caller's to run.
 func (l *Loop) whyNot() error {
 	switch {
-	case l.Here():
+	case l.Stepping():
 		return ErrOnLoop
 	case l.Ending():
 		if err := l.Err(); err != nil {
