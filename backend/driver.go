@@ -58,8 +58,15 @@ type Driver interface {
 	Outstanding() Outstanding
 
 	// Close ends the driver and frees everything it owns. Sockets that are still attached are forgotten without an
-	// event; their descriptors stay open.
+	// event; their descriptors stay open. It comes after a failure, too, and in the middle of a Poll whose goroutine an
+	// event has ended; if the goroutine of Start is gone or another has taken the loop over, from that other one.
 	Close() error
+}
+
+// Mover is a Driver with which another goroutine can go on. A driver that is bound to the thread of Start is none.
+type Mover interface {
+	// Move makes the driver the calling goroutine's, between two calls of Poll.
+	Move() error
 }
 
 // Outstanding is what a driver has given to the kernel or to its owner and not got back.

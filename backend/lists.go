@@ -27,25 +27,32 @@ func (c *Changes) Drain(t *Slots, tell func(*Socket)) {
 }
 
 // Releases gathers sockets whose Released has to be called by the next Poll.
-type Releases struct{ list, spare []*Socket }
+type Releases struct {
+	list  []*Socket
+	batch []*Socket // batch[:done] have been reported
+	done  int
+}
 
 // Add puts s on the list.
 func (r *Releases) Add(s *Socket) { r.list = append(r.list, s) }
 
 // Len is how many there are.
-func (r *Releases) Len() int { return len(r.list) }
+func (r *Releases) Len() int { return len(r.list) + len(r.batch) - r.done }
 
-// Report calls Released for all that were added before, and returns how many.
-func (r *Releases) Report() int {
-	batch := r.list
-	if len(batch) == 0 {
-		return 0
+// Report calls Released for all that were added before, and returns how many. If one of them does not return, the rest
+// come with the next Report.
+func (r *Releases) Report() (n int) {
+	if r.done == len(r.batch) {
+		if len(r.list) == 0 {
+			return 0
+		}
+		r.batch, r.list, r.done = r.list, r.batch[:0], 0
 	}
-	r.list = r.spare[:0]
-	for _, s := range batch {
+	for ; r.done < len(r.batch); n++ {
+		s := r.batch[r.done]
+		r.batch[r.done] = nil
+		r.done++
 		s.Owner.Released()
 	}
-	clear(batch)
-	r.spare = batch
-	return len(batch)
+	return n
 }

@@ -3,7 +3,8 @@ package backend
 import (
 	"errors"
 	"fmt"
-	"runtime"
+	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,51 +17,111 @@ type LoopConfig struct {
 	Driver Driver
 	Spin   time.Duration // look this long without sleeping before sleeping
 	CPU    int           // run on this CPU only; -1: anywhere
+
+	// Culprit names the callback that runs now, for the error of a loop whose goroutine it has ended. nil: nobody knows.
+	Culprit func() string
+
+	// Died is called on the loop's goroutine when the loop has died (see Loop), with what Err returns: by then the
+	// driver is closed, and Driver is one that refuses everything. Died ends whatever still waits for the loop. If a
+	// callback that it makes ends the goroutine, it is called again, on another one, for what is left. nil: nothing.
+	Died func(err error)
 }
 
 // Loop runs one Driver on one goroutine, in turns:
 //
-//	tasks, timers ─► end of turn ─► Poll: a look; if it saw nothing, a spin; then a sleep ─► end of turn ─► …
-//	                                  └─► events ─► callbacks
+//	tasks ─► end of turn ─► Poll: a look; if it saw nothing, a spin; then a sleep ─► timers ─► end of turn ─► …
+//	                         └─► events ─► callbacks
 //
-// Fields and methods belong to that goroutine, unless the comment says otherwise.
+// Tasks and timers get at most a millisecond of a turn each; what is left of them comes, in order, in the next turn,
+// which then does not sleep.
+//
+// # How a loop ends
+//
+// A loop ends in one of two ways. Both run every task that Post has accepted, once, and refuse more with net.ErrClosed;
+// close the driver; let the thread go; and close Done, last.
+//
+//	Stop, End        tasks ─► driver closed ─────────────────► Done      Err is nil
+//	the loop dies    driver closed ─► tasks ─► LoopConfig.Died ─► Done   Err says why
+//
+// A loop dies if its driver cannot start or go on, if a callback ends its goroutine (runtime.Goexit: [ErrGoexit]), if
+// somebody calls Fail, and if another goroutine takes it over whose thread the driver cannot run on ([ErrThread]).
+// Where the driver is closed first, Loop.Driver becomes one that refuses sockets and bytes and answers Release with
+// Released before Done is closed. Sockets whose Released was outstanding when the driver was closed never get it.
+//
+// All of that happens on the loop's goroutine, in deferred functions if it is being ended, so that Here holds in every
+// callback. If a callback of this last part calls Goexit too, a new goroutine becomes the loop's and goes on. When Done
+// is closed the loop is no goroutine's any longer.
+//
+// A panic is passed on and ends nothing: a caller of Step that recovers may go on.
+//
+// # Loops that are stepped
+//
+// A loop whose user calls Bind and then Step stays that goroutine's between turns. TakeOver makes it another's.
+//
+// Fields and methods belong to the loop's goroutine, unless the comment says otherwise.
 type Loop struct {
 	Driver Driver
 	Pool   Pool     // any goroutine
 	Count  Counters // what happened since the last turn's end
 
-	cfg      LoopConfig
-	owner    atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
-	tasks    tasks
-	timers   Timers
-	begin    time.Time
-	turn     uint64
-	looks    uint64      // Polls of the driver that have returned
-	late     []EndTurner // for this turn's end
-	spare    []EndTurner
-	shared   sharedCounters
-	left     [3]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
-	stop     bool
-	stepping bool
-	failed   error
-	done     chan struct{}
+	cfg    LoopConfig
+	owner  atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
+	phase  atomic.Uint32
+	wanted atomic.Int32 // TakeOver calls that wait
+	unpin  func()       // gives the thread its affinity back; nil: nothing to give back
+
+	tasks  tasks
+	timers Timers
+	share  share
+	spent  func() bool // share.spent, made once
+	begin  time.Time
+	turn   uint64
+	looks  uint64      // Polls of the driver that have returned
+	late   []EndTurner // for this turn's end
+	ending []EndTurner // those whose EndTurn is being called; ending[:ended] have been
+	ended  int
+
+	shared  sharedCounters
+	left    [3]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
+	awake   int64           // when the present turn began to work, 0: not known yet
+	longest Longest         // of turns
+	now     int64           // the latest Tick
+	looked  func()          // of tests: called after the last look at the tasks before a sleep
+
+	stop   bool
+	failed bool
+	buried bool // Died has returned
+	done   chan struct{}
+	mu     sync.Mutex // guards err
+	err    error
 }
+
+// Phases of a loop. claim, unclaim and finish make the moves: from free to one of the next two and back, and from any of
+// these to ending, which is the last.
+const (
+	loopFree    uint32 = iota // between turns, or not begun
+	loopTurning               // Run, or a turn of Step
+	loopTaking                // becomes a goroutine's
+	loopEnding                // on its way to Done, or there
+)
 
 // NewLoop makes a loop. Either Run or Bind comes next.
 func NewLoop(cfg LoopConfig) *Loop {
-	return &Loop{Driver: cfg.Driver, cfg: cfg, begin: time.Now(), done: make(chan struct{})}
+	l := &Loop{Driver: cfg.Driver, cfg: cfg, begin: time.Now(), done: make(chan struct{})}
+	l.spent = l.shareSpent
+	return l
 }
 
 // Here reports whether the caller runs on the loop's goroutine. Any goroutine may ask.
 func (l *Loop) Here() bool { return l.owner.Load() == goroutine() }
 
-// Post runs t on the loop's goroutine, after all that was posted before. It returns net.ErrClosed if the loop has
-// ended; then t never runs. Any goroutine; it does not block.
+// Post runs t on the loop's goroutine, once, after all that was posted before. It returns net.ErrClosed if the loop has
+// ended or is about to; then t never runs. Any goroutine; it does not block.
 func (l *Loop) Post(t Task) error {
 	wake, err := l.tasks.push(t)
 	if wake {
 		l.shared[WakeUps].Add(1)
-		l.Driver.Wake()
+		l.cfg.Driver.Wake()
 	}
 	return err
 }
@@ -74,9 +135,6 @@ func (l *Loop) Turn() uint64 { return l.turn }
 
 // Looks counts how often the driver was asked for events and has reported them.
 func (l *Loop) Looks() uint64 { return l.looks }
-
-// Clock reads the loop's monotonic clock, in nanoseconds. Any goroutine.
-func (l *Loop) Clock() int64 { return int64(time.Since(l.begin)) + 1 }
 
 // StartTimer has t fire in d from now; never earlier, and as soon after as the loop is free. It restarts an active t.
 func (l *Loop) StartTimer(t *Timer, d time.Duration) {
@@ -98,107 +156,157 @@ func (l *Loop) CountShared(c Counter, n int) { l.shared[c].Add(uint64(n)) }
 // Total is a counter's value as of the end of the last turn. Any goroutine.
 func (l *Loop) Total(c Counter) uint64 { return l.shared[c].Load() }
 
-// Run runs the loop on the calling goroutine until Stop. The error says why the driver could not go on.
+// Run runs the loop on the calling goroutine until Stop, and returns what Err does. The loop has ended then: Done is
+// closed.
 func (l *Loop) Run() error {
 	if err := l.Bind(); err != nil {
-		return l.Abandon()
+		return err
 	}
-	for !l.stop {
-		if _, err := l.Step(-1); err != nil {
-			l.failed = err
-			break
+	if !l.claim(loopTurning) {
+		return l.whyNot()
+	}
+	for !l.stop && !l.failed {
+		if _, err := l.runTurn(-1); err != nil {
+			l.Fail(err)
 		}
 	}
-	return l.End()
+	l.finish()
+	return l.Err()
 }
 
-// Bind makes the calling goroutine the loop's. With a CPU set it also locks it to its thread. A loop that could not
-// start never will: Abandon ends it.
+// Bind makes the calling goroutine the loop's, if it is not already. With a CPU set it also locks it to its thread,
+// until the loop ends. It fails if the loop is another goroutine's, or has ended. A loop that cannot start has died when
+// Bind returns.
 func (l *Loop) Bind() error {
-	if l.failed != nil {
-		return l.failed
+	if l.Here() {
+		return nil
 	}
-	l.owner.Store(goroutine())
-	if l.failed = l.start(); l.failed != nil {
-		l.owner.Store(0)
+	if !l.claim(loopTaking) {
+		return l.whyNot()
 	}
-	return l.failed
+	defer l.unclaim()
+	if !l.owner.CompareAndSwap(0, goroutine()) {
+		return l.whyNot()
+	}
+	if err := l.start(); err != nil {
+		l.Fail(err)
+		l.finish()
+		return l.Err()
+	}
+	return nil
 }
 
-func (l *Loop) start() error {
+func (l *Loop) start() (err error) {
 	if l.cfg.CPU >= 0 {
-		runtime.LockOSThread()
-		if err := setAffinity(l.cfg.CPU); err != nil {
-			runtime.UnlockOSThread()
+		if l.unpin, err = pinThread(l.cfg.CPU); err != nil {
 			return fmt.Errorf("loop: run on CPU %d: %w", l.cfg.CPU, err)
 		}
 	}
 	return l.Driver.Start(&l.Count)
 }
 
-// Abandon is End for a loop that could not start: what was posted never runs.
-func (l *Loop) Abandon() error {
-	l.tasks.abandon()
-	return l.End()
-}
+// Ending reports whether the loop has ended or is about to, so that Post refuses, or will. Any goroutine.
+func (l *Loop) Ending() bool { return l.phase.Load() == loopEnding }
 
-// Bound reports whether a goroutine runs the loop. Any goroutine.
+// Bound reports whether the loop is a goroutine's. Any goroutine.
 func (l *Loop) Bound() bool { return l.owner.Load() != 0 }
 
-// Stepping reports whether a turn is running, so that the caller, if it is on the loop's goroutine, is a callback.
-func (l *Loop) Stepping() bool { return l.stepping }
+// Stepping reports whether the caller is a callback of the loop's: whether it runs on the loop's goroutine, in a turn
+// or while the loop ends. Any goroutine.
+func (l *Loop) Stepping() bool {
+	phase := l.phase.Load()
+	return (phase == loopTurning || phase == loopEnding) && l.Here()
+}
 
 // Step runs one turn, which sleeps at most wait, for ever if wait is negative, and returns how many events there were.
+// An error means that no turn was run, because the caller is a callback, or the loop is another goroutine's; or that the
+// loop has ended: then it is what Err returns, or net.ErrClosed.
 func (l *Loop) Step(wait time.Duration) (int, error) {
-	l.turn++
-	l.stepping = true
-	defer func() { l.stepping = false }()
-	l.Count[Turns]++
-	n := l.runTasks()
-	n += l.expire()
-	l.endTurn()
-	if l.stop {
-		return n, nil
+	if l.wanted.Load() > 0 || !l.claim(loopTurning) {
+		return 0, l.whyNot()
 	}
-	events, err := l.poll(wait, n > 0)
+	defer l.unclaim()
+	if !l.Here() {
+		return 0, l.whyNot()
+	}
+	l.awake = 0
+	n, err := l.runTurn(wait)
 	if err != nil {
-		return n, fmt.Errorf("loop: %w", err)
+		l.Fail(err)
 	}
-	n += events
-	n += l.expire()
-	l.endTurn()
-	l.shared.publish(&l.Count)
+	if l.failed {
+		l.finish()
+		return n, l.Err()
+	}
 	return n, nil
 }
 
-func (l *Loop) runTasks() int {
-	batch := l.tasks.take()
-	for _, t := range batch {
-		t.Run()
+// runTurn runs one turn. If a callback ends the goroutine, the loop dies before the goroutine does.
+func (l *Loop) runTurn(wait time.Duration) (n int, err error) {
+	whole := false
+	defer l.leave(&whole)
+	l.turn++
+	l.Count[Turns]++
+	n = l.runTasks()
+	l.endTurn()
+	if !l.stop && !l.failed {
+		var events int
+		if events, err = l.poll(wait, n > 0); err == nil {
+			n += events + l.expire()
+			l.endTurn()
+		}
 	}
-	return len(batch)
+	l.measure(n > 0)
+	l.shared.publish(&l.Count)
+	whole = true
+	if err != nil {
+		err = fmt.Errorf("loop: %w", err)
+	}
+	return n, err
+}
+
+// runTasks runs those that were posted before, as many as a share of the turn allows.
+func (l *Loop) runTasks() (n int) {
+	left := l.tasks.take()
+	if left > 1 {
+		l.beginShare(l.Tick())
+	}
+	for ; left > 0; left-- {
+		l.tasks.next().Run()
+		n++
+		if left > 1 && l.spent() {
+			break
+		}
+	}
+	return n
 }
 
 func (l *Loop) expire() int {
 	if l.timers.Len() == 0 {
 		return 0
 	}
-	n := l.timers.Expire(l.Clock())
+	now := l.Tick()
+	l.beginShare(now)
+	n := l.timers.Expire(now, l.spent)
 	l.Count[TimersFired] += uint64(n)
 	return n
 }
 
+// endTurn calls those that asked for it by Late. If one of them panics or ends the goroutine, the rest are called next
+// time.
 func (l *Loop) endTurn() {
-	batch := l.late
-	if len(batch) == 0 {
-		return
+	if l.ended == len(l.ending) {
+		if len(l.late) == 0 {
+			return
+		}
+		l.ending, l.late, l.ended = l.late, l.ending[:0], 0
 	}
-	l.late = l.spare[:0]
-	for _, e := range batch {
+	for l.ended < len(l.ending) {
+		e := l.ending[l.ended]
+		l.ending[l.ended] = nil
+		l.ended++
 		e.EndTurn()
 	}
-	clear(batch)
-	l.spare = batch
 }
 
 // poll looks, then spins, then sleeps, each only if the one before saw nothing.
@@ -206,11 +314,6 @@ func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
 	n, err := l.look(0)
 	if n > 0 || err != nil || worked || wait == 0 || l.busy() {
 		return n, err
-	}
-	if l.cfg.Spin > 0 {
-		if n, err = l.spin(wait); n > 0 || err != nil || l.busy() {
-			return n, err
-		}
 	}
 	if next, ok := l.timers.Next(); ok {
 		d := time.Duration(next - l.Clock())
@@ -221,30 +324,41 @@ func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
 			wait = d
 		}
 	}
+	if l.cfg.Spin > 0 {
+		if n, err = l.spin(wait); n > 0 || err != nil || l.busy() {
+			return n, err
+		}
+		if wait > 0 {
+			if wait -= l.cfg.Spin; wait <= 0 {
+				return 0, nil
+			}
+		}
+	}
 	return l.sleep(wait)
 }
 
 // busy reports whether there is work that no event will announce.
-func (l *Loop) busy() bool { return len(l.late) > 0 || !l.tasks.empty() || l.stop }
+func (l *Loop) busy() bool {
+	return len(l.late) > 0 || l.ended < len(l.ending) || !l.tasks.empty() || l.stop || l.failed
+}
 
+// spin looks for as long as Spin, or wait if that is shorter, or until there is something to do.
 func (l *Loop) spin(wait time.Duration) (int, error) {
-	end := l.Clock() + int64(l.cfg.Spin)
-	if next, ok := l.timers.Next(); ok && next < end {
-		end = next
+	limit := l.cfg.Spin
+	if wait > 0 {
+		limit = min(limit, wait)
 	}
-	if limit := l.Clock() + int64(wait); wait > 0 && limit < end {
-		end = limit
-	}
-	for {
+	now := l.Clock()
+	for end := now + int64(limit); now < end; now = l.Clock() {
+		l.awake = now
 		for range 16 {
 			if n, err := l.look(0); n > 0 || err != nil || !l.tasks.empty() {
 				return n, err
 			}
 		}
-		if l.Clock() >= end {
-			return 0, nil
-		}
 	}
+	l.awake = 0
+	return 0, nil
 }
 
 // sleep tells pushers that a wake-up is needed, looks once more, and only then sleeps: a task is either seen here or
@@ -253,11 +367,21 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	l.settle()
 	l.tasks.state.Store(asleep)
 	defer l.tasks.state.Store(awake)
-	if !l.tasks.empty() {
+	if !l.lastLook() {
 		return 0, nil
 	}
 	l.Count[Sleeps]++
+	l.awake = 0
 	return l.look(wait)
+}
+
+// lastLook reports whether nothing has been posted.
+func (l *Loop) lastLook() bool {
+	empty := l.tasks.empty()
+	if l.looked != nil {
+		l.looked()
+	}
+	return empty
 }
 
 func (l *Loop) look(wait time.Duration) (int, error) {
@@ -284,21 +408,22 @@ func (l *Loop) Outstanding() Outstanding {
 // Stop ends Run after this turn.
 func (l *Loop) Stop() { l.stop = true }
 
-// End runs what is still posted, refuses more, and closes the driver. Run calls it by itself.
-func (l *Loop) End() error {
-	for !l.tasks.close() {
-		l.runTasks()
-		l.endTurn()
+// whyNot says why the loop is not the caller's to run.
+func (l *Loop) whyNot() error {
+	switch {
+	case l.Stepping():
+		return ErrOnLoop
+	case l.Ending():
+		if err := l.Err(); err != nil {
+			return err
+		}
+		return net.ErrClosed
 	}
-	l.settle()
-	err := errors.Join(l.failed, l.Driver.Close())
-	l.owner.Store(0)
-	close(l.done)
-	return err
+	return ErrOther
 }
 
-// Done is closed when the loop has ended.
-func (l *Loop) Done() <-chan struct{} { return l.done }
+// ErrOther is returned to a goroutine that wants to run a loop that is another goroutine's.
+var ErrOther = errors.New("the loop is another goroutine's")
 
 // ErrOnLoop is returned by a call that waits for a loop when it is made on that loop's goroutine.
 var ErrOnLoop = fmt.Errorf("called from a callback of the loop that it would wait for: %w", errors.ErrUnsupported)

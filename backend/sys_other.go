@@ -42,6 +42,9 @@ func ResetOnClose(int) {}
 // TakeError is for Linux only.
 func TakeError(int) error { return errors.ErrUnsupported }
 
+// DrainErrors is for Linux only.
+func DrainErrors(int) bool { return false }
+
 // IsStream is for Linux only.
 func IsStream(int) bool { return false }
 
@@ -78,7 +81,7 @@ func RemoteAddress(int) Address { return Address{} }
 // Bind is for Linux only.
 func Bind(int, Address) error { return errors.ErrUnsupported }
 
-func setAffinity(int) error { return errors.ErrUnsupported }
+func pinThread(int) (unpin func(), err error) { return nil, errors.ErrUnsupported }
 
 // Kernel is the operating system's name.
 func Kernel() string { return runtime.GOOS }

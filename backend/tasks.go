@@ -25,7 +25,8 @@ type tasks struct {
 	queue  []Task
 	closed bool
 
-	spare []Task // the loop's: the other half of the double buffer
+	batch []Task // the loop's: what was taken from the queue; batch[:at] have begun
+	at    int
 }
 
 const (
@@ -46,38 +47,36 @@ func (q *tasks) push(t Task) (wake bool, err error) {
 	return q.state.CompareAndSwap(asleep, awake), nil
 }
 
-// take returns what was pushed since the last take. It stays valid until the next.
-func (q *tasks) take() []Task {
-	if q.n.Load() == 0 {
-		return nil
+// take returns how many tasks next has. When it has none it gets what was pushed meanwhile.
+func (q *tasks) take() int {
+	if left := len(q.batch) - q.at; left > 0 {
+		return left
 	}
-	clear(q.spare)
+	if q.n.Load() == 0 {
+		return 0
+	}
+	q.at = 0
 	q.mu.Lock()
-	batch := q.queue
-	q.queue = q.spare[:0]
+	q.batch, q.queue = q.queue, q.batch[:0]
 	q.n.Store(0)
 	q.mu.Unlock()
-	q.spare = batch
-	return batch
+	return len(q.batch)
 }
 
-// empty tells whether there is nothing to take.
-func (q *tasks) empty() bool { return q.n.Load() == 0 }
-
-// abandon drops what was pushed and refuses more.
-func (q *tasks) abandon() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.queue, q.closed = nil, true
-	q.n.Store(0)
+// next returns the next of the tasks that take has counted. It is not there a second time, whatever becomes of it.
+func (q *tasks) next() Task {
+	t := q.batch[q.at]
+	q.batch[q.at] = nil
+	q.at++
+	return t
 }
 
-// close refuses further tasks, unless there are some that have not been taken yet.
-func (q *tasks) close() bool {
+// empty reports whether there is nothing to take.
+func (q *tasks) empty() bool { return q.at == len(q.batch) && q.n.Load() == 0 }
+
+// close refuses further tasks. Those that were pushed before remain to be taken.
+func (q *tasks) close() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
-		q.closed = true
-	}
-	return q.closed
+	q.closed = true
+	q.mu.Unlock()
 }

@@ -1,46 +1,62 @@
 package backend
 
 import (
-	"errors"
 	"net"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
+
+// runTaken runs what there is, and returns how many that was.
+func runTaken(q *tasks) int {
+	n := q.take()
+	for range n {
+		q.next().Run()
+	}
+	return n
+}
 
 func TestTasksOrder(t *testing.T) {
 	var q tasks
-	var got []int
-	push := func(n int) {
-		if _, err := q.push(TaskFunc(func() { got = append(got, n) })); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run := func() {
-		for _, task := range q.take() {
-			task.Run()
-		}
-	}
-	next := 0
+	var got, want []int
 	for batch := range 20 {
 		for range batch * 7 % 11 {
-			push(next)
-			next++
+			n := len(want)
+			want = append(want, n)
+			_, err := q.push(TaskFunc(func() { got = append(got, n) }))
+			require.NoError(t, err)
 		}
-		run()
-		if !q.empty() || q.take() != nil {
-			t.Fatal("there is something after everything was taken")
-		}
+		runTaken(&q)
+		require.True(t, q.empty())
+		require.Zero(t, q.take(), "after everything was taken")
 	}
-	for i, n := range got {
-		if i != n {
-			t.Fatalf("task %d ran as number %d", n, i)
-		}
-	}
-	if len(got) != next {
-		t.Fatalf("%d tasks ran, of %d", len(got), next)
-	}
+	require.Equal(t, want, got)
 }
 
-// TestTasksPushedMeanwhile pushes out of a task: it comes with the next take, and the one before stays valid.
+// What is left of a batch comes before what was pushed later, and keeps the queue from being empty.
+func TestTasksLeftOver(t *testing.T) {
+	var q tasks
+	var got []int
+	push := func(n int) { _, _ = q.push(TaskFunc(func() { got = append(got, n) })) }
+	for n := range 4 {
+		push(n)
+	}
+	require.Equal(t, 4, q.take())
+	q.next().Run()
+	push(4)
+	require.False(t, q.empty())
+	require.Equal(t, 3, q.take())
+	for range 3 {
+		require.False(t, q.empty())
+		q.next().Run()
+	}
+	require.Equal(t, 1, runTaken(&q))
+	require.True(t, q.empty())
+	require.Equal(t, []int{0, 1, 2, 3, 4}, got)
+}
+
+// TestTasksPushedMeanwhile pushes out of a task: it comes with the next batch.
 func TestTasksPushedMeanwhile(t *testing.T) {
 	var q tasks
 	ran := 0
@@ -52,13 +68,9 @@ func TestTasksPushedMeanwhile(t *testing.T) {
 		}
 	}
 	_, _ = q.push(again)
-	for range 10 {
-		for _, task := range q.take() {
-			task.Run()
-		}
-	}
-	if ran != 10 {
-		t.Errorf("it ran %d times", ran)
+	for i := range 10 {
+		runTaken(&q)
+		assert.Equal(t, i+1, ran)
 	}
 }
 
@@ -71,34 +83,34 @@ func TestTasksWake(t *testing.T) {
 	}{{awake, false}, {asleep, true}, {awake, false}, {asleep, true}} {
 		q.state.Store(step.state)
 		for i := range 3 {
-			if wake, _ := q.push(TaskFunc(func() {})); wake != (step.wake && i == 0) {
-				t.Errorf("push %d in state %d: wake is %t", i, step.state, wake)
-			}
+			wake, _ := q.push(TaskFunc(func() {}))
+			assert.Equal(t, step.wake && i == 0, wake, "push %d in state %d", i, step.state)
 		}
 	}
 }
 
 func TestTasksClose(t *testing.T) {
 	var q tasks
-	_, _ = q.push(TaskFunc(func() {}))
-	if q.close() {
-		t.Fatal("closed with a task that was not taken")
-	}
-	q.take()
-	if !q.close() {
-		t.Fatal("not closed")
-	}
-	if wake, err := q.push(TaskFunc(func() {})); wake || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("push after close: %t, %v", wake, err)
-	}
+	ran := false
+	_, _ = q.push(TaskFunc(func() { ran = true }))
+	q.close()
+	wake, err := q.push(TaskFunc(func() { t.Error("a task that was refused ran") }))
+	assert.False(t, wake)
+	require.ErrorIs(t, err, net.ErrClosed)
+	assert.Equal(t, 1, runTaken(&q))
+	assert.True(t, ran)
+	assert.Zero(t, q.take())
+}
 
-	var abandoned tasks
-	_, _ = abandoned.push(TaskFunc(func() { t.Error("an abandoned task ran") }))
-	abandoned.abandon()
-	for _, task := range abandoned.take() {
-		task.Run()
-	}
-	if _, err := abandoned.push(TaskFunc(func() {})); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("push after abandon: %v", err)
+func TestTasksForgetWhatRan(t *testing.T) {
+	var q tasks
+	for range 2 { // both halves of the double buffer
+		_, _ = q.push(TaskFunc(func() {}))
+		runTaken(&q)
+		for _, list := range [][]Task{q.batch[:cap(q.batch)], q.queue[:cap(q.queue)]} {
+			for _, task := range list {
+				require.Nil(t, task)
+			}
+		}
 	}
 }

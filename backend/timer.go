@@ -19,15 +19,15 @@ type Timer struct {
 // Active reports whether the timer is started and has neither fired nor been stopped.
 func (t *Timer) Active() bool { return t.state != timerIdle }
 
-// timerState says which part of Timers holds a timer. place makes it far or near, Expire makes near due, Stop makes all
-// of them idle; settle moves far and due ones by place again.
+// timerState says which part of Timers holds a timer. Start makes it far, near or late, Stop and Expire make all of
+// them idle; advance makes far ones near or far again, and the end of Expire makes late ones near.
 type timerState uint8
 
 const (
 	timerIdle timerState = iota // in none
-	timerFar                    // in a slot of the wheel: its tick is later than Timers.tick
+	timerFar                    // in a slot of the wheel: its tick is later than Timers.tick, or equal, and it is about to move
 	timerNear                   // in the heap: its tick is Timers.tick or earlier
-	timerDue                    // in the list of those that Expire is firing
+	timerLate                   // in the list of those that Expire must not fire, because it has started them
 )
 
 const (
@@ -35,6 +35,8 @@ const (
 	slotShift  = 6  // 64 slots to a level, one bit each in a word
 	slotMask   = 1<<slotShift - 1
 	wheelDepth = 8 // 8*6+20 bits: any int64
+
+	movesPerExpire = 4096 // timers that one Expire moves at most: some 0.3 ms
 )
 
 // Timers are the timers of one loop. The zero value is ready. There are no locks: all methods belong to the loop's
@@ -48,14 +50,21 @@ const (
 // Timers of the present tick and earlier are in a heap that has their exact order and time: ticks are about how timers
 // are kept, never about when they fire. Start and Stop are O(1), for timers in the heap O(log n) of those in it.
 //
+// Expire moves a bounded number of timers, and fires as many as its caller allows. The rest stay where they are, and
+// Next says that they are due. A slot of which only a part has been moved is emptied before anything of its time, or
+// later, fires: its timers are in no order until then.
+//
 // One heap for all would be less code. With 100,000 timers the wheel restarts one in 0.55 of its time and fires one in
-// 0.7 (BenchmarkTimers). The heap never pauses to move timers: Expire takes 5 ms if 100,000 of them share a slot.
+// 0.7 (BenchmarkTimers).
 type Timers struct {
-	tick    uint64 // the present: that of the latest Expire
+	tick    uint64 // the present: that of the latest Expire, or of the slot that is being emptied
 	started uint64 // calls of Start
 	n       int
 	near    timerHeap
-	due     timerList // empty except during Expire
+	moving  *timerList // the slot that is being emptied, which begins with tick; nil: none
+	firing  bool       // in Expire
+	now     int64      // of that Expire
+	late    timerList  // empty except during Expire
 
 	occupied [wheelDepth]uint64 // bit s of word l: slots[l<<slotShift|s] is not empty
 	slots    [wheelDepth << slotShift]timerList
@@ -70,6 +79,11 @@ func (w *Timers) Start(t *Timer, when int64) {
 	w.started++
 	w.n++
 	t.when, t.seq = when, w.started
+	if w.firing && when <= w.now {
+		t.state = timerLate
+		w.late.push(t)
+		return
+	}
 	w.place(t)
 }
 
@@ -81,13 +95,13 @@ func (w *Timers) Stop(t *Timer) bool {
 	case timerFar:
 		slot := &w.slots[t.pos]
 		slot.remove(t)
-		if slot.head == nil {
+		if slot.head == nil { // for one that is being emptied, the bit is clear already
 			w.occupied[t.pos>>slotShift] &^= 1 << (t.pos & slotMask)
 		}
 	case timerNear:
 		w.near.remove(int(t.pos))
-	case timerDue:
-		w.due.remove(t)
+	case timerLate:
+		w.late.remove(t)
 	}
 	t.state = timerIdle
 	w.n--
@@ -95,49 +109,61 @@ func (w *Timers) Stop(t *Timer) bool {
 }
 
 // Next is the time at which Expire has to be called next; ok is false if there is no timer. It is never later than the
-// earliest timer. It is exactly that if the timer is of the present tick, or alone in its slot; otherwise it may be
-// earlier, and after at most 8 calls of Expire(Next()) it is exact.
+// earliest timer, and has passed if the latest Expire has not done everything. It is exactly the earliest timer's if
+// that is of the present tick, or alone in its slot; otherwise it may be earlier, and after at most 8 calls of
+// Expire(Next()), and one more for each 4096 timers that share a slot, it is exact.
 func (w *Timers) Next() (when int64, ok bool) {
-	due := w.due.head
-	if len(w.near) > 0 {
-		when = w.near[0].when
-		if due != nil {
-			when = min(when, due.when)
-		}
-		return when, true
-	}
-	if due != nil {
-		return due.when, true
-	}
-	pos, start, ok := w.earliest()
-	if !ok {
+	if w.n == 0 {
 		return 0, false
 	}
+	when = 1<<63 - 1
+	if len(w.near) > 0 {
+		when = w.near[0].when
+	}
+	for t := w.late.head; t != nil; t = t.next { // in Fire, where nobody need ask
+		when = min(when, t.when)
+	}
+	if w.moving != nil && w.moving.head != nil {
+		return min(when, int64(w.tick<<tickShift)), true
+	}
+	if len(w.near) > 0 || w.late.head != nil {
+		return when, true
+	}
+	pos, start, _ := w.earliest()
 	if slot := &w.slots[pos]; slot.head == slot.tail {
 		return slot.head.when, true
 	}
 	return int64(start << tickShift), true
 }
 
-// Expire fires every timer whose when is now or earlier, in order of when, and of Start for equal ones, and returns how
-// many. Fire may start and stop any timer. What it starts does not fire in this Expire, however early. If it panics,
-// the timers that are due and have not fired stay active. Fire must not call Expire.
-func (w *Timers) Expire(now int64) int {
-	w.advance(tickOf(now))
-	for len(w.near) > 0 && w.near[0].when <= now {
-		t := w.near[0].t
-		w.near.remove(0)
-		t.state = timerDue
-		w.due.push(t)
+// Expire fires timers whose when is now or earlier, in order of when, and of Start for equal ones, and returns how
+// many: all of them, unless spent, which is asked before each but the first, reports true, or there were too many to be
+// moved; then Next has passed. Fire may start and stop any timer. What it starts does not fire in this Expire, however
+// early. If Fire panics, the timers that have not fired stay active. Fire must not call Expire.
+func (w *Timers) Expire(now int64, spent func() bool) int {
+	limit := now
+	if !w.advance(tickOf(now)) { // what is earlier than the slot that is being emptied is in order
+		limit = min(now, int64(w.tick<<tickShift)-1)
 	}
-	defer w.settle(&w.due)
+	w.firing, w.now = true, now
+	defer w.fired()
 	fired := 0
-	for t := w.due.head; t != nil; t = w.due.head {
+	for len(w.near) > 0 && w.near[0].when <= limit && (fired == 0 || !spent()) {
+		t := w.near[0].t
 		w.Stop(t)
 		fired++
 		t.Fire()
 	}
 	return fired
+}
+
+// fired ends an Expire.
+func (w *Timers) fired() {
+	w.firing = false
+	for t := w.late.head; t != nil; t = w.late.head {
+		w.late.remove(t)
+		w.place(t)
+	}
 }
 
 // place puts a timer that is in no list where its tick belongs.
@@ -170,27 +196,41 @@ func (w *Timers) earliest() (pos int, start uint64, ok bool) {
 	return 0, 0, false
 }
 
-// advance makes to the present tick. A clock that goes back leaves it where it is.
-func (w *Timers) advance(to uint64) {
-	for {
+// advance makes to the present tick, and reports whether it could: the present stays at a slot that is not empty after
+// all that may be moved. A clock that goes back leaves it where it is.
+func (w *Timers) advance(to uint64) bool {
+	for moves := movesPerExpire; ; {
+		if moves = w.empty(moves); w.moving != nil {
+			return false
+		}
 		pos, start, ok := w.earliest()
 		if !ok || start > to {
 			break
 		}
 		w.tick = start
 		w.occupied[pos>>slotShift] &^= 1 << (pos & slotMask)
-		w.settle(&w.slots[pos])
+		w.moving = &w.slots[pos]
 	}
 	w.tick = max(w.tick, to)
+	return true
 }
 
-// settle puts the timers of l where they belong by now: those of a slot that the present has reached, and those that a
-// panic of Fire has left due. They keep their seq, and with it their order.
-func (w *Timers) settle(l *timerList) {
-	for t := l.head; t != nil; t = l.head {
-		l.remove(t)
+// empty puts the timers of the slot that the present has reached where they belong by now, at most so many, and returns
+// how many more it may move. They keep their seq, and with it their order.
+func (w *Timers) empty(moves int) int {
+	if w.moving == nil {
+		return moves
+	}
+	for t := w.moving.head; t != nil; t = w.moving.head {
+		if moves == 0 {
+			return 0
+		}
+		moves--
+		w.moving.remove(t)
 		w.place(t)
 	}
+	w.moving = nil
+	return moves
 }
 
 // tickOf is the tick that when is in. Times before zero count to tick 0, where the heap tells them apart.

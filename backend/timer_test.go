@@ -100,7 +100,7 @@ func (m *timerModel) expire(now int64) {
 	due, _ := slices.BinarySearchFunc(m.live, modelTimer{when: now, seq: math.MaxUint64}, compareModelTimers)
 	m.due = slices.Clone(m.live[:due])
 	before := m.count
-	n := m.w.Expire(now)
+	n := m.w.Expire(now, never)
 	if len(m.due) > 0 {
 		m.t.Fatalf("not fired at %d: %v", now, m.due)
 	}
@@ -135,7 +135,7 @@ func (m *timerModel) checkNext() int64 {
 	if ok && next > m.live[0].when {
 		m.t.Fatalf("Next is %d, the earliest timer at %d", next, m.live[0].when)
 	}
-	if ok && tickOf(m.live[0].when) <= m.w.tick && next != m.live[0].when {
+	if ok && !m.w.firing && tickOf(m.live[0].when) <= m.w.tick && next != m.live[0].when {
 		m.t.Fatalf("Next is %d, not the exact %d", next, m.live[0].when)
 	}
 	return next
@@ -225,8 +225,8 @@ func checkTimers(t *testing.T, w *Timers) {
 			t.Fatal("the heap refers to a timer that is not in it")
 		}
 	}
-	if w.due.head != nil || n != w.n {
-		t.Fatalf("due %v, %d timers found, Len %d", w.due.head, n, w.n)
+	if w.late.head != nil || w.moving != nil || w.firing || n != w.n {
+		t.Fatalf("late %v, moving %v, %d timers found, Len %d", w.late.head, w.moving, n, w.n)
 	}
 }
 
@@ -260,11 +260,11 @@ func TestTimerExtremes(t *testing.T) {
 	}
 	for i, when := range whens {
 		if when > math.MinInt64 {
-			if w.Expire(when - 1); fired != i {
+			if w.Expire(when-1, never); fired != i {
 				t.Fatalf("%d fired before %d, want %d", fired, when, i)
 			}
 		}
-		if w.Expire(when); fired != i+1 {
+		if w.Expire(when, never); fired != i+1 {
 			t.Fatalf("%d fired at %d, want %d", fired, when, i+1)
 		}
 		checkTimers(t, &w)
@@ -298,7 +298,7 @@ func TestTimerFireStopsAnother(t *testing.T) {
 	other.Fire = func() { t.Error("fired after Stop") }
 	w.Start(&first, 10)
 	w.Start(&other, 20)
-	if n := w.Expire(30); n != 1 {
+	if n := w.Expire(30, never); n != 1 {
 		t.Errorf("%d fired, want 1", n)
 	}
 	checkTimers(t, &w)
@@ -314,13 +314,13 @@ func TestTimerFireRestarts(t *testing.T) {
 	other.Fire = func() {}
 	w.Start(&itself, 10)
 	w.Start(&other, 20)
-	if n := w.Expire(30); n != 1 {
+	if n := w.Expire(30, never); n != 1 {
 		t.Errorf("%d fired, want the first alone: both were restarted", n)
 	}
 	if next, ok := w.Next(); !ok || next != 0 {
 		t.Errorf("Next %d %v, want 0", next, ok)
 	}
-	if n := w.Expire(30); n != 1 || w.Len() != 2 {
+	if n := w.Expire(30, never); n != 1 || w.Len() != 2 {
 		t.Errorf("%d fired, %d left, want 1 and 2", n, w.Len())
 	}
 	checkTimers(t, &w)
@@ -345,13 +345,13 @@ func TestTimerFirePanics(t *testing.T) {
 				t.Error("the panic was swallowed")
 			}
 		}()
-		w.Expire(1000)
+		w.Expire(1000, never)
 	}()
 	checkTimers(t, &w)
 	if next, ok := w.Next(); !ok || next != 100 || w.Len() != 3 {
 		t.Errorf("Next %d %v, Len %d after the panic", next, ok, w.Len())
 	}
-	if n := w.Expire(1000); n != 3 || !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
+	if n := w.Expire(1000, never); n != 3 || !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
 		t.Errorf("%d fired after the panic, in all %v", n, got)
 	}
 	checkTimers(t, &w)
@@ -374,6 +374,8 @@ func TestTimerAllocs(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func never() bool { return false }
 
 // heapTimers is what Timers would be as one heap, for comparison.
 type heapTimers struct {
@@ -404,7 +406,7 @@ func (q *heapTimers) Next() (int64, bool) {
 	return q.heap[0].when, true
 }
 
-func (q *heapTimers) Expire(now int64) int {
+func (q *heapTimers) Expire(now int64, _ func() bool) int {
 	last, fired := q.seq, 0
 	for len(q.heap) > 0 && q.heap[0].when <= now && q.heap[0].seq <= last {
 		t := q.heap[0].t
@@ -419,7 +421,7 @@ type timerQueue interface {
 	Start(t *Timer, when int64)
 	Stop(t *Timer) bool
 	Next() (when int64, ok bool)
-	Expire(now int64) int
+	Expire(now int64, spent func() bool) int
 }
 
 // timerLoad is a loop whose timers are always active: each starts itself again, for spread/2 to spread/2*3.
@@ -433,7 +435,7 @@ type timerLoad struct {
 
 func newTimerLoad(q timerQueue, n int, spread time.Duration) *timerLoad {
 	l := &timerLoad{q: q, rand: rand.New(rand.NewPCG(1, 1)), spread: int64(spread), timers: make([]Timer, n)}
-	q.Expire(0)
+	q.Expire(0, never)
 	for i := range l.timers {
 		l.timers[i].Fire = func() { l.start(i) }
 		l.start(i)
@@ -455,7 +457,7 @@ func (l *timerLoad) restart() {
 // expire sleeps until Next, and returns how many fired.
 func (l *timerLoad) expire() int {
 	l.now, _ = l.q.Next()
-	return l.q.Expire(l.now)
+	return l.q.Expire(l.now, never)
 }
 
 func BenchmarkTimers(b *testing.B) {
@@ -491,7 +493,7 @@ func benchmarkRestart(b *testing.B, l *timerLoad) {
 		l.now += int64(time.Microsecond)
 		if turn%64 == 0 {
 			l.q.Next()
-			l.q.Expire(l.now)
+			l.q.Expire(l.now, never)
 		}
 	}
 }

@@ -1,65 +1,35 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"net"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// A loop dies when its driver fails, or when a callback ends its goroutine by runtime.Goexit. That is a path of its own:
-//
-//	the loop's goroutine    driver closed, no task is taken any longer, Done
-//	the funeral             on goroutines of its own, as the loop's owner: streams and dials end with the cause, and
-//	                        listeners move to another loop or end
-//
-// A funeral's goroutine may be ended by Goexit too, in OnClose; then another one goes on.
-
-// errGoexit says that a callback ended the loop's goroutine.
-var errGoexit = errors.New("a callback has called runtime.Goexit, as testing.T's FailNow does, which ends the loop's goroutine")
+// A loop dies when its driver fails, or when a callback ends its goroutine by runtime.Goexit. That is a path of its own,
+// which backend.Loop walks: it closes the driver, runs what was posted, and then has the engine end the rest, here.
+// Streams and dials end with the cause, and listeners move to another loop or end. All callbacks run as on the loop; if
+// one of them calls Goexit, too, bury is called again and goes on.
 
 // run runs a loop on a goroutine of its own.
 func (e *Engine) run(l *Loop, started chan<- error) {
 	defer e.running.Done()
-	reported, returned := false, false
-	_ = l.Post(backend.TaskFunc(func() { reported = true; started <- nil }))
-	var err error
-	defer func() {
-		if v := recover(); v != nil {
-			panic(v) // Options.Propagate: nothing is to be tidied up
-		}
-		if !returned {
-			err = l.Die(fmt.Errorf("%s of stream %d: %w", l.what, l.entered, errGoexit))
-		}
-		if err != nil && reported {
-			e.bury(l, err)
-		}
-		if !reported {
-			started <- err
-		}
-	}()
-	err = l.Run()
-	returned = true
+	_ = l.Post(backend.TaskFunc(func() { started <- l.Err() })) // it runs also if the loop cannot start
+	_ = l.Run()                                                 // which has buried the loop if it died
 }
 
-// bury ends what was on a loop that has failed. The loop's goroutine calls it, last.
-func (e *Engine) bury(l *Loop, err error) {
+// culprit names the callback that was entered last.
+func (l *Loop) culprit() string { return fmt.Sprintf("%s of stream %d", l.what, l.entered) }
+
+// bury ends what was on a loop that has died.
+func (l *Loop) bury(err error) {
+	e := l.engine
 	cause := fmt.Errorf("tandem: loop %d has ended: %w", l.index, err)
-	l.dead.Store(true)
-	e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
-	for done := false; !done; {
-		result := make(chan bool, 1)
-		go func() {
-			returned := false
-			defer func() { result <- returned }()
-			l.Own()
-			defer l.Disown()
-			e.buryAll(l, cause)
-			returned = true
-		}()
-		done = <-result
+	if !l.dead.Swap(true) && l.Turn() > 0 {
+		e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
 	}
+	e.buryAll(l, cause)
 	e.loopGone(cause)
 }
 
@@ -161,16 +131,4 @@ func (e *Engine) Err() error {
 		return net.ErrClosed
 	}
 	return e.err
-}
-
-// failDriven follows the failure of a caller-driven engine's loop, on the goroutine that polls.
-func (e *Engine) failDriven(l *Loop, err error) {
-	err = l.Die(err)
-	cause := fmt.Errorf("tandem: the loop has ended: %w", err)
-	l.dead.Store(true)
-	e.log.Error("tandem: the loop has ended; its streams are reset", "streams", l.live.Load(), "error", err)
-	l.Own()
-	defer l.Disown()
-	e.buryAll(l, cause)
-	e.loopGone(cause)
 }

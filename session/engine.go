@@ -45,6 +45,7 @@ type Engine struct {
 	mu        sync.Mutex  // guards what follows
 	listeners map[*listener]struct{}
 	ended     chan struct{} // closed when everything is gone
+	winding   chan struct{} // holds an item while a goroutine shuts a caller-driven engine down
 	gone      int           // loops that have failed
 	err       error         // why the last of them did, once no loop is left
 	over      bool          // done is closed
@@ -55,7 +56,7 @@ type Engine struct {
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
-		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
+		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
 	}
 	for i, d := range c.Drivers {
 		cpu := -1
@@ -114,24 +115,22 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	if err := e.bind(l); err != nil {
 		return 0, err
 	}
-	if l.Stepping() {
-		return 0, backend.ErrOnLoop
-	}
 	n, err := l.Step(timeout)
-	if err != nil {
-		e.failDriven(l, err)
+	if errors.Is(err, backend.ErrOther) { // a Shutdown has taken it over
+		err = net.ErrClosed
 	}
 	return n, err
 }
 
 func (e *Engine) bind(l *Loop) error {
-	if l.Here() {
-		return nil
+	err := l.Bind()
+	switch {
+	case !errors.Is(err, backend.ErrOther):
+		return err
+	case e.down.Load():
+		return net.ErrClosed
 	}
-	if l.Bound() {
-		return errors.New("tandem: a CallerDriven Transport is polled and shut down by one goroutine, and this is another")
-	}
-	return l.Bind()
+	return errors.New("tandem: a CallerDriven Transport is polled by one goroutine, and this is another")
 }
 
 // Adopt makes a stream of a connected socket that comes from elsewhere, such as a *net.TCPConn, *net.UnixConn or

@@ -120,12 +120,10 @@ func (s *stage) connection() int {
 
 // kill ends a loop as a failed driver does.
 func (s *stage) kill(l *Loop, err error) {
-	_ = l.Die(err)
-	l.dead.Store(true)
-	l.Own()
-	s.engine.buryAll(l, err)
-	l.Disown()
-	s.engine.loopGone(err)
+	s.Helper()
+	l.Fail(err)
+	_, stepErr := l.Step(0)
+	require.ErrorIs(s, stepErr, err)
 }
 
 func (s *stage) closed(fd int, what string) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,6 +74,7 @@ func (m *listenModel) emfile() {
 	a := m.l.acceptors()[0]
 	m.drivers[a.loop.index].accepting[&a.sock] = false
 	a.Accepted(-1, backend.Address{}, syscall.EMFILE)
+	a.loop.StartTimer(&a.timer, time.Hour) // only retry ends the wait
 	m.waits = true
 }
 

@@ -49,10 +49,13 @@ type Loop struct {
 }
 
 func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
-	return &Loop{
-		Loop: backend.NewLoop(c), engine: e, index: index, dialing: map[*dial]struct{}{},
+	l := &Loop{
+		engine: e, index: index, dialing: map[*dial]struct{}{},
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
+	c.Culprit, c.Died = l.culprit, l.bury
+	l.Loop = backend.NewLoop(c)
+	return l
 }
 
 // newID returns a number that is unique in the engine. Any goroutine.

@@ -32,7 +32,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	case ctx == nil:
 		return errors.New("tandem: shutdown: the context is nil")
 	case e.driven:
-		return e.shutdownDriven(ctx)
+		return e.shutdownDriven(ctx, shutdownGrace)
 	case e.onLoop():
 		return backend.ErrOnLoop
 	}
@@ -62,8 +62,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // Close is Shutdown that aborts at once. It waits for all to end, and returns an error only if a callback blocks.
 func (e *Engine) Close() error {
 	if e.driven {
-		err := e.shutdownDriven(canceled())
-		if errors.Is(err, context.Canceled) {
+		err := e.shutdownDriven(canceled(), closePatience)
+		if errors.Is(err, context.Canceled) && e.isGone() || errors.Is(err, backend.ErrThread) {
 			err = nil
 		}
 		return err
@@ -105,6 +105,9 @@ func (e *Engine) windUp() {
 		_ = l.Post(backend.TaskFunc(l.Stop))
 	}
 	e.running.Wait()
+	for _, l := range e.loops {
+		<-l.Done() // on another goroutine, if a callback has ended the loop's
+	}
 	e.lookups.Wait()
 	e.end()
 }
@@ -197,40 +200,57 @@ func (l *Loop) drain() {
 	l.checkEmpty()
 }
 
-// shutdownDriven is Shutdown on the goroutine that drives the loop, or on another if no Poll is running.
-func (e *Engine) shutdownDriven(ctx context.Context) error {
-	select {
-	case <-e.ended:
-		return nil
-	default:
-	}
+// shutdownDriven is Shutdown of a caller-driven engine. The caller becomes the one that drives the loop; it waits for that
+// until grace after ctx's end, if another goroutine is in Poll. On io_uring the loop cannot change hands: then its
+// streams are reset.
+func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error {
 	l := e.loops[0]
-	if err := e.bind(l); err != nil {
-		if !l.Bound() && e.goDown() { // it could not start
-			e.stopListening()
-			_ = l.Abandon()
-			for _, a := range l.acceptors.list() {
-				a.loopDied(net.ErrClosed)
-			}
-			e.end()
-		}
-		return err
-	}
 	if l.Stepping() {
 		return backend.ErrOnLoop
 	}
-	if !e.goDown() {
+	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	select {
+	case e.winding <- struct{}{}:
+		defer func() { <-e.winding }()
+	case <-patience.Done():
+		return ctx.Err()
+	}
+	if e.isGone() {
 		return nil
 	}
-	e.stopListening()
-	_ = l.Post(backend.TaskFunc(l.drain))
-	err := e.driveToEnd(ctx, l)
-	if endErr := l.End(); err == nil {
-		err = endErr
+	if e.goDown() {
+		e.stopListening()
+		_ = l.Post(backend.TaskFunc(l.drain))
 	}
+	streams := l.Streams()
+	err := l.TakeOver(patience)
+	switch {
+	case err == nil:
+		err = e.driveToEnd(ctx, l)
+		if endErr := l.End(); err == nil {
+			err = endErr
+		}
+	case !l.Ending():
+		return e.unfinished("shutdown", e.turns(), ctx.Err())
+	case errors.Is(err, backend.ErrThread) && streams == 0:
+		err = nil
+	}
+	<-l.Done()
 	e.lookups.Wait()
 	e.end()
 	return err
+}
+
+// isGone reports whether everything is gone.
+func (e *Engine) isGone() bool {
+	select {
+	case <-e.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // driveToEnd polls until the loop is empty, and aborts what is left when ctx ends.

@@ -1,0 +1,215 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrGoexit is why a loop has died whose goroutine a callback has ended.
+var ErrGoexit = errors.New("a callback has ended the loop's goroutine: runtime.Goexit, as t.FailNow calls it, does not belong in callbacks")
+
+// ErrThread is why a loop has died that was taken over from a goroutine to whose thread its driver is bound.
+var ErrThread = errors.New("the loop's driver is bound to the thread of another goroutine, and cannot go on without it")
+
+// Done is closed when the loop has ended. Any goroutine.
+func (l *Loop) Done() <-chan struct{} { return l.done }
+
+// Err says why the loop has died, or is about to; nil if it has not. After a regular end it is the error of closing the
+// driver. Any goroutine.
+func (l *Loop) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Fail lets the loop die of err when the present turn ends; of the first err, if it is called more than once.
+func (l *Loop) Fail(err error) {
+	l.failed = true
+	l.setErr(err)
+}
+
+func (l *Loop) setErr(err error) {
+	l.mu.Lock()
+	if l.err == nil {
+		l.err = err
+	}
+	l.mu.Unlock()
+}
+
+// End ends a loop that is stepped, between turns; see Loop. It returns what Err does, also if the loop has ended before.
+func (l *Loop) End() error {
+	if l.Ending() && !l.Here() {
+		return l.Err()
+	}
+	if !l.Here() || !l.claim(loopTaking) {
+		return l.whyNot()
+	}
+	l.finish()
+	return l.Err()
+}
+
+// TakeOver makes the loop the calling goroutine's, between turns, so that it can Step and End it. It is for loops that
+// are stepped, whose goroutine has ended or has other things to do, and does nothing if the loop is the caller's
+// already. While a turn is running it ends the turn's sleep, keeps another from beginning, and waits; if ctx ends first
+// it returns ctx.Err(), and ErrOnLoop in a callback. The goroutine that had the loop must not be in a call that belongs
+// to the loop, such as a method of a stream, outside of Step; afterwards it is like any other.
+//
+// A driver that is bound to a thread cannot follow. Then, and if it cannot start, the loop has died when TakeOver
+// returns, and the error is that of Err.
+func (l *Loop) TakeOver(ctx context.Context) error {
+	l.wanted.Add(1)
+	defer l.wanted.Add(-1)
+	for !l.claim(loopTaking) {
+		if l.Stepping() {
+			return ErrOnLoop
+		}
+		l.cfg.Driver.Wake()
+		select {
+		case <-l.done:
+			return l.whyNot()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	defer l.unclaim()
+	if l.Here() {
+		return nil
+	}
+	bound := l.Bound()
+	l.owner.Store(goroutine())
+	var err error
+	if !bound {
+		err = l.start()
+	} else if m, ok := l.Driver.(Mover); !ok {
+		err = ErrThread
+	} else {
+		err = m.Move()
+	}
+	if err == nil {
+		return nil
+	}
+	l.Fail(err)
+	l.finish()
+	return l.Err()
+}
+
+// claim reserves a loop that is free, and reports whether it could.
+func (l *Loop) claim(phase uint32) bool { return l.phase.CompareAndSwap(loopFree, phase) }
+
+// unclaim ends what claim began, unless the loop has ended meanwhile. Who has claimed the loop calls it.
+func (l *Loop) unclaim() {
+	if !l.Ending() {
+		l.phase.Store(loopFree)
+	}
+}
+
+// leave is deferred around a turn. A callback that has ended the goroutine ends the loop.
+func (l *Loop) leave(whole *bool) {
+	if *whole {
+		return
+	}
+	if v := recover(); v != nil {
+		panic(v)
+	}
+	l.exited()
+	l.finish()
+}
+
+// exited fails because a callback has ended the goroutine.
+func (l *Loop) exited() {
+	err := ErrGoexit
+	if l.cfg.Culprit != nil {
+		err = fmt.Errorf("%s: %w", l.cfg.Culprit(), err)
+	}
+	l.Fail(err)
+}
+
+// finish ends the loop, as the comment of Loop says. It goes on where it was if a callback has ended its goroutine.
+func (l *Loop) finish() {
+	l.phase.Store(loopEnding)
+	whole := false
+	defer l.leaveFinish(&whole)
+	if l.failed {
+		l.letGo()
+	}
+	l.tasks.close()
+	l.runAll()
+	l.letGo()
+	if l.failed {
+		l.bury()
+	}
+	l.shared.publish(&l.Count)
+	whole = true
+	l.owner.Store(0)
+	close(l.done)
+}
+
+// bury ends what waits for a loop that has died.
+func (l *Loop) bury() {
+	if l.cfg.Died != nil && !l.buried {
+		l.cfg.Died(l.Err())
+	}
+	l.buried = true
+	l.runLate()
+	l.settle()
+}
+
+// leaveFinish is deferred by finish. What a callback has kept finish from doing is another goroutine's to do.
+func (l *Loop) leaveFinish(whole *bool) {
+	if *whole {
+		return
+	}
+	v := recover()
+	if v == nil {
+		l.exited()
+	}
+	l.letGo() // while its thread is here
+	l.owner.Store(0)
+	go func() {
+		l.owner.Store(goroutine())
+		l.finish()
+	}()
+	if v != nil {
+		panic(v)
+	}
+}
+
+// runAll runs what is left of the tasks, when there can be no more.
+func (l *Loop) runAll() {
+	for l.tasks.take() > 0 {
+		l.tasks.next().Run()
+	}
+	l.runLate()
+}
+
+// runLate ends turns until nobody asks for it any longer. Who asks for ever has no claim to more.
+func (l *Loop) runLate() {
+	for range 100 {
+		l.endTurn()
+		n := 0
+		if d, ok := l.Driver.(*deadDriver); ok {
+			n = d.released.Report()
+		}
+		if n == 0 && len(l.late) == 0 {
+			return
+		}
+	}
+}
+
+// letGo closes the driver, and gives the thread back.
+func (l *Loop) letGo() {
+	if _, ok := l.Driver.(*deadDriver); ok {
+		return
+	}
+	l.settle()
+	if err := l.Driver.Close(); err != nil {
+		l.setErr(err)
+	}
+	l.Driver = &deadDriver{closed: l.Driver}
+	if l.unpin != nil {
+		l.unpin()
+	}
+}
