@@ -66,11 +66,7 @@ func Run(t *testing.T, s Setup) {
 		return
 	}
 	for _, r := range Rules() {
-		t.Run(r.Name, func(t *testing.T) {
-			e := newEnv(t, s)
-			defer e.end()
-			r.Test(e)
-		})
+		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r) })
 	}
 }
 
