@@ -71,12 +71,12 @@ type streamPeer struct {
 	closed bool
 }
 
-func dialPeer(t tandem.Transport, a net.Addr) (*streamPeer, error) {
+func dialPeer(t tandem.Transport, a net.Addr, options ...tandem.SocketOption) (*streamPeer, error) {
 	p := &streamPeer{}
 	p.cond = sync.NewCond(&p.mu)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	o := tandem.DialOptions{StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
+	o := tandem.DialOptions{Socket: options, StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
 	s, err := t.Dial(ctx, a.Network(), a.String(), p, &o)
 	p.stream = s
 	return p, err

@@ -51,7 +51,7 @@ type Rule struct {
 // Rules are all rules, in order.
 func Rules() []Rule {
 	var all []Rule
-	for _, chapter := range [][]Rule{bytesRules, writingRules, endingRules, beginningRules, timeRules, limitRules, optionRules, transportRules, frameRules, sessionRules} {
+	for _, chapter := range [][]Rule{bytesRules, writingRules, endingRules, beginningRules, timeRules, limitRules, optionRules, transportRules, frameRules, sessionRules, combineRules} {
 		all = append(all, chapter...)
 	}
 	return all
