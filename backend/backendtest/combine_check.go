@@ -124,7 +124,9 @@ func (x *trial) checkNotified(got []byte) {
 		calls := w.notified.Load()
 		if x.m.detached && w.err == nil && calls == 0 {
 			x.mu.Unlock()
-			waitFor(func() bool { return w.notified.Load() > 0 })
+			if !waitFor(func() bool { return w.notified.Load() > 0 }) {
+				x.overdue("write %d is not notified within %v", i, patience)
+			}
 			x.mu.Lock()
 			calls = w.notified.Load()
 		}

@@ -111,7 +111,7 @@ func (x *trial) close(s *tandem.Stream) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.m.closed = x.m.closed || x.m.open()
+	x.m.closed = x.m.closed || x.m.open() || x.at == across
 }
 
 func (x *trial) abort(s *tandem.Stream) {
@@ -133,7 +133,7 @@ func (x *trial) aborts(err, cause error) {
 	if err != nil && !(errors.Is(err, net.ErrClosed) && (x.mayEnd() || !x.m.open() && !x.m.closed)) {
 		x.errorLocked("Abort: %v", err)
 	}
-	if x.m.open() || x.m.closed && !x.m.over {
+	if x.m.open() || x.m.closed && !x.m.over || x.at == across { // there, OnClose may have been called meanwhile
 		x.m.causes = append(x.m.causes, cause)
 	}
 }

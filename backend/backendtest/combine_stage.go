@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -75,11 +76,15 @@ func (st *stage) connect(x *trial) (Peer, error) {
 	if l, ok := st.plain.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = l.SetDeadline(time.Now().Add(patience))
 	}
-	c, err := st.plain.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := st.plain.Accept()
+		switch {
+		case err == nil:
+			return plainPeer{c.(halfCloser)}, nil
+		case !x.full || !errors.Is(err, syscall.EMFILE): // which it may get while Detach is called
+			return nil, err
+		}
 	}
-	return plainPeer{c.(halfCloser)}, nil
 }
 
 func (st *stage) connectPeer() (Peer, error) {

@@ -100,6 +100,12 @@ func (x *trial) errorLocked(format string, args ...any) {
 	x.e.Errorf("%s: "+format, append([]any{x.combination}, args...)...)
 }
 
+// overdue is errorf for what did not come in time. It ends the rule: the next one would not come either.
+func (x *trial) overdue(format string, args ...any) {
+	x.stage.all.problems.Add(tooMany)
+	x.errorf(format, args...)
+}
+
 // mayEnd reports whether the peer may have ended the stream before or between the operations.
 func (x *trial) mayEnd() bool {
 	switch {
@@ -116,7 +122,7 @@ func (x *trial) waits(ch <-chan struct{}, what string) bool {
 	if await(ch) {
 		return true
 	}
-	x.errorf("%s within %v", what, patience)
+	x.overdue("%s within %v", what, patience)
 	return false
 }
 
@@ -128,7 +134,7 @@ func (st *stage) try(c combination, n int) {
 	case err == nil:
 		x.p = p
 		defer p.Close()
-	case x.at != inOpen:
+	case x.at != inOpen || x.e.Dialled:
 		x.errorf("connect: %v", err)
 		return
 	}
@@ -160,7 +166,7 @@ func (x *trial) begin() bool {
 	case <-x.ran:
 	case <-x.closed:
 	case <-time.After(patience):
-		x.errorf("the operations have not run within %v, and there is no OnClose", patience)
+		x.overdue("the operations have not run within %v, and there is no OnClose", patience)
 		return false
 	}
 	if !x.early && x.at != inEOF {
@@ -295,7 +301,7 @@ func (x *trial) timersRun() {
 	open := x.m.open() && x.peer != reset && !x.mayEnd() && x.at != inEOF
 	x.mu.Unlock()
 	if open && !waitFor(func() bool { x.mu.Lock(); defer x.mu.Unlock(); return x.timers == 0 || x.m.over }) {
-		x.errorf("a timer has not run within %v", patience)
+		x.overdue("a timer has not run within %v", patience)
 	}
 }
 
