@@ -19,7 +19,10 @@ import (
 )
 
 // patience is how long something that must happen may take, on the slowest machine.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
+
+// leaving is how long what has ended may take to be gone: goroutines, and descriptors that the kernel gives back late.
+const leaving = 5 * time.Second
 
 // moment is how long something that must not happen is looked out for.
 const moment = 30 * time.Millisecond
@@ -30,6 +33,9 @@ type Env struct {
 	Setup
 	before     census
 	transports []tandem.Transport
+	hung       chan string // why the rule hangs
+	guard      sync.Mutex  // guards abandoned, and the use of T
+	abandoned  bool
 	cleanups   []func()
 	under      tandem.Transport // opened by the first Pair
 	peers      tandem.Transport
@@ -37,9 +43,10 @@ type Env struct {
 	hooks      []*Hooks
 }
 
-func newEnv(t *testing.T, s Setup) *Env {
+// begin comes before the rule, on its goroutine.
+func (e *Env) begin() {
 	startPoller()
-	return &Env{T: t, Setup: s, before: takeCensus()}
+	e.before = takeCensus()
 }
 
 // startPoller has Go open the descriptors of its own poller, which it does once, before they are counted.
@@ -89,30 +96,50 @@ func (e *Env) Cleanup(fn func()) { e.cleanups = append(e.cleanups, fn) }
 // end closes everything and looks for what is left.
 func (e *Env) end() {
 	e.Helper()
-	for i := len(e.cleanups) - 1; i >= 0; i-- {
-		e.cleanups[i]()
-	}
-	for _, t := range e.transports {
-		if err := t.Close(); err != nil {
-			e.Errorf("close the Transport: %v", err)
+	e.inherited()
+	e.within("a Cleanup", func() {
+		for i := len(e.cleanups) - 1; i >= 0; i-- {
+			e.cleanups[i]()
 		}
-		s := t.Stats()
-		if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
-			e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
-		}
-		if s.Opened != s.Closed {
-			e.Errorf("%d streams were opened and %d closed", s.Opened, s.Closed)
-		}
-		if s.BytesIn != s.BytesDelivered+s.BytesDropped {
-			e.Errorf("%d bytes came in; %d were delivered and %d dropped", s.BytesIn, s.BytesDelivered, s.BytesDropped)
-		}
+	})
+	for i, t := range e.transports {
+		e.within(fmt.Sprintf("Close of Transport %d", i+1), func() {
+			if err := t.Close(); err != nil {
+				e.Errorf("close the Transport: %v", err)
+			}
+		})
+		e.tally(t.Stats())
 	}
 	e.mu.Lock()
 	for _, h := range e.hooks {
 		h.check()
 	}
 	e.mu.Unlock()
-	e.before.compare(e.T)
+	e.before.compare(e)
+}
+
+// tally checks the figures of a Transport that has been closed.
+func (e *Env) tally(s tandem.Stats) {
+	e.Helper()
+	if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
+		e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
+	}
+	if s.Opened != s.Closed {
+		e.Errorf("%d streams were opened and %d closed", s.Opened, s.Closed)
+	}
+	if s.BytesIn != s.BytesDelivered+s.BytesDropped {
+		e.Errorf("%d bytes came in; %d were delivered and %d dropped", s.BytesIn, s.BytesDelivered, s.BytesDropped)
+	}
+}
+
+// inherited looks for descriptors of the rule that a program which this one starts would get.
+func (e *Env) inherited() {
+	e.Helper()
+	for fd, target := range takeCensus().files {
+		if e.before.files[fd] != target && !closeOnExec(fd) {
+			e.Errorf("descriptor %s -> %s is not close-on-exec", fd, target)
+		}
+	}
 }
 
 // census is what a process has.
@@ -133,10 +160,10 @@ func takeCensus() census {
 }
 
 // compare waits until there is no more than there was, and fails if that does not come about.
-func (c census) compare(t *testing.T) {
-	t.Helper()
+func (c census) compare(e *Env) {
+	e.Helper()
 	var now census
-	if waitFor(func() bool {
+	if waitAtMost(leaving, func() bool {
 		now = takeCensus()
 		return now.goroutines <= c.goroutines && len(now.files) <= len(c.files)
 	}) {
@@ -148,14 +175,14 @@ func (c census) compare(t *testing.T) {
 			extra = append(extra, fd+" -> "+target)
 		}
 	}
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	t.Errorf("left behind: %d goroutines and %d descriptors more than before: %s\n%s",
-		now.goroutines-c.goroutines, len(now.files)-len(c.files), strings.Join(extra, ", "), stacks)
+	e.Errorf("left behind after %v: %d goroutines and %d descriptors more than before: %s\n%s", leaving,
+		now.goroutines-c.goroutines, len(now.files)-len(c.files), strings.Join(extra, ", "), stacks())
 }
 
-func waitFor(done func() bool) bool {
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+func waitFor(done func() bool) bool { return waitAtMost(patience, done) }
+
+func waitAtMost(d time.Duration, done func() bool) bool {
+	for deadline := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
 		if done() {
 			return true
 		}
@@ -169,7 +196,7 @@ func waitFor(done func() bool) bool {
 func (e *Env) Eventually(done func() bool, format string, args ...any) {
 	e.Helper()
 	if !waitFor(done) {
-		e.Fatalf("never: "+format, args...)
+		e.Fatalf("not within %v: %s", patience, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -232,7 +259,7 @@ func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*ta
 	defer cancel()
 	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o})
 	e.Check(err, "dial")
-	c := <-accepted
+	c := arrives(e, accepted)
 	if c == nil {
 		e.Fatal("accept failed")
 	}
@@ -257,7 +284,6 @@ func (e *Env) Connect(a net.Addr) Peer {
 }
 
 func (e *Env) plain(c net.Conn) Peer {
-	_ = c.SetDeadline(time.Now().Add(3 * patience))
 	e.Cleanup(func() { _ = c.Close() })
 	return plainPeer{c.(halfCloser)}
 }

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,6 +162,13 @@ func (h *Hooks) Count(callback string) int {
 	return h.counts[callback]
 }
 
+// calls are all callbacks so far, with their numbers.
+func (h *Hooks) calls() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return fmt.Sprint(h.counts)
+}
+
 // Opened waits for the next stream whose OnOpen has run.
 func (h *Hooks) Opened() *tandem.Stream {
 	h.e.Helper()
@@ -168,7 +176,7 @@ func (h *Hooks) Opened() *tandem.Stream {
 	case s := <-h.opened:
 		return s
 	case <-time.After(patience):
-		h.e.Fatal("no OnOpen")
+		h.e.Fatalf("no OnOpen within %v; there were %s", patience, h.calls())
 		return nil
 	}
 }
@@ -180,7 +188,7 @@ func (h *Hooks) Closed() error {
 	case err := <-h.closed:
 		return err
 	case <-time.After(patience):
-		h.e.Fatal("no OnClose")
+		h.e.Fatalf("no OnClose within %v; there were %s", patience, h.calls())
 		return nil
 	}
 }

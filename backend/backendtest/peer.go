@@ -2,14 +2,18 @@ package backendtest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"time"
 
 	"github.com/tandem-io/tandem"
 )
 
-// Peer is the other end of a stream under test, used as a net.Conn is: its methods wait.
+// Peer is the other end of a stream under test, used as a net.Conn is: its methods wait, but at most for patience.
 type Peer interface {
 	Read(p []byte) (int, error)
 	Write(p []byte) (int, error)
@@ -25,6 +29,28 @@ type halfCloser interface {
 
 // plainPeer is a net.Conn.
 type plainPeer struct{ halfCloser }
+
+// Read is the Conn's. It waits for the next byte for at most patience.
+func (p plainPeer) Read(b []byte) (int, error) {
+	_ = p.SetReadDeadline(time.Now().Add(patience))
+	n, err := p.halfCloser.Read(b)
+	return n, overdue(err, "the peer's read got no byte")
+}
+
+// Write is the Conn's.
+func (p plainPeer) Write(b []byte) (int, error) {
+	_ = p.SetWriteDeadline(time.Now().Add(patience))
+	n, err := p.halfCloser.Write(b)
+	return n, overdue(err, "the peer's write did not end")
+}
+
+// overdue says what did not come in time, if err is that.
+func overdue(err error, what string) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%s within %v: %w", what, patience, err)
+	}
+	return err
+}
 
 func (p plainPeer) Reset() error {
 	if c, ok := p.halfCloser.(*net.TCPConn); ok {
@@ -45,12 +71,12 @@ type streamPeer struct {
 	closed bool
 }
 
-func dialPeer(t tandem.Transport, a net.Addr) (*streamPeer, error) {
+func dialPeer(t tandem.Transport, a net.Addr, options ...tandem.SocketOption) (*streamPeer, error) {
 	p := &streamPeer{}
 	p.cond = sync.NewCond(&p.mu)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	o := tandem.DialOptions{StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
+	o := tandem.DialOptions{Socket: options, StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
 	s, err := t.Dial(ctx, a.Network(), a.String(), p, &o)
 	p.stream = s
 	return p, err
@@ -99,25 +125,50 @@ func (p *streamPeer) end(err error) {
 func (p *streamPeer) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var overtime time.Time
 	for len(p.got) == 0 {
 		if p.err != nil {
 			return 0, p.err
 		}
 		p.stream.ResumeRead()
-		p.cond.Wait()
+		if !p.wait(&overtime) {
+			return 0, overdue(os.ErrDeadlineExceeded, "the peer's read got no byte")
+		}
 	}
 	n := copy(b, p.got)
 	p.got = p.got[n:]
 	return n, nil
 }
 
+// wait waits for a change, until overtime, which the first wait sets. It reports whether it is not that late. mu is held.
+func (p *streamPeer) wait(overtime *time.Time) bool {
+	if overtime.IsZero() {
+		*overtime = time.Now().Add(patience)
+	}
+	left := time.Until(*overtime)
+	if left <= 0 {
+		return false
+	}
+	alarm := time.AfterFunc(left, func() {
+		p.mu.Lock()
+		p.cond.Broadcast()
+		p.mu.Unlock()
+	})
+	defer alarm.Stop()
+	p.cond.Wait()
+	return true
+}
+
 // Write waits for room below HighWater before each piece, so that it holds up as a net.Conn does.
 func (p *streamPeer) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var overtime time.Time
 	for done := 0; ; {
 		for !p.stream.Writable() && !p.closed {
-			p.cond.Wait()
+			if !p.wait(&overtime) {
+				return done, overdue(os.ErrDeadlineExceeded, "the peer's write did not end")
+			}
 		}
 		n, err := p.stream.Write(b[done:min(len(b), done+64<<10)])
 		if done += n; err != nil || done == len(b) {

@@ -51,7 +51,10 @@ type Rule struct {
 // Rules are all rules, in order.
 func Rules() []Rule {
 	var all []Rule
-	for _, chapter := range [][]Rule{bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules, transportRules, frameRules, sessionRules} {
+	for _, chapter := range [][]Rule{
+		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
+		transportRules, frameRules, sessionRules, combineRules,
+	} {
 		all = append(all, chapter...)
 	}
 	return all
@@ -66,11 +69,7 @@ func Run(t *testing.T, s Setup) {
 		return
 	}
 	for _, r := range Rules() {
-		t.Run(r.Name, func(t *testing.T) {
-			e := newEnv(t, s)
-			defer e.end()
-			r.Test(e)
-		})
+		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r) })
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package backendtest
+
+func noFreeFile(*Env) (restore func()) { return func() {} }
