@@ -14,7 +14,7 @@ import (
 func (s *Stream) SyscallConn() (syscall.RawConn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 {
+	if s.fd < 0 || s.handOff != nil {
 		return nil, net.ErrClosed
 	}
 	return rawConn{s}, nil
@@ -39,7 +39,7 @@ func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 func (s *Stream) pin() (fd int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 {
+	if s.fd < 0 || s.handOff != nil {
 		return -1, net.ErrClosed
 	}
 	s.pins++

@@ -35,7 +35,7 @@ func (s *Stream) withSocket(op string, do func(fd int) error) error {
 	defer s.mu.Unlock()
 	var err error
 	switch {
-	case s.fd >= 0:
+	case s.fd >= 0 && s.handOff == nil:
 		err = do(s.fd)
 	case s.phase == dialing:
 		err = syscall.ENOTCONN

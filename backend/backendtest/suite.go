@@ -53,7 +53,7 @@ func Rules() []Rule {
 	var all []Rule
 	for _, chapter := range [][]Rule{
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
-		transportRules, frameRules, sessionRules, combineRules,
+		transportRules, frameRules, sessionRules, combineRules, coreOpenRules, coreEndRules, coreDetachRules, coreDeathRules,
 	} {
 		all = append(all, chapter...)
 	}

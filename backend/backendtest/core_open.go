@@ -1,0 +1,342 @@
+package backendtest
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem"
+)
+
+// Rules on what waits for OnOpen, on times, and on what is logged.
+var coreOpenRules = []Rule{
+	{"S02_PostsWaitForOpen", postsWaitForOpen},
+	{"S02_PostsOfAStreamThatNeverOpens", postsOfNoStream},
+	{"S02_PostsRunOnce", postsRunOnce},
+	{"S06_MemoryLimit", memoryLimit},
+	{"S06_Stuck", stuckIsLogged},
+	{"S20_ControlKeepsTheDescriptor", controlKeeps},
+	{"S21_LogIsSpared", panicsAreSpared},
+	{"S22_BeforeOpen", idleBeforeOpen},
+	{"S22_ReadIdle", readIdle},
+	{"S23_Every", every},
+	{"S35_EachLoop", statsOfLoops},
+}
+
+// postsWaitForOpen posts and starts timers before there is a connection.
+func postsWaitForOpen(e *Env) {
+	server := e.listenOn(e.Network, e.Address(), echo())
+	for range 20 {
+		var order []string
+		done := make(chan struct{})
+		h := NewHooks()
+		h.env(e)
+		h.Open = func(*tandem.Stream) { time.Sleep(time.Millisecond); order = append(order, "open") }
+		s, err := e.Under().Connect(e.Network, server.Addr().String(), h, nil)
+		require.NoError(e, err)
+		s.After(0, func() {
+			if order = append(order, "after"); len(order) == 4 {
+				close(done)
+			}
+		})
+		for _, name := range []string{"first", "second"} {
+			require.NoError(e, s.Post(func() {
+				if order = append(order, name); len(order) == 4 {
+					close(done)
+				}
+			}))
+		}
+		if !await(done) {
+			e.Fatal("not all that was asked for before OnOpen ran")
+		}
+		all := strings.Join(order, " ")
+		require.True(e, strings.HasPrefix(all, "open "), all)
+		require.Less(e, strings.Index(all, "first"), strings.Index(all, "second"), all)
+		require.NoError(e, s.Close())
+		h.Closed()
+	}
+}
+
+// postsOfNoStream posts to streams that never open. The functions run right after OnClose, and timers do not.
+func postsOfNoStream(e *Env) {
+	var order []string
+	ran := make(chan struct{})
+	h := NewHooks()
+	h.env(e)
+	h.Close = func(*tandem.Stream, error) { order = append(order, "close") }
+	s, err := e.Under().Connect("unix", e.TempDir()+"/nobody", h, nil)
+	require.NoError(e, err)
+	late := s.Post(func() { order = append(order, "post"); close(ran) })
+	s.After(0, func() { order = append(order, "timer") })
+	require.Error(e, h.Closed())
+	if late == nil {
+		if !await(ran) {
+			e.Fatal("a posted function never ran")
+		}
+		require.Equal(e, []string{"close", "post"}, order)
+	}
+	require.Error(e, s.Post(func() { e.Error("it ran after the end") }))
+}
+
+// postsRunOnce posts from many goroutines while the stream ends. What was accepted runs once, and before OnClose.
+func postsRunOnce(e *Env) {
+	for _, end := range []func(*tandem.Stream) error{(*tandem.Stream).Close, (*tandem.Stream).Abort} {
+		h := NewHooks()
+		var ran, accepted atomic.Int64
+		var closed atomic.Bool
+		h.Close = func(*tandem.Stream, error) { closed.Store(true) }
+		s, _ := e.Pair(h, tandem.StreamOptions{})
+		const posters = 4
+		done := make(chan struct{}, posters)
+		for range posters {
+			go func() {
+				for s.Post(func() {
+					ran.Add(1)
+					if closed.Load() {
+						e.Error("a posted function ran after OnClose")
+					}
+				}) == nil {
+					accepted.Add(1)
+				}
+				done <- struct{}{}
+			}()
+		}
+		e.Eventually(func() bool { return ran.Load() > 100 }, "posted functions")
+		require.NoError(e, end(s))
+		for range posters {
+			arrives(e, done)
+		}
+		h.Closed()
+		require.Equal(e, accepted.Load(), ran.Load(), "functions that were accepted, and that ran")
+	}
+}
+
+// memoryLimit has many streams that read nothing. What they hold in all is bounded, and nothing is lost.
+func memoryLimit(e *Env) {
+	if !e.once() {
+		return
+	}
+	const limit, streams, size = 1 << 20, 8, 512 << 10
+	t := e.Open(func(o *tandem.Options) { o.Loops, o.MemoryLimit = 1, limit })
+	var reads atomic.Bool
+	var most int
+	all := map[*tandem.Stream]bool{}
+	h := NewHooks()
+	h.Open = func(s *tandem.Stream) { all[s] = true }
+	h.Data = func(s *tandem.Stream) {
+		if reads.Load() {
+			h.Collect(s)
+			return
+		}
+		held := 0
+		for s := range all {
+			held += s.Buffered()
+		}
+		most = max(most, held)
+	}
+	h.env(e)
+	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
+	require.NoError(e, err)
+	want := Pattern(size)
+	for range streams {
+		p := e.dialPlain(l.Addr())
+		go func() { _, _ = p.Write(want) }()
+	}
+	var one *tandem.Stream
+	for range streams {
+		one = h.Opened()
+	}
+	e.Eventually(func() bool {
+		before := t.Stats().BytesIn
+		time.Sleep(moment)
+		return before > 0 && t.Stats().BytesIn == before
+	}, "all streams stop reading")
+	e.onLoop(one, func() {
+		require.LessOrEqual(e, most, limit+streams*256<<10, "bytes held by all streams")
+		require.Less(e, most, streams*size, "the limit did nothing")
+		reads.Store(true)
+		for s := range all {
+			s.PauseRead()
+			s.ResumeRead()
+		}
+	})
+	e.Eventually(func() bool { return h.Len() == streams*size }, "all bytes, once they are read")
+}
+
+// stuckIsLogged has a handler that waits for more than its stream may hold.
+func stuckIsLogged(e *Env) {
+	if !e.once() {
+		return
+	}
+	t, log := e.openLogging(nil)
+	h := NewHooks()
+	h.Data = func(*tandem.Stream) {}
+	s, p := e.PairOn(t, h, tandem.StreamOptions{ReadBufferLimit: 16 << 10})
+	go func() { _, _ = p.Write(Pattern(1 << 20)) }()
+	e.Eventually(func() bool { return strings.Contains(log.String(), "level=WARN") }, "a warning")
+	require.Contains(e, log.String(), "limit=16384")
+	e.onLoop(s, func() {
+		_, err := s.Discard(s.Buffered())
+		require.NoError(e, err)
+	})
+	require.NoError(e, s.Abort())
+	require.Equal(e, 1, strings.Count(log.String(), "level=WARN"), log.String())
+}
+
+// controlKeeps ends a stream while a function of RawConn.Control runs, which uses the stream too. The descriptor stays
+// open until it returns.
+func controlKeeps(e *Env) {
+	h := NewHooks()
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	raw, err := s.SyscallConn()
+	require.NoError(e, err)
+	require.NoError(e, raw.Control(func(fd uintptr) {
+		_ = s.RemoteAddr()
+		_, _ = s.Write([]byte("x"))
+		require.NoError(e, s.Abort())
+		h.Closed()
+		require.NoError(e, stillOpen(fd), "the descriptor was closed")
+	}))
+	require.Error(e, raw.Control(func(uintptr) { e.Error("it ran after the end") }))
+}
+
+// panicsAreSpared has many callbacks panic. A few of them are logged, and how many were not.
+func panicsAreSpared(e *Env) {
+	if !e.once() {
+		return
+	}
+	t, log := e.openLogging(func(o *tandem.Options) { o.Loops = 1 })
+	h := NewHooks()
+	h.Data = func(*tandem.Stream) { panic("on purpose") }
+	h.env(e)
+	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
+	require.NoError(e, err)
+	begin := time.Now()
+	const all = 60
+	for range all {
+		_, _ = e.dialPlain(l.Addr()).Write([]byte("x"))
+		var p *tandem.PanicError
+		require.ErrorAs(e, h.Closed(), &p)
+	}
+	seconds := int(time.Since(begin)/time.Second) + 1
+	require.LessOrEqual(e, strings.Count(log.String(), "level=ERROR"), min(10*(seconds+1), all-1), "panics that were logged")
+	require.EqualValues(e, all, t.Stats().Panics)
+}
+
+// idleBeforeOpen sets idle times before there is a connection. They hold from OnOpen on, and replace those of options.
+func idleBeforeOpen(e *Env) {
+	quiet := NewHooks()
+	server := e.listenOn(e.Network, e.Address(), quiet)
+	for _, set := range []func(*tandem.Stream, time.Duration){(*tandem.Stream).SetIdleTimeout, (*tandem.Stream).SetReadIdleTimeout} {
+		h := NewHooks()
+		h.env(e)
+		s, err := e.Under().Connect(e.Network, server.Addr().String(), h, nil)
+		require.NoError(e, err)
+		set(s, 20*time.Millisecond)
+		require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)
+	}
+	h := NewHooks()
+	h.env(e)
+	o := &tandem.DialOptions{StreamOptions: tandem.StreamOptions{IdleTimeout: 2 * moment}}
+	s, err := e.Under().Connect(e.Network, server.Addr().String(), h, o)
+	require.NoError(e, err)
+	s.SetIdleTimeout(0)
+	h.Opened()
+	time.Sleep(2 * moment)
+	h.StillOpen()
+	require.NoError(e, s.Close())
+	h.Closed()
+}
+
+// readIdle has a stream that writes and gets nothing.
+func readIdle(e *Env) {
+	h := NewHooks()
+	s, p := e.Pair(h, tandem.StreamOptions{ReadIdleTimeout: 150 * time.Millisecond})
+	readOn(p)
+	begin := time.Now()
+	end := errors.New("the stream lives on")
+	for waiting := true; waiting && time.Since(begin) < patience; time.Sleep(5 * time.Millisecond) {
+		_, _ = s.Write([]byte("x"))
+		select {
+		case end = <-h.closed:
+			waiting = false
+		default:
+		}
+	}
+	require.ErrorIs(e, end, os.ErrDeadlineExceeded)
+	require.GreaterOrEqual(e, time.Since(begin), 140*time.Millisecond)
+}
+
+// every looks at the times of a repeated function: not early, without drift, and what was missed is dropped.
+func every(e *Env) {
+	const period = 20 * time.Millisecond
+	h := NewHooks()
+	s, _ := e.Pair(h, tandem.StreamOptions{})
+	ticks := make(chan time.Duration, 100)
+	var timer *tandem.Timer
+	begin := time.Now()
+	e.onLoop(s, func() {
+		timer = s.Every(period, func() { ticks <- time.Since(begin) })
+	})
+	for i := 1; i <= 5; i++ {
+		require.GreaterOrEqual(e, arrives(e, ticks), time.Duration(i)*period, "tick %d is early", i)
+	}
+	e.onLoop(s, func() {
+		time.Sleep(5 * period) // held up: four ticks are missed
+		for len(ticks) > 0 {
+			<-ticks
+		}
+	})
+	after := arrives(e, ticks)
+	next := arrives(e, ticks)
+	require.Greater(e, next-after, time.Duration(0))
+	require.True(e, timer.Stop())
+	require.False(e, timer.Stop())
+	e.turn(s)
+	for len(ticks) > 0 {
+		<-ticks
+	}
+	time.Sleep(2 * period)
+	require.Empty(e, ticks, "it goes on after Stop")
+	s.Every(time.Millisecond, func() { ticks <- 0 })
+	arrives(e, ticks)
+	require.NoError(e, s.Abort())
+	h.Closed()
+	for len(ticks) > 0 {
+		<-ticks
+	}
+	time.Sleep(moment)
+	require.Empty(e, ticks, "it goes on after OnClose")
+}
+
+// statsOfLoops compares the sums with the figures of the loops.
+func statsOfLoops(e *Env) {
+	if !e.once() {
+		return
+	}
+	t := e.Open(func(o *tandem.Options) { o.Loops = 3 })
+	h := echo()
+	h.env(e)
+	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
+	require.NoError(e, err)
+	for range 6 {
+		e.pingPong(e.dialPlain(l.Addr()))
+	}
+	e.Eventually(func() bool { return t.Stats().Opened == 6 && t.Stats().BytesOut == t.Stats().BytesIn }, "all figures")
+	s := t.Stats()
+	require.Len(e, s.Loops, 3)
+	var opened, in uint64
+	for i, one := range s.Loops {
+		require.EqualValues(e, 2, one.Opened, "streams of loop %d", i)
+		opened += one.Opened
+		in += one.BytesIn
+	}
+	require.Equal(e, s.Opened, opened)
+	require.Equal(e, s.BytesIn, in)
+	require.Positive(e, s.LongestCallback)
+	require.NotZero(e, s.LongestCallbackStream)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package backendtest
+
+import "errors"
+
+func stillOpen(uintptr) error { return errors.ErrUnsupported }
