@@ -180,6 +180,38 @@ func TakeError(fd int) error {
 	return nil
 }
 
+// maxErrors is how many entries of an error queue DrainErrors drops at a time.
+const maxErrors = 1 << 10
+
+// DrainErrors drops what is in a socket's error queue, where the kernel puts the timestamps of sent data that
+// SO_TIMESTAMPING asks for, and reports whether there was something. Until it is dropped poll(2) reports POLLERR: a
+// driver that was told of an error calls this, and then asks HasError whether the connection has one, too. At most
+// 1024 entries go at a time. It leaves sockets alone that have no error queue, Unix ones among them: they would take
+// MSG_ERRQUEUE for an ordinary receive, and lose bytes.
+func DrainErrors(fd int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil || domain != unix.AF_INET && domain != unix.AF_INET6 {
+		return false
+	}
+	for n := range maxErrors {
+		if !dropError(fd) {
+			return n > 0
+		}
+	}
+	return true
+}
+
+// dropError takes one entry from the error queue: recv(2) with MSG_ERRQUEUE. The result is the size of the packet that
+// the entry is about, which may be 0.
+func dropError(fd int) bool {
+	for {
+		_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT, 0, 0)
+		if e != unix.EINTR {
+			return e == 0
+		}
+	}
+}
+
 // IsStream tells whether a descriptor is a stream socket, as those of TCP are, and some Unix ones: SO_TYPE, socket(7).
 func IsStream(fd int) bool {
 	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)

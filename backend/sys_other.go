@@ -42,6 +42,9 @@ func ResetOnClose(int) {}
 // TakeError is for Linux only.
 func TakeError(int) error { return errors.ErrUnsupported }
 
+// DrainErrors is for Linux only.
+func DrainErrors(int) bool { return false }
+
 // IsStream is for Linux only.
 func IsStream(int) bool { return false }
 
