@@ -3,8 +3,27 @@ package uring
 import (
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tandem-io/tandem/backend"
 )
+
+// tellAccept is tellKernel for a listening socket.
+func (d *Driver) tellAccept(s *backend.Socket) {
+	switch wanted := s.State&wantAccept != 0; {
+	case wanted && s.State&armed == 0:
+		s.State |= armed
+		d.armAccept(s)
+	case !wanted && s.State&(armed|cancelling) == armed:
+		s.State |= cancelling
+		d.cancel(opAccept, s)
+	}
+}
+
+// armAccept asks for connections.
+func (d *Driver) armAccept(s *backend.Socket) {
+	d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
 
 func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	if s != nil && last {
