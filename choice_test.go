@@ -34,12 +34,12 @@ var refusals = map[string]struct {
 	"EPERM":           {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EPERM, "setup"},
 	"ENOSYS":          {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.ENOSYS, "setup"},
 	"EACCES":          {[]uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EACCES, "setup"},
-	"enter+register":  {[]uint32{unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EPERM, "enable"},
+	"enter+register":  {[]uint32{unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, unix.EPERM, "register"},
 	"enter":           {[]uint32{unix.SYS_IO_URING_ENTER}, unix.EPERM, "enter"},
 	"enter, ENOSYS":   {[]uint32{unix.SYS_IO_URING_ENTER}, unix.ENOSYS, "enter"},
-	"register":        {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.EPERM, "enable"},
+	"register":        {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.EPERM, "register"},
 	"setup of rings":  {[]uint32{unix.SYS_IO_URING_SETUP}, unix.EPERM, "setup"},
-	"register ENOSYS": {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.ENOSYS, "enable"},
+	"register ENOSYS": {[]uint32{unix.SYS_IO_URING_REGISTER}, unix.ENOSYS, "register"},
 }
 
 func TestChoice(t *testing.T) {

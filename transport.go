@@ -387,19 +387,12 @@ func (o *Options) choose() ([]backend.Driver, Info, error) {
 
 // open makes one driver for each loop. For io_uring a round trip over a socketpair comes first.
 func (o *Options) open(b Backend) ([]backend.Driver, error) {
-	one := func() (backend.Driver, error) {
-		return epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, Thread: o.Affinity != nil})
-	}
 	if b == Uring {
-		config, err := uring.Probe(o.uring())
-		if err != nil {
-			return nil, err
-		}
-		one = func() (backend.Driver, error) { return uring.New(config) }
+		return uring.NewAll(o.uring(), o.Loops)
 	}
 	var drivers []backend.Driver
 	for range o.Loops {
-		d, err := one()
+		d, err := epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, Thread: o.Affinity != nil})
 		if err != nil {
 			for _, d := range drivers {
 				_ = d.Close()

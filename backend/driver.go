@@ -8,6 +8,9 @@ import (
 // ErrPending is what [Driver.Send] returns when the answer comes later, by [Events.Sent].
 var ErrPending = errors.New("backend: send pending")
 
+// MaxOvershoot is how many bytes of a socket a driver reports at most after Receive has switched receiving off.
+const MaxOvershoot = 256 << 10
+
 // Driver moves the bytes of the sockets of one loop. The package documentation is its contract. All methods belong to
 // the loop's goroutine, except Wake. A method that takes a Socket must not be called after Release of it.
 type Driver interface {
@@ -28,7 +31,8 @@ type Driver interface {
 	Attach(s *Socket) error
 
 	// Receive switches receiving on or off. Switched off, bytes that the kernel has already handed over are still
-	// reported, and Broken is called if the connection fails. It is off after Attach and after ReceiveEnded.
+	// reported, at most MaxOvershoot of them, and Broken is called if the connection fails. It is off after Attach and
+	// after ReceiveEnded.
 	Receive(s *Socket, on bool)
 
 	// Accept switches accepting on a listening socket on or off. It is off after Attach, and after Accepted reported
@@ -74,6 +78,7 @@ type Outstanding struct {
 	Sockets  int // attached and not yet released
 	Requests int // in flight on behalf of sockets
 	Buffers  int // kept by owners, by Keep
+	Starved  int // sockets whose receives wait for buffers
 }
 
 // Events is what a driver reports about one socket.

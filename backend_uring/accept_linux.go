@@ -20,6 +20,18 @@ func (d *Driver) armAccept(s *backend.Socket) {
 	}
 }
 
+// tellAccept is tellKernel for a listening socket.
+func (d *Driver) tellAccept(s *backend.Socket) {
+	switch wanted := s.State&wantAccept != 0; {
+	case wanted && s.State&armed == 0:
+		s.State |= armed
+		d.armAccept(s)
+	case !wanted && s.State&(armed|cancelling) == armed:
+		s.State |= cancelling
+		d.cancel(opAccept, s)
+	}
+}
+
 func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	if s != nil && last {
 		s.State &^= armed | cancelling

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +13,7 @@ const bufferGroup = 0
 
 // buffers are a loop's receive buffers. There are few of them, because the kernel fills them in turn, so that all of
 // them are in the cache or none. When they run out there come more, a slab at a time, and after a quiet time these
-// leave again.
+// leave again; shrink_linux.go.
 //
 //	kernel ── fills ─► lent to Received ─► giveBack ─► ring ─► kernel
 //	                         │ keep                     ▲
@@ -26,23 +27,29 @@ type buffers struct {
 	home    [][]uint16 // for each slab that retires, its buffers that are out of the ring
 	live    int        // slabs whose buffers are given back to the ring
 	free    int        // buffers that the kernel has
-	added   bool       // some were added and not yet published
-	calm    int        // Polls since the buffers ran out last
-	lent    uint16     // the buffer that Received has now
-	keeping bool       // and it was made its owner's
+	low     int        // the fewest that it had since looked
+	looked  time.Time  // when low began
+	calm    time.Duration
+	added   bool // some were added and not yet published
+	loan    loan // what Received has now
 
 	waiting  atomic.Bool // returned holds something
 	mu       sync.Mutex  // guards what follows
 	kept     int
 	returned []uint16
 	closed   bool
+	leaked   bool
 }
 
-// calmPolls is after how many Polls without a shortage the youngest slab leaves.
-const calmPolls = 1 << 14
+// loan is a buffer while one Received reports what is in it.
+type loan struct {
+	bid  uint16
+	out  bool // there is one, and it has not been made its owner's
+	kept bool
+}
 
 func newBuffers(r *Ring, c Config) (*buffers, error) {
-	b := &buffers{size: c.BufferSize, perSlab: c.Buffers, most: growth}
+	b := &buffers{size: c.BufferSize, perSlab: c.Buffers, most: growth, calm: calm}
 	entries := 1
 	for entries < c.Buffers*growth {
 		entries *= 2
@@ -55,6 +62,7 @@ func newBuffers(r *Ring, c Config) (*buffers, error) {
 		return nil, err
 	}
 	if err := b.addSlab(); err != nil {
+		_ = b.ring.Close()
 		return nil, err
 	}
 	b.publish()
@@ -95,21 +103,25 @@ func (b *buffers) publish() {
 }
 
 // taken accounts for a buffer that the kernel has filled.
-func (b *buffers) taken() { b.free-- }
-
-// lend returns the n bytes of a buffer for the time of one Received.
-func (b *buffers) lend(bid uint16, n int) []byte {
-	b.lent = bid
-	return b.memory(bid)[:n:n]
+func (b *buffers) taken() {
+	b.free--
+	b.low = min(b.low, b.free)
 }
 
-// giveBack ends the loan, unless the owner has kept the buffer.
-func (b *buffers) giveBack(bid uint16) {
-	if b.keeping {
-		b.keeping = false
-		return
+// lend returns the n bytes of a buffer for the time of one Received, which giveBack ends with the loan before, if there
+// was one.
+func (b *buffers) lend(bid uint16, n int) (p []byte, before loan) {
+	before, b.loan = b.loan, loan{bid: bid, out: true}
+	return b.memory(bid)[:n:n], before
+}
+
+// giveBack ends the loan. A buffer that its owner has kept comes back by release.
+func (b *buffers) giveBack(before loan) {
+	ended := b.loan
+	b.loan = before
+	if !ended.kept {
+		b.back(ended.bid)
 	}
-	b.back(bid)
 }
 
 func (b *buffers) back(bid uint16) {
@@ -125,51 +137,19 @@ func (b *buffers) back(bid uint16) {
 	}
 }
 
-// grow adds a slab, or keeps one that is about to leave.
-func (b *buffers) grow() {
-	b.calm = 0
-	if b.free > 0 {
-		return // they came back while the request was failing
-	}
-	if b.live < len(b.slabs) {
-		b.revive()
-	} else if len(b.slabs) < b.most {
-		_ = b.addSlab() // without memory it stays as it is, and the sockets wait
-	}
-}
-
-// revive takes back a slab that retires.
-func (b *buffers) revive() {
-	home := b.home[b.live]
-	b.home[b.live] = nil
-	b.live++
-	for _, bid := range home {
-		b.add(bid)
-	}
-}
-
-// shrink lets the youngest slab leave after a quiet time.
-func (b *buffers) shrink(busy bool) {
-	if busy || b.live == 1 {
-		b.calm = 0
-		return
-	}
-	if b.calm++; b.calm >= calmPolls {
-		b.calm = 0
-		b.live--
-	}
-}
-
 // keep makes the lent buffer its owner's. At most half of all that there can be are away at a time.
 func (b *buffers) keep(wake func()) func() {
+	if !b.loan.out {
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.kept >= max(b.perSlab*b.most/2, 1) {
 		return nil
 	}
 	b.kept++
-	b.keeping = true
-	bid := b.lent
+	b.loan.out, b.loan.kept = false, true
+	bid := b.loan.bid
 	return func() { b.release(bid, wake) }
 }
 
@@ -209,17 +189,22 @@ func (b *buffers) keptNow() int {
 	return b.kept
 }
 
-// close frees the memory; if some of it is still its owners', the last of them does. The ring is closed already.
-func (b *buffers) close() {
-	_ = b.ring.Close()
+// close frees the memory; if some of it is still its owners', the last of them does. The ring is closed already. If the
+// kernel may still write to the memory, it stays for good.
+func (b *buffers) close(drained bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	if !drained {
+		b.leaked = true
+		return
+	}
+	_ = b.ring.Close()
 	b.unmapLocked()
 }
 
 func (b *buffers) unmapLocked() {
-	if b.kept > 0 {
+	if b.kept > 0 || b.leaked {
 		return
 	}
 	for _, m := range b.slabs {

@@ -15,6 +15,9 @@ type Config struct {
 	Rung              string // of the ladder; default "": the best that works
 	Sockets           int    // room for so many from the start
 	EventFD           bool   // wake by an eventfd also where the kernel has better, for tests
+
+	oneshot bool // the kernel cannot bound a multishot receive
+	reduced bool // the queues are smaller than was asked for
 }
 
 const (

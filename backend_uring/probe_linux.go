@@ -18,7 +18,8 @@ import (
 // Probe asks the kernel by doing: a real round trip over a socketpair, with all that the driver needs, on the rung that
 // c names or, from the best down, on the first that works. It returns c with that rung. The kernel's version says
 // little, because distributions add to old kernels, and a seccomp filter may allow one of the three system calls and
-// refuse another. The error is a *backend.UnsupportedError.
+// refuse another. Its ring is a small one: whether there is memory for those that c asks for, NewAll finds out by making
+// them. The error is a *backend.UnsupportedError.
 func Probe(c Config) (Config, error) {
 	names := rungs
 	if c.Rung != "" {
@@ -27,8 +28,9 @@ func Probe(c Config) (Config, error) {
 	var first error
 	for _, name := range names {
 		c.Rung = name
-		err := roundTrip(c)
+		multishot, err := roundTrip(c)
 		if err == nil {
+			c.oneshot = !multishot
 			return c, nil
 		}
 		if first == nil {
@@ -50,7 +52,7 @@ func unsupported(err error) error {
 	case errors.Is(err, syscall.ENOSYS):
 		e.Cure = "the kernel is older than 5.1, or a seccomp filter (as podman's) hides io_uring; Linux 5.19 or newer, and a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register, are needed"
 	case errors.Is(err, syscall.ENOMEM):
-		e.Cure = "the limit of locked memory may be too low: raise it (ulimit -l), or lower UringBuffers"
+		e.Cure = memoryCure(Config{}.withDefaults(), 1)
 	case errors.Is(err, syscall.EINVAL):
 		e.Cure = "Linux 5.19 or newer is needed; this is " + backend.Kernel()
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -93,46 +95,54 @@ func (p *probe) ReceiveEnded(err error) { p.err = err }
 func (p *probe) Sent(n int, err error)  { p.sent += n; p.err = errors.Join(p.err, err) }
 func (p *probe) Released()              { p.released = true }
 
-// roundTrip runs on a goroutine of its own, because a driver locks it to its thread.
-func roundTrip(c Config) error {
-	done := make(chan error)
+// roundTrip runs on a goroutine of its own, because a driver locks it to its thread. It reports whether receives can be
+// multishot.
+func roundTrip(c Config) (multishot bool, err error) {
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		done <- roundTripHere(c)
+		multishot, err = roundTripHere(c)
 	}()
-	return <-done
+	<-done
+	return multishot, err
 }
 
-func roundTripHere(c Config) (err error) {
+// tiny is c with little of everything.
+func (c Config) tiny() Config {
 	c.Buffers, c.BufferSize, c.Entries, c.CompletionEntries = 2, 64, 8, 16
-	d, err := New(c)
+	return c
+}
+
+func roundTripHere(c Config) (multishot bool, err error) {
+	d, err := New(c.tiny())
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	if err := d.Start(new(backend.Counters)); err != nil {
-		return err
+		return false, err
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("uring: probe: %w", os.NewSyscallError("socketpair", err))
+		return false, fmt.Errorf("uring: probe: %w", os.NewSyscallError("socketpair", err))
 	}
 	defer backend.CloseFD(pair[0])
 	defer backend.CloseFD(pair[1])
 	p := &probe{}
 	p.sock = backend.Socket{FD: pair[0], Owner: p}
 	if err := d.Attach(&p.sock); err != nil {
-		return err
+		return false, err
 	}
 	if err := p.exchange(d, pair[1]); err != nil {
-		return fmt.Errorf("uring: probe: %w", err)
+		return false, fmt.Errorf("uring: probe: %w", err)
 	}
 	d.Release(&p.sock)
 	if err := poll(d, func() bool { return p.released }); err != nil {
-		return fmt.Errorf("uring: probe: release: %w", err)
+		return false, fmt.Errorf("uring: probe: release: %w", err)
 	}
-	return nil
+	return d.rung.multishot, nil
 }
 
 // exchange receives twice, because only the second message shows that a multishot request goes on, and sends once.

@@ -79,10 +79,13 @@ func (d *Driver) socketOf(c CQE) *backend.Socket {
 func (d *Driver) complete(c CQE, later *[]CQE) {
 	op := c.UserData & opMask
 	if op == opWake {
-		d.woken(c)
-		return
+		return // the end of a sleep is all there is to it
 	}
 	s := d.socketOf(c)
+	if op == opCancel {
+		d.cancelFailed(s)
+		return
+	}
 	if op == opReceive && d.defers(s, c) {
 		*later = append(*later, c)
 		return
@@ -94,23 +97,30 @@ func (d *Driver) complete(c CQE, later *[]CQE) {
 			s.InFlight--
 		}
 	}
+	d.dispatch(op, s, c, last)
+	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
+		d.letGo(s)
+	}
+}
+
+func (d *Driver) dispatch(op uint64, s *backend.Socket, c CQE, last bool) {
 	switch op {
 	case opReceive:
 		d.received(s, c, last)
 	case opAccept:
 		d.accepted(s, c, last)
 	case opConnect:
-		if s != nil && s.State&releasing == 0 {
-			s.Owner.Connected(backend.TakeError(s.FD))
-		}
+		d.connected(s, c)
 	case opSend:
 		d.sent(s, c)
+	case opRoom:
+		d.room(s, c, last)
 	case opWatch:
 		d.hungUp(s, c, last)
-	case opCancel: // what it was to cancel says for itself how it ended
-	}
-	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
-		d.letGo(s)
+	case opFlush:
+		d.flushed(c)
+	case opEvent:
+		d.woken(c, last)
 	}
 }
 

@@ -29,7 +29,7 @@ var flavours = []struct {
 }
 
 // patience is how long a completion that has to come may take.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // forEachFlavour runs the test on a ring of every kind.
 func forEachFlavour(t *testing.T, entries, cqEntries uint32, test func(t *testing.T, r *Ring)) {

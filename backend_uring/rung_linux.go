@@ -10,7 +10,7 @@ import (
 type rung struct {
 	name      string
 	flags     uint32 // of io_uring_setup(2)
-	multishot bool   // receives go on by themselves. Since Linux 6.0; io_uring_prep_recv_multishot(3)
+	multishot bool   // receives go on by themselves, up to a limit. Since Linux 6.17; LimitMultishot
 	messages  bool   // can be woken without a ring of the sender's. Since Linux 6.13
 	features  []string
 }
@@ -22,14 +22,14 @@ var ladder = map[string]rung{
 	"defer": {
 		name: "defer", multishot: true,
 		flags:    allRungs | SetupSubmitAll | SetupSingleIssuer | SetupDeferTaskrun | SetupTaskrunFlag | SetupRDisabled,
-		features: []string{"DEFER_TASKRUN", "multishot receive", "buffer ring"},
+		features: []string{"DEFER_TASKRUN", "buffer ring"},
 	},
 	"coop": {
 		name: "coop", multishot: true,
 		flags:    allRungs | SetupSubmitAll | SetupCoopTaskrun | SetupTaskrunFlag,
-		features: []string{"COOP_TASKRUN", "multishot receive", "buffer ring"},
+		features: []string{"COOP_TASKRUN", "buffer ring"},
 	},
-	"plain":   {name: "plain", multishot: true, flags: allRungs, features: []string{"multishot receive", "buffer ring"}},
+	"plain":   {name: "plain", multishot: true, flags: allRungs, features: []string{"buffer ring"}},
 	"oneshot": {name: "oneshot", flags: allRungs, features: []string{"buffer ring"}},
 }
 
@@ -43,6 +43,7 @@ func setUp(c Config) (*Ring, rung, error) {
 	if !ok {
 		return nil, rung{}, fmt.Errorf("uring: no rung %q", name)
 	}
+	step.multishot = step.multishot && !c.oneshot
 	entries, completions := uint32(c.Entries), uint32(c.CompletionEntries)
 	if name == "defer" {
 		if r, err := NewRing(entries, completions, step.flags|SetupNoSQArray); err == nil { // Since Linux 6.6

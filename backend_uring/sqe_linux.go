@@ -42,6 +42,24 @@ func (s *SQE) PrepRecvMultishot(fd int, group uint16) {
 	s.IoPrio = RecvMultishot
 }
 
+// LimitMultishot bounds a multishot receive: each completion has at most piece bytes, and the one with which the request
+// reaches total bytes is its last. 0 means no bound. Before, a kernel completes such a request with EINVAL.
+// Since Linux 6.17; io_recvmsg_prep in io_uring/net.c, where total is sqe->optlen.
+func (s *SQE) LimitMultishot(piece, total uint32) {
+	s.Len = piece
+	s.SpliceFdIn = int32(total)
+}
+
+// PrepReadSelect reads at most n bytes from the beginning of a file into a buffer of the group.
+// Since Linux 5.19 with a [BufRing]; io_uring_prep_read(3).
+func (s *SQE) PrepReadSelect(fd int, group uint16, n uint32) {
+	s.Opcode = OpRead
+	s.Flags = SQEBufferSelect
+	s.Fd = int32(fd)
+	s.Len = n
+	s.BufIndex = group
+}
+
 // PrepSend sends p, with the flags of send(2). The result may be short. The kernel reads p until the completion: it is
 // mapped or heap memory that the caller holds and leaves alone until then.
 func (s *SQE) PrepSend(fd int, p []byte, msgFlags uint32) {

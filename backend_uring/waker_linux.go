@@ -1,7 +1,9 @@
 package uring
 
 import (
+	"fmt"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -9,74 +11,77 @@ import (
 )
 
 // waker ends the sleep of a driver from any goroutine: by a message to the ring, or where the kernel has none that
-// needs no ring of the sender's (before Linux 6.13), by an eventfd that the ring polls.
+// needs no ring of the sender's (before Linux 6.13), by an eventfd that the ring polls. The eventfd is there in any
+// case, for a message that fails: the kernel may be out of memory for a completion, and a program may forbid itself
+// io_uring_register(2) by a seccomp filter.
 type waker struct {
-	event *backend.EventFD // nil: by messages
+	event    *backend.EventFD
+	requests int // in flight
+	failures int // of them, one after another
 
 	mu     sync.Mutex // guards sender: the ring's number may become somebody else's
-	sender *MsgSender
+	sender *MsgSender // nil: by the eventfd
 }
 
-func (d *Driver) startWaker() (err error) {
+// makeWaker makes what Wake needs. The ring polls the eventfd from Start on.
+func (d *Driver) makeWaker() (err error) {
 	w := &d.waker
-	if d.rung.messages && !d.config.EventFD {
-		w.mu.Lock()
-		w.sender = NewMsgSender(d.ring.FD(), opWake, 0)
-		w.mu.Unlock()
-		return nil
-	}
 	if w.event, err = backend.NewEventFD(); err != nil {
 		return err
 	}
-	d.watchEvent()
+	if d.rung.messages && !d.config.EventFD {
+		w.sender = NewMsgSender(d.ring.FD(), opWake, 0)
+	}
 	return nil
 }
 
 func (d *Driver) watchEvent() {
 	e := d.entry()
 	e.PrepPollAdd(d.waker.event.FD(), unix.POLLIN, true)
-	e.UserData = opWake
-}
-
-// requests is how many of the driver's requests are the waker's.
-func (w *waker) requests() int {
-	if w.event != nil {
-		return 1
-	}
-	return 0
+	e.UserData = opEvent
+	d.waker.requests++
 }
 
 // Wake implements backend.Driver.
 func (d *Driver) Wake() {
 	w := &d.waker
-	if w.event != nil {
-		w.event.Signal()
-		return
-	}
 	w.mu.Lock()
-	if w.sender != nil {
-		_ = w.sender.Send() // fails only if the kernel is out of memory for a completion; then the loop has some to do
-	}
+	sent := w.sender != nil && w.sender.Send() == nil
 	w.mu.Unlock()
+	if !sent {
+		w.event.Signal()
+	}
 }
 
-// woken deals with a completion of the waker's.
-func (d *Driver) woken(c CQE) {
-	if d.waker.event == nil {
+// woken deals with a completion of the eventfd's poll, which ends by itself when the completion queue is full. A driver
+// that cannot be woken has failed.
+func (d *Driver) woken(c CQE, last bool) {
+	w := &d.waker
+	if c.Res >= 0 {
+		w.failures = 0
+		w.event.Drain()
+	} else {
+		w.failures++
+	}
+	if !last {
 		return
 	}
-	d.waker.event.Drain()
-	if !c.More() {
-		d.requests--
-		d.watchEvent()
+	w.requests--
+	if w.failures > maxPollFailures {
+		d.err = fmt.Errorf("uring: poll the eventfd: %w", syscall.Errno(-c.Res))
+		return
 	}
+	d.watchEvent()
 }
+
+// maxPollFailures is how often in a row the eventfd's poll may fail, as without memory.
+const maxPollFailures = 16
 
 func (w *waker) close() {
-	if w.event != nil {
-		w.event.Close()
-	}
 	w.mu.Lock()
 	w.sender = nil
 	w.mu.Unlock()
+	if w.event != nil {
+		w.event.Close()
+	}
 }

@@ -1,10 +1,6 @@
 package uring
 
-import (
-	"golang.org/x/sys/unix"
-
-	"github.com/tandem-io/tandem/backend"
-)
+import "github.com/tandem-io/tandem/backend"
 
 // Receive implements backend.Driver.
 func (d *Driver) Receive(s *backend.Socket, on bool) {
@@ -27,88 +23,58 @@ func (d *Driver) want(s *backend.Socket, wish uint32, on bool) {
 // tellKernel asks the kernel for what is wanted from a socket now. What is in flight against that is cancelled; when
 // that has ended, it comes here again.
 func (d *Driver) tellKernel(s *backend.Socket) {
+	if s.State&missed != 0 {
+		s.State &^= missed | cancelling
+		if s.State&releasing != 0 && s.InFlight > 0 {
+			d.cancelAllOf(s)
+		}
+	}
 	if s.State&releasing != 0 {
 		return
 	}
-	wanted := s.State&(wantReceive|wantAccept) != 0
+	if s.State&stream == 0 {
+		d.tellAccept(s)
+		return
+	}
+	wanted := s.State&wantReceive != 0
 	switch {
-	case wanted && s.State&(armed|starved) == 0:
-		d.arm(s)
-	case s.State&armed != 0 && (!wanted || s.State&overlooked != 0):
-		d.cancel(s) // when it has ended it is armed again, if it is wanted
+	case wanted && s.State&(armed|starved) != 0, !wanted && s.State&armed == 0:
+	case wanted && s.State&more != 0:
+		s.State |= starved
+		d.bulk.push(s)
+	case wanted:
+		d.armReceive(s, multishotBytes)
+	}
+	if s.State&(armed|cancelling) == armed && (!wanted || s.State&overlooked != 0) {
+		s.State |= cancelling
+		d.cancel(opReceive, s) // when it has ended it is armed again, if it is wanted
 	}
 	s.State &^= overlooked
 	d.watch(s)
 }
 
-// watch asks for the hang-ups of a stream: those that come while nothing is received, and all if receives are
-// multishot. A multishot receive may overlook an end that comes right behind bytes: two wake-ups become one, of which
-// the bytes are the whole answer, and there is no third. Seen on Linux 6.18 with RST, and on Unix sockets with any end;
-// io_poll_check_events in io_uring/poll.c.
-func (d *Driver) watch(s *backend.Socket) {
-	if s.State&stream == 0 {
-		return
-	}
-	switch receives := s.State&wantReceive != 0; {
-	case s.State&hung != 0 && !receives:
-		s.Owner.Broken() // it came while receiving was on, and the receive that would have told was cancelled
-	case s.State&(watched|hung) == 0 && (!receives || d.rung.multishot):
-		// POLLERR, POLLHUP and POLLRDHUP are always watched for. Multishot is edge-triggered, so a hang-up that lasts
-		// is reported once. Since Linux 5.13; io_uring_prep_poll_multishot(3).
-		s.State |= watched
-		d.request(s, opWatch).PrepPollAdd(s.FD, 0, true)
-	}
+// cancel ends one request of a socket. It names the request and not the descriptor: for that the kernel would walk all
+// requests of the ring, and find those of other sockets that share the open file, too.
+func (d *Driver) cancel(request uint64, s *backend.Socket) {
+	d.cancelRequest(request|uint64(s.ID), 0).UserData |= uint64(s.ID)
 }
 
-// arm asks for connections or bytes. Once the end is known to have come, a multishot receive would overlook it again.
-func (d *Driver) arm(s *backend.Socket) {
-	s.State = s.State&^fed | armed
-	switch {
-	case s.State&wantAccept != 0:
-		d.armAccept(s)
-	case d.rung.multishot && s.State&hung == 0:
-		d.request(s, opReceive).PrepRecvMultishot(s.FD, bufferGroup)
-	default:
-		d.request(s, opReceive).PrepRecvSelect(s.FD, bufferGroup, 0)
-	}
+// cancelRequest ends requests by their user_data. Nothing is in flight on behalf of it, and only a failure has a
+// completion: IOSQE_CQE_SKIP_SUCCESS, since Linux 5.17; io_uring_enter(2).
+func (d *Driver) cancelRequest(userData uint64, flags uint32) *SQE {
+	e := d.entry()
+	d.requests--
+	e.PrepCancel(userData, flags)
+	e.Flags = SQECQESkipSuccess
+	e.UserData = opCancel
+	return e
 }
 
-func (d *Driver) cancel(s *backend.Socket) {
-	if s.State&cancelling != 0 {
-		return
-	}
-	s.State |= cancelling
-	op := opReceive
-	if s.State&stream == 0 {
-		op = opAccept
-	}
-	d.request(s, opCancel).PrepCancel(op|uint64(s.ID), 0)
-}
-
-// Connect implements backend.Driver. The connect(2) itself was made by a system call; a socket becomes writable when
-// it has ended.
-func (d *Driver) Connect(s *backend.Socket) {
-	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
-}
-
-func (d *Driver) hungUp(s *backend.Socket, c CQE, last bool) {
-	if s == nil {
-		return
-	}
-	if last {
-		s.State &^= watched
-	}
-	if c.Res > 0 && c.Res&(unix.POLLERR|unix.POLLHUP|unix.POLLRDHUP) != 0 {
-		s.State |= hung // the rest is received by requests of one shot, each of which looks for itself
-	}
-	switch {
-	case s.State&releasing != 0 || c.Res < 0:
-	case s.State&wantReceive != 0:
-		s.State |= overlooked
-		d.changes.Add(s)
-	case s.State&hung != 0:
-		s.Owner.Broken()
-	case last:
+// cancelFailed tries again, if the request is still in flight: one that is on its way from one list of the kernel to
+// another is not found, and one that runs on a worker not ended.
+func (d *Driver) cancelFailed(s *backend.Socket) {
+	if s != nil && s.InFlight > 0 && s.State&(cancelling|releasing) != 0 {
+		s.State |= missed
 		d.changes.Add(s)
 	}
 }

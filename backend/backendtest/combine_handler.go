@@ -46,7 +46,10 @@ func (h *trialHandler) enter(s *tandem.Stream, callback string) *trial {
 	case callback == "OnEOF" && x.eof:
 		x.errorLocked("OnEOF twice")
 	}
-	x.s, x.callback = s, callback
+	if x.s != s { // others read it without the lock once it is known
+		x.s = s
+	}
+	x.callback = callback
 	x.eof = x.eof || callback == "OnEOF"
 	return x
 }

@@ -1,0 +1,133 @@
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// The memory of rings counts against RLIMIT_MEMLOCK, for a user over all processes, unless the process has CAP_IPC_LOCK;
+// and the kernel gives it back up to a second after a ring was closed, so that a service that restarts competes with
+// itself. Large queues also need memory in one piece.
+
+const (
+	leastEntries = 128         // below that queues are not made smaller
+	patienceFor  = time.Second // what the kernel gives back late
+)
+
+// NewAll makes n drivers, after a round trip over a socketpair. Where memory for their rings is short it waits up to a
+// second, then makes all queues smaller, down to 128 entries. The error of a kernel that does not let io_uring run, or
+// has no memory for it, is a *backend.UnsupportedError.
+func NewAll(c Config, n int) ([]backend.Driver, error) {
+	f := fitting{n: n}
+	c = c.withDefaults()
+	probed, err := Probe(c)
+	for fits(c.tiny(), 1) && f.wait(err) {
+		probed, err = Probe(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c = probed
+	for {
+		drivers, err := f.try(c)
+		if err == nil || !errors.Is(err, syscall.ENOMEM) {
+			return drivers, err
+		}
+		if c.Entries <= leastEntries {
+			cause := fmt.Errorf("%d rings of %d and %d entries: %w", n, c.Entries, c.CompletionEntries, err)
+			return nil, &backend.UnsupportedError{Backend: "uring", Cause: cause, Cure: memoryCure(c, n)}
+		}
+		c = c.half()
+	}
+}
+
+// half is c with queues of half the size.
+func (c Config) half() Config {
+	c.Entries = max(c.Entries/2, leastEntries)
+	c.CompletionEntries = max(c.CompletionEntries/2, c.Entries)
+	c.reduced = true
+	return c
+}
+
+// fitting tries to make n drivers.
+type fitting struct {
+	n     int
+	until time.Time // wait no longer for what the kernel gives back late
+	pause time.Duration
+}
+
+// try makes n drivers, or none.
+func (f *fitting) try(c Config) (drivers []backend.Driver, err error) {
+	for len(drivers) < f.n {
+		d, err := New(c)
+		if err == nil {
+			drivers = append(drivers, d)
+			continue
+		}
+		if fits(c, f.n) && f.wait(err) {
+			continue
+		}
+		for _, d := range drivers {
+			_ = d.Close()
+		}
+		if len(drivers) > 0 {
+			f.until = time.Time{} // what these had comes back late, too
+		}
+		return nil, err
+	}
+	return drivers, nil
+}
+
+// wait sleeps for a while and reports whether to try again after err.
+func (f *fitting) wait(err error) bool {
+	if !errors.Is(err, syscall.ENOMEM) {
+		return false
+	}
+	if f.until.IsZero() {
+		f.until, f.pause = time.Now().Add(patienceFor), time.Millisecond
+	}
+	left := time.Until(f.until)
+	if left <= 0 {
+		return false
+	}
+	time.Sleep(min(f.pause, left))
+	f.pause = min(2*f.pause, 50*time.Millisecond)
+	return true
+}
+
+// fits reports whether n rings can have the memory they need at all, if nobody else has some of it.
+func fits(c Config, n int) bool {
+	limit := lockLimit()
+	return limit == unix.RLIM_INFINITY || uint64(n)*lockedMemory(c) <= limit
+}
+
+// lockedMemory is about what one ring of c locks: entries of both queues, and the ring of buffers.
+func lockedMemory(c Config) uint64 {
+	pages := func(n int) uint64 { return uint64((n + os.Getpagesize() - 1) / os.Getpagesize() * os.Getpagesize()) }
+	return pages(c.Entries*64) + pages(c.CompletionEntries*16) + pages(c.Buffers*growth*16)
+}
+
+func lockLimit() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) != nil {
+		return unix.RLIM_INFINITY
+	}
+	return limit.Cur
+}
+
+// memoryCure says what an operator can do where there is no memory for n rings.
+func memoryCure(c Config, n int) string {
+	limit := "unlimited, so the machine is short of memory, or has none in one piece"
+	if l := lockLimit(); l != unix.RLIM_INFINITY {
+		limit = fmt.Sprintf("%d KiB, which all processes of the user share", l>>10)
+	}
+	return fmt.Sprintf("the rings of %d loops lock about %d KiB, and locked memory is limited to %s; raise the limit (ulimit -l, LimitMEMLOCK= of systemd, CAP_IPC_LOCK), or lower Loops, UringEntries or UringBuffers",
+		n, (uint64(n)*lockedMemory(c)+1023)>>10, limit)
+}

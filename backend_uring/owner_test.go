@@ -1,0 +1,101 @@
+//go:build linux
+
+package uring
+
+import (
+	"math/bits"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// witness is a recorder that keeps all that is reported.
+type witness struct {
+	recorder
+	sent      []int
+	sentErr   error
+	connected []error
+	ends      int
+	bytes     int // received, if recorder.received counts them
+}
+
+// Sent implements backend.Events.
+func (o *witness) Sent(n int, err error) { o.sent, o.sentErr = append(o.sent, n), err }
+
+// Connected implements backend.Events.
+func (o *witness) Connected(err error) { o.connected = append(o.connected, err) }
+
+// ReceiveEnded implements backend.Events.
+func (o *witness) ReceiveEnded(err error) { o.ended = err; o.ends++ }
+
+// attachFD makes a witness of a descriptor.
+func attachFD(t *testing.T, d *Driver, fd int) *witness {
+	t.Helper()
+	o := &witness{}
+	o.sock = backend.Socket{FD: fd, Owner: o}
+	require.NoError(t, d.Attach(&o.sock))
+	return o
+}
+
+// attachTCP connects a socket of the driver to a peer that has a deadline.
+func attachTCP(t *testing.T, d *Driver) (*witness, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := net.Dial("tcp4", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	fd := -1
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(listener uintptr) { fd, err = backend.Accept(int(listener)) }))
+	require.NoError(t, err)
+	t.Cleanup(func() { backend.CloseFD(fd) })
+	return attachFD(t, d, fd), c.(*net.TCPConn)
+}
+
+// inFlight is how many requests the state of a socket speaks of.
+func inFlight(s *backend.Socket) int {
+	return bits.OnesCount32(s.State & (armed | watched | sending | roomPolled | connecting))
+}
+
+// checkCounts fails if requests in flight are counted wrongly: too few, and a descriptor is closed that the kernel still
+// uses; too many, and it never is.
+func checkCounts(t *testing.T, d *Driver) {
+	t.Helper()
+	d.slots.All(func(s *backend.Socket) {
+		if n := inFlight(s); n != int(s.InFlight) {
+			t.Fatalf("%d requests of a socket are counted, and %d are in flight: state %#x", s.InFlight, n, s.State)
+		}
+	})
+}
+
+// polls polls for a while and returns how often Poll returned.
+func polls(t *testing.T, d *Driver, during time.Duration) (n int) {
+	t.Helper()
+	for end := time.Now().Add(during); time.Now().Before(end); n++ {
+		_, err := d.Poll(time.Until(end))
+		require.NoError(t, err)
+	}
+	return n
+}
+
+// wakeLater ends a sleep that nothing else ends, so that the test fails and does not hang.
+func wakeLater(t *testing.T, d *Driver) {
+	t.Helper()
+	event := d.waker.event
+	timer := time.AfterFunc(patience, event.Signal)
+	t.Cleanup(func() { timer.Stop() })
+}
+
+func shut(t *testing.T, fd, how int) {
+	t.Helper()
+	require.NoError(t, unix.Shutdown(fd, how))
+}
