@@ -1,11 +1,8 @@
 package backendtest
 
 import (
-	"bytes"
-	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -15,36 +12,6 @@ import (
 
 	"github.com/tandem-io/tandem"
 )
-
-// logs is where a Transport under test may log.
-type logs struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// openLogging opens a Transport whose log can be read.
-func (e *Env) openLogging(change func(*tandem.Options)) (tandem.Transport, *logs) {
-	e.Helper()
-	kept := &logs{}
-	return e.Open(func(o *tandem.Options) {
-		o.Logger = slog.New(slog.NewTextHandler(kept, nil))
-		if change != nil {
-			change(o)
-		}
-	}), kept
-}
 
 // failedListener checks that a listener ends by itself with an errno.
 func (e *Env) failedListener(l tandem.Listener, errno syscall.Errno) {
