@@ -58,11 +58,11 @@ type Listener interface {
 	// Addr is the address that is listened on; with port 0 asked for, the one that was given.
 	Addr() net.Addr
 
-	// Close ends accepting, and no stream. Connections that wait to be accepted are reset, on every loop's socket of
-	// its own with ReusePort. When it returns nil the address is free; except in a callback, or on the goroutine of a
-	// caller-driven Transport, where that is so when the loop's turn has ended. If a callback holds up the loop for
-	// more than 5 s, Close returns an error that errors.Is(err, os.ErrDeadlineExceeded), and the address is free when
-	// the callback returns.
+	// Close ends accepting, and no stream. Connections that wait to be accepted are reset; with ReusePort also if
+	// another process listens at the same address, because each socket has a backlog of its own. When Close returns
+	// nil the address is free; except in a callback, or on the goroutine of a caller-driven Transport, where that is
+	// so when the loop's turn has ended. If a callback holds up the loop for more than 5 s, Close returns an error
+	// that errors.Is(err, os.ErrDeadlineExceeded), and the address is free when the callback returns.
 	Close() error
 
 	// Err is nil while the listener lives, also while it is paused or waits for resources. After Close, or the

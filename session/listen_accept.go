@@ -55,7 +55,9 @@ func (a *acceptor) start() {
 		return
 	}
 	if err := a.loop.Driver.Attach(&a.sock); err != nil {
-		a.over = true
+		if a.loop.Err() != nil {
+			return // the loop is dying: loopDied follows
+		}
 		a.Released()
 		a.listener.lost(a, err)
 		return
@@ -70,10 +72,8 @@ func (a *acceptor) stop() {
 	}
 	a.over = true
 	a.dropParked()
-	if !a.loop.dead.Load() { // else loopDied follows
-		a.loop.StopTimer(&a.timer)
-		a.loop.Driver.Release(&a.sock)
-	}
+	a.loop.StopTimer(&a.timer)
+	a.loop.Driver.Release(&a.sock)
 }
 
 // dropParked resets what is parked, as the kernel does with its backlog.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,6 +167,7 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		require.True(t, s.accepting(l))
 		s.drivers[0].accepting[&a.sock] = false // an error switches it off
 		a.Accepted(-1, backend.Address{}, e)
+		a.loop.StopTimer(&a.timer) // or the turn may be so late that the back-off is over
 		s.turn()
 		stats := l.Stats()
 		assert.EqualValues(t, 1, stats.Errors, "%v", e)
@@ -291,6 +293,50 @@ func TestCloseFreesTheParked(t *testing.T) {
 		s.closed(fd, "a parked connection")
 	}
 	assert.Zero(t, l.waiting.Load())
+}
+
+// TestRejectedAreClosed has a listener that resets what is above its limit, also what came in a pause.
+func TestRejectedAreClosed(t *testing.T) {
+	s := newStage(t, 1)
+	l := s.listen(&ListenOptions{MaxConns: 1, RejectOverLimit: true})
+	l.live.Store(1)
+	at, paused := s.connection(), s.connection()
+	l.acceptors()[0].Accepted(at, backend.Address{}, nil)
+	s.closed(at, "a connection above the limit")
+	l.PauseAccept()
+	l.acceptors()[0].Accepted(paused, backend.Address{}, nil)
+	require.Equal(t, 1, l.Stats().Parked)
+	l.ResumeAccept()
+	s.turn()
+	s.closed(paused, "a connection above the limit that came in a pause")
+	assert.EqualValues(t, 2, l.Stats().Rejected)
+	assert.True(t, s.accepting(l))
+	_ = l.Close()
+	s.turn()
+}
+
+// TestAddressThatAcceptTold has a peer of which the socket does not know the address any longer.
+func TestAddressThatAcceptTold(t *testing.T) {
+	s := newStage(t, 2)
+	s.engine.balance = SourceHash
+	l := s.listen(nil)
+	loops := map[int]bool{}
+	for i := range 20 {
+		from := backend.Address{Kind: backend.TCPAddress, IP: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)}
+		l.acceptors()[0].Accepted(s.connection(), from, nil)
+		s.turn()
+		want := s.engine.choose(from)
+		require.NotEmpty(t, want.streams)
+		last := want.streams[len(want.streams)-1]
+		assert.Equal(t, from.NetAddr(), last.RemoteAddr())
+		loops[want.index] = true
+	}
+	assert.Len(t, loops, 2, "loops that were chosen by the address")
+	for _, l := range s.engine.loops {
+		l.each(func(s *Stream) { _ = s.Abort() })
+	}
+	_ = l.Close()
+	s.turn()
 }
 
 // TestListenWithoutLoops has engines whose loops have all failed.

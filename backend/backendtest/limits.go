@@ -69,6 +69,7 @@ func rejectOverLimit(e *Env) {
 	for range 3 {
 		c, err := net.Dial(e.Network, l.Addr().String())
 		if err == nil {
+			_ = c.SetDeadline(time.Now().Add(patience))
 			_, err = c.Read(make([]byte, 1))
 			_ = c.Close()
 		}

@@ -60,8 +60,8 @@ func abstractNames(e *Env) {
 		}
 		return err
 	}
-	for what, make := range map[string]func() error{"a file": precious, "a stale socket": stale} {
-		require.NoError(e, make())
+	for what, create := range map[string]func() error{"a file": precious, "a stale socket": stale} {
+		require.NoError(e, create())
 		l := e.listenOn("unix", name, echo())
 		_, err := e.Under().Listen("unix", name, NewHooks(), nil)
 		e.inUse(err)
