@@ -104,15 +104,43 @@ func SendVector(fd int, bufs [][]byte) (int, error) {
 
 // Accept takes one connection from a listener's backlog, or returns EAGAIN: accept4(2).
 func Accept(fd int) (int, error) {
+	n, _, err := AcceptFrom(fd)
+	return n, err
+}
+
+// AcceptFrom is Accept, and returns the peer's address, which is that of a connection even if it was reset since.
+func AcceptFrom(fd int) (int, Address, error) {
+	var sa unix.RawSockaddrAny
 	for {
-		n, _, e := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		size := uint32(unsafe.Sizeof(sa))
+		n, _, e := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		if e == 0 {
-			return int(n), nil
+			return int(n), addressIn(&sa, size), nil
 		}
 		if e != unix.EINTR {
-			return -1, e
+			return -1, Address{}, e
 		}
 	}
+}
+
+// AcceptShared is AcceptFrom for a socket whose open file others have too, such as a child process: they may have made
+// it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where another process
+// takes the connection in between, it waits, and the scheduler knows that it does.
+func AcceptShared(fd int) (int, Address, error) {
+	if !HasInput(fd) {
+		return -1, Address{}, unix.EAGAIN
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
+		_ = unix.SetNonblock(fd, true)
+	}
+	n, _, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	if err == unix.EINTR {
+		err = unix.EAGAIN
+	}
+	if err != nil {
+		return -1, Address{}, err
+	}
+	return n, RemoteAddress(n), nil
 }
 
 // NewSocket makes a non-blocking, close-on-exec stream socket that can connect to a.
@@ -298,19 +326,24 @@ func socketName(fd int, call uintptr) Address {
 	if _, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); e != 0 {
 		return Address{}
 	}
+	return addressIn(&sa, size)
+}
+
+// addressIn reads an address of size bytes as the kernel has written it.
+func addressIn(sa *unix.RawSockaddrAny, size uint32) Address {
 	switch sa.Addr.Family {
 	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
 		return Address{IP: netip.AddrPortFrom(netip.AddrFrom4(in.Addr), networkPort(&in.Port)), Kind: TCPAddress}
 	case unix.AF_INET6:
-		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&sa))
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
 		ip := netip.AddrFrom16(in.Addr)
 		if in.Scope_id != 0 {
 			ip = ip.WithZone(zoneName(in.Scope_id))
 		}
 		return Address{IP: netip.AddrPortFrom(ip, networkPort(&in.Port)), Kind: TCPAddress}
 	case unix.AF_UNIX:
-		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(&sa))
+		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(sa))
 		n := max(int(size)-int(unsafe.Offsetof(un.Path)), 0)
 		return Address{Unix: unixPath(unsafe.Slice((*byte)(unsafe.Pointer(&un.Path)), len(un.Path))[:n]), Kind: UnixAddress}
 	}

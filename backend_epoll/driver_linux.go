@@ -18,6 +18,7 @@ const (
 	eventsPerLook  = 256
 	acceptsPerLook = 64
 	wakeID         = ^uint64(0)
+	timerID        = wakeID - 1
 )
 
 // Bits of Socket.State.
@@ -43,7 +44,7 @@ type Driver struct {
 	file       *os.File        // the epoll descriptor in Go's poller, nil with Config.Thread
 	raw        syscall.RawConn // of file
 	lookParked func(uintptr) bool
-	deadline   bool // file has a read deadline
+	timer      timer
 
 	slots    backend.Slots
 	count    *backend.Counters
@@ -61,11 +62,14 @@ type Driver struct {
 	pool    backend.Pool
 }
 
-var _ backend.Driver = (*Driver)(nil)
+var (
+	_ backend.Driver = (*Driver)(nil)
+	_ backend.Mover  = (*Driver)(nil)
+)
 
 // New makes a driver. The error names the step that failed.
 func New(c Config) (*Driver, error) {
-	d := &Driver{epfd: -1, buf: make([]byte, bufferSize)}
+	d := &Driver{epfd: -1, buf: make([]byte, bufferSize), timer: timer{fd: -1}}
 	d.tell = d.tellKernel
 	d.slots.Reserve(c.Sockets)
 	if err := d.open(c); err != nil {
@@ -86,6 +90,9 @@ func (d *Driver) open(c Config) (err error) {
 	if err = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_ADD, d.alarm.FD(), &e); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
+	if err = d.timer.open(d.epfd); err != nil {
+		return err
+	}
 	if c.Thread {
 		return nil
 	}
@@ -97,7 +104,7 @@ func (d *Driver) open(c Config) (err error) {
 	if d.raw, err = d.file.SyscallConn(); err != nil {
 		return err
 	}
-	d.lookParked = func(uintptr) bool { return d.look(0) }
+	d.lookParked = func(uintptr) bool { return d.look(false) }
 	return nil
 }
 
@@ -106,6 +113,9 @@ func (d *Driver) Start(c *backend.Counters) error {
 	d.count = c
 	return nil
 }
+
+// Move implements backend.Mover: it is the same to epoll which thread waits.
+func (d *Driver) Move() error { return nil }
 
 // Attach implements backend.Driver.
 func (d *Driver) Attach(s *backend.Socket) error {
@@ -152,24 +162,21 @@ func (d *Driver) Release(s *backend.Socket) {
 func (d *Driver) Poll(wait time.Duration) (int, error) {
 	n := d.released.Report()
 	d.changes.Drain(&d.slots, d.tell)
-	switch {
-	case wait == 0 || n > 0:
-		d.look(0)
-	case d.raw == nil:
-		d.look(wait)
-	default:
-		d.park(wait)
+	if sleeps := wait != 0 && n == 0; !sleeps {
+		d.look(false)
+	} else if d.err = d.timer.arm(wait, d.count); d.err == nil {
+		d.sleep()
 	}
 	if d.err != nil {
 		return n, d.err
 	}
-	d.dispatch()
-	return n + d.ready, nil
+	return n + d.dispatch(), nil
 }
 
-// dispatch reports what the last look found. A socket released by an earlier event of the same look is not found by
+// dispatch reports what the last look found, and returns how many events that were. A socket released by an earlier event of the same look is not found by
 // its ID any longer, even if its slot or its descriptor has a new holder.
-func (d *Driver) dispatch() {
+func (d *Driver) dispatch() (events int) {
+	events = d.ready
 	for i := range d.events[:d.ready] {
 		e := &d.events[i]
 		id := eventID(e)
@@ -178,13 +185,24 @@ func (d *Driver) dispatch() {
 			d.alarm.Drain()
 			continue
 		}
+		if id == timerID {
+			d.timer.fired()
+			events-- // it only ends the sleep
+			continue
+		}
 		if s := d.slots.Lookup(backend.ID(id)); s != nil {
 			d.report(s, e.Events, backend.ID(id))
 		}
 	}
+	return events
 }
 
 func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
+	if events&unix.EPOLLERR != 0 && s.State&(accepting|connecting) == 0 {
+		if events = withoutQueue(s.FD, events); events == 0 {
+			return
+		}
+	}
 	switch {
 	case s.State&receiving != 0:
 		if events&unix.EPOLLOUT != 0 && s.State&sendWaits != 0 {
@@ -210,6 +228,15 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	case events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		s.Owner.Broken()
 	}
+}
+
+// withoutQueue empties the error queue of a socket, which EPOLLERR reports for as long as there is something in it, and
+// returns what else there is to report.
+func withoutQueue(fd int, events uint32) uint32 {
+	if backend.DrainErrors(fd) && !backend.HasError(fd) {
+		events &^= unix.EPOLLERR
+	}
+	return events
 }
 
 // reportWritable answers a pending Send: try again. If the connection has failed, that Send will say so.
@@ -244,7 +271,7 @@ func (d *Driver) receive(s *backend.Socket) {
 func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 	for range acceptsPerLook {
 		d.count[backend.SystemCalls]++
-		fd, err := backend.Accept(s.FD)
+		fd, from, err := acceptOne(s)
 		if err == syscall.EAGAIN {
 			return true
 		}
@@ -253,12 +280,21 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 			s.Owner.Accepted(-1, backend.Address{}, err)
 			return false
 		}
-		s.Owner.Accepted(fd, backend.Address{}, nil)
+		s.Owner.Accepted(fd, from, nil)
 		if d.slots.Lookup(id) != s || s.State&accepting == 0 {
 			return false
 		}
 	}
 	return false
+}
+
+// acceptOne takes a connection. A socket that others share may have become blocking, and readiness does not prove that a
+// connection is still there when it is accepted.
+func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
+	if s.Shared {
+		return backend.AcceptShared(s.FD)
+	}
+	return backend.AcceptFrom(s.FD)
 }
 
 // Keep implements backend.Driver. A few bytes are not worth the whole buffer.
@@ -298,6 +334,7 @@ func (d *Driver) Close() error {
 	if d.alarm != nil {
 		d.alarm.Close()
 	}
+	d.timer.close()
 	d.epfd, d.file = -1, nil
 	return nil
 }

@@ -1,10 +1,8 @@
 package epoll
 
 import (
-	"errors"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,14 +18,14 @@ func epollEvent(events uint32, id uint64) unix.EpollEvent {
 func eventID(e *unix.EpollEvent) uint64 { return uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 }
 
 // look fills events and reports whether there are any, or an error. Only a look that may sleep tells the scheduler.
-func (d *Driver) look(wait time.Duration) bool {
+func (d *Driver) look(sleeps bool) bool {
 	var n uintptr
 	var e syscall.Errno
 	d.count[backend.SystemCalls]++
-	if wait == 0 {
+	if !sleeps {
 		n, _, e = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), eventsPerLook, 0, 0, 0)
 	} else {
-		n, _, e = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), eventsPerLook, milliseconds(wait), 0, 0)
+		n, _, e = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), eventsPerLook, forEver, 0, 0)
 	}
 	d.ready, d.err = int(n), nil
 	if e != 0 {
@@ -39,31 +37,16 @@ func (d *Driver) look(wait time.Duration) bool {
 	return d.ready > 0 || d.err != nil
 }
 
-// milliseconds rounds up, so that a sleep does not end before the timer it ends for. Negative is for ever.
-func milliseconds(d time.Duration) uintptr {
-	if d < 0 {
-		return ^uintptr(0)
-	}
-	return uintptr(min((d+time.Millisecond-1)/time.Millisecond, 1<<31-1))
-}
+const forEver = ^uintptr(0)
 
-// park sleeps in Go's poller until a look finds something.
-func (d *Driver) park(wait time.Duration) {
-	if wait > 0 || d.deadline {
-		var t time.Time
-		if d.deadline = wait > 0; d.deadline {
-			t = time.Now().Add(wait)
-		}
-		if err := d.file.SetReadDeadline(t); err != nil {
-			d.ready, d.err = 0, err
-			return
-		}
+// sleep waits until a look finds something, or the timer has fired: in Go's poller, or on a thread of its own.
+func (d *Driver) sleep() {
+	if d.raw == nil {
+		d.look(true)
+		return
 	}
 	if err := d.raw.Read(d.lookParked); err != nil {
-		d.ready = 0
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			d.err = err
-		}
+		d.ready, d.err = 0, err
 	}
 }
 

@@ -205,8 +205,9 @@ func (x *trial) detach(s *tandem.Stream) {
 		x.errorLocked("Detach without a free descriptor: nil")
 	case err == nil && x.conn != nil, err == nil && c == nil:
 		x.errorLocked("Detach again: %v, nil", c)
+	case errors.Is(err, syscall.EMFILE) && x.full: // the stream may have ended since
 	case err != nil && x.full && x.m.open():
-		if !errors.Is(err, syscall.EMFILE) && !(x.mayEnd() && errors.Is(err, net.ErrClosed)) {
+		if !(x.mayEnd() && errors.Is(err, net.ErrClosed)) {
 			x.errorLocked("Detach without a free descriptor: %v", err)
 		}
 	default:

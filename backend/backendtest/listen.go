@@ -1,14 +1,11 @@
 package backendtest
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -159,36 +156,6 @@ func (h *Hooks) openedOn(e *Env, l tandem.Listener, loop int) *tandem.Stream {
 	}
 	e.Fatalf("no stream on loop %d", loop)
 	return nil
-}
-
-// logs is where a Transport under test may log.
-type logs struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// openLogging opens a Transport whose log can be read.
-func (e *Env) openLogging(change func(*tandem.Options)) (tandem.Transport, *logs) {
-	e.Helper()
-	kept := &logs{}
-	return e.Open(func(o *tandem.Options) {
-		o.Logger = slog.New(slog.NewTextHandler(kept, nil))
-		if change != nil {
-			change(o)
-		}
-	}), kept
 }
 
 // goexit ends the loop of a stream by what a careless callback may do.
