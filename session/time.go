@@ -96,6 +96,11 @@ func (s *Stream) startTimers() {
 }
 
 func (t *Timer) fire() {
+	if t.stream.aborted() {
+		t.unlink()
+		t.state.CompareAndSwap(timerWaits, timerStopped)
+		return
+	}
 	if t.every > 0 {
 		if t.state.Load() != timerWaits {
 			return
@@ -172,6 +177,16 @@ func (s *Stream) over() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase == closed
+}
+
+// aborted reports whether the stream ends with a reset of its own, after which no timer may run.
+func (s *Stream) aborted() bool {
+	if !s.refuses() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reset
 }
 
 // idle watches for silence. Traffic moves no timer: it notes the time, and the timer looks at that when it fires.

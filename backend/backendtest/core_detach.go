@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -27,7 +26,6 @@ var coreDetachRules = []Rule{
 	{"S30_DetachOfEachOther", detachOfEachOther},
 	{"S30_DetachThenShutdown", detachThenShutdown},
 	{"S30_DetachIsTheEnd", detachIsTheEnd},
-	{"S30_Addresses", addressesNeverNil},
 }
 
 // takeThenDetach takes bytes and detaches in one callback. The bytes stay, whatever other streams receive.
@@ -307,38 +305,5 @@ func detachIsTheEnd(e *Env) {
 		require.NoError(e, err, name)
 		require.Equal(e, "alive", string(e.ReadAll(p, 5)), name)
 		require.NoError(e, c.Close())
-	}
-}
-
-// addressesNeverNil opens streams whose peers have reset before they were accepted.
-func addressesNeverNil(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
-		return
-	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	release := e.held(t)
-	defer release()
-	h := NewHooks()
-	h.Open = func(s *tandem.Stream) {
-		if s.LocalAddr() == nil || s.RemoteAddr() == nil {
-			e.Errorf("addresses in OnOpen: %v and %v", s.LocalAddr(), s.RemoteAddr())
-		}
-		if s.RemoteAddr().Network() != e.Network {
-			e.Errorf("the peer's network is %s", s.RemoteAddr().Network())
-		}
-	}
-	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, nil)
-	require.NoError(e, err)
-	const all = 20
-	for range all {
-		require.NoError(e, e.dialPlain(l.Addr()).Reset())
-	}
-	release()
-	for range all {
-		h.Opened()
-		if err := h.Closed(); e.Network != "unix" {
-			require.False(e, errors.Is(err, os.ErrDeadlineExceeded))
-		}
 	}
 }

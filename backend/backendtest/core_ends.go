@@ -2,14 +2,11 @@ package backendtest
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
@@ -25,9 +22,6 @@ var coreEndRules = []Rule{
 	{"S16_InStages", closeInStages},
 	{"S16_InStagesEndsBySilence", stagesEnd},
 	{"S16_EndsDelivery", endsDelivery},
-	{"S17_Cause", abortWithCause},
-	{"S18_WithinTheBudget", resetWithinTheBudget},
-	{"S19_OpError", endsAsOpError},
 	{"S33_HandlerTime", handlerTime},
 }
 
@@ -141,90 +135,6 @@ func endsDelivery(e *Env) {
 		arrives(e, closed)
 		require.LessOrEqual(e, calls, 1, "messages, of which the first one calls %s", name)
 		require.NoError(e, l.Close())
-	}
-}
-
-// abortWithCause ends streams with a cause. The peer sees a reset, and no callback but OnClose follows.
-func abortWithCause(e *Env) {
-	cause := errors.New("a cause")
-	for _, c := range []struct{ given, want error }{{cause, cause}, {nil, net.ErrClosed}} {
-		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{})
-		e.writeAll(p, Pattern(10))
-		e.Eventually(func() bool { return h.Len() == 10 }, "the bytes")
-		e.onLoop(s, func() {
-			_, _ = s.Write(Pattern(100))
-			require.NoError(e, s.AbortWith(c.given))
-			require.NoError(e, s.AbortWith(errors.New("a second cause")))
-		})
-		h.closedWith(c.want)
-		_, err := readOn(p).all(e)
-		require.True(e, e.isReset(err), "the peer sees %v", err)
-	}
-}
-
-// resetWithinTheBudget resets connections with much unread in the kernel. All of it is delivered, in as many turns as
-// the budget asks for, and then comes OnClose.
-func resetWithinTheBudget(e *Env) {
-	const budget = 4 << 10
-	e.Options.StreamOptions.TurnBudget = budget
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	type sight struct {
-		turn uint64
-		n    int
-	}
-	var seen []sight
-	h := NewHooks()
-	opened, release := make(chan struct{}), make(chan struct{})
-	h.Open = func(s *tandem.Stream) {
-		if s.Value() == nil {
-			close(opened)
-			await(release)
-			_, _ = s.Write([]byte("lost"))
-		}
-	}
-	h.Data = func(s *tandem.Stream) {
-		seen = append(seen, sight{t.Stats().Turns, s.Buffered()})
-		_, _ = s.Discard(min(s.Buffered(), budget))
-	}
-	h.env(e)
-	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
-	require.NoError(e, err)
-	c, err := net.Dial("tcp", l.Addr().String())
-	require.NoError(e, err)
-	arrives(e, opened)
-	_, err = c.Write(Pattern(100_000))
-	require.NoError(e, err)
-	require.NoError(e, plainPeer{c.(halfCloser)}.Reset())
-	time.Sleep(moment)
-	close(release)
-	require.ErrorIs(e, h.Closed(), syscall.ECONNRESET)
-	require.Zero(e, h.Count("OnEOF"))
-	for i := 1; i < len(seen); i++ {
-		require.Less(e, seen[i-1].turn, seen[i].turn, "two deliveries of a budget in one turn, of %d bytes each", budget)
-	}
-	require.NoError(e, l.Close())
-}
-
-// endsAsOpError looks at the errors of streams that fail.
-func endsAsOpError(e *Env) {
-	if e.Network == "unix" {
-		return // has no reset
-	}
-	for _, write := range []bool{false, true} {
-		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{ReadWhileBlocked: true})
-		local, remote := s.LocalAddr(), s.RemoteAddr()
-		require.NoError(e, p.Reset())
-		if write {
-			_, _ = s.Write([]byte("x"))
-		}
-		var op *net.OpError
-		require.ErrorAs(e, h.Closed(), &op)
-		assert.Contains(e, []string{"read", "write"}, op.Op)
-		assert.Equal(e, "tcp", op.Net)
-		assert.Equal(e, local, op.Source)
-		assert.Equal(e, remote, op.Addr)
 	}
 }
 

@@ -53,7 +53,17 @@ func Rules() []Rule {
 	var all []Rule
 	for _, chapter := range [][]Rule{
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
-		transportRules, frameRules, sessionRules, combineRules, coreOpenRules, coreEndRules, coreDetachRules, coreDeathRules,
+		transportRules,
+		frameRules,
+		sessionRules,
+		combineRules,
+		coreLimitRules,
+		coreEndRules,
+		coreDetachRules,
+		coreDeathRules,
+		openingRules,
+		failedRules,
+		abortRules,
 	} {
 		all = append(all, chapter...)
 	}

@@ -12,107 +12,15 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// Rules on what waits for OnOpen, on times, and on what is logged.
-var coreOpenRules = []Rule{
-	{"S02_PostsWaitForOpen", postsWaitForOpen},
-	{"S02_PostsOfAStreamThatNeverOpens", postsOfNoStream},
-	{"S02_PostsRunOnce", postsRunOnce},
+// Rules on memory, on times, and on what is logged.
+var coreLimitRules = []Rule{
 	{"S06_MemoryLimit", memoryLimit},
 	{"S06_Stuck", stuckIsLogged},
 	{"S20_ControlKeepsTheDescriptor", controlKeeps},
 	{"S21_LogIsSpared", panicsAreSpared},
-	{"S22_BeforeOpen", idleBeforeOpen},
 	{"S22_ReadIdle", readIdle},
 	{"S23_Every", every},
 	{"S35_EachLoop", statsOfLoops},
-}
-
-// postsWaitForOpen posts and starts timers before there is a connection.
-func postsWaitForOpen(e *Env) {
-	server := e.listenOn(e.Network, e.Address(), echo())
-	for range 20 {
-		var order []string
-		done := make(chan struct{})
-		h := NewHooks()
-		h.env(e)
-		h.Open = func(*tandem.Stream) { time.Sleep(time.Millisecond); order = append(order, "open") }
-		s, err := e.Under().Connect(e.Network, server.Addr().String(), h, nil)
-		require.NoError(e, err)
-		s.After(0, func() {
-			if order = append(order, "after"); len(order) == 4 {
-				close(done)
-			}
-		})
-		for _, name := range []string{"first", "second"} {
-			require.NoError(e, s.Post(func() {
-				if order = append(order, name); len(order) == 4 {
-					close(done)
-				}
-			}))
-		}
-		if !await(done) {
-			e.Fatal("not all that was asked for before OnOpen ran")
-		}
-		all := strings.Join(order, " ")
-		require.True(e, strings.HasPrefix(all, "open "), all)
-		require.Less(e, strings.Index(all, "first"), strings.Index(all, "second"), all)
-		require.NoError(e, s.Close())
-		h.Closed()
-	}
-}
-
-// postsOfNoStream posts to streams that never open. The functions run right after OnClose, and timers do not.
-func postsOfNoStream(e *Env) {
-	var order []string
-	ran := make(chan struct{})
-	h := NewHooks()
-	h.env(e)
-	h.Close = func(*tandem.Stream, error) { order = append(order, "close") }
-	s, err := e.Under().Connect("unix", e.TempDir()+"/nobody", h, nil)
-	require.NoError(e, err)
-	late := s.Post(func() { order = append(order, "post"); close(ran) })
-	s.After(0, func() { order = append(order, "timer") })
-	require.Error(e, h.Closed())
-	if late == nil {
-		if !await(ran) {
-			e.Fatal("a posted function never ran")
-		}
-		require.Equal(e, []string{"close", "post"}, order)
-	}
-	require.Error(e, s.Post(func() { e.Error("it ran after the end") }))
-}
-
-// postsRunOnce posts from many goroutines while the stream ends. What was accepted runs once, and before OnClose.
-func postsRunOnce(e *Env) {
-	for _, end := range []func(*tandem.Stream) error{(*tandem.Stream).Close, (*tandem.Stream).Abort} {
-		h := NewHooks()
-		var ran, accepted atomic.Int64
-		var closed atomic.Bool
-		h.Close = func(*tandem.Stream, error) { closed.Store(true) }
-		s, _ := e.Pair(h, tandem.StreamOptions{})
-		const posters = 4
-		done := make(chan struct{}, posters)
-		for range posters {
-			go func() {
-				for s.Post(func() {
-					ran.Add(1)
-					if closed.Load() {
-						e.Error("a posted function ran after OnClose")
-					}
-				}) == nil {
-					accepted.Add(1)
-				}
-				done <- struct{}{}
-			}()
-		}
-		e.Eventually(func() bool { return ran.Load() > 100 }, "posted functions")
-		require.NoError(e, end(s))
-		for range posters {
-			arrives(e, done)
-		}
-		h.Closed()
-		require.Equal(e, accepted.Load(), ran.Load(), "functions that were accepted, and that ran")
-	}
 }
 
 // memoryLimit has many streams that read nothing. What they hold in all is bounded, and nothing is lost.
@@ -225,31 +133,6 @@ func panicsAreSpared(e *Env) {
 	seconds := int(time.Since(begin)/time.Second) + 1
 	require.LessOrEqual(e, strings.Count(log.String(), "level=ERROR"), min(10*(seconds+1), all-1), "panics that were logged")
 	require.EqualValues(e, all, t.Stats().Panics)
-}
-
-// idleBeforeOpen sets idle times before there is a connection. They hold from OnOpen on, and replace those of options.
-func idleBeforeOpen(e *Env) {
-	quiet := NewHooks()
-	server := e.listenOn(e.Network, e.Address(), quiet)
-	for _, set := range []func(*tandem.Stream, time.Duration){(*tandem.Stream).SetIdleTimeout, (*tandem.Stream).SetReadIdleTimeout} {
-		h := NewHooks()
-		h.env(e)
-		s, err := e.Under().Connect(e.Network, server.Addr().String(), h, nil)
-		require.NoError(e, err)
-		set(s, 20*time.Millisecond)
-		require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)
-	}
-	h := NewHooks()
-	h.env(e)
-	o := &tandem.DialOptions{StreamOptions: tandem.StreamOptions{IdleTimeout: 2 * moment}}
-	s, err := e.Under().Connect(e.Network, server.Addr().String(), h, o)
-	require.NoError(e, err)
-	s.SetIdleTimeout(0)
-	h.Opened()
-	time.Sleep(2 * moment)
-	h.StillOpen()
-	require.NoError(e, s.Close())
-	h.Closed()
 }
 
 // readIdle has a stream that writes and gets nothing.
