@@ -54,6 +54,7 @@ func Rules() []Rule {
 	for _, chapter := range [][]Rule{
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
 		transportRules, frameRules, sessionRules, combineRules, coreOpenRules, coreEndRules, coreDetachRules, coreDeathRules,
+		loadRules,
 	} {
 		all = append(all, chapter...)
 	}
