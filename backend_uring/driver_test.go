@@ -405,6 +405,9 @@ func TestStaleAccept(t *testing.T) {
 		if len(o.accepted) != 1 {
 			t.Error("a listener that has left got a connection")
 		}
+		if err := unix.SetsockoptTimeval(b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+			t.Fatal(err)
+		}
 		if n, err := unix.Read(b, make([]byte, 1)); n != 0 || err != nil { // which waits
 			t.Errorf("the connection was not closed: %d bytes, %v", n, err)
 		}

@@ -87,12 +87,13 @@ func polls(t *testing.T, d *Driver, during time.Duration) (n int) {
 	return n
 }
 
-// wakeLater ends a sleep that nothing else ends, so that the test fails and does not hang.
-func wakeLater(t *testing.T, d *Driver) {
+// sleeps polls once, without a limit but for that of the test, and returns how long that took.
+func sleeps(t *testing.T, d *Driver) time.Duration {
 	t.Helper()
-	event := d.waker.event
-	timer := time.AfterFunc(patience, event.Signal)
-	t.Cleanup(func() { timer.Stop() })
+	began := time.Now()
+	_, err := d.Poll(patience)
+	require.NoError(t, err)
+	return time.Since(began)
 }
 
 func shut(t *testing.T, fd, how int) {

@@ -122,6 +122,21 @@ func TestRoomSeenEarly(t *testing.T) {
 	})
 }
 
+// The wait for room goes on when its poll ends because the completion queue is full.
+func TestRoomPollEndedByOverflow(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		a, _ := socketPair(t)
+		o := attachFD(t, d, a)
+		o.sock.State |= roomPolled | roomAwaited
+		o.sock.InFlight++
+		d.requests++
+		d.complete(CQE{UserData: opRoom | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
+		assert.Empty(t, o.sent)
+		until(t, d, func() bool { return len(o.sent) == 1 }) // there is room
+		release(t, d, &o.recorder)
+	})
+}
+
 // A socket with something in its error queue, and nothing else, costs no turns; what is in it goes.
 func TestErrorQueue(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {

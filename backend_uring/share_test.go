@@ -72,6 +72,7 @@ func TestOvershoot(t *testing.T) {
 					for _, o := range f.all {
 						first, off := o.bytes, false
 						o.received = func(p []byte) {
+							assert.LessOrEqual(t, len(p), pieceBytes)
 							o.bytes += len(p)
 							if o.bytes-first > round*4*size && !off {
 								off = true
@@ -104,6 +105,7 @@ func TestBulkLeavesBuffersForTheQuiet(t *testing.T) {
 			f.fill()
 			turn(t, d)
 		}
+		before := d.count[backend.NoBuffers]
 		for i := range 20 {
 			quiet.got = nil
 			_, err := peer.Write([]byte("x"))
@@ -115,6 +117,7 @@ func TestBulkLeavesBuffersForTheQuiet(t *testing.T) {
 			}
 			assert.LessOrEqual(t, turns, 3, "turns until message %d came", i)
 		}
+		assert.LessOrEqual(t, d.count[backend.NoBuffers]-before, uint64(3), "times without a buffer")
 		f.release(t, d)
 		release(t, d, &quiet.recorder)
 	})
@@ -170,11 +173,8 @@ func TestBuffersLeaveASleepingLoop(t *testing.T) {
 			burst()
 		}
 		require.Greater(t, len(d.buffers.slabs), 1, "nothing is tested")
-		wakeLater(t, d)
-		began := time.Now()
-		for len(d.buffers.slabs) > 1 {
-			_, err := d.Poll(-1)
-			require.NoError(t, err)
+		for began := time.Now(); len(d.buffers.slabs) > 1; {
+			sleeps(t, d)
 			require.Less(t, time.Since(began), patience, "it sleeps on, with %d slabs", len(d.buffers.slabs))
 		}
 		until(t, d, func() bool { return d.flush.out == 0 })

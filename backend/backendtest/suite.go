@@ -64,6 +64,7 @@ func Rules() []Rule {
 		openingRules,
 		failedRules,
 		abortRules,
+		loadRules,
 	} {
 		all = append(all, chapter...)
 	}
