@@ -69,6 +69,7 @@ func (e *Env) listenOn(network, address string, h *Hooks) tandem.Listener {
 	h.env(e)
 	l, err := e.Under().Listen(network, address, h, nil)
 	e.Check(err, "listen on %s %s", network, address)
+	e.Cleanup(func() { _ = l.Close() })
 	return l
 }
 

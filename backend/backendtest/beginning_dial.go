@@ -132,7 +132,7 @@ func (e *Env) unreachable() string {
 // settled waits until a Transport has no socket left, while it is still open.
 func (e *Env) settled(t tandem.Transport) {
 	e.Helper()
-	e.Eventually(func() bool { return t.Stats().Sockets == 0 && t.Stats().Streams == 0 }, "no sockets")
+	e.Eventually(func() bool { return t.Stats().Sockets == e.others(t) && t.Stats().Streams == e.others(t) }, "no sockets")
 }
 
 func contextEnds(e *Env) {
@@ -200,7 +200,7 @@ func dialTimeout(e *Env) {
 
 func (e *Env) settledStreams(n int) {
 	e.Helper()
-	e.Eventually(func() bool { return e.Under().Stats().Streams == n }, "%d streams", n)
+	e.Eventually(func() bool { return e.Under().Stats().Streams == e.others(e.Under())+n }, "%d streams", n)
 }
 
 func dialInCallback(e *Env) {

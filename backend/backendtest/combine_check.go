@@ -74,6 +74,7 @@ func (x *trial) checkPeersEnd() {
 	case x.peer == reset:
 	case x.whole() && err != io.EOF:
 		x.errorLocked("the peer got %d bytes, and then %v, not EOF", len(x.r.got), err)
+	case x.at == across && x.m.fin && err == io.EOF: // the FIN was sent before the reset
 	case !x.whole() && !x.e.isReset(err) && x.p != nil && !x.mayEnd():
 		x.errorLocked("the peer got %d bytes, and then %v, not a reset", len(x.r.got), err)
 	}

@@ -15,7 +15,6 @@ import (
 
 // The rules on streams whose peer has reset. Those on aborts are in ending_abort.go.
 var failedRules = []Rule{
-	{"S05_ResetAfterOverflow", resetAfterOverflow},
 	{"S18_WithinTheBudget", resetWithinTheBudget},
 	{"S18_LeftUnread", resetLeftUnread},
 	{"S18_InTheMiddle", resetInTheMiddle},
@@ -149,52 +148,6 @@ func (h *Hooks) keep(p []byte) {
 	h.mu.Lock()
 	h.got = append(h.got, p...)
 	h.mu.Unlock()
-}
-
-// resetAfterOverflow has more completions than a small queue has room for: peers that finish while the loop is busy.
-// The streams learn all the same when their peers reset.
-func resetAfterOverflow(e *Env) {
-	const n = 20
-	for _, paused := range []bool{true, false} {
-		t := e.Open(func(o *tandem.Options) {
-			o.Loops = 1
-			if o.Backend == tandem.Uring {
-				o.UringEntries, o.UringCompletionEntries = 4, 8
-			}
-		})
-		busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
-		h := NewHooks()
-		if paused {
-			h.Open = func(s *tandem.Stream) { s.PauseRead() }
-		}
-		var peers []Peer
-		for range n {
-			_, p := e.resettable(t, h, tandem.StreamOptions{AllowHalfClose: true})
-			_, err := p.Write(Pattern(10))
-			require.NoError(e, err)
-			peers = append(peers, p)
-		}
-		hold, held := make(chan struct{}), make(chan struct{})
-		require.NoError(e, busy.Post(func() { close(held); await(hold) }))
-		require.True(e, await(held), "the loop is busy")
-		for _, p := range peers {
-			require.NoError(e, p.CloseWrite())
-		}
-		time.Sleep(2 * time.Millisecond)
-		close(hold)
-		if !paused {
-			e.Eventually(func() bool { return h.Count("OnEOF") == n }, "OnEOF of %d streams", n)
-		}
-		time.Sleep(moment)
-		assert.Zero(e, h.Count("OnClose"), "streams that ended before the reset")
-		for _, p := range peers {
-			require.NoError(e, p.Reset())
-		}
-		for i := range n {
-			err := h.Closed()
-			assert.True(e, isBroken(err), "paused: %v; stream %d: OnClose(%v)", paused, i, err)
-		}
-	}
 }
 
 // opErrors looks at the errors of connections that fail. They say what failed, and where.

@@ -37,7 +37,8 @@ type Env struct {
 	guard      sync.Mutex  // guards abandoned, and the use of T
 	abandoned  bool
 	cleanups   []func()
-	under      tandem.Transport // opened by the first Pair
+	under      tandem.Transport // opened by the first Pair; the bystanders', if there are some
+	bystanders *bystanders      // on a Transport that rules share; or nil
 	peers      tandem.Transport
 	mu         sync.Mutex // guards hooks
 	hooks      []*Hooks
@@ -109,6 +110,9 @@ func (e *Env) end() {
 			}
 		})
 		e.tally(t.Stats())
+	}
+	if e.bystanders != nil {
+		e.leaveBystanders()
 	}
 	e.mu.Lock()
 	for _, h := range e.hooks {

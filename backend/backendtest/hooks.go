@@ -78,6 +78,26 @@ func (h *Hooks) enter(s *tandem.Stream, what string) func() {
 	return func() { l.running.Store(false) }
 }
 
+// abortAll ends the streams that have not ended, and waits for that.
+func (h *Hooks) abortAll() {
+	over := func(abort bool) bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for s, l := range h.lives {
+			switch {
+			case l.end:
+			case !abort:
+				return false
+			default:
+				_ = s.Abort()
+			}
+		}
+		return true
+	}
+	over(true)
+	waitAtMost(leaving, func() bool { return over(false) })
+}
+
 // check looks at the streams when everything has ended.
 func (h *Hooks) check() {
 	h.mu.Lock()

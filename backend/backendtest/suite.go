@@ -14,9 +14,11 @@ type Setup struct {
 	Peer    *tandem.Options // of the peers' Transport; nil: peers are plain net.Conns
 	Network string          // "tcp" (default) or "unix"
 	Dialled bool            // streams under test dial, instead of being accepted
+	Beside  string          // what else is on the loop: "idle" or "bulk" streams; ""
 }
 
-// Setups are all ways: each backend and rung, tiny rings, dialled streams, Unix sockets, and each pair of backends.
+// Setups are all ways: each backend and rung, tiny rings, dialled streams, Unix sockets, each pair of backends, and beside
+// many other streams.
 func Setups() []Setup {
 	epoll, uring := tandem.Options{Backend: tandem.Epoll}, tandem.Options{Backend: tandem.Uring}
 	tiny := tandem.Options{
@@ -37,6 +39,11 @@ func Setups() []Setup {
 		for _, client := range all[:2] {
 			peer := client.Options
 			all = append(all, Setup{Name: server.Name + "-to-" + client.Name, Options: server.Options, Peer: &peer})
+		}
+	}
+	for _, one := range all[:2] {
+		for _, beside := range []string{"idle", "bulk"} {
+			all = append(all, Setup{Name: one.Name + "-beside-" + beside, Options: one.Options, Beside: beside})
 		}
 	}
 	return all
@@ -65,6 +72,7 @@ func Rules() []Rule {
 		failedRules,
 		abortRules,
 		loadRules,
+		scaleRules,
 	} {
 		all = append(all, chapter...)
 	}
@@ -79,8 +87,12 @@ func Run(t *testing.T, s Setup) {
 	if !available(t, s) {
 		return
 	}
+	if s.Beside != "" {
+		runBeside(t, s)
+		return
+	}
 	for _, r := range Rules() {
-		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r) })
+		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r, nil) })
 	}
 }
 

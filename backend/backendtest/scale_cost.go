@@ -1,0 +1,181 @@
+package backendtest
+
+import (
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/tandem-io/tandem"
+)
+
+// The rules on what one stream costs beside many others.
+var scaleRules = []Rule{
+	{"S39_CostOfEnding", costOfEnding},
+	{"S39_HangUpOfMany", hangUpOfMany},
+}
+
+// many is how many idle streams there are in these rules.
+const many = 8000
+
+// beside opens a Transport with n idle streams, which is closed at the end.
+func (e *Env) beside(n int) *bystanders {
+	e.Helper()
+	return e.besideOn(e.Options, n)
+}
+
+func (e *Env) besideOn(o tandem.Options, n int) *bystanders {
+	e.Helper()
+	b, err := newBystanders(o, n, 0)
+	if err != nil {
+		e.Fatalf("a Transport with %d idle streams: %v", n, err)
+	}
+	e.Cleanup(func() { _ = b.close() })
+	return b
+}
+
+// cycles are ways in which a stream begins, pauses and ends.
+var cycles = []struct {
+	name string
+	run  func(*Env, *Hooks, *tandem.Stream, Peer)
+}{
+	{"Close", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Close(), "close") }},
+	{"Abort", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
+	{"the peer's close", func(e *Env, _ *Hooks, _ *tandem.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
+	{"a pause", func(e *Env, h *Hooks, s *tandem.Stream, p Peer) {
+		s.PauseRead()
+		e.writeAll(p, Pattern(100))
+		e.onLoop(s, func() {})
+		s.ResumeRead()
+		e.Eventually(func() bool { return h.Len() == 100 }, "the bytes")
+		e.Check(s.Close(), "close")
+	}},
+}
+
+// cost is what cycles of one kind took.
+type cost struct {
+	submissions, completions, calls float64 // of the loop, for each cycle
+	cpu                             time.Duration
+}
+
+// costs runs each kind of cycle, many times, and returns what each took. CPU time is that of the cheapest of several
+// rounds.
+func (b *bystanders) costs(e *Env) []cost {
+	all := make([]cost, len(cycles))
+	for i, c := range cycles {
+		const rounds, times = 5, 40
+		for round := range rounds {
+			before, cpu := b.settledStats(e), cpuTime()
+			for range times {
+				h := NewHooks()
+				s, p := e.PairOn(b.t, h, tandem.StreamOptions{})
+				c.run(e, h, s, p)
+				h.Closed()
+				_ = p.Close()
+			}
+			cpu = cpuTime() - cpu
+			after := b.settledStats(e)
+			if round == 0 || cpu < all[i].cpu {
+				all[i] = cost{
+					submissions: float64(after.Submissions-before.Submissions) / times,
+					completions: float64(after.Completions-before.Completions) / times,
+					calls:       float64(after.SystemCalls-before.SystemCalls) / times,
+					cpu:         cpu,
+				}
+			}
+		}
+	}
+	return all
+}
+
+// settledStats are the figures when only the bystanders are there, and nothing moves.
+func (b *bystanders) settledStats(e *Env) tandem.Stats {
+	e.Helper()
+	if left := b.left(); left != "" {
+		e.Fatalf("left beside the others after %v: %s", leaving, left)
+	}
+	return b.t.Stats()
+}
+
+// costOfEnding compares what one stream costs beside none and beside many: the requests and system calls of its loop,
+// and roughly the CPU time.
+func costOfEnding(e *Env) {
+	if !e.once() {
+		return
+	}
+	old := debug.SetGCPercent(-1) // its cost does depend on how much there is
+	defer debug.SetGCPercent(old)
+	alone := e.beside(1).costs(e)
+	crowded := e.beside(many).costs(e)
+	for i, c := range cycles {
+		a, b := alone[i], crowded[i]
+		for _, f := range []struct {
+			what string
+			a, b float64
+		}{{"submissions", a.submissions, b.submissions}, {"completions", a.completions, b.completions}, {"system calls", a.calls, b.calls}} {
+			if f.b > 1.2*f.a+1 {
+				e.Errorf("%s takes %.2f %s alone, and %.2f beside %d idle streams", c.name, f.a, f.what, f.b, many)
+			}
+		}
+		if b.cpu > 3*a.cpu {
+			e.Errorf("%s takes %v of CPU alone, and %v beside %d idle streams", c.name, a.cpu, b.cpu, many)
+		}
+		e.Logf("%s: alone %.2f, %.2f, %.2f, %v; beside %d %.2f, %.2f, %.2f, %v", c.name, a.submissions, a.completions, a.calls, a.cpu,
+			many, b.submissions, b.completions, b.calls, b.cpu)
+	}
+}
+
+// hangUpOfMany has the peers of many streams close them at once, while another stream echoes. It may wait for longer
+// than usual, but not for much longer than on epoll.
+func hangUpOfMany(e *Env) {
+	if !e.once() {
+		return
+	}
+	plain := tandem.Options{Backend: tandem.Epoll}
+	floor := e.delayByHangUp(plain)
+	if e.Options.Backend == tandem.Epoll {
+		e.Logf("another stream's echo took %v at most", floor)
+		return
+	}
+	delay := e.delayByHangUp(e.Options)
+	e.Logf("another stream's echo took %v at most, and %v on epoll", delay, floor)
+	if most := 500*time.Millisecond + 3*floor; delay > most {
+		e.Errorf("when %d peers hang up another stream's echo takes %v, and on epoll %v", many, delay, floor)
+	}
+}
+
+// delayByHangUp returns how long the longest echo took from when the peers began to hang up until all were gone.
+func (e *Env) delayByHangUp(o tandem.Options) time.Duration {
+	e.Helper()
+	b := e.besideOn(o, many)
+	h := echo()
+	h.env(e)
+	l, err := b.t.Listen("tcp", "127.0.0.1:0", h, nil)
+	e.Check(err, "listen")
+	c, err := net.DialTimeout("tcp", l.Addr().String(), patience)
+	e.Check(err, "connect")
+	p := e.plain(c)
+	e.pingPong(p)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		b.leave()
+		waitFor(func() bool { return b.t.Stats().Streams == 1 })
+	}()
+	longest := time.Duration(0)
+	for over := false; !over; {
+		began := time.Now()
+		e.pingPong(p)
+		longest = max(longest, time.Since(began))
+		select {
+		case <-gone:
+			over = true
+		default:
+		}
+	}
+	if n := b.t.Stats().Streams; n != 1 {
+		e.Errorf("%d streams have not ended %v after their peers hung up", n-1, patience)
+	}
+	began := time.Now()
+	e.within("Close of the Transport", func() { e.Check(b.t.Close(), "close the Transport") })
+	return max(longest, time.Since(began))
+}
