@@ -111,8 +111,11 @@ func (e *Env) goexitIn(where string) {
 	if c, err := net.DialTimeout("tcp", l.Addr().String(), patience); err == nil {
 		p := e.plain(c)
 		_, _ = p.Write([]byte("go"))
-		_ = p.CloseWrite()
+		if where == "OnEOF" || where == "OnClose" {
+			_ = p.CloseWrite()
+		}
 	}
+	e.Logf("in %s", where)
 	require.ErrorIs(e, other.Closed(), backend.ErrGoexit, where)
 	_, err = readOn(q).all(e)
 	require.True(e, e.isReset(err), "%s: the peer of another stream sees %v", where, err)
