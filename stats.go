@@ -52,6 +52,9 @@ type LoopStats struct {
 	// What there was out when each loop last went to sleep, or ended: sockets that the kernel had, listeners
 	// included; io_uring requests in flight on them; and receive buffers that users had taken.
 	Sockets, Requests, BuffersTaken int
+
+	// Starved is how many sockets waited for receive buffers when the loop last went to sleep. io_uring only.
+	Starved int
 }
 
 // Stats implements Transport.
@@ -103,7 +106,7 @@ func loopStats(l *session.Loop) LoopStats {
 	s.Streams, s.Parked = l.Streams(), l.Parked()
 	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
 	o := l.Outstanding()
-	s.Sockets, s.Requests, s.BuffersTaken = o.Sockets, o.Requests, o.Buffers
+	s.Sockets, s.Requests, s.BuffersTaken, s.Starved = o.Sockets, o.Requests, o.Buffers, o.Starved
 	return s
 }
 
@@ -120,4 +123,5 @@ func (s *LoopStats) add(o *LoopStats) {
 	s.Sockets += o.Sockets
 	s.Requests += o.Requests
 	s.BuffersTaken += o.BuffersTaken
+	s.Starved += o.Starved
 }

@@ -82,7 +82,7 @@ type Loop struct {
 	ended  int
 
 	shared  sharedCounters
-	left    [3]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
+	left    [4]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
 	awake   int64           // when the present turn began to work, 0: not known yet
 	longest Longest         // of turns
 	now     int64           // the latest Tick
@@ -398,11 +398,14 @@ func (l *Loop) settle() {
 	l.left[0].Store(int64(o.Sockets))
 	l.left[1].Store(int64(o.Requests))
 	l.left[2].Store(int64(o.Buffers))
+	l.left[3].Store(int64(o.Starved))
 }
 
 // Outstanding is what the driver had out when the loop last went to sleep, or ended. Any goroutine.
 func (l *Loop) Outstanding() Outstanding {
-	return Outstanding{Sockets: int(l.left[0].Load()), Requests: int(l.left[1].Load()), Buffers: int(l.left[2].Load())}
+	return Outstanding{
+		Sockets: int(l.left[0].Load()), Requests: int(l.left[1].Load()), Buffers: int(l.left[2].Load()), Starved: int(l.left[3].Load()),
+	}
 }
 
 // Stop ends Run after this turn.
