@@ -91,11 +91,14 @@ done
 step 'golangci-lint'
 each go run "$lint" run --config "$PWD/.golangci.yml" ./...
 
+step 'deliberate bugs can be put in'
+bash scripts/mutate.sh --check
+
 step 'go test'
-tests ./...
+tests -timeout 20m ./...
 
 step 'go test with the race detector, shuffled'
-CGO_ENABLED=1 tests -race -shuffle=on ./...
+CGO_ENABLED=1 tests -timeout 25m -race -shuffle=on ./...
 
 step 'go test in bench'
 (cd bench && tests ./...)
