@@ -135,10 +135,11 @@ func (a *answer) response() (*http1.Response, error) {
 	if _, set := h["Date"]; !set {
 		h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
-	trailer := a.trailer()
-	return &http1.Response{
-		Response: &http.Response{StatusCode: a.status, Header: h, Trailer: trailer, Request: a.asked}, Content: a.content,
-	}, nil
+	r := &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: a.asked}, Content: a.content}
+	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
+		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the answer to GET goes in chunks, and says no length
+	}
+	return r, nil
 }
 
 // trailer is what the handler has announced in Trailer and set since, and what it has set with http.TrailerPrefix. Where
@@ -167,7 +168,7 @@ func (a *answer) trailer() http.Header {
 		}
 	}
 	a.sent.Del("Trailer") // what there is announces itself
-	if !a.asked.ProtoAtLeast(1, 1) || a.asked.Method == http.MethodHead || !allowsContent(a.status) {
+	if !a.asked.ProtoAtLeast(1, 1) || !allowsContent(a.status) {
 		return nil
 	}
 	return trailer
