@@ -3,6 +3,8 @@ package backend
 import (
 	"net"
 	"net/netip"
+	"sync"
+	"time"
 )
 
 // AddressKind says what an Address holds.
@@ -44,13 +46,44 @@ func (a Address) Unspecified() Address {
 	return Address{IP: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Kind: TCPAddress}
 }
 
-func interfaceName(index int) (string, error) {
-	i, err := net.InterfaceByIndex(index)
+// zoneLife is how long the name of an interface is believed: as long as package net does.
+const zoneLife = time.Minute
+
+// zones are names of interfaces, so that a link-local peer costs no look-up of all interfaces on the loop.
+var zones = zoneNames{lookUp: net.InterfaceByIndex}
+
+type zoneNames struct {
+	lookUp func(index int) (*net.Interface, error) // of tests; net.InterfaceByIndex
+
+	mu    sync.Mutex // guards names
+	names map[int]zoneEntry
+}
+
+type zoneEntry struct {
+	name  string
+	until time.Time
+}
+
+// name returns the name of an interface.
+func (z *zoneNames) name(index int) (string, error) {
+	now := time.Now()
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if e, ok := z.names[index]; ok && now.Before(e.until) {
+		return e.name, nil
+	}
+	i, err := z.lookUp(index)
 	if err != nil {
 		return "", err
 	}
+	if z.names == nil || len(z.names) >= 1024 { // interfaces come and go, but are few
+		z.names = map[int]zoneEntry{}
+	}
+	z.names[index] = zoneEntry{i.Name, now.Add(zoneLife)}
 	return i.Name, nil
 }
+
+func interfaceName(index int) (string, error) { return zones.name(index) }
 
 func interfaceIndex(name string) (int, error) {
 	i, err := net.InterfaceByName(name)
