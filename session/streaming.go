@@ -161,7 +161,10 @@ func (b *Streaming) CloseWrite() error {
 
 // Close implements Session: it is the Stream's Close. The loop sends what is queued, for at most CloseTimeout; a
 // CallerDriven Transport has to be polled for that, or shut down.
-func (b *Streaming) Close() error {
+func (b *Streaming) Close() error { return b.closeBy((*Stream).Close) }
+
+// closeBy ends the session, and its stream by end.
+func (b *Streaming) closeBy(end func(*Stream) error) error {
 	if b.closed {
 		return nil
 	}
@@ -170,21 +173,11 @@ func (b *Streaming) Close() error {
 	if p, _, err := b.link.take(); err == nil && p != nil {
 		b.stream.loop.Pool.Put(p)
 	}
-	return b.stream.Close()
+	return end(b.stream)
 }
 
 // CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages.
-func (b *Streaming) CloseInStages() error {
-	if b.closed {
-		return nil
-	}
-	b.closed = true
-	b.giveBack()
-	if p, _, err := b.link.take(); err == nil && p != nil {
-		b.stream.loop.Pool.Put(p)
-	}
-	return CloseInStages(b.stream)
-}
+func (b *Streaming) CloseInStages() error { return b.closeBy(CloseInStages) }
 
 // Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
 // session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it

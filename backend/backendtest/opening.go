@@ -166,14 +166,6 @@ func (p *posters) start() {
 	}
 }
 
-// check waits for the posters, and compares what was accepted with what has run.
-func (p *posters) check(e *Env, what string) {
-	e.Helper()
-	p.done.Wait()
-	e.Eventually(func() bool { return p.ran.Load() == p.accepted.Load() }, "%s: %d functions were accepted, and %d have run", what, p.accepted.Load(), p.ran.Load())
-	assert.Positive(e, p.ran.Load(), what)
-}
-
 // postAndClose posts to streams while they end in every way. What was accepted runs once, before OnClose.
 func postAndClose(e *Env) {
 	for what, end := range map[string]func(s *tandem.Stream, p Peer){
