@@ -19,8 +19,6 @@ var loadRules = []Rule{
 	{"S05_ResetAfterOverflow", resetAfterOverflow},
 	{"S06_ManySenders", manySenders},
 	{"S33_QuietBesideBulk", quietBesideBulk},
-	{"S39_EndingBesideIdle", endingBesideIdle},
-	{"S39_ManyHangUps", manyHangUps},
 	{"S39_CloseWithIdle", closeWithIdle},
 	{"S40_HalfClosedPeer", halfClosedPeer},
 	{"S40_SlowDownload", slowDownload},

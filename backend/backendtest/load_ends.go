@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"io"
-	"net"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -11,69 +10,8 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// manyStreams is how many streams are there while others end.
+// manyStreams is how many idle streams a Transport has that is closed.
 const manyStreams = 3000
-
-// endingBesideIdle compares the CPU time of connecting and closing beside many idle streams with that beside none.
-func endingBesideIdle(e *Env) {
-	if !e.once() || tiny(e) {
-		return
-	}
-	t, idle := e.loaded(NewHooks(), nil)
-	ended := e.listenWith(t, NewHooks(), nil)
-	cost := func() time.Duration {
-		least := time.Hour
-		for range 4 {
-			closed, before := t.Stats().Closed, processTime()
-			for range 200 {
-				c, err := net.DialTimeout(ended.Network(), ended.String(), patience)
-				require.NoError(e, err)
-				require.NoError(e, c.Close())
-			}
-			e.Eventually(func() bool { return t.Stats().Closed >= closed+200 }, "200 streams end")
-			least = min(least, processTime()-before)
-		}
-		return least
-	}
-	alone := cost()
-	e.many(manyStreams, idle)
-	e.Eventually(func() bool { return t.Stats().Streams >= manyStreams }, "%d streams", manyStreams)
-	beside := cost()
-	// 1.5 times is the rule; the rest is for what else the machine does.
-	assert.LessOrEqual(e, beside, 2*alone, "CPU time to end 200 streams beside %d; alone it is %v", manyStreams, alone)
-}
-
-// manyHangUps compares how long an echo takes while many peers hang up with what it takes on epoll.
-func manyHangUps(e *Env) {
-	if !e.once() || tiny(e) {
-		return
-	}
-	delay := func(o tandem.Options) time.Duration {
-		o.Loops = 1
-		t := e.open(o)
-		h := echo()
-		probe := e.many(1, e.listenWith(t, h, nil))[0]
-		s := h.Opened()
-		peers := e.many(manyStreams, e.listenWith(t, NewHooks(), nil))
-		e.Eventually(func() bool { return t.Stats().Streams > manyStreams }, "%d streams", manyStreams)
-		letGo := hold(s)
-		for _, c := range peers {
-			_ = c.Close()
-		}
-		began := time.Now()
-		letGo()
-		for range 5 { // the second echo comes when some have been closed
-			_, err := probe.Write([]byte("x"))
-			require.NoError(e, err)
-			_, err = io.ReadFull(probe, make([]byte, 1))
-			require.NoError(e, err)
-		}
-		return time.Since(began)
-	}
-	epoll := delay(tandem.Options{Backend: tandem.Epoll})
-	// Twice is the rule; the rest is for what else the machine does.
-	assert.LessOrEqual(e, delay(e.Options), 100*time.Millisecond+4*epoll, "five echoes while %d peers hang up; on epoll they take %v", manyStreams, epoll)
-}
 
 // closeWithIdle closes a Transport that has many idle streams.
 func closeWithIdle(e *Env) {

@@ -13,13 +13,6 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// processTime is the CPU time of the process, its part in the kernel included.
-func processTime() time.Duration {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // errorQueue has the kernel put timestamps into the error queue of a stream. The loop sleeps, no thread of the kernel's
 // works for it, and the stream goes on.
 func errorQueue(e *Env) {

@@ -2,8 +2,4 @@
 
 package backendtest
 
-import "time"
-
-func processTime() time.Duration { return 0 }
-
 func errorQueue(*Env) {}
