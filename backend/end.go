@@ -24,6 +24,12 @@ func (l *Loop) Err() error {
 	return l.err
 }
 
+// Dying reports whether the loop has died, or will when the present turn ends.
+func (l *Loop) Dying() bool { return l.failed }
+
+// Show shows others what the loop has counted and has out, as it does by itself when it sleeps and when it has ended.
+func (l *Loop) Show() { l.settle() }
+
 // Fail lets the loop die of err when the present turn ends; of the first err, if it is called more than once.
 func (l *Loop) Fail(err error) {
 	l.failed = true

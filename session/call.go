@@ -25,8 +25,20 @@ func (s *Stream) callData() {
 }
 
 func (s *Stream) callDataRecovered() {
-	defer s.recovered()
+	defer s.dataRecovered()
 	s.handler.OnData(s)
+}
+
+// dataRecovered is recovered for OnData. It ends the loan of the driver's memory, which is gone soon if the callback has
+// ended the goroutine.
+func (s *Stream) dataRecovered() {
+	s.in.endLoan()
+	if s.loop.engine.propagate {
+		return
+	}
+	if v := recover(); v != nil {
+		s.panicked(&PanicError{Value: v, Stack: debug.Stack()})
+	}
 }
 
 func (s *Stream) callEOF() {

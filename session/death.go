@@ -30,6 +30,7 @@ func (l *Loop) bury(err error) {
 		e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
 	}
 	e.buryAll(l, cause)
+	l.Show() // before anybody learns of it
 	e.loopGone(cause)
 }
 
@@ -61,7 +62,7 @@ func (s *Stream) die(cause error) {
 	s.mu.Lock()
 	d, off := s.dial, s.handOff
 	if s.phase == detaching {
-		s.moveLocked(releasing)
+		s.moveLocked(releasing) // what the driver had of it is gone: the Conn cannot go on behind that
 	}
 	if off == nil && s.phase < ending {
 		s.reset, s.blamed = true, false
@@ -75,10 +76,14 @@ func (s *Stream) die(cause error) {
 	switch {
 	case off != nil:
 		if !off.isLive() {
+			s.mu.Lock()
+			s.out.drop()
+			s.mu.Unlock()
+			off.lose(cause)
 			s.handOver()
 		}
 		if s.waitsForRest() {
-			s.restSent(cause)
+			s.restSent(0, cause)
 		}
 	case d != nil:
 		d.loopDied()

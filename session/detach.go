@@ -77,20 +77,17 @@ func (s *Stream) handOver() {
 	unread := append(front, s.in.bytes()...)
 	s.loop.Count[backend.BytesDelivered] += uint64(s.in.len())
 	s.in.consume(s.in.len())
+	s.tellDue()
 	s.mu.Lock()
-	due := s.dueLocked()
 	rest := s.out.copyOut()
 	fin := s.finWant && !s.finSent
 	waits := len(s.notify) > 0
 	s.sending = false
 	s.out.drop()
 	s.mu.Unlock()
-	for _, n := range due {
-		s.callNotify(n.fn, nil)
-	}
-	report := func(error) {}
+	report := func(int, error) {}
 	if waits {
-		report = func(err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(err) })) }
+		report = func(n int, err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(n, err) })) }
 	}
 	s.handOff.begin(unread, rest, fin, report)
 	if !waits {
@@ -98,19 +95,17 @@ func (s *Stream) handOver() {
 	}
 }
 
-// restSent follows what the Conn has sent of the stream's queue, if somebody is to be told.
-func (s *Stream) restSent(err error) {
+// restSent follows what the Conn has sent of the stream's queue, n bytes, if somebody is to be told.
+func (s *Stream) restSent(n int, err error) {
 	s.mu.Lock()
 	if s.phase == closed {
 		s.mu.Unlock()
 		return
 	}
-	pending := s.notify
-	s.notify = nil
+	s.sent = min(s.sent+uint64(n), s.accepted) // the Conn may have sent bytes of its own
 	s.mu.Unlock()
-	for _, n := range pending {
-		s.callNotify(n.fn, err)
-	}
+	s.tellDue()
+	s.tellLost(err)
 	s.finish()
 }
 

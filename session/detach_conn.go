@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -29,7 +30,8 @@ type detached struct {
 	unread   []byte
 	rest     []byte
 	early    []byte // written on the loop before the connection was live
-	err      error  // of the connection, behind what is unread
+	err      error  // of the connection, behind what is unread and what the kernel still has
+	lost     bool   // bytes behind what is unread are gone
 	broken   error  // of sending, for good
 	fin      bool   // shut down sending behind rest
 	shut     bool   // CloseWrite was called
@@ -37,8 +39,9 @@ type detached struct {
 	ended    bool   // Conn is closed
 	sending  bool   // send runs
 	deadline [2]time.Time
-	moved    chan struct{} // closed when a deadline is set, or Close is called
-	report   func(error)   // told what became of rest
+	moved    chan struct{}    // closed when a deadline is set, or Close is called
+	took     int              // bytes of rest that the kernel took
+	report   func(int, error) // told what became of rest: how many bytes of it the kernel took, and why no more
 }
 
 const reads, writes = 0, 1 // indices of deadline
@@ -46,7 +49,7 @@ const reads, writes = 0, 1 // indices of deadline
 func newDetached(conn net.Conn, s *Stream) *detached {
 	return &detached{
 		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.local.NetAddr(), remote: s.remote.NetAddr(),
-		live: make(chan struct{}), moved: make(chan struct{}), report: func(error) {},
+		live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
 	}
 }
 
@@ -69,8 +72,16 @@ func (c *detached) fail(err error) {
 	}
 }
 
+// lose notes that the loop has died before it handed the connection over: bytes are lost in both directions.
+func (c *detached) lose(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err, c.broken, c.lost, c.early = c.opError("read", cause), c.opError("write", cause), true, nil
+	resetConn(c.Conn)
+}
+
 // begin makes the connection live. report is called once, when rest is sent or cannot be.
-func (c *detached) begin(unread, rest []byte, fin bool, report func(error)) {
+func (c *detached) begin(unread, rest []byte, fin bool, report func(int, error)) {
 	c.mu.Lock()
 	c.unread, c.rest, c.report = append(c.unread, unread...), append(rest, c.early...), report
 	c.early = nil
@@ -83,7 +94,7 @@ func (c *detached) begin(unread, rest []byte, fin bool, report func(error)) {
 	if busy {
 		go c.send()
 	} else {
-		report(nil)
+		report(0, nil)
 	}
 }
 
@@ -142,10 +153,23 @@ func (c *detached) Read(p []byte) (int, error) {
 		return n, err
 	}
 	n, err := c.Conn.Read(p)
-	if err != nil && err != io.EOF && c.isClosed() {
-		err = c.opError("read", net.ErrClosed)
+	return n, c.readError(err)
+}
+
+// readError is the error of a Read of Conn that the user gets: also the one that the loop has taken from the socket.
+func (c *detached) readError(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && !c.isClosed() {
+		return err
 	}
-	return n, err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed && err != io.EOF:
+		return c.opError("read", net.ErrClosed)
+	case c.err != nil:
+		return c.err
+	}
+	return err
 }
 
 // readWaiting reads what is in front of the Conn. done is false if there is nothing.
@@ -157,7 +181,7 @@ func (c *detached) readWaiting(p []byte) (n int, done bool, err error) {
 	switch d := c.deadline[reads]; {
 	case c.closed:
 		return 0, true, c.opError("read", net.ErrClosed)
-	case len(c.unread) == 0 && c.err == nil:
+	case len(c.unread) == 0 && !c.lost:
 		return 0, false, nil
 	case !d.IsZero() && !time.Now().Before(d):
 		return 0, true, c.opError("read", os.ErrDeadlineExceeded)

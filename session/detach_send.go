@@ -38,17 +38,16 @@ func (c *detached) send() {
 			c.mu.Lock()
 		}
 		c.tellLocked()
-		again := c.fin && c.broken == nil
-		if again {
-			c.fin = false
+		if c.fin && c.broken == nil {
 			_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite() // fails only if the connection has
 		}
+		c.fin = false
 		if c.closed && !c.ended {
 			c.ended = true
 			discardInput(c.Conn)
 			_ = c.Conn.Close()
 		}
-		if !c.fin && (!c.closed || c.ended) {
+		if !c.closed || c.ended {
 			c.sending = false
 			c.mu.Unlock()
 			return
@@ -78,6 +77,7 @@ func (c *detached) flush() error {
 func (c *detached) advance(n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.took += n
 	if c.rest = c.rest[n:]; len(c.rest) == 0 {
 		c.rest = nil
 	}
@@ -134,8 +134,8 @@ func (c *detached) tellLocked() {
 	if len(c.rest) > 0 && c.broken == nil {
 		return
 	}
-	c.report(c.broken)
-	c.report = func(error) {}
+	c.report(c.took, c.broken)
+	c.report = func(int, error) {}
 }
 
 // resetConn has the next Close of c send a reset.

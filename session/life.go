@@ -163,36 +163,33 @@ func (e *streamEvents) Released() {
 
 // finish closes the descriptor and tells the user. It is called once, by whoever the phase says owns the end: the stream
 // itself; while it is being dialled, its dial; when its loop has died, the loop's funeral.
+//
+// If a callback ends the goroutine, and so the loop, the funeral calls finish again, for what is left.
 func (s *Stream) finish() {
 	s.mu.Lock()
-	if s.phase == closed {
-		s.mu.Unlock()
+	if s.phase != closed {
+		s.moveLocked(closed)
+		s.flow.Or(flowShut)
+		s.closeLocked()
+		s.out.drop()
+	}
+	err, d := s.cause, s.dial
+	s.mu.Unlock()
+	if s.over {
 		return
 	}
-	s.moveLocked(closed)
-	s.flow.Or(flowShut)
-	err, d := s.cause, s.dial
-	s.closeLocked()
-	s.out.drop()
-	pending := s.notify
-	s.notify = nil
-	s.mu.Unlock()
-
 	s.draining = false
+	s.stopTimers()
 	lost := err
 	if lost == nil {
 		lost = net.ErrClosed
 	}
-	for _, n := range pending {
-		if n.end <= s.sent {
-			s.callNotify(n.fn, nil)
-		} else {
-			s.callNotify(n.fn, lost)
-		}
-	}
+	s.tellDue()
+	s.tellLost(lost)
 	if s.opened {
 		s.runAllPosts()
 	}
+	s.over = true
 	s.stopTimers()
 	s.loop.remove(s)
 	s.loop.unpick()
@@ -205,7 +202,6 @@ func (s *Stream) finish() {
 	} else {
 		s.callClose(err)
 	}
-	s.runAllPosts() // of a stream that never opened
 }
 
 // finished gives back what the stream had, after OnClose.
@@ -217,6 +213,7 @@ func (s *Stream) finished() {
 		s.from.ended()
 	}
 	s.loop.unhold()
+	s.runAllPosts() // of a stream that never opened
 }
 
 // closeLocked closes the descriptor as the stream has ended: with a reset if the peer would take what it got for all

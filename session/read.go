@@ -31,7 +31,6 @@ func (e *streamEvents) Received(p []byte) {
 		s.turnBytes += len(p)
 		s.in.lend(p)
 		s.callData()
-		s.in.endLoan()
 	} else if !s.refuses() {
 		s.in.push(p)
 		s.unseen += len(p)

@@ -63,7 +63,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 func (e *Engine) Close() error {
 	if e.driven {
 		err := e.shutdownDriven(canceled(), closePatience)
-		if errors.Is(err, context.Canceled) && e.isGone() || errors.Is(err, backend.ErrThread) {
+		if e.isGone() { // however its streams have ended
 			err = nil
 		}
 		return err
@@ -142,7 +142,7 @@ func (e *Engine) abortAll() {
 func (s *Stream) abortNow() {
 	_ = s.Abort()
 	if s.waitsForRest() {
-		s.restSent(errNotTold)
+		s.restSent(0, errNotTold)
 	}
 }
 
@@ -234,7 +234,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		}
 	case !l.Ending():
 		return e.unfinished("shutdown", e.turns(), ctx.Err())
-	case errors.Is(err, backend.ErrThread) && streams == 0:
+	case !errors.Is(err, backend.ErrThread), streams == 0: // it had died before, or had nothing to lose
 		err = nil
 	}
 	<-l.Done()

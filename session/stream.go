@@ -75,6 +75,7 @@ type Stream struct {
 	rxDone    bool   // ReceiveEnded was reported
 	draining  bool   // failed and released: what the kernel still has is delivered, turn by turn
 	drained   bool   // and the kernel has no more
+	over      bool   // the user has been told everything but OnClose, which is being called or was
 	opened    bool   // OnOpen was called
 	running   bool   // OnOpen has returned: everything else may run
 	late      bool   // on the loop's list for the end of the turn
@@ -214,18 +215,21 @@ func (e *streamEvents) Run() {
 func (e *streamEvents) EndTurn() {
 	s := (*Stream)(e)
 	s.late = false
+	if s.index >= 0 && s.loop.Dying() {
+		return // bury ends it
+	}
 	if s.draining {
 		s.drain()
 		return
 	}
 	s.mu.Lock()
 	s.sendLocked()
-	due := s.dueLocked()
+	due := s.isDueLocked()
 	writable := s.unblockLocked()
 	goesOn := s.phase == open && !s.finWant
 	s.mu.Unlock()
-	for _, n := range due {
-		s.callNotify(n.fn, nil)
+	if due {
+		s.tellDue()
 	}
 	if writable && !s.refuses() {
 		s.callWritable()

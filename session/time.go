@@ -68,7 +68,7 @@ func later(now int64, d time.Duration) int64 {
 
 func (t *Timer) start() {
 	s := t.stream
-	if t.state.Load() != timerWaits || s.over() {
+	if t.state.Load() != timerWaits || s.isClosed() {
 		return
 	}
 	if t.next = s.timers; t.next != nil {
@@ -172,8 +172,8 @@ func (s *Stream) stopTimers() {
 	}
 }
 
-// over reports whether no callback may run any longer, apart from OnClose.
-func (s *Stream) over() bool {
+// isClosed reports whether no callback may run any longer, apart from OnClose.
+func (s *Stream) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase == closed
@@ -217,7 +217,7 @@ func (s *Stream) setIdle(change func(*idle)) {
 		_ = s.loop.Post(backend.TaskFunc(func() { s.setIdle(change) }))
 		return
 	}
-	if s.over() {
+	if s.isClosed() {
 		return
 	}
 	if s.idle == nil {
@@ -351,28 +351,41 @@ func (s *Stream) Post(fn func()) error {
 // runPosts runs what was posted, for about a millisecond; the rest has its turn later.
 func (s *Stream) runPosts() {
 	s.mu.Lock()
-	batch := s.posts
-	s.posts = nil
+	n := len(s.posts)
 	s.mu.Unlock()
-	if len(batch) == 0 {
+	if n == 0 {
 		return
 	}
 	begin := s.loop.Clock()
-	for i, fn := range batch {
-		batch[i] = nil
-		s.call("Post", fn)
-		if (i+1)%postsBatch == 0 && i+1 < len(batch) && s.loop.Clock()-begin > int64(time.Millisecond) {
-			s.putBack(batch[i+1:])
+	for i := 1; i <= n; i++ {
+		s.call("Post", s.nextPost())
+		if i%postsBatch == 0 && i < n && s.loop.Clock()-begin > int64(time.Millisecond) {
+			s.postAgain()
 			return
 		}
 	}
 }
 
-// putBack keeps posted functions for later, in front of those that came since.
-func (s *Stream) putBack(rest []func()) {
+// nextPost takes the next posted function off the list, one at a time, because it may end the goroutine. nil: there is
+// none.
+func (s *Stream) nextPost() func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.posts = append(rest, s.posts...)
+	if len(s.posts) == 0 {
+		return nil
+	}
+	fn := s.posts[0]
+	s.posts[0] = nil
+	if s.posts = s.posts[1:]; len(s.posts) == 0 {
+		s.posts = nil
+	}
+	return fn
+}
+
+// postAgain has the loop come back for the rest of what was posted.
+func (s *Stream) postAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.posted && s.loop.Post(s.events()) == nil {
 		s.posted = true
 	}
@@ -380,11 +393,7 @@ func (s *Stream) putBack(rest []func()) {
 
 // runAllPosts runs what was posted and has not run, at the stream's end.
 func (s *Stream) runAllPosts() {
-	s.mu.Lock()
-	batch := s.posts
-	s.posts = nil
-	s.mu.Unlock()
-	for _, fn := range batch {
+	for fn := s.nextPost(); fn != nil; fn = s.nextPost() {
 		s.call("Post", fn)
 	}
 }

@@ -305,20 +305,37 @@ func (e *streamEvents) Sent(n int, err error) {
 	}
 }
 
-// dueLocked returns the notifications whose bytes have all been taken.
-func (s *Stream) dueLocked() []notification {
-	i := 0
-	for i < len(s.notify) && s.notify[i].end <= s.sent {
-		i++
+// isDueLocked reports whether the bytes of the first notification have all been taken.
+func (s *Stream) isDueLocked() bool { return len(s.notify) > 0 && s.notify[0].end <= s.sent }
+
+// tellDue tells those whose bytes have all been taken.
+func (s *Stream) tellDue() {
+	for fn := s.nextNotify(true); fn != nil; fn = s.nextNotify(true) {
+		s.callNotify(fn, nil)
 	}
-	if i == 0 {
+}
+
+// tellLost tells those that are left err.
+func (s *Stream) tellLost(err error) {
+	for fn := s.nextNotify(false); fn != nil; fn = s.nextNotify(false) {
+		s.callNotify(fn, err)
+	}
+}
+
+// nextNotify takes the first notification off the list, one at a time, because its function may end the goroutine. nil:
+// there is none, or none that is due.
+func (s *Stream) nextNotify(due bool) func(error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.notify) == 0 || due && !s.isDueLocked() {
 		return nil
 	}
-	due := s.notify[:i:i]
-	if s.notify = s.notify[i:]; len(s.notify) == 0 {
+	fn := s.notify[0].fn
+	s.notify[0] = notification{}
+	if s.notify = s.notify[1:]; len(s.notify) == 0 {
 		s.notify = nil
 	}
-	return due
+	return fn
 }
 
 // unblockLocked reports that the queue has fallen under LowWater, once.

@@ -73,6 +73,7 @@ func Rules() []Rule {
 		abortRules,
 		loadRules,
 		scaleRules,
+		deathRules,
 	} {
 		all = append(all, chapter...)
 	}
