@@ -98,7 +98,9 @@ step 'go test'
 tests -timeout 20m ./...
 
 step 'go test with the race detector, shuffled'
-CGO_ENABLED=1 tests -timeout 25m -race -shuffle=on ./...
+# Of the contract's setups those of each backend and tiny rings; the others have run without the detector.
+CGO_ENABLED=1 tests -timeout 25m -race -shuffle=on \
+  -skip '^TestConformance$/^(epoll|uring)-(dialled|unix|beside-.*|to-.*|coop|plain|oneshot)$' ./...
 
 step 'go test in bench'
 (cd bench && tests ./...)
