@@ -20,6 +20,9 @@ import (
 const (
 	// multishotBytes bounds what one multishot receive reports, but for the last buffer's part.
 	multishotBytes = backend.MaxOvershoot / 2
+	// shareBytes is the least that a socket with more to receive is given at a time, if there is so much: what is
+	// received at once can be answered at once, which costs less.
+	shareBytes = 64 << 10
 	// pieceBytes bounds what one completion reports, however large the buffers are.
 	pieceBytes = backend.MaxOvershoot / 2
 )
@@ -127,17 +130,15 @@ func (d *Driver) feedQuiet() int {
 	return n
 }
 
-// feedBulk lets sockets that have more to receive take their turn. All of them together get about a quarter of a slab,
-// so that the turn is short, and each a buffer at least. Some of the free buffers are promised to the quiet.
+// feedBulk lets sockets that have more to receive take their turn. Some of the free buffers are promised to the quiet.
 func (d *Driver) feedBulk(promised int) {
 	n := d.bulk.len()
 	if n == 0 || d.buffers.free == 0 {
 		return
 	}
-	quarter := d.buffers.perSlab / 4
-	share := max(quarter/n, 1)
-	room := max(d.buffers.free-promised-quarter, 1)
-	for range min(n, max(room/share, 1)) {
+	room := max(d.buffers.free-promised-d.buffers.perSlab/4, 1)
+	share := min(max(room/(2*n), shareBytes/d.buffers.size, 1), room)
+	for range min(n, room/share) {
 		d.serve(d.bulk.pop(), share*d.buffers.size)
 	}
 }
