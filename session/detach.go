@@ -14,8 +14,8 @@ import (
 // is closed at once. The stream ends with OnClose(nil); functions given to WriteNotify are told what became of their
 // bytes. Socket options stay as they are. Any goroutine; it does not block.
 //
-// The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. On the loop
-// itself, which cannot wait, Read returns an error until then, and Write keeps its bytes.
+// The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. In callbacks of
+// the Transport, which cannot wait, Read returns an error until then, and Write keeps its bytes.
 //
 // Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
 // syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
@@ -92,6 +92,8 @@ func (s *Stream) handOver() {
 	s.handOff.begin(unread, rest, fin, report)
 	if !waits {
 		s.finish()
+	} else if s.loop.aborting {
+		s.restSent(0, errNotTold)
 	}
 }
 

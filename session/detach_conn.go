@@ -126,7 +126,7 @@ func (c *detached) await(op string, direction int) error {
 		if c.isLive() {
 			return nil
 		}
-		if c.loop.Here() {
+		if c.loop.engine.onLoop() { // two loops could wait for each other
 			return c.opError(op, backend.ErrOnLoop)
 		}
 		var passed <-chan time.Time
@@ -168,6 +168,8 @@ func (c *detached) readError(err error) error {
 		return c.opError("read", net.ErrClosed)
 	case c.err != nil:
 		return c.err
+	case err == io.EOF && c.broken != nil && !errors.Is(c.broken, syscall.EPIPE):
+		return c.opError("read", errors.Unwrap(c.broken)) // send has taken it from the socket, and told nobody
 	}
 	return err
 }
@@ -212,7 +214,7 @@ func (c *detached) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if err := c.flush(); err != nil {
-		return 0, err
+		return 0, c.writeError(err)
 	}
 	c.mu.Lock()
 	closed, shut := c.closed, c.shut
@@ -223,12 +225,21 @@ func (c *detached) Write(p []byte) (int, error) {
 	case shut:
 		return 0, c.opError("write", syscall.EPIPE)
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	return n, c.writeError(err)
 }
 
-// writeEarly keeps what is written on the loop, which cannot wait, before the connection is live.
+// writeError is the error of a Write of Conn that the user gets. Close interrupts it by a deadline.
+func (c *detached) writeError(err error) error {
+	if err != nil && c.isClosed() {
+		return c.opError("write", net.ErrClosed)
+	}
+	return err
+}
+
+// writeEarly keeps what is written on a loop, which cannot wait, before the connection is live.
 func (c *detached) writeEarly(p []byte) bool {
-	if !c.loop.Here() {
+	if c.isLive() || !c.loop.engine.onLoop() {
 		return false
 	}
 	c.mu.Lock()

@@ -26,6 +26,7 @@ type Loop struct {
 	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
 	holders  int                // streams, listeners and dials that have not ended
 	draining bool               // the engine shuts down: nothing new begins
+	aborting bool               // and waits for nobody any longer
 	emptied  chan struct{}      // closed when draining and the last holder has ended
 
 	gatherTurn uint64    // the turn of what follows

@@ -133,7 +133,10 @@ func (e *Engine) stopListening() {
 
 func (e *Engine) abortAll() {
 	for _, l := range e.loops {
-		_ = l.Post(backend.TaskFunc(func() { l.each((*Stream).abortNow) }))
+		_ = l.Post(backend.TaskFunc(func() {
+			l.aborting = true
+			l.each((*Stream).abortNow)
+		}))
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 var coreLimitRules = []Rule{
 	{"S06_MemoryLimit", memoryLimit},
 	{"S06_Stuck", stuckIsLogged},
-	{"S20_ControlKeepsTheDescriptor", controlKeeps},
 	{"S21_LogIsSpared", panicsAreSpared},
 	{"S22_ReadIdle", readIdle},
 	{"S23_Every", every},
@@ -93,23 +92,6 @@ func stuckIsLogged(e *Env) {
 	})
 	require.NoError(e, s.Abort())
 	require.Equal(e, 1, strings.Count(log.String(), "level=WARN"), log.String())
-}
-
-// controlKeeps ends a stream while a function of RawConn.Control runs, which uses the stream too. The descriptor stays
-// open until it returns.
-func controlKeeps(e *Env) {
-	h := NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
-	raw, err := s.SyscallConn()
-	require.NoError(e, err)
-	require.NoError(e, raw.Control(func(fd uintptr) {
-		_ = s.RemoteAddr()
-		_, _ = s.Write([]byte("x"))
-		require.NoError(e, s.Abort())
-		h.Closed()
-		require.NoError(e, stillOpen(fd), "the descriptor was closed")
-	}))
-	require.Error(e, raw.Control(func(uintptr) { e.Error("it ran after the end") }))
 }
 
 // panicsAreSpared has many callbacks panic. A few of them are logged, and how many were not.

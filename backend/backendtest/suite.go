@@ -66,7 +66,6 @@ func Rules() []Rule {
 		combineRules,
 		coreLimitRules,
 		coreEndRules,
-		coreDetachRules,
 		coreDeathRules,
 		openingRules,
 		failedRules,
@@ -74,6 +73,8 @@ func Rules() []Rule {
 		loadRules,
 		scaleRules,
 		deathRules,
+		detachRules,
+		detachedRules,
 	} {
 		all = append(all, chapter...)
 	}
