@@ -54,7 +54,7 @@ func Rules() []Rule {
 	for _, chapter := range [][]Rule{
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
 		transportRules, frameRules, sessionRules, combineRules,
-		openingRules, failedRules, abortRules, deathRules, detachRules, detachedRules,
+		openingRules, failedRules, abortRules, deathRules, detachRules, detachedRules, stageRules,
 	} {
 		all = append(all, chapter...)
 	}
