@@ -68,7 +68,7 @@ func (s *Stream) progress() {
 	}
 	p := s.phase
 	s.mu.Unlock()
-	if fin {
+	if fin && p == open {
 		s.halfClosed()
 	}
 	switch {

@@ -291,6 +291,9 @@ func (i *idle) left(now, out int64) time.Duration {
 
 func (s *Stream) checkIdle() {
 	i := s.idle
+	if s.closer != nil && s.closer.lasts != 0 {
+		return // the last stage has times of its own
+	}
 	s.mu.Lock()
 	out := max(i.out, s.direct)
 	s.mu.Unlock()

@@ -2,9 +2,7 @@ package backendtest
 
 import (
 	"bytes"
-	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,92 +14,8 @@ import (
 
 // Rules on ends in which two things meet: a time and a reader, a failure and a budget, a close and a peer that sends on.
 var coreEndRules = []Rule{
-	{"S14_HalfCloseTimeout", halfCloseTimeout},
-	{"S16_SteadyReader", steadyReader},
-	{"S16_NoLimit", closeWithoutLimit},
-	{"S16_InStages", closeInStages},
-	{"S16_InStagesEndsBySilence", stagesEnd},
 	{"S16_EndsDelivery", endsDelivery},
 	{"S33_HandlerTime", handlerTime},
-}
-
-// halfCloseTimeout half-closes streams on which nothing moves any longer, by either end.
-func halfCloseTimeout(e *Env) {
-	for _, own := range []bool{false, true} {
-		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: 60 * time.Millisecond})
-		h.StillOpen() // both directions are open: there is no limit
-		h.StillOpen()
-		if own {
-			require.NoError(e, s.CloseWrite())
-		} else {
-			require.NoError(e, p.CloseWrite())
-		}
-		require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded, "by the stream itself: %v", own)
-	}
-}
-
-// steadyReader closes with much queued. The peer is slow, and never takes nothing for CloseTimeout.
-func steadyReader(e *Env) {
-	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{CloseTimeout: 400 * time.Millisecond})
-	e.small(s)
-	want := Pattern(3 << 20)
-	_, err := s.Write(want)
-	require.NoError(e, err)
-	require.NoError(e, s.Close())
-	var got []byte
-	for piece := make([]byte, 64<<10); err == nil; time.Sleep(15 * time.Millisecond) {
-		var n int
-		n, err = io.ReadFull(p, piece)
-		got = append(got, piece[:n]...)
-	}
-	require.True(e, bytes.Equal(want, got), "%d of %d bytes came, then %v", len(got), len(want), err)
-	h.closedWith(nil)
-}
-
-// closeWithoutLimit closes towards a peer that takes nothing for a while.
-func closeWithoutLimit(e *Env) {
-	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{CloseTimeout: -1})
-	e.fillQueue(s)
-	require.NoError(e, s.Close())
-	time.Sleep(5 * moment)
-	h.StillOpen()
-	readOn(p).gotAll(e, Pattern(8<<20))
-	h.closedWith(nil)
-}
-
-// closeInStages closes while the peer goes on sending. It can send everything, and read the answer.
-func closeInStages(e *Env) {
-	h := NewHooks()
-	h.Data = func(s *tandem.Stream) {
-		_, _ = s.Discard(-1)
-		_, _ = s.Write([]byte("too much"))
-		_ = session.CloseInStages(s)
-	}
-	_, p := e.Pair(h, tandem.StreamOptions{})
-	answer := readOn(p)
-	for range 64 {
-		_, err := p.Write(Pattern(64 << 10))
-		require.NoError(e, err, "the connection was reset while the peer sent")
-	}
-	require.NoError(e, p.CloseWrite())
-	answer.gotAll(e, []byte("too much"))
-	h.closedWith(nil)
-	require.Equal(e, 1, h.Count("OnData"), "bytes were delivered after the close")
-}
-
-// stagesEnd closes in stages towards a peer that neither finishes nor sends.
-func stagesEnd(e *Env) {
-	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{})
-	begin := time.Now()
-	_, _ = s.Write([]byte("bye"))
-	require.NoError(e, session.CloseInStages(s))
-	require.Equal(e, "bye", string(e.ReadAll(p, 3)))
-	h.closedWith(nil)
-	require.GreaterOrEqual(e, time.Since(begin), 400*time.Millisecond, "it did not wait for the peer's end")
 }
 
 // endsDelivery ends streams that have failed, in the callback for the first of the bytes that came before the failure.

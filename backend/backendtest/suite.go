@@ -75,6 +75,7 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		detachedRules,
+		stageRules,
 	} {
 		all = append(all, chapter...)
 	}

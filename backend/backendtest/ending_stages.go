@@ -1,0 +1,263 @@
+package backendtest
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
+)
+
+// The rules on how long an end may take, and on ends in stages.
+var stageRules = []Rule{
+	{"S14_HalfCloseTimeout", halfCloseTimeout},
+	{"S14_HalfCloseTimeoutAndTraffic", halfCloseTraffic},
+	{"S16_CloseAfterAReset", closeAfterReset},
+	{"S16_CloseTimeoutAndASteadyReader", steadyReader},
+	{"S16_NoCloseTimeout", noCloseTimeout},
+	{"S16_InStages", closeInStages},
+	{"S16_InStagesOfAFinished", closeInStagesFinished},
+	{"S16_InStagesForSoLong", closeInStagesForSoLong},
+}
+
+// halfCloseTimeout leaves streams alone on which one side has finished.
+func halfCloseTimeout(e *Env) {
+	const limit = 40 * time.Millisecond
+	for what, finish := range map[string]func(*tandem.Stream, Peer){
+		"the peer":   func(_ *tandem.Stream, p Peer) { e.Check(p.CloseWrite(), "close for writing") },
+		"CloseWrite": func(s *tandem.Stream, _ Peer) { e.Check(s.CloseWrite(), "CloseWrite") },
+		"with a queue": func(s *tandem.Stream, _ Peer) {
+			e.fillQueue(s)
+			e.Check(s.CloseWrite(), "CloseWrite") // the FIN waits; so does the time
+		},
+	} {
+		h := NewHooks()
+		s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
+		time.Sleep(limit * 3 / 2) // nobody has finished
+		h.StillOpen()
+		began := time.Now()
+		finish(s, p)
+		if what == "with a queue" {
+			h.StillOpen()
+			began = time.Now()
+			e.ReadAll(p, 8<<20)
+		}
+		assert.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded, what)
+		assert.GreaterOrEqual(e, time.Since(began), limit, what)
+	}
+}
+
+// halfCloseTraffic keeps a half-closed stream alive by bytes in the other direction.
+func halfCloseTraffic(e *Env) {
+	const limit = 100 * time.Millisecond
+	for _, ours := range []bool{true, false} {
+		for range 5 {
+			h := NewHooks()
+			s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
+			move := func() error { _, err := s.Write([]byte("x")); return err }
+			if ours {
+				require.NoError(e, s.CloseWrite())
+				move = func() error { _, err := p.Write([]byte("x")); return err }
+			} else {
+				require.NoError(e, p.CloseWrite())
+			}
+			steady := e.steadily(2*limit, limit/10, limit/2, func() bool { return move() == nil })
+			last := time.Now()
+			if !steady {
+				_ = s.Abort()
+				continue // this machine was busy
+			}
+			err := h.Closed()
+			assert.ErrorIs(e, err, os.ErrDeadlineExceeded)
+			assert.GreaterOrEqual(e, time.Since(last), limit/2, "since the last byte")
+			break
+		}
+	}
+}
+
+// steadily calls do every period for so long, and reports whether it did so without a gap of longer than most.
+func (e *Env) steadily(long, period, most time.Duration, do func() bool) bool {
+	e.Helper()
+	last := time.Now()
+	for end := last.Add(long); time.Now().Before(end); time.Sleep(period) {
+		ok := do()
+		now := time.Now()
+		if now.Sub(last) >= most {
+			return false
+		}
+		require.True(e, ok, "it ended %v after the last byte", now.Sub(last))
+		last = now
+	}
+	return true
+}
+
+// closeAfterReset closes streams that have failed already. They end with their failure, and deliver nothing more.
+func closeAfterReset(e *Env) {
+	h := NewHooks()
+	h.Data = func(s *tandem.Stream) { e.Error("OnData after Close") }
+	begun := e.heldUp(e.Under(), h, tandem.StreamOptions{}, nothing, nothing)
+	_, err := begun.s.Write([]byte("x"))
+	require.NoError(e, err)
+	e.writeAll(begun.p, Pattern(held))
+	time.Sleep(2 * time.Millisecond)
+	require.NoError(e, begun.p.Reset())
+	time.Sleep(2 * time.Millisecond)
+	for range 2 {
+		_, _ = begun.s.Write([]byte("x")) // finds out
+	}
+	require.NoError(e, begun.s.Close())
+	require.NoError(e, begun.s.Close())
+	begun.goOn()
+	err = h.Closed()
+	assert.True(e, isBroken(err), "OnClose(%v)", err)
+	assert.Zero(e, h.Count("OnEOF"))
+}
+
+// steadyReader has a peer take longer than CloseTimeout, but never take nothing for so long. It gets all.
+func steadyReader(e *Env) {
+	const limit = 200 * time.Millisecond
+	for range 5 {
+		h := NewHooks()
+		s, p := e.Pair(h, tandem.StreamOptions{CloseTimeout: limit})
+		e.fillQueue(s)
+		require.NoError(e, s.Close())
+		got := 0
+		steady := e.steadily(limit*5/2, limit/10, limit/2, func() bool {
+			_, err := io.ReadFull(p, make([]byte, 128<<10))
+			got += 128 << 10
+			return err == nil
+		})
+		if !steady {
+			_ = s.Abort()
+			h.Closed()
+			continue // this machine was busy
+		}
+		rest, err := readOn(p).all(e)
+		assert.Equal(e, io.EOF, err)
+		assert.Equal(e, 8<<20, got+len(rest), "bytes that reached the peer")
+		h.closedWith(nil)
+		return
+	}
+	e.Log("NOT TESTED: this machine is too busy")
+}
+
+// noCloseTimeout closes a stream whose peer does not read for longer than the Transport's CloseTimeout.
+func noCloseTimeout(e *Env) {
+	t := e.Open(func(o *tandem.Options) { o.CloseTimeout = time.Millisecond })
+	h := NewHooks()
+	s, p := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: -1})
+	e.fillQueue(s)
+	require.NoError(e, s.Close())
+	time.Sleep(moment)
+	h.StillOpen()
+	readOn(p).gotAll(e, Pattern(8<<20))
+	h.closedWith(nil)
+}
+
+// closeInStages answers a peer that goes on sending, and does not read before it has sent all.
+func closeInStages(e *Env) {
+	answer, in := Pattern(3000), Pattern(3<<20)
+	for _, o := range []tandem.StreamOptions{
+		{}, {AllowHalfClose: true, HalfCloseTimeout: time.Millisecond}, {IdleTimeout: patience, ReadIdleTimeout: patience},
+	} {
+		h := NewHooks()
+		h.Data = func(s *tandem.Stream) {
+			if h.Count("OnData") > 1 {
+				e.Error("OnData after CloseInStages")
+			}
+			_, err := s.Write(answer)
+			assert.NoError(e, err)
+			assert.NoError(e, session.CloseInStages(s))
+			_, err = s.Write([]byte("late"))
+			assert.Error(e, err)
+		}
+		_, p := e.Pair(h, o)
+		e.writeAll(p, in)
+		assert.Equal(e, answer, e.ReadAll(p, len(answer)))
+		_, err := p.Read(make([]byte, 1))
+		assert.Equal(e, io.EOF, err, "what the peer reads behind the answer")
+		assert.Zero(e, h.Count("OnClose"), "OnClose before the peer has finished")
+		require.NoError(e, p.CloseWrite())
+		h.closedWith(nil)
+		assert.Zero(e, h.Count("OnEOF"))
+	}
+}
+
+// closeInStagesFinished closes in stages where nothing is to be waited for.
+func closeInStagesFinished(e *Env) {
+	h := NewHooks()
+	h.EOF = func(s *tandem.Stream) {
+		_, _ = s.Write([]byte("bye"))
+		assert.NoError(e, session.CloseInStages(s))
+	}
+	_, p := e.Pair(h, tandem.StreamOptions{})
+	began := time.Now()
+	require.NoError(e, p.CloseWrite())
+	readOn(p).gotAll(e, []byte("bye"))
+	h.closedWith(nil)
+	assert.Less(e, time.Since(began), 400*time.Millisecond, "a peer that has finished is waited for")
+
+	h = NewHooks() // reset by the peer
+	s, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
+	require.NoError(e, session.CloseInStages(s))
+	require.NoError(e, p.Reset())
+	if err := h.Closed(); err != nil {
+		assert.True(e, isBroken(err), "OnClose(%v)", err)
+	}
+
+	h = NewHooks() // aborted
+	s, _ = e.Pair(h, tandem.StreamOptions{})
+	require.NoError(e, session.CloseInStages(s))
+	h.StillOpen()
+	require.NoError(e, s.Abort())
+	h.closedWith(net.ErrClosed)
+
+	h = NewHooks() // the queue is still full
+	s, p = e.Pair(h, tandem.StreamOptions{CloseTimeout: moment})
+	e.fillQueue(s)
+	require.NoError(e, session.CloseInStages(s))
+	h.closedWith(os.ErrDeadlineExceeded)
+	_, err := readOn(p).all(e)
+	assert.True(e, e.isReset(err), "the peer sees %v", err)
+}
+
+// closeInStagesForSoLong has one peer that stays silent, and one that sends for ever.
+func closeInStagesForSoLong(e *Env) {
+	var both sync.WaitGroup
+	var ended [2]time.Time
+	for i, c := range []struct {
+		sends bool
+		least time.Duration
+	}{{false, 500 * time.Millisecond}, {true, 2 * time.Second}} {
+		h := NewHooks()
+		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 50 * time.Millisecond})
+		began, over := time.Now(), make(chan struct{})
+		require.NoError(e, session.CloseInStages(s))
+		both.Go(func() {
+			defer close(over)
+			h.closedWith(nil)
+			ended[i] = time.Now()
+			assert.GreaterOrEqual(e, time.Since(began), c.least, "sends: %v", c.sends)
+		})
+		if c.sends {
+			both.Go(func() {
+				for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+					select {
+					case <-over:
+						return
+					default:
+						_, _ = p.Write(Pattern(100))
+					}
+				}
+			})
+		}
+	}
+	both.Wait()
+	assert.True(e, ended[0].Before(ended[1]), "a silent peer is waited for longer than one that sends")
+}
