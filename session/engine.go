@@ -38,8 +38,10 @@ type Engine struct {
 	next      atomic.Uint64
 	memory    memory
 	panics    panicLog
-	lookups   sync.WaitGroup // goroutines that resolve names
+	dials     sync.WaitGroup // goroutines that look names up for a dial and make its sockets
 	running   sync.WaitGroup // goroutines of loops
+
+	lastResolver atomic.Pointer[guardedResolver]
 
 	down      atomic.Bool // Shutdown was called: nothing new begins
 	mu        sync.Mutex  // guards what follows

@@ -108,7 +108,7 @@ func (e *Engine) windUp() {
 	for _, l := range e.loops {
 		<-l.Done() // on another goroutine, if a callback has ended the loop's
 	}
-	e.lookups.Wait()
+	e.dials.Wait()
 	e.end()
 }
 
@@ -188,7 +188,7 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 func (l *Loop) drain() {
 	l.draining = true
 	for d := range l.dialing {
-		d.stream.failDial(d.opError(backend.Address{}, net.ErrClosed))
+		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
 		if h, ok := s.handler.(Drainer); ok {
@@ -238,7 +238,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		err = nil
 	}
 	<-l.Done()
-	e.lookups.Wait()
+	e.dials.Wait()
 	e.end()
 	return err
 }

@@ -71,6 +71,7 @@ func Rules() []Rule {
 		openingRules,
 		failedRules,
 		abortRules,
+		dialRaceRules,
 		loadRules,
 		scaleRules,
 		deathRules,
