@@ -61,7 +61,7 @@ func (e *Engine) Connect(network, address string, h Handler, o *DialOptions) (*S
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := d.opts.timed(context.Background())
+	ctx, cancel := d.opts.timed(e.life)
 	d.lookup = cancel
 	held := true // the engine, until all sockets are made
 	defer func() {
@@ -113,6 +113,7 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 	defer stop()
 	inner, cancel := context.WithCancel(timed)
 	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
 	d.lookup = cancel
 	if err := d.begin(inner); err != nil {
 		return nil, err

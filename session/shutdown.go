@@ -116,6 +116,7 @@ func (e *Engine) windUp() {
 func (e *Engine) goDown() bool {
 	e.mu.Lock() // so that no listener begins meanwhile
 	defer e.mu.Unlock()
+	e.endLife()
 	return e.down.CompareAndSwap(false, true)
 }
 
