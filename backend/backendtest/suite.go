@@ -72,6 +72,7 @@ func Rules() []Rule {
 		failedRules,
 		abortRules,
 		dialRaceRules,
+		dialHookRules,
 		loadRules,
 		scaleRules,
 		deathRules,
