@@ -295,7 +295,7 @@ func (d *dial) note(addr backend.Address, err error) {
 func (d *dial) opError(addr backend.Address, err error) error {
 	op := &net.OpError{Op: "dial", Net: d.network, Err: err}
 	if a := addr.NetAddr(); a != nil {
-		op.Source, op.Addr = d.target.local, a
+		op.Source, op.Addr = d.opts.LocalAddr, a
 	}
 	return op
 }

@@ -67,8 +67,8 @@ func (t *target) setLocal(local net.Addr) error {
 		if a == nil {
 			return nil
 		}
-		if ip := a.AddrPort().Addr(); ip.IsValid() && !ip.IsUnspecified() {
-			t.from = ip.Unmap()
+		if ip := a.AddrPort().Addr().Unmap(); ip.IsValid() && !ip.IsUnspecified() {
+			t.from = ip
 		}
 	case *net.UnixAddr:
 		if t.network != "unix" || a != nil && a.Net != "" && a.Net != "unix" {

@@ -73,6 +73,8 @@ func Rules() []Rule {
 		abortRules,
 		dialRaceRules,
 		dialHookRules,
+		dialNetRules,
+		dialEndRules,
 		loadRules,
 		scaleRules,
 		deathRules,
