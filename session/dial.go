@@ -99,14 +99,16 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 		return refuse(net.ErrClosed)
 	case e.onLoop() || e.driven:
 		return refuse(backend.ErrOnLoop)
-	case ctx.Err() != nil:
-		return refuse(ctx.Err())
 	}
 	d, err := e.newDial(network, address, h, o)
 	if err != nil {
 		return nil, err
 	}
 	defer e.dials.Done()
+	if err := ctx.Err(); err != nil {
+		d.stream.loop.unpick()
+		return nil, d.failure(err)
+	}
 	result := make(chan error, 1)
 	d.result = result
 	timed, stop := d.opts.timed(ctx)
@@ -251,6 +253,7 @@ func (d *dial) begin(ctx context.Context) error {
 			d.made = append(d.made, d.makeSocket(ctx, addr))
 		}
 	}
+	d.deadline, _ = ctx.Deadline()
 	if err := l.begin(d.start); err != nil {
 		return d.failure(err)
 	}

@@ -23,14 +23,15 @@ const attemptDelay = 250 * time.Millisecond
 // Until the stream has its descriptor the dial owns the stream's end: it calls finish when the stream is over and no
 // attempt is left. From then on the stream owns its end, and the dial only lets go of the attempts that have lost.
 type dial struct {
-	stream  *Stream
-	network string
-	opts    DialOptions
-	sockopt socketOptions
-	target  target
-	lookup  context.CancelFunc              // ends looking up and making sockets
-	wanted  chan backend.Address            // asks for a socket; at most one at a time
-	first   atomic.Pointer[backend.Address] // the address that is preferred, once it is known
+	stream   *Stream
+	network  string
+	opts     DialOptions
+	sockopt  socketOptions
+	target   target
+	lookup   context.CancelFunc              // ends looking up and making sockets
+	wanted   chan backend.Address            // asks for a socket; at most one at a time
+	deadline time.Time                       // what Timeout comes to
+	first    atomic.Pointer[backend.Address] // the address that is preferred, once it is known
 
 	// What follows belongs to the loop.
 	todo    []backend.Address
@@ -68,7 +69,7 @@ func (d *dial) start() {
 		s.failed(d.failure(os.ErrDeadlineExceeded))
 	case d.opts.Timeout > 0 && d.result == nil: // Dial, which waits, looks after that itself
 		d.timeout.Fire = func() { s.failed(d.failure(os.ErrDeadlineExceeded)) }
-		s.loop.StartTimer(&d.timeout, d.opts.Timeout)
+		s.loop.StartTimer(&d.timeout, time.Until(d.deadline))
 	}
 	if d.target.host == "" {
 		d.todo = d.target.known

@@ -41,14 +41,14 @@ func (d *dial) serve(ctx context.Context) {
 	if err == nil {
 		d.first.Store(&addrs[0])
 	}
-	if ctx.Err() == nil { // else whoever has ended it says why
+	if ctx.Err() == nil { // else whoever has ended it says why the dial has ended
 		_ = loop.Post(backend.TaskFunc(func() { d.resolved(addrs, err) }))
 	}
 	for ctx.Err() == nil {
 		select {
 		case addr := <-d.wanted:
 			m := d.makeSocket(ctx, addr)
-			if loop.Post(backend.TaskFunc(func() { d.socketMade(m) })) != nil {
+			if ctx.Err() != nil || loop.Post(backend.TaskFunc(func() { d.socketMade(m) })) != nil {
 				m.close()
 			}
 		case <-ctx.Done():

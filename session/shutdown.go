@@ -116,8 +116,9 @@ func (e *Engine) windUp() {
 func (e *Engine) goDown() bool {
 	e.mu.Lock() // so that no listener begins meanwhile
 	defer e.mu.Unlock()
+	first := e.down.CompareAndSwap(false, true)
 	e.endLife()
-	return e.down.CompareAndSwap(false, true)
+	return first
 }
 
 func (e *Engine) stopListening() {

@@ -296,16 +296,21 @@ func failedDialsWeighNothing(e *Env) {
 	go drop(l)
 	h := NewHooks()
 	h.env(e)
-	ways := map[string]*tandem.DialOptions{}
+	var there [2]*tandem.Stream // one on each loop
+	for i := range there {
+		there[i], err = t.Dial(e.patient(), "tcp", l.Addr().String(), h, nil)
+		require.NoError(e, err)
+	}
+	ways, unknown := map[string]*tandem.DialOptions{}, names{}.resolver(e)
 	for _, hook := range dialHooks() {
 		ways["a panic in "+hook.name] = hook.options(e, func() { panic("on purpose") })
 		ways["Goexit in "+hook.name] = hook.options(e, runtime.Goexit)
 	}
 	for what, local := range map[string]net.Addr{"refused": nil, "a local address": &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "a wrong one": &net.UDPAddr{}} {
-		ways[what] = &tandem.DialOptions{LocalAddr: local}
+		ways[what] = &tandem.DialOptions{Resolver: unknown, LocalAddr: local}
 	}
-	ways["options"] = &tandem.DialOptions{Socket: []tandem.SocketOption{tandem.BindToDevice("none-such")}}
-	ways["a Timeout"] = &tandem.DialOptions{Timeout: -1}
+	ways["options"] = &tandem.DialOptions{Resolver: unknown, Socket: []tandem.SocketOption{tandem.BindToDevice("none-such")}}
+	ways["a Timeout"] = &tandem.DialOptions{Resolver: unknown, Timeout: -1}
 	for _, o := range ways {
 		for _, address := range []string{refusing.String(), "one.test.:1"} {
 			done := make(chan struct{})
@@ -316,7 +321,10 @@ func failedDialsWeighNothing(e *Env) {
 			arrives(e, done)
 		}
 	}
-	e.settled(t)
+	for range 2 { // a dial that was given up ends with the next turn
+		e.turn(there[0])
+		e.turn(there[1])
+	}
 	var on [2]int
 	for range 20 {
 		s, err := t.Connect("tcp", l.Addr().String(), h, nil)

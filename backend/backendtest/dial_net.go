@@ -149,7 +149,8 @@ func (e *Env) outcomeOf(network, address string, o *tandem.DialOptions) string {
 	return outcome(s.LocalAddr(), s.RemoteAddr(), nil)
 }
 
-// errorsNameAddresses looks at the addresses in errors of dials that end before they are decided.
+// errorsNameAddresses looks at the addresses in errors of dials that end before they are decided: the one that is
+// preferred, or none, if it is not known yet.
 func errorsNameAddresses(e *Env) {
 	if !e.once() {
 		return
@@ -158,40 +159,48 @@ func errorsNameAddresses(e *Env) {
 	e.fill(dead)
 	e.fill(other)
 	_, port, _ := net.SplitHostPort(dead.Addr().String())
-	o := tandem.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9), "mute.test.": nil}.resolver(e), LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
-	check := func(what string, err error) {
-		e.Helper()
-		var op *net.OpError
-		require.ErrorAs(e, err, &op, what)
-		if strings.HasPrefix(what, "mute") {
-			require.Nil(e, op.Addr, what)
-			require.Nil(e, op.Source, what)
-			return
-		}
-		require.Equal(e, dead.Addr().String(), fmt.Sprint(op.Addr), what)
-		require.Equal(e, "127.0.0.1:0", fmt.Sprint(op.Source), what)
-	}
-	h := NewHooks()
-	h.env(e)
+	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	for _, host := range []string{"127.0.0.8", "two.test.", "mute.test."} {
+		asked := make(chan struct{}, 1000)
+		inner := names{"two.test.": loopbacks(8, 9), "mute.test.": nil}.resolver(e)
+		o := &tandem.DialOptions{LocalAddr: from, Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if host == "mute.test." {
+				asked <- struct{}{}
+			}
+			return inner.Dial(ctx, network, address)
+		}}}
+		o.Control = func(string, string, syscall.RawConn) error { asked <- struct{}{}; return nil }
+		check := func(err error) {
+			e.Helper()
+			var op *net.OpError
+			require.ErrorAs(e, err, &op, host)
+			if host == "mute.test." {
+				require.Nil(e, op.Addr)
+				require.Nil(e, op.Source)
+				return
+			}
+			require.Equal(e, dead.Addr().String(), fmt.Sprint(op.Addr), host)
+			require.Equal(e, net.Addr(from), op.Source, host)
+		}
 		address := net.JoinHostPort(host, port)
-		timed := o
-		timed.Timeout = moment
-		ctx, cancel := context.WithTimeout(context.Background(), moment)
-		_, err := e.Under().Dial(ctx, "tcp", address, h, &o)
+		ctx, cancel := context.WithCancel(context.Background())
+		result := e.begins(ctx, e.Under(), true, address, o)
+		arrives(e, asked)
 		cancel()
-		check(host+", context", err)
-		_, err = e.Under().Dial(context.Background(), "tcp", address, h, &timed)
-		check(host+", Timeout", err)
-		_, err = e.Under().Connect("tcp", address, h, &timed)
-		require.NoError(e, err)
-		check(host+", Timeout of Connect", h.Closed())
-		t := e.Open(nil)
-		_, err = t.Connect("tcp", address, h, &o)
-		require.NoError(e, err)
-		time.Sleep(moment) // until the address is known
-		require.NoError(e, t.Close())
-		check(host+", Close", h.Closed())
+		check(arrives(e, result))
+		for _, wait := range []bool{true, false} {
+			t := e.Open(nil)
+			result := e.begins(context.Background(), t, wait, address, o)
+			arrives(e, asked)
+			require.NoError(e, t.Close())
+			check(arrives(e, result))
+		}
+		if host != "two.test." { // whose address is known in time or not
+			timed := *o
+			timed.Timeout = moment
+			check(arrives(e, e.begins(context.Background(), e.Under(), true, address, &timed)))
+			check(arrives(e, e.begins(context.Background(), e.Under(), false, address, &timed)))
+		}
 	}
 }
 
