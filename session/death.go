@@ -42,10 +42,10 @@ func (e *Engine) buryAll(l *Loop, cause error) {
 	for len(l.dialing) > 0 {
 		for d := range l.dialing {
 			delete(l.dialing, d)
-			if d.stream.hasNoDescriptorYet() {
-				d.stream.die(d.opError(backend.Address{}, cause))
-			} else {
+			if d.given {
 				d.loopDied()
+			} else {
+				d.stream.die(d.failure(cause))
 			}
 		}
 	}

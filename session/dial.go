@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -13,27 +14,34 @@ import (
 
 // DialOptions are what one dial does differently. The zero value is right.
 type DialOptions struct {
-	// Timeout bounds the whole dial, names included. Default 0: only the context and the kernel do. One that is negative
-	// has passed already.
+	// Timeout bounds the whole dial, looking up names and Control included: when it has passed the error is
+	// os.ErrDeadlineExceeded. Default 0: only the context and the kernel do. One that is negative has passed already.
+	// It is not divided among the addresses of a name, which are tried side by side.
 	Timeout time.Duration
 
-	// LocalAddr is the address to dial from, a *net.TCPAddr or *net.UnixAddr. Only addresses of its family are tried.
-	// Default nil: the kernel chooses.
+	// LocalAddr is the address to dial from: a *net.TCPAddr for tcp, tcp4 and tcp6, a *net.UnixAddr for unix. If it has
+	// an IP address only addresses of that family are tried. Default nil: the kernel chooses.
 	LocalAddr net.Addr
 
-	// Control is called with each socket before it is connected, as in net.Dialer: with the network tcp4, tcp6 or unix.
-	// It runs on the goroutine that calls Dial; for Connect on the one that calls it, which may be a loop, or if a name
-	// has to be looked up on a goroutine of the dial's. A panic in it is the dial's error, a *PanicError.
+	// Control is called with each socket before it is connected, as in net.Dialer: with the network tcp4, tcp6 or unix,
+	// and after the options of Socket are set. It may block without holding anything up but the dial, and may be called
+	// for several addresses of a name, for one after another.
+	//
+	// It runs on the goroutine that calls Dial, or Connect; only for a Connect that looks a name up on a goroutine of
+	// its own. So if Connect is called in a callback, with an address that is known, Control runs on the loop. The
+	// RawConn is good until Control returns. A panic in Control is the dial's error, a *PanicError. Default nil.
 	Control func(network, address string, c syscall.RawConn) error
 
-	// ControlContext is Control with the dial's context, which ends with the dial. If it is set Control is not called.
+	// ControlContext is Control with the dial's context, which ends with the dial, and with its Timeout. If it is set
+	// Control is not called. Default nil.
 	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
 
-	// Resolver looks names up. Default nil: net.DefaultResolver.
+	// Resolver looks names up, on goroutines of package net's. A panic in its Dial function is the dial's error, a
+	// *PanicError. Default nil: net.DefaultResolver.
 	Resolver *net.Resolver
 
-	// SameLoop puts the new stream on the loop of this one, which must be of the same Transport. Default nil: the
-	// Transport's Balance chooses.
+	// SameLoop puts the new stream on the loop of this one, which must be of the same Transport and may have ended.
+	// Default nil: the Transport's Balance chooses.
 	SameLoop *Stream
 
 	// Socket are options of each socket, set before Control is called. They come after the defaults, which are
@@ -53,41 +61,31 @@ func (e *Engine) Connect(network, address string, h Handler, o *DialOptions) (*S
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := d.opts.timed(e.life)
 	d.lookup = cancel
-	d.makeKnown(ctx)
-	named := d.target.host != "" && e.holdEnd()
-	if err := d.begin(); err != nil {
-		cancel()
-		if named {
-			e.lookups.Done()
+	held := true // the engine, until all sockets are made
+	defer func() {
+		if held {
+			e.dials.Done()
 		}
+	}()
+	if err := d.begin(ctx); err != nil {
 		return nil, err
 	}
-	if named {
+	if d.target.host != "" {
+		held = false
 		go func() {
-			defer e.lookups.Done()
+			defer e.dials.Done()
 			d.serve(ctx)
 		}()
 	}
 	return d.stream, nil
 }
 
-// holdEnd keeps the engine from ending until lookups.Done. It reports false if the engine shuts down already.
-func (e *Engine) holdEnd() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.down.Load() {
-		return false
-	}
-	e.lookups.Add(1)
-	return true
-}
-
-// Dial dials and waits for the result, for its context, and for the end of the loop. A stream that was connected before
-// the context ended is returned alive. In a callback, or on the goroutine that drives a caller-driven Transport, it
-// returns an error at once, because nothing could happen while it waits; use Connect there. Names are looked up and
-// sockets made on the calling goroutine, and so in its network namespace.
+// Dial dials and waits for the result, for its context and Timeout, and for the end of the loop. A stream that was
+// connected before the context ended is returned alive. In a callback it returns an error at once, because nothing could
+// happen while it waits, and so it does for a caller-driven Transport; use Connect there. Names are looked up and sockets
+// made on the calling goroutine, and so in its network namespace.
 func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o *DialOptions) (*Stream, error) {
 	refuse := func(err error) (*Stream, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
@@ -101,45 +99,50 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 		return refuse(net.ErrClosed)
 	case e.onLoop() || e.driven:
 		return refuse(backend.ErrOnLoop)
-	case ctx.Err() != nil:
-		return refuse(ctx.Err())
 	}
 	d, err := e.newDial(network, address, h, o)
 	if err != nil {
 		return nil, err
 	}
+	defer e.dials.Done()
+	if err := ctx.Err(); err != nil {
+		d.stream.loop.unpick()
+		return nil, d.failure(err)
+	}
 	result := make(chan error, 1)
 	d.result = result
-	inner, cancel := context.WithCancel(ctx)
-	d.lookup = cancel
+	timed, stop := d.opts.timed(ctx)
+	defer stop()
+	inner, cancel := context.WithCancel(timed)
 	defer cancel()
-	d.makeKnown(inner)
-	if err := d.begin(); err != nil {
+	defer context.AfterFunc(e.life, cancel)()
+	d.lookup = cancel
+	if err := d.begin(inner); err != nil {
 		return nil, err
 	}
-	s, returned := d.stream, false
-	defer func() {
-		if !returned {
-			s.failDial(d.opError(backend.Address{}, errGoexitInDial)) // Control has ended this goroutine
-		}
-	}()
-	err = d.await(ctx, inner, result)
-	returned = true
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// await waits for the result of a dial, and makes its sockets meanwhile.
-func (d *dial) await(ctx, inner context.Context, result <-chan error) error {
 	if d.target.host != "" {
 		d.serve(inner) // until the race is decided
 	}
+	if err := d.await(ctx, timed, result); err != nil {
+		return nil, err
+	}
+	return d.stream, nil
+}
+
+// timed is ctx with the Timeout.
+func (o *DialOptions) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.Timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, o.Timeout)
+}
+
+// await waits for the result of a dial.
+func (d *dial) await(ctx, timed context.Context, result <-chan error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-ctx.Done():
+	case <-timed.Done():
 	case <-d.stream.loop.Done():
 	}
 	select {
@@ -147,39 +150,35 @@ func (d *dial) await(ctx, inner context.Context, result <-chan error) error {
 		return err
 	default:
 	}
-	cause := ctx.Err()
-	if cause == nil {
-		cause = net.ErrClosed // the loop has ended
+	cause := net.ErrClosed // the loop has ended
+	switch {
+	case ctx.Err() != nil:
+		cause = ctx.Err()
+	case timed.Err() != nil:
+		cause = os.ErrDeadlineExceeded
 	}
-	failure := d.opError(backend.Address{}, cause)
-	if d.stream.failDial(failure) {
-		return failure
-	}
-	if d.stream.attached() {
-		return nil // it was connected already: then it is the caller's
-	}
-	return <-result
+	return d.giveUp(cause)
 }
 
-// failDial ends a stream that is being dialled with err. It reports false if it is no longer: connected, or over.
-func (s *Stream) failDial(err error) bool {
+// giveUp ends a dial that is not decided with err. It returns how the dial has ended: nil if its stream is connected.
+// Any goroutine.
+func (d *dial) giveUp(err error) error {
+	s := d.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != dialing {
-		return false
+	switch {
+	case s.phase == dialing:
+		err = d.failure(err)
+		s.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
+		s.failLocked(err, s.loop.Here())
+		return err
+	case s.dial == nil:
+		return nil
 	}
-	s.failLocked(err, s.loop.Here())
-	return true
+	return s.cause
 }
 
-// attached reports whether a dial has given the stream its descriptor.
-func (s *Stream) attached() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dial == nil
-}
-
-// newDial checks the arguments of a dial and makes its stream.
+// newDial checks the arguments of a dial and makes its stream. It keeps the engine from ending until dials.Done.
 func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*dial, error) {
 	if err := checkHandler(h); err != nil {
 		return nil, fmt.Errorf("tandem: dial: %w", err)
@@ -193,7 +192,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 		return nil, err
 	}
 	refuse := func(err error) (*dial, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Source: d.opts.LocalAddr, Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	if d.target, err = parseTarget(network, address, d.opts.LocalAddr); err != nil {
 		return refuse(err)
@@ -201,41 +200,63 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket, nil); err != nil {
 		return refuse(err)
 	}
-	l, err := e.loopOf(&d.opts, d.target)
-	if err != nil {
-		return refuse(err)
+	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {
+		return refuse(errors.New("SameLoop is a stream of another Transport"))
 	}
-	d.stream = newStream(l, h, opts)
+	if !e.holdEnd() {
+		return refuse(net.ErrClosed)
+	}
+	if len(d.target.known) > 0 {
+		d.first.Store(&d.target.known[0])
+	}
+	d.stream = newStream(e.loopOf(&d.opts, d.target), h, opts)
 	d.stream.dial = d
 	return d, nil
 }
 
-// loopOf chooses the loop of a dial.
-func (e *Engine) loopOf(o *DialOptions, t target) (*Loop, error) {
-	if s := o.SameLoop; s != nil {
-		if s.loop.engine != e {
-			return nil, errors.New("SameLoop is a stream of another Transport")
-		}
-		s.loop.load.Add(1)
-		return s.loop, nil
+// holdEnd keeps the engine from ending until dials.Done. It reports false if the engine shuts down already.
+func (e *Engine) holdEnd() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down.Load() {
+		return false
 	}
-	if len(t.known) == 1 {
-		return e.pick(t.known[0]), nil
-	}
-	return e.pick(backend.Address{}), nil
+	e.dials.Add(1)
+	return true
 }
 
-// begin hands the dial to its loop.
-func (d *dial) begin() error {
-	l := d.stream.loop
-	if err := l.begin(d.start); err != nil {
-		l.unpick()
-		for _, m := range d.made {
-			m.close()
-		}
-		return &net.OpError{Op: "dial", Net: d.network, Source: d.opts.LocalAddr, Err: err}
+// loopOf chooses the loop of a dial, as pick does.
+func (e *Engine) loopOf(o *DialOptions, t target) *Loop {
+	switch {
+	case o.SameLoop != nil:
+		o.SameLoop.loop.load.Add(1)
+		return o.SameLoop.loop
+	case len(t.known) == 1:
+		return e.pick(t.known[0])
 	}
+	return e.pick(backend.Address{})
+}
+
+// begin makes the sockets for addresses that are known, on the calling goroutine, and hands the dial to its loop. If it
+// cannot, because the loop has ended, or Control panics or ends the goroutine, there is no stream and nothing is left.
+func (d *dial) begin(ctx context.Context) error {
+	l, begun := d.stream.loop, false
+	defer func() {
+		if !begun {
+			d.lookup()
+			d.closeMade()
+			l.unpick()
+		}
+	}()
+	if d.opts.Timeout >= 0 {
+		for _, addr := range d.target.known {
+			d.made = append(d.made, d.makeSocket(ctx, addr))
+		}
+	}
+	d.deadline, _ = ctx.Deadline()
+	if err := l.begin(d.start); err != nil {
+		return d.failure(err)
+	}
+	begun = true
 	return nil
 }
-
-var errGoexitInDial = errors.New("Control has called runtime.Goexit")

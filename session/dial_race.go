@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,13 +23,15 @@ const attemptDelay = 250 * time.Millisecond
 // Until the stream has its descriptor the dial owns the stream's end: it calls finish when the stream is over and no
 // attempt is left. From then on the stream owns its end, and the dial only lets go of the attempts that have lost.
 type dial struct {
-	stream  *Stream
-	network string
-	opts    DialOptions
-	sockopt socketOptions
-	target  target
-	lookup  context.CancelFunc   // ends looking up and making sockets
-	wanted  chan backend.Address // asks for a socket; at most one at a time
+	stream   *Stream
+	network  string
+	opts     DialOptions
+	sockopt  socketOptions
+	target   target
+	lookup   context.CancelFunc              // ends looking up and making sockets
+	wanted   chan backend.Address            // asks for a socket; at most one at a time
+	deadline time.Time                       // what Timeout comes to
+	first    atomic.Pointer[backend.Address] // the address that is preferred, once it is known
 
 	// What follows belongs to the loop.
 	todo    []backend.Address
@@ -39,6 +42,7 @@ type dial struct {
 	delay   backend.Timer
 	timeout backend.Timer
 	over    bool         // decided: an attempt has won, or the stream has ended
+	given   bool         // the stream has its descriptor, and with it its end
 	ends    bool         // the stream waits for the last attempt, to finish
 	result  chan<- error // for Dial, which waits; nil for Connect
 }
@@ -50,6 +54,7 @@ type attempt struct {
 	sock   backend.Socket
 	addr   backend.Address
 	winner bool
+	over   bool // the driver was told to let go
 }
 
 // start begins on the loop: at once if the address is known, else when its name has been looked up.
@@ -59,12 +64,12 @@ func (d *dial) start() {
 	d.delay.Fire = d.next
 	switch {
 	case s.loop.draining:
-		s.failed(d.opError(backend.Address{}, net.ErrClosed))
+		s.failed(d.failure(net.ErrClosed))
 	case d.opts.Timeout < 0:
-		s.failed(d.opError(backend.Address{}, os.ErrDeadlineExceeded))
-	case d.opts.Timeout > 0:
-		d.timeout.Fire = func() { s.failed(d.opError(backend.Address{}, os.ErrDeadlineExceeded)) }
-		s.loop.StartTimer(&d.timeout, d.opts.Timeout)
+		s.failed(d.failure(os.ErrDeadlineExceeded))
+	case d.opts.Timeout > 0 && d.result == nil: // Dial, which waits, looks after that itself
+		d.timeout.Fire = func() { s.failed(d.failure(os.ErrDeadlineExceeded)) }
+		s.loop.StartTimer(&d.timeout, time.Until(d.deadline))
 	}
 	if d.target.host == "" {
 		d.todo = d.target.known
@@ -154,25 +159,34 @@ func (d *dial) try(addr backend.Address, m madeSocket) bool {
 // Connected implements backend.Events.
 func (a *attempt) Connected(err error) {
 	d := a.dial
-	if d.over {
+	if d.over || a.over {
 		return // it is being released already
 	}
 	if err == nil && selfConnected(a.sock.FD) {
 		err = syscall.ECONNREFUSED
 	}
-	a.winner = err == nil
-	if a.winner {
+	if a.winner = err == nil; a.winner {
 		d.decide(a)
-	}
-	d.stream.loop.Driver.Release(&a.sock)
-	if !a.winner {
+	} else {
 		d.note(a.addr, os.NewSyscallError("connect", err))
+	}
+	a.release()
+}
+
+// release tells the driver to let go of the attempt's socket, once. Released follows.
+func (a *attempt) release() {
+	if !a.over {
+		a.over = true
+		a.dial.stream.loop.Driver.Release(&a.sock)
 	}
 }
 
 // Released implements backend.Events.
 func (a *attempt) Released() {
 	d, loop := a.dial, a.dial.stream.loop
+	if _, ok := d.running[a]; !ok {
+		return // the loop has died, and the descriptor is closed
+	}
 	delete(d.running, a)
 	if a.winner {
 		d.connected(a.sock.FD, a.addr)
@@ -194,7 +208,7 @@ func (d *dial) decide(winner *attempt) {
 	d.closeMade()
 	for a := range d.running {
 		if a != winner {
-			loop.Driver.Release(&a.sock)
+			a.release()
 		}
 	}
 }
@@ -218,6 +232,7 @@ func (d *dial) connected(fd int, addr backend.Address) {
 		s.failed(d.opError(addr, err))
 		return
 	}
+	d.given = true
 	s.attach(fd, backend.Address{})
 	if s.opened {
 		d.tell(nil)
@@ -239,11 +254,12 @@ func (d *dial) settle() {
 	if !d.over || len(d.running) > 0 {
 		return
 	}
-	if d.ends {
+	switch {
+	case d.ends:
 		d.ends = false
 		delete(d.stream.loop.dialing, d)
 		d.stream.finish()
-	} else if !d.stream.hasNoDescriptorYet() {
+	case d.given:
 		delete(d.stream.loop.dialing, d)
 	}
 }
@@ -275,12 +291,22 @@ func (d *dial) note(addr backend.Address, err error) {
 	}
 }
 
+// opError is err as package net tells errors of a dial: one that is about an address names both ends, one of a look-up
+// none.
 func (d *dial) opError(addr backend.Address, err error) error {
-	op := &net.OpError{Op: "dial", Net: d.network, Source: d.opts.LocalAddr, Err: err}
+	op := &net.OpError{Op: "dial", Net: d.network, Err: err}
 	if a := addr.NetAddr(); a != nil {
-		op.Addr = a
+		op.Source, op.Addr = d.opts.LocalAddr, a
 	}
 	return op
+}
+
+// failure is err as the end of the whole dial. It names the address that was preferred, if that is known. Any goroutine.
+func (d *dial) failure(err error) error {
+	if first := d.first.Load(); first != nil {
+		return d.opError(*first, err)
+	}
+	return d.opError(backend.Address{}, err)
 }
 
 // ended reports whether the stream has ended while it was being dialled.
@@ -288,11 +314,4 @@ func (s *Stream) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase > dialing
-}
-
-// hasNoDescriptorYet reports whether a dial has still to give the stream its descriptor, or to end it.
-func (s *Stream) hasNoDescriptorYet() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fd < 0 && s.phase != closed
 }

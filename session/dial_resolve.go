@@ -15,13 +15,13 @@ type target struct {
 	host    string // "" if the address is known
 	service string
 	local   net.Addr   // to dial from, or nil
-	from    netip.Addr // its IP, if it has one
+	from    netip.Addr // its IP, if it has one that is not unspecified
 }
 
 // parseTarget checks network, address and the local address, and asks nobody.
 func parseTarget(network, address string, local net.Addr) (target, error) {
-	t := target{network: network, local: local}
-	if err := t.setLocal(); err != nil {
+	t := target{network: network}
+	if err := t.setLocal(local); err != nil {
 		return t, err
 	}
 	switch network {
@@ -40,60 +40,62 @@ func parseTarget(network, address string, local net.Addr) (target, error) {
 		return t, err
 	}
 	if host == "" {
-		host = localHost(network)
+		host = t.localHost()
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		t.host, t.service = host, service
 		return t, nil
 	}
-	if !suits(network, ip) {
-		return t, &net.AddrError{Err: "address does not suit " + network, Addr: address}
-	}
 	port, err := net.DefaultResolver.LookupPort(context.Background(), network, service)
 	if err != nil {
 		return t, err
 	}
-	ips := []netip.Addr{ip}
-	if network == "tcp" && ip == netip.IPv6Unspecified() {
-		ips = append(ips, netip.IPv4Unspecified()) // as in package net: the local system, by either family
-	}
-	t.known, err = t.addresses(ips, port)
+	t.known, err = t.addresses([]netip.Addr{ip}, host, port)
 	return t, err
 }
 
-// setLocal checks the address to dial from.
-func (t *target) setLocal() error {
-	switch a := t.local.(type) {
+// setLocal checks the address to dial from, and forgets one that says nothing.
+func (t *target) setLocal(local net.Addr) error {
+	switch a := local.(type) {
 	case nil:
+		return nil
 	case *net.TCPAddr:
-		if a == nil || t.network == "unix" {
-			return errMismatched(t.local)
+		if t.network == "unix" {
+			return errMismatched(local)
 		}
-		if ip := a.AddrPort().Addr(); ip.IsValid() && !ip.IsUnspecified() {
-			t.from = ip.Unmap()
+		if a == nil {
+			return nil
+		}
+		if ip := a.AddrPort().Addr().Unmap(); ip.IsValid() && !ip.IsUnspecified() {
+			t.from = ip
 		}
 	case *net.UnixAddr:
-		if a == nil || t.network != "unix" {
-			return errMismatched(t.local)
+		if t.network != "unix" || a != nil && a.Net != "" && a.Net != "unix" {
+			return errMismatched(local)
+		}
+		if a == nil || a.Name == "" {
+			return nil
 		}
 	default:
-		return errMismatched(t.local)
+		return errMismatched(local)
 	}
+	t.local = local
 	return nil
 }
 
 // localHost is what an empty host means, as in net.Dial: the local system.
-func localHost(network string) string {
-	if network == "tcp6" {
+func (t *target) localHost() string {
+	if t.network == "tcp6" || t.from.Is6() {
 		return "::"
 	}
 	return "0.0.0.0"
 }
 
-func suits(network string, ip netip.Addr) bool {
+// suits reports whether the network has ip, and ip can be dialled from the local address.
+func (t *target) suits(ip netip.Addr) bool {
 	v4 := ip.Unmap().Is4()
-	return network == "tcp" || v4 == (network == "tcp4")
+	return (t.network == "tcp" || v4 == (t.network == "tcp4")) && (!t.from.IsValid() || v4 == t.from.Is4())
 }
 
 func tcpAddress(ip netip.Addr, port int) backend.Address {
@@ -102,10 +104,7 @@ func tcpAddress(ip netip.Addr, port int) backend.Address {
 
 // resolve looks the host up and returns its addresses in the order to try. It asks only for the families that the
 // network names.
-func (t target) resolve(ctx context.Context, r *net.Resolver) ([]backend.Address, error) {
-	if r == nil {
-		r = net.DefaultResolver
-	}
+func (t *target) resolve(ctx context.Context, r *net.Resolver) ([]backend.Address, error) {
 	port, err := r.LookupPort(ctx, t.network, t.service)
 	if err != nil {
 		return nil, err
@@ -115,16 +114,19 @@ func (t target) resolve(ctx context.Context, r *net.Resolver) ([]backend.Address
 	if err != nil {
 		return nil, err
 	}
-	return t.addresses(ips, port)
+	return t.addresses(ips, t.host, port)
 }
 
-// addresses are those of ips that suit the network and the address to dial from, in the order to try: families in turn,
-// the preferred one first, as RFC 8305, section 4, says.
-func (t target) addresses(ips []netip.Addr, port int) ([]backend.Address, error) {
+// addresses are those of ips that suit, in the order to try: families in turn, the preferred one first, as RFC 8305,
+// section 4, says. An unspecified IPv6 address means the local system, which may be reached by IPv4 only, as in net.
+func (t *target) addresses(ips []netip.Addr, host string, port int) ([]backend.Address, error) {
+	if len(ips) == 1 && ips[0] == netip.IPv6Unspecified() {
+		ips = append(ips, netip.IPv4Unspecified())
+	}
 	var families [2][]netip.Addr
 	first := -1
 	for _, ip := range ips {
-		if !suits(t.network, ip) || t.from.IsValid() && t.from.Is4() != ip.Unmap().Is4() {
+		if !t.suits(ip) {
 			continue
 		}
 		family := 0
@@ -137,10 +139,10 @@ func (t target) addresses(ips []netip.Addr, port int) ([]backend.Address, error)
 		families[family] = append(families[family], ip)
 	}
 	if first < 0 && t.from.IsValid() {
-		return nil, &net.AddrError{Err: "no suitable address found", Addr: t.local.String()}
+		host = t.local.String()
 	}
 	if first < 0 {
-		return nil, &net.AddrError{Err: "no suitable address found", Addr: t.host}
+		return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
 	}
 	return interleave(families[first], families[1-first], port), nil
 }

@@ -38,9 +38,13 @@ type Engine struct {
 	next      atomic.Uint64
 	memory    memory
 	panics    panicLog
-	lookups   sync.WaitGroup // goroutines that resolve names
+	dials     sync.WaitGroup // goroutines that look names up for a dial and make its sockets
 	running   sync.WaitGroup // goroutines of loops
 
+	lastResolver atomic.Pointer[guardedResolver]
+
+	life      context.Context // ends with goDown, and with it what makes dials wait off the loops
+	endLife   context.CancelFunc
 	down      atomic.Bool // Shutdown was called: nothing new begins
 	mu        sync.Mutex  // guards what follows
 	listeners map[*listener]struct{}
@@ -58,6 +62,7 @@ func New(c Config) (*Engine, error) {
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
 	}
+	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {
 		cpu := -1
 		if len(c.Affinity) > 0 {

@@ -108,7 +108,7 @@ func (e *Engine) windUp() {
 	for _, l := range e.loops {
 		<-l.Done() // on another goroutine, if a callback has ended the loop's
 	}
-	e.lookups.Wait()
+	e.dials.Wait()
 	e.end()
 }
 
@@ -116,7 +116,9 @@ func (e *Engine) windUp() {
 func (e *Engine) goDown() bool {
 	e.mu.Lock() // so that no listener begins meanwhile
 	defer e.mu.Unlock()
-	return e.down.CompareAndSwap(false, true)
+	first := e.down.CompareAndSwap(false, true)
+	e.endLife()
+	return first
 }
 
 func (e *Engine) stopListening() {
@@ -191,7 +193,7 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 func (l *Loop) drain() {
 	l.draining = true
 	for d := range l.dialing {
-		d.stream.failDial(d.opError(backend.Address{}, net.ErrClosed))
+		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
 		if h, ok := s.handler.(Drainer); ok {
@@ -241,7 +243,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		err = nil
 	}
 	<-l.Done()
-	e.lookups.Wait()
+	e.dials.Wait()
 	e.end()
 	return err
 }

@@ -164,9 +164,7 @@ func contextEnds(e *Env) {
 		e.Errorf("Timeout() of %v is false", err)
 	}
 	e.settled(t)
-	if n := len(takeCensus().files); n > before {
-		e.Errorf("%d descriptors are left", n-before)
-	}
+	e.Eventually(func() bool { return len(takeCensus().files) <= before }, "no descriptor that is left")
 	if h.Count("OnOpen")+h.Count("OnClose") != 0 {
 		e.Error("there were callbacks, although Dial never returned a stream")
 	}

@@ -15,16 +15,22 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// names is a name server in this process: it knows the addresses of some hosts, and none of any other.
+// names is a name server in this process: it knows the addresses of some hosts, and none of any other. An address that
+// is zero means that no answer about IPv6 ever comes.
 type names map[string][]netip.Addr
 
 // use has every look-up of the rule ask n.
 func (n names) use(e *Env) {
 	before := net.DefaultResolver
 	e.T.Cleanup(func() { net.DefaultResolver = before }) // when the Transports have ended, and with them all look-ups
+	net.DefaultResolver = n.resolver(e)
+}
+
+// resolver asks n.
+func (n names) resolver(e *Env) *net.Resolver {
 	ended, end := context.WithCancel(context.Background())
 	e.Cleanup(end) // package net goes on with a look-up that was cancelled
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		if ended.Err() != nil {
 			return nil, ended.Err()
 		}
@@ -80,7 +86,10 @@ func (n names) answer(query []byte) []byte {
 	}
 	var records []byte
 	for _, a := range addresses {
-		if a.Is4() != (kind == typeA) || !a.Is4() && kind != typeAAAA {
+		if !a.IsValid() && kind == typeAAAA {
+			return nil
+		}
+		if a.Is4() != (kind == typeA) || !a.Is4() && kind != typeAAAA || !a.IsValid() {
 			continue
 		}
 		count++
