@@ -180,10 +180,10 @@ func controlContext(e *Env) {
 		h := NewHooks()
 		h.env(e)
 		_, err := e.Under().Dial(context.Background(), "tcp", host+port, h, &waits)
-		e.timedOut(err)
+		e.timedOut(err, "Dial")
 		_, err = e.Under().Connect("tcp", host+port, h, &waits)
 		require.NoError(e, err)
-		e.timedOut(h.Closed())
+		e.timedOut(h.Closed(), "Connect")
 	}
 }
 
