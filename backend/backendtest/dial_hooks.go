@@ -180,14 +180,14 @@ func controlContext(e *Env) {
 		h := NewHooks()
 		h.env(e)
 		_, err := e.Under().Dial(context.Background(), "tcp", host+port, h, &waits)
-		e.timedOut(err, "Dial")
+		e.dialTimedOut(err)
 		_, err = e.Under().Connect("tcp", host+port, h, &waits)
 		require.NoError(e, err)
-		e.timedOut(h.Closed(), "Connect")
+		e.dialTimedOut(h.Closed())
 	}
 }
 
-func (e *Env) timedOut(err error) {
+func (e *Env) dialTimedOut(err error) {
 	e.Helper()
 	var op *net.OpError
 	require.ErrorAs(e, err, &op)
@@ -272,10 +272,10 @@ func ownResolver(e *Env) {
 		t := e.Open(nil)
 		timed := &tandem.DialOptions{Resolver: r, Timeout: 10 * time.Millisecond}
 		_, err := t.Dial(context.Background(), "tcp", "mute.test.:1", h, timed)
-		e.timedOut(err)
+		e.dialTimedOut(err)
 		_, err = t.Connect("tcp", "mute.test.:1", h, timed)
 		require.NoError(e, err)
-		e.timedOut(h.Closed())
+		e.dialTimedOut(h.Closed())
 		_, err = t.Connect("tcp", "mute.test.:1", h, &tandem.DialOptions{Resolver: r})
 		require.NoError(e, err)
 		require.NoError(e, t.Close())

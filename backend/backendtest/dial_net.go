@@ -220,10 +220,10 @@ func negativeTimeout(e *Env) {
 	h.env(e)
 	for _, host := range []string{"127.0.0.1:", "one.test.:", "mute.test.:"} {
 		_, err := e.Under().Dial(context.Background(), "tcp", host+port, h, o)
-		e.timedOut(err)
+		e.dialTimedOut(err)
 		_, err = e.Under().Connect("tcp", host+port, h, o)
 		require.NoError(e, err)
-		e.timedOut(h.Closed())
+		e.dialTimedOut(h.Closed())
 	}
 	require.Zero(e, h.Count("OnOpen"))
 }
