@@ -13,16 +13,17 @@ import (
 
 // timerModel does what Timers does, in a plain way, and compares at every step.
 type timerModel struct {
-	t      *testing.T
-	rand   *rand.Rand
-	scales []time.Duration // of durations
-	w      Timers
-	now    int64
-	seq    uint64
-	count  int          // of fired timers
-	live   []modelTimer // sorted
-	due    []modelTimer // while Expire runs: those still to fire
-	timers []Timer
+	t        *testing.T
+	rand     *rand.Rand
+	scales   []time.Duration // of durations
+	w        Timers
+	now      int64
+	seq      uint64
+	count    int          // of fired timers
+	live     []modelTimer // sorted
+	expiring int64        // what Expire was called with
+	last     uint64       // the last that was started before Expire, which does not fire later ones
+	timers   []Timer
 }
 
 type modelTimer struct {
@@ -31,12 +32,13 @@ type modelTimer struct {
 	i    int // in timers
 }
 
-func newTimerModel(t *testing.T, seed uint64, n int) *timerModel {
+func newTimerModel(t *testing.T, seed uint64, n, moves int) *timerModel {
 	m := &timerModel{t: t, rand: rand.New(rand.NewPCG(seed, 0)), timers: make([]Timer, n)}
 	m.scales = []time.Duration{1, time.Microsecond, 1 << tickShift, time.Second, time.Hour, 24 * 365 * time.Hour}
 	if seed%2 == 0 {
 		m.scales = m.scales[:2] // most timers are in the heap
 	}
+	m.w.most = moves
 	for i := range m.timers {
 		m.timers[i].Fire = func() { m.fired(i) }
 	}
@@ -68,15 +70,14 @@ func (m *timerModel) forget(i int) bool {
 	is := func(mt modelTimer) bool { return mt.i == i }
 	before := len(m.live)
 	m.live = slices.DeleteFunc(m.live, is)
-	m.due = slices.DeleteFunc(m.due, is)
 	return len(m.live) < before
 }
 
 // fired is Fire of timer i: it must be the first of those due. It sometimes starts and stops others, and itself.
 func (m *timerModel) fired(i int) {
 	m.t.Helper()
-	if len(m.due) == 0 || m.due[0].i != i {
-		m.t.Fatalf("timer %d fired at %d, expected the first of %v", i, m.now, m.due)
+	if due, ok := m.due(); !ok || due.i != i {
+		m.t.Fatalf("timer %d fired at %d, expected %v, %v", i, m.now, due, ok)
 	}
 	m.count++
 	m.forget(i)
@@ -94,18 +95,41 @@ func (m *timerModel) fired(i int) {
 	m.checkNext()
 }
 
+// due is the timer that Expire has to fire next.
+func (m *timerModel) due() (modelTimer, bool) {
+	for _, mt := range m.live {
+		if mt.when > m.expiring {
+			break
+		}
+		if mt.seq <= m.last {
+			return mt, true
+		}
+	}
+	return modelTimer{}, false
+}
+
+// expire calls Expire; where moves are bounded, until it has done everything.
 func (m *timerModel) expire(now int64) {
 	m.t.Helper()
 	m.now = max(m.now, now)
-	due, _ := slices.BinarySearchFunc(m.live, modelTimer{when: now, seq: math.MaxUint64}, compareModelTimers)
-	m.due = slices.Clone(m.live[:due])
-	before := m.count
-	n := m.w.Expire(now, never)
-	if len(m.due) > 0 {
-		m.t.Fatalf("not fired at %d: %v", now, m.due)
+	m.expiring = now
+	for calls := 0; ; calls++ {
+		m.last = m.seq
+		before := m.count
+		n := m.w.Expire(now, never)
+		if fired := m.count - before; n != fired {
+			m.t.Fatalf("Expire returned %d, fired %d", n, fired)
+		}
+		due, ok := m.due()
+		if next := m.checkNext(); !ok && (next > now || len(m.live) == 0) || m.w.most == 0 {
+			break
+		}
+		if calls > 100*(len(m.timers)+1) {
+			m.t.Fatalf("no end of it at %d; %v has not fired", now, due)
+		}
 	}
-	if fired := m.count - before; n != fired {
-		m.t.Fatalf("Expire returned %d, fired %d", n, fired)
+	if due, ok := m.due(); ok {
+		m.t.Fatalf("not fired at %d: %v", now, due)
 	}
 }
 
@@ -115,15 +139,15 @@ func (m *timerModel) reach() {
 	if len(m.live) == 0 {
 		return
 	}
-	earliest := m.live[0]
 	for range 10 {
 		next := m.checkNext()
+		earliest := m.live[0]
 		m.expire(max(next, m.now))
 		if next == earliest.when {
 			return
 		}
 	}
-	m.t.Fatalf("timer at %d is not reached in 10 steps", earliest.when)
+	m.t.Fatalf("timer at %d is not reached in 10 steps", m.live[0].when)
 }
 
 func (m *timerModel) checkNext() int64 {
@@ -135,7 +159,7 @@ func (m *timerModel) checkNext() int64 {
 	if ok && next > m.live[0].when {
 		m.t.Fatalf("Next is %d, the earliest timer at %d", next, m.live[0].when)
 	}
-	if ok && !m.w.firing && tickOf(m.live[0].when) <= m.w.tick && next != m.live[0].when {
+	if ok && !m.w.firing && m.w.moving == nil && tickOf(m.live[0].when) <= m.w.tick && next != m.live[0].when {
 		m.t.Fatalf("Next is %d, not the exact %d", next, m.live[0].when)
 	}
 	return next
@@ -233,18 +257,83 @@ func checkTimers(t *testing.T, w *Timers) {
 func TestTimerModel(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4, 5, 6, 7, rand.Uint64()} {
 		for _, n := range []int{1, 3, 20, 300} {
-			t.Run(fmt.Sprintf("seed=%d/timers=%d", seed, n), func(t *testing.T) {
-				m := newTimerModel(t, seed, n)
-				for range 2000 {
-					m.step()
-				}
-				checkTimers(t, &m.w)
-				for m.w.Len() > 0 && m.now < math.MaxInt64 {
-					m.reach()
-				}
-				checkTimers(t, &m.w)
-			})
+			for _, moves := range []int{0, 1, 7} {
+				t.Run(fmt.Sprintf("seed=%d/timers=%d/moves=%d", seed, n, moves), func(t *testing.T) {
+					m := newTimerModel(t, seed, n, moves)
+					for range 2000 {
+						m.step()
+					}
+					m.expire(m.now)
+					checkTimers(t, &m.w)
+					for m.w.Len() > 0 && m.now < math.MaxInt64 {
+						m.reach()
+					}
+					checkTimers(t, &m.w)
+				})
+			}
 		}
+	}
+}
+
+// However many timers share a slot, one Expire moves a bounded number of them. They fire in order, and none early.
+func TestTimerManyInASlot(t *testing.T) {
+	const n, width = 50_000, int64(1) << (tickShift + 2*slotShift)
+	var w Timers
+	var now, last int64
+	fired := 0
+	for i := range int64(n) {
+		tm := &Timer{}
+		when := 5*width + i*7919%width
+		tm.Fire = func() {
+			fired++
+			if when > now || when < last {
+				t.Fatalf("the timer of %d fires at %d, behind that of %d", when, now, last)
+			}
+			last = when
+		}
+		w.Start(tm, when)
+	}
+	now = 6 * width
+	calls := 0
+	for next, ok := w.Next(); ok; next, ok = w.Next() {
+		if next > now {
+			t.Fatalf("Next is %d, and %d timers have not fired at %d", next, w.Len(), now)
+		}
+		before := len(w.near)
+		w.Expire(now, func() bool { return fired%100 == 0 })
+		if moved := len(w.near) - before; moved > movesPerExpire {
+			t.Fatalf("%d timers were moved at once", moved)
+		}
+		calls++
+	}
+	if fired != n || calls < n/100 {
+		t.Fatalf("%d fired, in %d calls", fired, calls)
+	}
+	checkTimers(t, &w)
+}
+
+// What Expire has no time for is due in the next one, in order, and before what was started meanwhile for later.
+func TestTimerExpireInParts(t *testing.T) {
+	var w Timers
+	var got []int
+	for i := range 5 {
+		var tm Timer
+		tm.Fire = func() {
+			got = append(got, i)
+			if i == 1 {
+				w.Start(&Timer{Fire: func() { got = append(got, 100) }}, 50)
+			}
+		}
+		w.Start(&tm, 10)
+	}
+	for _, want := range []int{2, 2, 2} {
+		asked := 0
+		if n := w.Expire(100, func() bool { asked++; return asked == 2 }); n != want {
+			t.Fatalf("%d fired, want %d; in all %v", n, want, got)
+		}
+	}
+	if !slices.Equal(got, []int{0, 1, 2, 3, 4, 100}) || w.Len() != 0 {
+		t.Fatalf("fired were %v", got)
 	}
 }
 
