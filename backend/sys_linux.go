@@ -122,8 +122,8 @@ func AcceptFrom(fd int) (int, Address, error) {
 }
 
 // AcceptShared is AcceptFrom for a socket whose open file others have too, such as a child process: they may have made
-// it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where another process
-// takes the connection in between, it waits, and the scheduler knows that it does.
+// it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where somebody makes
+// it blocking and another process takes the connection in between, it waits, and the scheduler knows that it does.
 func AcceptShared(fd int) (int, Address, error) {
 	if !HasInput(fd) {
 		return -1, Address{}, unix.EAGAIN
@@ -131,14 +131,16 @@ func AcceptShared(fd int) (int, Address, error) {
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
 		_ = unix.SetNonblock(fd, true)
 	}
-	n, _, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err == unix.EINTR {
-		err = unix.EAGAIN
+	var sa unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(sa))
+	n, _, e := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	switch e {
+	case 0:
+		return int(n), addressIn(&sa, size), nil
+	case unix.EINTR:
+		e = unix.EAGAIN
 	}
-	if err != nil {
-		return -1, Address{}, err
-	}
-	return n, RemoteAddress(n), nil
+	return -1, Address{}, e
 }
 
 // NewSocket makes a non-blocking, close-on-exec stream socket that can connect to a.
