@@ -44,6 +44,9 @@ type LoopStats struct {
 	Timers      uint64 // that fired
 	Panics      uint64 // caught in callbacks
 
+	// LongestTurn is how long the longest turn of a loop has taken, sleep apart. Nothing else on the loop went on then.
+	LongestTurn time.Duration
+
 	// LongestCallback is how long the longest callback for data took, with the receive before it, and
 	// LongestCallbackStream the ID of its stream.
 	LongestCallback       time.Duration
@@ -104,6 +107,7 @@ func loopStats(l *session.Loop) LoopStats {
 		*c.field(&s) = l.Total(c.counter)
 	}
 	s.Streams, s.Parked = l.Streams(), l.Parked()
+	s.LongestTurn = l.LongestTurn()
 	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
 	o := l.Outstanding()
 	s.Sockets, s.Requests, s.BuffersTaken, s.Starved = o.Sockets, o.Requests, o.Buffers, o.Starved
@@ -117,6 +121,7 @@ func (s *LoopStats) add(o *LoopStats) {
 	}
 	s.Streams += o.Streams
 	s.Parked += o.Parked
+	s.LongestTurn = max(s.LongestTurn, o.LongestTurn)
 	if o.LongestCallback > s.LongestCallback {
 		s.LongestCallback, s.LongestCallbackStream = o.LongestCallback, o.LongestCallbackStream
 	}

@@ -1,17 +1,12 @@
 package backend
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // ErrGoexit is why a loop has died whose goroutine a callback has ended.
 var ErrGoexit = errors.New("a callback has ended the loop's goroutine: runtime.Goexit, as t.FailNow calls it, does not belong in callbacks")
-
-// ErrThread is why a loop has died that was taken over from a goroutine to whose thread its driver is bound.
-var ErrThread = errors.New("the loop's driver is bound to the thread of another goroutine, and cannot go on without it")
 
 // Done is closed when the loop has ended. Any goroutine.
 func (l *Loop) Done() <-chan struct{} { return l.done }
@@ -54,62 +49,6 @@ func (l *Loop) End() error {
 	}
 	l.finish()
 	return l.Err()
-}
-
-// TakeOver makes the loop the calling goroutine's, between turns, so that it can Step and End it. It is for loops that
-// are stepped, whose goroutine has ended or has other things to do, and does nothing if the loop is the caller's
-// already. While a turn is running it ends the turn's sleep, keeps another from beginning, and waits; if ctx ends first
-// it returns ctx.Err(), and ErrOnLoop in a callback. The goroutine that had the loop must not be in a call that belongs
-// to the loop, such as a method of a stream, outside of Step; afterwards it is like any other.
-//
-// A driver that is bound to a thread cannot follow. Then, and if it cannot start, the loop has died when TakeOver
-// returns, and the error is that of Err.
-func (l *Loop) TakeOver(ctx context.Context) error {
-	l.wanted.Add(1)
-	defer l.wanted.Add(-1)
-	for !l.claim(loopTaking) {
-		if l.Stepping() {
-			return ErrOnLoop
-		}
-		l.cfg.Driver.Wake()
-		select {
-		case <-l.done:
-			return l.whyNot()
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Millisecond):
-		}
-	}
-	defer l.unclaim()
-	if l.Here() {
-		return nil
-	}
-	bound := l.Bound()
-	l.owner.Store(goroutine())
-	var err error
-	if !bound {
-		err = l.start()
-	} else if m, ok := l.Driver.(Mover); !ok {
-		err = ErrThread
-	} else {
-		err = m.Move()
-	}
-	if err == nil {
-		return nil
-	}
-	l.Fail(err)
-	l.finish()
-	return l.Err()
-}
-
-// claim reserves a loop that is free, and reports whether it could.
-func (l *Loop) claim(phase uint32) bool { return l.phase.CompareAndSwap(loopFree, phase) }
-
-// unclaim ends what claim began, unless the loop has ended meanwhile. Who has claimed the loop calls it.
-func (l *Loop) unclaim() {
-	if !l.Ending() {
-		l.phase.Store(loopFree)
-	}
 }
 
 // leave is deferred around a turn. A callback that has ended the goroutine ends the loop.

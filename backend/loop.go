@@ -1,9 +1,7 @@
 package backend
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,24 +94,12 @@ type Loop struct {
 	err    error
 }
 
-// Phases of a loop. claim, unclaim and finish make the moves: from free to one of the next two and back, and from any of
-// these to ending, which is the last.
-const (
-	loopFree    uint32 = iota // between turns, or not begun
-	loopTurning               // Run, or a turn of Step
-	loopTaking                // becomes a goroutine's
-	loopEnding                // on its way to Done, or there
-)
-
 // NewLoop makes a loop. Either Run or Bind comes next.
 func NewLoop(cfg LoopConfig) *Loop {
 	l := &Loop{Driver: cfg.Driver, cfg: cfg, begin: time.Now(), done: make(chan struct{})}
 	l.spent = l.shareSpent
 	return l
 }
-
-// Here reports whether the caller runs on the loop's goroutine. Any goroutine may ask.
-func (l *Loop) Here() bool { return l.owner.Load() == goroutine() }
 
 // Post runs t on the loop's goroutine, once, after all that was posted before. It returns net.ErrClosed if the loop has
 // ended or is about to; then t never runs. Any goroutine; it does not block.
@@ -172,73 +158,6 @@ func (l *Loop) Run() error {
 	}
 	l.finish()
 	return l.Err()
-}
-
-// Bind makes the calling goroutine the loop's, if it is not already. With a CPU set it also locks it to its thread,
-// until the loop ends. It fails if the loop is another goroutine's, or has ended. A loop that cannot start has died when
-// Bind returns.
-func (l *Loop) Bind() error {
-	if l.Here() {
-		return nil
-	}
-	if !l.claim(loopTaking) {
-		return l.whyNot()
-	}
-	defer l.unclaim()
-	if !l.owner.CompareAndSwap(0, goroutine()) {
-		return l.whyNot()
-	}
-	if err := l.start(); err != nil {
-		l.Fail(err)
-		l.finish()
-		return l.Err()
-	}
-	return nil
-}
-
-func (l *Loop) start() (err error) {
-	if l.cfg.CPU >= 0 {
-		if l.unpin, err = pinThread(l.cfg.CPU); err != nil {
-			return fmt.Errorf("loop: run on CPU %d: %w", l.cfg.CPU, err)
-		}
-	}
-	return l.Driver.Start(&l.Count)
-}
-
-// Ending reports whether the loop has ended or is about to, so that Post refuses, or will. Any goroutine.
-func (l *Loop) Ending() bool { return l.phase.Load() == loopEnding }
-
-// Bound reports whether the loop is a goroutine's. Any goroutine.
-func (l *Loop) Bound() bool { return l.owner.Load() != 0 }
-
-// Stepping reports whether the caller is a callback of the loop's: whether it runs on the loop's goroutine, in a turn
-// or while the loop ends. Any goroutine.
-func (l *Loop) Stepping() bool {
-	phase := l.phase.Load()
-	return (phase == loopTurning || phase == loopEnding) && l.Here()
-}
-
-// Step runs one turn, which sleeps at most wait, for ever if wait is negative, and returns how many events there were.
-// An error means that no turn was run, because the caller is a callback, or the loop is another goroutine's; or that the
-// loop has ended: then it is what Err returns, or net.ErrClosed.
-func (l *Loop) Step(wait time.Duration) (int, error) {
-	if l.wanted.Load() > 0 || !l.claim(loopTurning) {
-		return 0, l.whyNot()
-	}
-	defer l.unclaim()
-	if !l.Here() {
-		return 0, l.whyNot()
-	}
-	l.awake = 0
-	n, err := l.runTurn(wait)
-	if err != nil {
-		l.Fail(err)
-	}
-	if l.failed {
-		l.finish()
-		return n, l.Err()
-	}
-	return n, nil
 }
 
 // runTurn runs one turn. If a callback ends the goroutine, the loop dies before the goroutine does.
@@ -410,23 +329,3 @@ func (l *Loop) Outstanding() Outstanding {
 
 // Stop ends Run after this turn.
 func (l *Loop) Stop() { l.stop = true }
-
-// whyNot says why the loop is not the caller's to run.
-func (l *Loop) whyNot() error {
-	switch {
-	case l.Stepping():
-		return ErrOnLoop
-	case l.Ending():
-		if err := l.Err(); err != nil {
-			return err
-		}
-		return net.ErrClosed
-	}
-	return ErrOther
-}
-
-// ErrOther is returned to a goroutine that wants to run a loop that is another goroutine's.
-var ErrOther = errors.New("the loop is another goroutine's")
-
-// ErrOnLoop is returned by a call that waits for a loop when it is made on that loop's goroutine.
-var ErrOnLoop = fmt.Errorf("called from a callback of the loop that it would wait for: %w", errors.ErrUnsupported)

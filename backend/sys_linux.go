@@ -1,10 +1,8 @@
 package backend
 
 import (
-	"net/netip"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -124,8 +122,8 @@ func AcceptFrom(fd int) (int, Address, error) {
 }
 
 // AcceptShared is AcceptFrom for a socket whose open file others have too, such as a child process: they may have made
-// it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where another process
-// takes the connection in between, it waits, and the scheduler knows that it does.
+// it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where somebody makes
+// it blocking and another process takes the connection in between, it waits, and the scheduler knows that it does.
 func AcceptShared(fd int) (int, Address, error) {
 	if !HasInput(fd) {
 		return -1, Address{}, unix.EAGAIN
@@ -133,14 +131,16 @@ func AcceptShared(fd int) (int, Address, error) {
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
 		_ = unix.SetNonblock(fd, true)
 	}
-	n, _, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err == unix.EINTR {
-		err = unix.EAGAIN
+	var sa unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(sa))
+	n, _, e := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	switch e {
+	case 0:
+		return int(n), addressIn(&sa, size), nil
+	case unix.EINTR:
+		e = unix.EAGAIN
 	}
-	if err != nil {
-		return -1, Address{}, err
-	}
-	return n, RemoteAddress(n), nil
+	return -1, Address{}, e
 }
 
 // NewSocket makes a non-blocking, close-on-exec stream socket that can connect to a.
@@ -312,98 +312,6 @@ func IsListening(fd int) bool {
 	}
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return err == nil && on != 0
-}
-
-// LocalAddress is getsockname(2), RemoteAddress getpeername(2). The zero Address means that the kernel did not say.
-func LocalAddress(fd int) Address { return socketName(fd, unix.SYS_GETSOCKNAME) }
-
-// RemoteAddress is the address of the other end.
-func RemoteAddress(fd int) Address { return socketName(fd, unix.SYS_GETPEERNAME) }
-
-func socketName(fd int, call uintptr) Address {
-	var sa unix.RawSockaddrAny
-	size := uint32(unsafe.Sizeof(sa))
-	if _, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); e != 0 {
-		return Address{}
-	}
-	return addressIn(&sa, size)
-}
-
-// addressIn reads an address of size bytes as the kernel has written it.
-func addressIn(sa *unix.RawSockaddrAny, size uint32) Address {
-	switch sa.Addr.Family {
-	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-		return Address{IP: netip.AddrPortFrom(netip.AddrFrom4(in.Addr), networkPort(&in.Port)), Kind: TCPAddress}
-	case unix.AF_INET6:
-		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
-		ip := netip.AddrFrom16(in.Addr)
-		if in.Scope_id != 0 {
-			ip = ip.WithZone(zoneName(in.Scope_id))
-		}
-		return Address{IP: netip.AddrPortFrom(ip, networkPort(&in.Port)), Kind: TCPAddress}
-	case unix.AF_UNIX:
-		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(sa))
-		n := max(int(size)-int(unsafe.Offsetof(un.Path)), 0)
-		return Address{Unix: unixPath(unsafe.Slice((*byte)(unsafe.Pointer(&un.Path)), len(un.Path))[:n]), Kind: UnixAddress}
-	}
-	return Address{}
-}
-
-// unixPath turns the bytes of sun_path into a name as the standard library writes it: an abstract one begins with @.
-func unixPath(p []byte) string {
-	if len(p) == 0 {
-		return ""
-	}
-	if p[0] == 0 {
-		return "@" + string(p[1:])
-	}
-	for i, c := range p {
-		if c == 0 {
-			return string(p[:i])
-		}
-	}
-	return string(p)
-}
-
-func networkPort(p *uint16) uint16 {
-	b := (*[2]byte)(unsafe.Pointer(p))
-	return uint16(b[0])<<8 | uint16(b[1])
-}
-
-func zoneName(scope uint32) string {
-	if name, err := interfaceName(int(scope)); err == nil {
-		return name
-	}
-	return strconv.Itoa(int(scope))
-}
-
-// sockaddr is an address in the kernel's form, and its family.
-func sockaddr(a Address) (unix.Sockaddr, int) {
-	if a.Kind == UnixAddress {
-		return &unix.SockaddrUnix{Name: a.Unix}, unix.AF_UNIX
-	}
-	if a.IP.Addr().Is4() {
-		return &unix.SockaddrInet4{Addr: a.IP.Addr().As4(), Port: int(a.IP.Port())}, unix.AF_INET
-	}
-	return &unix.SockaddrInet6{Addr: a.IP.Addr().As16(), Port: int(a.IP.Port()), ZoneId: scopeID(a.IP.Addr().Zone())}, unix.AF_INET6
-}
-
-func scopeID(zone string) uint32 {
-	if zone == "" {
-		return 0
-	}
-	if i, err := interfaceIndex(zone); err == nil {
-		return uint32(i)
-	}
-	n, _ := strconv.Atoi(zone)
-	return uint32(n)
-}
-
-// Bind is bind(2).
-func Bind(fd int, a Address) error {
-	sa, _ := sockaddr(a)
-	return unix.Bind(fd, sa)
 }
 
 // pinThread locks the goroutine to its thread and binds that to one CPU: sched_setaffinity(2). unpin undoes both. From

@@ -1,6 +1,9 @@
 package backend
 
-import "math/bits"
+import (
+	"cmp"
+	"math/bits"
+)
 
 // Timer is one timer of a loop. It is a field of the struct that needs it, or allocated once; with Fire set, its zero
 // value is ready. Like Timers it belongs to the loop's goroutine. While it is active it must not be copied, and must
@@ -36,7 +39,7 @@ const (
 	slotMask   = 1<<slotShift - 1
 	wheelDepth = 8 // 8*6+20 bits: any int64
 
-	movesPerExpire = 4096 // timers that one Expire moves at most: some 0.3 ms
+	movesPerExpire = 4096 // timers that one Expire moves at most: that takes some 0.3 ms
 )
 
 // Timers are the timers of one loop. The zero value is ready. There are no locks: all methods belong to the loop's
@@ -65,6 +68,7 @@ type Timers struct {
 	firing  bool       // in Expire
 	now     int64      // of that Expire
 	late    timerList  // empty except during Expire
+	most    int        // of tests: instead of movesPerExpire
 
 	occupied [wheelDepth]uint64 // bit s of word l: slots[l<<slotShift|s] is not empty
 	slots    [wheelDepth << slotShift]timerList
@@ -199,7 +203,7 @@ func (w *Timers) earliest() (pos int, start uint64, ok bool) {
 // advance makes to the present tick, and reports whether it could: the present stays at a slot that is not empty after
 // all that may be moved. A clock that goes back leaves it where it is.
 func (w *Timers) advance(to uint64) bool {
-	for moves := movesPerExpire; ; {
+	for moves := cmp.Or(w.most, movesPerExpire); ; {
 		if moves = w.empty(moves); w.moving != nil {
 			return false
 		}

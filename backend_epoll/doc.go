@@ -3,7 +3,7 @@
 //	epoll_pwait ─► for each ready socket:  accept4 | recv into the hot buffer ─► Events | Sent(0, nil): send again
 //	     ▲
 //	     └── sleep: the epoll descriptor itself is parked in Go's poller, so that the processor is free for other
-//	         goroutines; or, on a thread of its own, in epoll_pwait
+//	         goroutines; or, on a thread of its own, in epoll_pwait. A timerfd in the set ends it in time
 //
 // Parking is the cheaper sleep, and the one that leaves goroutines beside the loop in peace: with GOMAXPROCS=1 the CPU
 // time per message was 1.02 of the floor's against 1.26 at one connection, 1.21 against 1.42 at 8, 1.11 against 1.20 at

@@ -162,10 +162,10 @@ func (d *Driver) Release(s *backend.Socket) {
 func (d *Driver) Poll(wait time.Duration) (int, error) {
 	n := d.released.Report()
 	d.changes.Drain(&d.slots, d.tell)
-	if sleeps := wait != 0 && n == 0; !sleeps {
+	if wait == 0 || n > 0 {
 		d.look(false)
-	} else if d.err = d.timer.arm(wait, d.count); d.err == nil {
-		d.sleep()
+	} else {
+		d.sleep(wait)
 	}
 	if d.err != nil {
 		return n, d.err
@@ -173,8 +173,8 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	return n + d.dispatch(), nil
 }
 
-// dispatch reports what the last look found, and returns how many events that were. A socket released by an earlier event of the same look is not found by
-// its ID any longer, even if its slot or its descriptor has a new holder.
+// dispatch reports what the last look found, and returns how many events that were. A socket released by an earlier
+// event of the same look is not found by its ID any longer, even if its slot or its descriptor has a new holder.
 func (d *Driver) dispatch() (events int) {
 	events = d.ready
 	for i := range d.events[:d.ready] {
@@ -221,13 +221,24 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 			s.Owner.Accepted(-1, backend.Address{}, syscall.EINVAL)
 		}
 	case s.State&connecting != 0:
-		d.want(s, connecting, false)
-		s.Owner.Connected(backend.TakeError(s.FD))
+		d.connected(s, events)
 	case s.State&sendWaits != 0:
 		d.reportWritable(s)
 	case events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		s.Owner.Broken()
 	}
+}
+
+// connected reports the end of a connect. An entry of the error queue alone is none; but to take such an entry can take
+// the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so that is asked for first.
+func (d *Driver) connected(s *backend.Socket, events uint32) {
+	err := backend.TakeError(s.FD)
+	if err == nil && events&(unix.EPOLLOUT|unix.EPOLLHUP) == 0 {
+		backend.DrainErrors(s.FD)
+		return
+	}
+	d.want(s, connecting, false)
+	s.Owner.Connected(err)
 }
 
 // withoutQueue empties the error queue of a socket, which EPOLLERR reports for as long as there is something in it, and

@@ -29,6 +29,9 @@ type recorder struct {
 	ended     error
 	connected error
 	accepted  error
+	fd        int // accepted
+	from      backend.Address
+	sent      int
 	broken    int
 	released  bool
 }
@@ -41,11 +44,15 @@ func (o *recorder) Received(p []byte) {
 	o.got = append(o.got, p...)
 }
 
-func (o *recorder) ReceiveEnded(err error)                       { o.ended = err }
-func (o *recorder) Connected(err error)                          { o.connected = err }
-func (o *recorder) Accepted(_ int, _ backend.Address, err error) { o.accepted = err }
-func (o *recorder) Broken()                                      { o.broken++ }
-func (o *recorder) Released()                                    { o.released = true }
+func (o *recorder) ReceiveEnded(err error) { o.ended = err }
+func (o *recorder) Sent(int, error)        { o.sent++ }
+func (o *recorder) Connected(err error)    { o.connected = err }
+func (o *recorder) Broken()                { o.broken++ }
+func (o *recorder) Released()              { o.released = true }
+
+func (o *recorder) Accepted(fd int, from backend.Address, err error) {
+	o.fd, o.from, o.accepted = fd, from, err
+}
 
 // forEachSleep runs the test with a driver of each kind.
 func forEachSleep(t *testing.T, test func(*testing.T, *Driver)) {
@@ -82,7 +89,7 @@ func pair(t *testing.T) (a, b int) {
 // attach makes a descriptor known, and wants nothing.
 func attach(t *testing.T, d *Driver, fd int) *recorder {
 	t.Helper()
-	o := &recorder{}
+	o := &recorder{fd: -1}
 	o.sock = backend.Socket{FD: fd, Owner: o}
 	if err := d.Attach(&o.sock); err != nil {
 		t.Fatal(err)

@@ -13,17 +13,20 @@ import (
 // timer ends a sleep in time: a timerfd in the epoll set, because epoll_pwait(2) and Go's poller count in milliseconds.
 // It is edge-triggered, so that nobody has to read it; timerfd_create(2), epoll(7).
 //
-// It is armed only where that is necessary. One that fires early costs a turn; one that was armed for a time that
-// nobody waits for any longer, too.
+// Timers of a loop that are moved on, as timeouts are, would have it armed anew for every sleep. So one that is armed for
+// an earlier time is left alone: when it fires, the driver arms it for the right time and sleeps on.
 type timer struct {
 	fd    int
 	begin time.Time
 	armed time.Duration // when it fires, since begin; 0: it is not armed
 }
 
-// early is by how much the timer may fire before its time, so that it need not be armed anew: the time that passes
-// between two looks at the same timer of a loop.
-const early = 20 * time.Microsecond
+// never is the end of a sleep that has none.
+const never time.Duration = -1
+
+// late is by how much the timer may fire too late, so that it need not be armed anew for times that are the same, but
+// for the time that passes between a loop's look at the clock and this one.
+const late = 10 * time.Microsecond
 
 func (t *timer) open(epfd int) (err error) {
 	t.begin = time.Now()
@@ -35,18 +38,16 @@ func (t *timer) open(epfd int) (err error) {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, t.fd, &e))
 }
 
-// arm has the timer fire in wait, or at any time if wait is negative.
-func (t *timer) arm(wait time.Duration, c *backend.Counters) error {
-	if wait < 0 {
-		return nil
-	}
-	now := time.Since(t.begin)
-	due := now + wait
-	if t.armed > now && t.armed <= due && due-t.armed < early {
+// now reads the clock.
+func (t *timer) now() time.Duration { return time.Since(t.begin) + 1 }
+
+// arm sees to it that the timer fires when a sleep that begins now has to end at due, or earlier.
+func (t *timer) arm(due, now time.Duration, c *backend.Counters) error {
+	if due == never || t.armed > now && t.armed <= due+late {
 		return nil
 	}
 	t.armed = due
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(wait, 1)))}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(due-now, 1)))}
 	c[backend.SystemCalls]++
 	_, _, e := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.fd), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
 	if e != 0 {

@@ -3,6 +3,7 @@ package epoll
 import (
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +40,31 @@ func (d *Driver) look(sleeps bool) bool {
 
 const forEver = ^uintptr(0)
 
-// sleep waits until a look finds something, or the timer has fired: in Go's poller, or on a thread of its own.
-func (d *Driver) sleep() {
+// sleep waits until a look finds something, or wait has passed; for ever if it is negative.
+func (d *Driver) sleep(wait time.Duration) {
+	now, due := time.Duration(0), never
+	if wait > 0 {
+		now = d.timer.now()
+		due = now + wait
+	}
+	for {
+		if d.err = d.timer.arm(due, now, d.count); d.err != nil {
+			return
+		}
+		d.await()
+		if d.err != nil || d.ready != 1 || eventID(&d.events[0]) != timerID {
+			return
+		}
+		d.timer.fired()
+		d.ready = 0
+		if now = d.timer.now(); due != never && now >= due {
+			return
+		}
+	}
+}
+
+// await waits until a look finds something: in Go's poller, or on a thread of its own.
+func (d *Driver) await() {
 	if d.raw == nil {
 		d.look(true)
 		return

@@ -47,6 +47,10 @@ func (d *Driver) hungUp(s *backend.Socket, c CQE, last bool) {
 	}
 	if c.Res&unix.POLLERR != 0 && backend.DrainErrors(s.FD) && !backend.HasError(s.FD) {
 		c.Res &^= unix.POLLERR
+		if s.State&(armed|multi) == armed { // it has tried in vain until a worker thread took it, and holds that up
+			s.State |= overlooked
+			d.changes.Add(s)
+		}
 	}
 	if c.Res&(unix.POLLERR|unix.POLLHUP|unix.POLLRDHUP) == 0 {
 		return

@@ -185,7 +185,7 @@ func (l *Loop) enter(s *Stream, what string) {
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
 func (l *Loop) stamp() {
 	if look := l.Looks() + 1; l.stamped != look {
-		l.stamped, l.at = look, l.Clock()
+		l.stamped, l.at = look, l.Tick()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
 )
@@ -23,8 +22,7 @@ func errorQueue(e *Env) {
 	h.Open = func(s *tandem.Stream) {
 		raw, err := s.SyscallConn()
 		require.NoError(e, err)
-		const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-		_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags) })
+		_ = raw.Control(func(fd uintptr) { err = stamps(fd) })
 		require.NoError(e, err)
 		_, _ = s.Write([]byte("hello"))
 	}

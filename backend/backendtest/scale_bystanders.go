@@ -213,5 +213,6 @@ func runBeside(t *testing.T, s Setup) {
 	if err := b.close(); err != nil {
 		t.Errorf("close the Transport: %v", err)
 	}
+	before.goroutines++ // the one of the rule that looks
 	runRule(t, s, Rule{"the end", func(e *Env) { e.before = before }}, nil)
 }

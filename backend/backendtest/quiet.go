@@ -1,0 +1,166 @@
+package backendtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem"
+)
+
+// quietRules are about loops on which nothing can move: they sleep.
+var quietRules = []Rule{
+	{"S40_Streams", quietStreams},
+	{"S40_ErrorQueues", quietErrorQueues},
+	{"S40_Listeners", quietListeners},
+	{"S40_Dials", quietDials},
+}
+
+// quiet is a state in which nothing can move, and the Transport whose loop has to sleep in it.
+type quietState struct {
+	name  string
+	t     tandem.Transport
+	turns uint64
+}
+
+// sleeps checks that the loops of all states sleep: each makes at most 20 turns a second. What brought the states about
+// has to be over when it is called.
+func (e *Env) sleeps(states []quietState) {
+	e.Helper()
+	time.Sleep(4 * moment)
+	for i, s := range states {
+		states[i].turns = s.t.Stats().Turns
+	}
+	time.Sleep(500 * time.Millisecond)
+	for _, s := range states {
+		assert.LessOrEqual(e, s.t.Stats().Turns-s.turns, uint64(10), "turns in 500 ms, %s", s.name)
+	}
+}
+
+// stuck is a stream on which nothing can move: what its handler does when it opens, and what its peer does then.
+type stuck struct {
+	name string
+	open func(*tandem.Stream)
+	peer func(Peer) error
+}
+
+// stuckStreams are the states of single streams.
+var stuckStreams = []stuck{
+	{"idle", nil, nil},
+	{"paused, with bytes that wait", (*tandem.Stream).PauseRead, sendSome},
+	{"paused, and the peer has finished", (*tandem.Stream).PauseRead, sendAndFinish},
+	{"paused, and the peer has reset", (*tandem.Stream).PauseRead, sendAndReset},
+	{"the peer has finished", nil, Peer.CloseWrite},
+	{"both have finished", finish, nil},
+	{"finished, paused, and the peer too", func(s *tandem.Stream) { finish(s); s.PauseRead() }, sendAndFinish},
+	{"a full queue", fillQueue, nil},
+	{"a full queue, and bytes that wait", fillQueue, sendSome},
+	{"a full queue, and the peer has finished", fillQueue, Peer.CloseWrite},
+	{"a full queue, paused, and the peer has finished", func(s *tandem.Stream) { fillQueue(s); s.PauseRead() }, sendAndFinish},
+	{"a full queue, to be finished, and the peer has", func(s *tandem.Stream) { fillQueue(s); finish(s) }, Peer.CloseWrite},
+	{"a full queue, closing", func(s *tandem.Stream) { fillQueue(s); _ = s.Close() }, nil},
+	{"a full queue, closing, and the peer has finished", func(s *tandem.Stream) { fillQueue(s); _ = s.Close() }, Peer.CloseWrite},
+	{"a handler that leaves everything unread", nil, func(p Peer) error { return ignore(p.Write(Pattern(64 << 10))) }},
+}
+
+func ignore(_ int, err error) error { return err }
+
+func sendSome(p Peer) error { return ignore(p.Write([]byte("some bytes"))) }
+
+func sendAndFinish(p Peer) error {
+	if err := sendSome(p); err != nil {
+		return err
+	}
+	return p.CloseWrite()
+}
+
+func sendAndReset(p Peer) error {
+	if err := sendSome(p); err != nil {
+		return err
+	}
+	time.Sleep(moment)
+	return p.Reset()
+}
+
+func finish(s *tandem.Stream) { _ = s.CloseWrite() }
+
+// fillQueue writes more than the kernel takes for a peer that does not read.
+func fillQueue(s *tandem.Stream) { _, _ = s.Write(pattern()[:6<<20]) }
+
+// quietStreams has streams on which nothing can move.
+func quietStreams(e *Env) {
+	var states []quietState
+	for _, one := range stuckStreams {
+		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		h := NewHooks()
+		h.Open = one.open
+		h.Data = func(*tandem.Stream) {} // and leaves it
+		_, p := e.PairOn(t, h, tandem.StreamOptions{
+			AllowHalfClose: true, IdleTimeout: time.Hour, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10,
+		})
+		if one.peer != nil {
+			time.Sleep(moment)
+			require.NoError(e, one.peer(p), one.name)
+		}
+		states = append(states, quietState{name: one.name, t: t})
+	}
+	e.sleeps(states)
+}
+
+// quietListeners has listeners that may not accept, with connections in the backlog.
+func quietListeners(e *Env) {
+	if e.Dialled || e.Peer != nil {
+		return // the same code
+	}
+	var states []quietState
+	for name, c := range map[string]struct {
+		o     tandem.ListenOptions
+		pause bool
+	}{
+		"at MaxConns":           {o: tandem.ListenOptions{MaxConns: 1}},
+		"paused":                {pause: true},
+		"paused and at a limit": {o: tandem.ListenOptions{MaxConns: 1}, pause: true},
+	} {
+		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		h := NewHooks()
+		h.env(e)
+		l, err := t.Listen(e.Network, e.Address(), h, &c.o)
+		require.NoError(e, err)
+		if c.pause {
+			l.PauseAccept()
+		}
+		for range 5 {
+			e.Connect(l.Addr())
+		}
+		states = append(states, quietState{name: "a listener " + name, t: t})
+	}
+	e.sleeps(states)
+}
+
+// quietDials has a dial wait for a peer that does not answer.
+func quietDials(e *Env) {
+	if !e.once() {
+		return
+	}
+	address := e.deafListener()
+	if address == "" {
+		return
+	}
+	var states []quietState
+	for i, change := range []func(*Env, *tandem.DialOptions){
+		func(*Env, *tandem.DialOptions) {},
+		errorQueueBeforeConnect,
+	} {
+		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		h := NewHooks()
+		h.env(e)
+		o := &tandem.DialOptions{}
+		change(e, o)
+		_, err := t.Connect("tcp", address, h, o)
+		require.NoError(e, err)
+		states = append(states, quietState{name: fmt.Sprintf("dial %d", i), t: t})
+	}
+	e.sleeps(states)
+}

@@ -1,0 +1,90 @@
+package backendtest
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem"
+)
+
+// turnRules are about what one kind of work may take of a loop's turn, and when a sleep ends.
+var turnRules = []Rule{
+	{"S23_Resolution", resolution},
+	{"S33_PostedFunctions", postedFunctions},
+	{"S33_Timers", dueTimers},
+	{"S35_LongestTurn", longestTurn},
+}
+
+// spinFor keeps the processor for d.
+func spinFor(d time.Duration) {
+	for begin := time.Now(); time.Since(begin) < d; {
+	}
+}
+
+// besideWork has a peer's byte wait while the loop is given n pieces of work of 20 µs each, and returns how many of them
+// ran before the byte was delivered. They have to run in order.
+func besideWork(e *Env, n int, give func(s *tandem.Stream, piece func(i int))) int64 {
+	e.Helper()
+	var ran atomic.Int64
+	heard := make(chan int64, 1)
+	h := NewHooks()
+	h.Data = func(s *tandem.Stream) {
+		heard <- ran.Load()
+		h.Collect(s)
+	}
+	s, p := e.PairOn(e.Open(func(o *tandem.Options) { o.Loops = 1 }), h, tandem.StreamOptions{})
+	letGo := hold(s)
+	give(s, func(i int) {
+		assert.EqualValues(e, i, ran.Load(), "the order")
+		spinFor(20 * time.Microsecond)
+		ran.Add(1)
+	})
+	_, err := p.Write([]byte("x"))
+	require.NoError(e, err)
+	time.Sleep(moment)
+	letGo()
+	before := arrives(e, heard)
+	e.Eventually(func() bool { return ran.Load() == int64(n) }, "all %d pieces of work", n)
+	return before
+}
+
+// A turn runs posted functions for 1 ms, which is 50 of them. The byte comes in one of the next few.
+const workTurns = 10
+
+func postedFunctions(e *Env) {
+	const n = 5000
+	before := besideWork(e, n, func(s *tandem.Stream, piece func(int)) {
+		for i := range n {
+			assert.NoError(e, s.Post(func() { piece(i) }))
+		}
+	})
+	assert.LessOrEqual(e, before, int64(workTurns*54), "functions of %d that ran before a byte that was there first", n)
+}
+
+func dueTimers(e *Env) {
+	const n = 5000
+	before := besideWork(e, n, func(s *tandem.Stream, piece func(int)) {
+		for i := range n {
+			s.After(0, func() { piece(i) })
+		}
+	})
+	assert.LessOrEqual(e, before, int64(workTurns*54), "timers of %d that fired before a byte that was there first", n)
+}
+
+// longestTurn has one turn last, and a loop sleep.
+func longestTurn(e *Env) {
+	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	const work = 200 * time.Millisecond
+	time.Sleep(work)
+	before := t.Stats().LongestTurn
+	assert.Less(e, before, work, "sleep is no part of a turn")
+	done := make(chan struct{})
+	s.After(time.Millisecond, func() { spinFor(work); close(done) })
+	arrives(e, done)
+	e.Eventually(func() bool { return t.Stats().LongestTurn >= work }, "a turn of %v, not %v", work, t.Stats().LongestTurn)
+	assert.Equal(e, t.Stats().LongestTurn, t.Stats().Loops[0].LongestTurn)
+}
