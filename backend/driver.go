@@ -51,7 +51,8 @@ type Driver interface {
 	// memory; then the bytes have to be copied.
 	Keep() (release func())
 
-	// Release ends all requests on the socket. Released follows, from a Poll.
+	// Release ends all requests on the socket. Released follows, from a Poll, and before it Received, Sent and
+	// ReceiveEnded if a request has taken bytes, or the connection's error, from the kernel, which tells it once.
 	Release(s *Socket)
 
 	// Features names what is in use, for people.

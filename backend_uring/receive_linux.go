@@ -50,11 +50,15 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 	if bid, ok := c.Buffer(); ok {
 		d.report(s, bid, c)
 	}
-	if s == nil || !last || s.State&releasing != 0 {
+	if s == nil || !last {
 		return
 	}
 	errno := syscall.Errno(-c.Res)
 	switch {
+	case s.State&releasing != 0:
+		if hasFailed(c.Res) { // the kernel tells it once
+			s.Owner.ReceiveEnded(errno)
+		}
 	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR:
 		d.changes.Add(s) // ask again, if it is wanted
 	case errno == syscall.EAGAIN: // what made the socket ready is not for a receive
@@ -72,6 +76,18 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 		d.want(s, wantReceive, false)
 		s.Owner.ReceiveEnded(errno)
 	}
+}
+
+// hasFailed reports whether a receive tells of the connection, not of the request.
+func hasFailed(res int32) bool {
+	if res >= 0 {
+		return false
+	}
+	switch syscall.Errno(-res) {
+	case syscall.ECANCELED, syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.EINVAL:
+		return false
+	}
+	return true
 }
 
 // report lends what has come to the owner, and gives the buffer back.

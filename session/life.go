@@ -89,7 +89,7 @@ func (s *Stream) failed(err error) {
 // failLocked is failed, for a caller that holds mu.
 func (s *Stream) failLocked(err error, here bool) {
 	switch {
-	case s.phase == detaching: // the Conn tells it, behind what has come before
+	case s.phase == detaching, s.phase == releasing && s.handOff != nil: // the Conn tells it, behind what has come before
 		s.handOff.fail(err)
 		return
 	case s.phase >= ending:
