@@ -83,6 +83,7 @@ func Rules() []Rule {
 		detachRules,
 		detachedRules,
 		stageRules,
+		memoryRules,
 	} {
 		all = append(all, chapter...)
 	}
