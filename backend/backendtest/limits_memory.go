@@ -28,7 +28,6 @@ var memoryRules = []Rule{
 // hoard are streams that keep what comes until they are told to read.
 type hoard struct {
 	e       *Env
-	halves  bool // half of what there is is read at once
 	reads   atomic.Bool
 	h       *Hooks
 	streams []*tandem.Stream
@@ -37,14 +36,12 @@ type hoard struct {
 	got     map[*tandem.Stream][]byte
 }
 
-func (e *Env) hoard(t tandem.Transport, n int, o tandem.StreamOptions, halves bool) *hoard {
+func (e *Env) hoard(t tandem.Transport, n int, o tandem.StreamOptions) *hoard {
 	e.Helper()
-	x := &hoard{e: e, halves: halves, h: NewHooks(), got: map[*tandem.Stream][]byte{}}
+	x := &hoard{e: e, h: NewHooks(), got: map[*tandem.Stream][]byte{}}
 	x.h.Data = func(s *tandem.Stream) {
 		if x.reads.Load() {
-			x.read(s, -1)
-		} else if x.halves {
-			x.read(s, (s.Buffered()+1)/2)
+			x.read(s)
 		}
 	}
 	for range n {
@@ -54,8 +51,8 @@ func (e *Env) hoard(t tandem.Transport, n int, o tandem.StreamOptions, halves bo
 	return x
 }
 
-func (x *hoard) read(s *tandem.Stream, n int) {
-	p, _ := s.Next(n)
+func (x *hoard) read(s *tandem.Stream) {
+	p, _ := s.Next(-1)
 	x.mu.Lock()
 	x.got[s] = append(x.got[s], p...)
 	x.mu.Unlock()
@@ -91,7 +88,7 @@ func (x *hoard) release(want []byte) {
 	x.e.Helper()
 	x.reads.Store(true)
 	for _, s := range x.streams {
-		x.e.onLoop(s, func() { x.read(s, -1) })
+		x.e.onLoop(s, func() { x.read(s) })
 	}
 	for i, s := range x.streams {
 		x.e.Eventually(func() bool { x.mu.Lock(); defer x.mu.Unlock(); return len(x.got[s]) >= len(want) }, "the bytes of stream %d", i)
@@ -109,7 +106,7 @@ func memoryLimit(e *Env) {
 	const limit, n = 2 << 20, 16
 	want := Pattern(1 << 20)
 	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	x := e.hoard(t, n, tandem.StreamOptions{ReadBufferLimit: 4 << 20}, false)
+	x := e.hoard(t, n, tandem.StreamOptions{ReadBufferLimit: 4 << 20})
 	var writers sync.WaitGroup
 	for _, p := range x.peers {
 		writers.Go(func() { e.writeAll(p, want) })
@@ -134,13 +131,13 @@ func memoryLimit(e *Env) {
 func memoryLimitLargest(e *Env) {
 	const limit = 2 << 20
 	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	greedy := e.hoard(t, 1, tandem.StreamOptions{ReadBufferLimit: 8 << 20}, false)
+	greedy := e.hoard(t, 1, tandem.StreamOptions{ReadBufferLimit: 8 << 20})
 	want := Pattern(4 << 20)
 	wrote := make(chan struct{})
 	go func() { defer close(wrote); e.writeAll(greedy.peers[0], want) }()
 	_, sum := greedy.settled()
 	assert.LessOrEqual(e, sum, limit/2+overshoot, "bytes that one stream holds")
-	small := e.hoard(t, 4, tandem.StreamOptions{}, false)
+	small := e.hoard(t, 4, tandem.StreamOptions{})
 	for _, p := range small.peers {
 		e.writeAll(p, want[:40_000])
 	}
@@ -153,28 +150,42 @@ func memoryLimitLargest(e *Env) {
 	require.True(e, await(wrote))
 }
 
-// memoryLimitForEver has streams stop and go on over and over.
+// memoryLimitForEver has some streams keep all they can, for good. Others get their messages all the same.
 func memoryLimitForEver(e *Env) {
-	const limit, n = 100_000, 8
-	want := Pattern(1 << 20)
+	const limit, n, size, messages = 1 << 20, 6, 5000, 400
 	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	x := e.hoard(t, n, tandem.StreamOptions{}, true) // so there is always something held
-	var writers sync.WaitGroup
-	for _, p := range x.peers {
-		writers.Go(func() { e.writeAll(p, want) })
+	keep := e.hoard(t, 20, tandem.StreamOptions{})
+	for _, p := range keep.peers {
+		e.writeAll(p, Pattern(60_000))
 	}
-	e.Eventually(func() bool {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		for _, s := range x.streams {
-			if len(x.got[s]) < len(want)-20_000-overshoot {
-				return false
-			}
+	keep.settled()
+	var got atomic.Int64
+	codec := frame.U64{}
+	h := session.Frames(codec, func(_ *tandem.Stream, m []byte) {
+		if bytes.Equal(m, Pattern(size)) {
+			got.Add(1)
 		}
-		return true
-	}, "most bytes of all streams")
-	x.release(want)
+	})
+	message, err := codec.Append(nil, Pattern(size))
+	require.NoError(e, err)
+	var writers sync.WaitGroup
+	for range n {
+		p := e.connectBeside(t, keep.streams[0], h, tandem.StreamOptions{})
+		writers.Go(func() {
+			for i := range messages {
+				half := i * 7 % len(message)
+				for _, part := range [][]byte{message[:half], message[half:]} {
+					if _, err := p.Write(part); err != nil {
+						e.Errorf("write of message %d: %v", i, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	e.Eventually(func() bool { return got.Load() == n*messages }, "all messages beside streams that keep all there is")
 	writers.Wait()
+	keep.release(Pattern(60_000))
 }
 
 // stuckHandler leaves unread what has reached the limit, for good or not.
@@ -208,9 +219,9 @@ func stuckHandler(e *Env) {
 	require.NoError(e, err)
 
 	e.Eventually(func() bool { return strings.Contains(log.String(), "level=WARN") }, "a message about a handler that is stuck")
-	for _, says := range []string{fmt.Sprintf("stream=%d ", stuck.ID()), fmt.Sprintf("limit=%d", limit), "unread=1"} {
+	for _, says := range []string{fmt.Sprintf("stream=%d ", stuck.ID()), fmt.Sprintf("limit=%d", limit), "unread="} {
 		assert.Contains(e, log.String(), says)
 	}
 	time.Sleep(1200 * time.Millisecond)
-	assert.Equal(e, 1, strings.Count(log.String(), "level="), "messages: %s", log)
+	assert.Equal(e, 1, strings.Count(log.String(), "level=WARN"), "messages: %s", log)
 }
