@@ -84,6 +84,7 @@ func Rules() []Rule {
 		detachedRules,
 		stageRules,
 		memoryRules,
+		callbackRules,
 	} {
 		all = append(all, chapter...)
 	}
