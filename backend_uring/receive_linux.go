@@ -50,10 +50,16 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 	if bid, ok := c.Buffer(); ok {
 		d.report(s, bid, c)
 	}
-	if s == nil || !last || s.State&releasing != 0 {
+	if s == nil || !last {
 		return
 	}
 	errno := syscall.Errno(-c.Res)
+	if s.State&releasing != 0 {
+		if c.Res < 0 && isFailure(errno) {
+			s.Owner.ReceiveEnded(errno) // the socket does not tell it again
+		}
+		return
+	}
 	switch {
 	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR:
 		d.changes.Add(s) // ask again, if it is wanted
@@ -72,6 +78,15 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 		d.want(s, wantReceive, false)
 		s.Owner.ReceiveEnded(errno)
 	}
+}
+
+// isFailure reports whether a request ended with an error of the connection. The kernel tells each of these once.
+func isFailure(errno syscall.Errno) bool {
+	switch errno {
+	case syscall.ECANCELED, syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.EINVAL:
+		return false
+	}
+	return true
 }
 
 // report lends what has come to the owner, and gives the buffer back.

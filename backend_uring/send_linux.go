@@ -43,6 +43,9 @@ func (d *Driver) sent(s *backend.Socket, c CQE) {
 	case c.Res >= 0:
 		s.Owner.Sent(int(c.Res), nil) // also while it is being released: what the kernel took counts
 	case s.State&releasing != 0:
+		if isFailure(errno) {
+			s.Owner.Sent(0, errno) // the socket does not tell it again
+		}
 	case errno == syscall.EINTR:
 		s.Owner.Sent(0, nil)
 	case errno == syscall.EAGAIN || errno == syscall.ECANCELED:
