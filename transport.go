@@ -187,8 +187,9 @@ type Options struct {
 	ExpectedStreams int
 
 	// MemoryLimit bounds how many bytes all streams of the Transport hold unread. Above it the streams that hold most
-	// stop reading first, so that TCP slows their peers down, and nothing is lost. A stream that holds nothing may
-	// always read a piece, of at most 256 KiB. In bytes. Default 0: none.
+	// stop reading first, so that TCP slows their peers down, and nothing is lost. Each may always hold its share of half
+	// the limit, and one that holds nothing read a piece, of at most 256 KiB. Messages should be smaller than that share:
+	// a stream waits that has stopped in the middle of one, until others have read theirs. In bytes. Default 0: none.
 	MemoryLimit int64
 
 	// StreamOptions are the limits of all streams, where a listener or a dial does not set its own.

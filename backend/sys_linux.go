@@ -249,6 +249,9 @@ func IsStream(fd int) bool {
 // HasError tells whether a socket has a pending error, without clearing it.
 func HasError(fd int) bool { return ready(fd, unix.POLLERR) }
 
+// HungUp reports whether a connection is over in both directions.
+func HungUp(fd int) bool { return ready(fd, unix.POLLHUP) }
+
 // HasInput tells whether there is something to receive.
 func HasInput(fd int) bool { return ready(fd, unix.POLLIN) }
 

@@ -51,6 +51,9 @@ func IsStream(int) bool { return false }
 // HasError is for Linux only.
 func HasError(int) bool { return false }
 
+// HungUp is for Linux only.
+func HungUp(int) bool { return false }
+
 // HasInput is for Linux only.
 func HasInput(int) bool { return false }
 

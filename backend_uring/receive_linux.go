@@ -54,11 +54,13 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 		return
 	}
 	errno := syscall.Errno(-c.Res)
-	switch {
-	case s.State&releasing != 0:
-		if hasFailed(c.Res) { // the kernel tells it once
-			s.Owner.ReceiveEnded(errno)
+	if s.State&releasing != 0 {
+		if c.Res < 0 && isFailure(errno) {
+			s.Owner.ReceiveEnded(errno) // the socket does not tell it again
 		}
+		return
+	}
+	switch {
 	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR:
 		d.changes.Add(s) // ask again, if it is wanted
 	case errno == syscall.EAGAIN: // what made the socket ready is not for a receive
@@ -78,12 +80,9 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 	}
 }
 
-// hasFailed reports whether a receive tells of the connection, not of the request.
-func hasFailed(res int32) bool {
-	if res >= 0 {
-		return false
-	}
-	switch syscall.Errno(-res) {
+// isFailure reports whether a request ended with an error of the connection. The kernel tells each of these once.
+func isFailure(errno syscall.Errno) bool {
+	switch errno {
 	case syscall.ECANCELED, syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.EINVAL:
 		return false
 	}

@@ -42,12 +42,15 @@ func (d *Driver) sent(s *backend.Socket, c CQE) {
 	switch {
 	case c.Res >= 0:
 		s.Owner.Sent(int(c.Res), nil) // also while it is being released: what the kernel took counts
-	case s.State&releasing != 0 && (errno == syscall.EINTR || errno == syscall.EAGAIN || errno == syscall.ECANCELED):
+	case s.State&releasing != 0:
+		if isFailure(errno) {
+			s.Owner.Sent(0, errno) // the socket does not tell it again
+		}
 	case errno == syscall.EINTR:
 		s.Owner.Sent(0, nil)
 	case errno == syscall.EAGAIN || errno == syscall.ECANCELED:
 		d.awaitRoom(s)
-	default: // the kernel tells it once: also while it is being released
+	default:
 		s.Owner.Sent(0, errno)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // that it is known whose callback is running.
 
 func (s *Stream) callOpen() {
-	s.loop.enter(s, "OnOpen")
+	s.loop.enterUntimed(s, "OnOpen")
 	defer s.recovered()
 	s.handler.OnOpen(s)
 }
@@ -42,7 +42,7 @@ func (s *Stream) dataRecovered() {
 }
 
 func (s *Stream) callEOF() {
-	s.loop.enter(s, "OnEOF")
+	s.loop.enterUntimed(s, "OnEOF")
 	defer s.recovered()
 	s.handler.OnEOF(s)
 }
@@ -51,32 +51,32 @@ func (s *Stream) callEOF() {
 type laster interface{ last(s *Stream) }
 
 func (s *Stream) callLast() {
-	s.loop.enter(s, "OnData")
+	s.loop.enterUntimed(s, "OnData")
 	defer s.recovered()
 	s.framer.last(s)
 }
 
 func (s *Stream) callWritable() {
-	s.loop.enter(s, "OnWritable")
+	s.loop.enterUntimed(s, "OnWritable")
 	defer s.recovered()
 	s.handler.OnWritable(s)
 }
 
 func (s *Stream) callClose(err error) {
-	s.loop.enter(s, "OnClose")
+	s.loop.enterUntimed(s, "OnClose")
 	defer s.recovered()
 	s.handler.OnClose(s, err)
 }
 
 func (s *Stream) callNotify(fn func(error), err error) {
-	s.loop.enter(s, "WriteNotify")
+	s.loop.enterUntimed(s, "WriteNotify")
 	defer s.recovered()
 	fn(err)
 }
 
 // call calls a function of the user's; what says which method it was given to.
 func (s *Stream) call(what string, fn func()) {
-	s.loop.enter(s, what)
+	s.loop.enterUntimed(s, what)
 	defer s.recovered()
 	fn()
 }

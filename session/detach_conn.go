@@ -153,7 +153,25 @@ func (c *detached) Read(p []byte) (int, error) {
 		return n, err
 	}
 	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.awaitSender()
+	}
 	return n, c.readError(err)
+}
+
+// awaitSender waits until send has noted why the connection failed, if it has: it may be about to.
+func (c *detached) awaitSender() {
+	c.mu.Lock()
+	sending := c.sending
+	c.mu.Unlock()
+	over := false
+	if raw, err := c.SyscallConn(); sending && err == nil {
+		_ = raw.Control(func(fd uintptr) { over = backend.HungUp(int(fd)) })
+	}
+	if over { // so that no Write of send's waits for the peer
+		c.writing.Lock()
+		defer c.writing.Unlock()
+	}
 }
 
 // readError is the error of a Read of Conn that the user gets: also the one that the loop has taken from the socket.

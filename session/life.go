@@ -79,17 +79,20 @@ func (s *Stream) progress() {
 	}
 }
 
-// failed ends the stream with err, unless it has ended already. What is queued is dropped. Any goroutine.
+// failed ends the stream with err, unless it has ended already or its connection was given away. What is queued is
+// dropped. Any goroutine.
 func (s *Stream) failed(err error) {
 	s.mu.Lock()
-	s.failLocked(err, s.loop.Here())
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.handOff == nil {
+		s.failLocked(err, s.loop.Here())
+	}
 }
 
 // failLocked is failed, for a caller that holds mu.
 func (s *Stream) failLocked(err error, here bool) {
 	switch {
-	case s.phase == detaching, s.phase == releasing && s.handOff != nil: // the Conn tells it, behind what has come before
+	case s.handOff != nil && s.phase < closed: // the Conn tells it, behind what has come before
 		s.handOff.fail(err)
 		return
 	case s.phase >= ending:
@@ -103,7 +106,11 @@ func (s *Stream) failLocked(err error, here bool) {
 }
 
 // broken ends the stream because the kernel says that the connection has failed, in an operation such as "read".
-func (s *Stream) broken(op string, err error) { s.failed(s.opError(op, err)) }
+func (s *Stream) broken(op string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failLocked(s.opErrorLocked(op, err), s.loop.Here())
+}
 
 // opError says which operation failed on which connection, as those of package net do. Any goroutine, without mu.
 func (s *Stream) opError(op string, err error) error {

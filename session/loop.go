@@ -182,6 +182,12 @@ func (l *Loop) enter(s *Stream, what string) {
 	}
 }
 
+// enterUntimed is enter for a callback whose time is nobody's: least of all that of the stream whose data comes next.
+func (l *Loop) enterUntimed(s *Stream, what string) {
+	l.stamped = 0
+	l.enter(s, what)
+}
+
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
 func (l *Loop) stamp() {
 	if look := l.Looks() + 1; l.stamped != look {

@@ -10,13 +10,20 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// memory bounds what all streams of an engine hold unread. A stream may hold what is left below the limit, and no more:
-// so those that hold most stop reading first, and one that holds little goes on until nothing is left. A stream that
-// holds nothing may always read a piece.
+// memory bounds what all streams of an engine hold unread. A stream may hold what is left below the limit, so those that
+// hold most stop reading first. It may always hold its share of half the limit, because else streams that wait for the
+// rest of their messages could keep all others, and each other, from getting theirs; and a stream that holds nothing may
+// always read a piece.
 type memory struct {
-	limit int64        // bytes, 0: none
-	held  atomic.Int64 // bytes that streams hold
-	tight atomic.Int64 // streams that have stopped
+	limit   int64        // bytes, 0: none
+	held    atomic.Int64 // bytes that streams hold
+	holders atomic.Int64 // streams that hold any
+	tight   atomic.Int64 // streams that have stopped
+}
+
+// room is how much a stream may hold when all of them hold so much.
+func (m *memory) room(held int64) int64 {
+	return max(m.limit-held, m.limit/2/max(m.holders.Load(), 1))
 }
 
 // account tells the engine how much the stream holds, and decides whether it may go on reading. Loop only.
@@ -30,17 +37,26 @@ func (s *Stream) account() {
 		n = 0 // what is left at the end is dropped
 	}
 	change := n - s.counted
+	switch {
+	case s.counted == 0 && n > 0:
+		m.holders.Add(1)
+	case s.counted > 0 && n == 0:
+		m.holders.Add(-1)
+	}
 	s.counted = n
-	left := m.limit - m.held.Add(int64(change))
+	room := m.room(m.held.Add(int64(change)))
 	if change < 0 && m.tight.Load() > 0 {
 		s.loop.engine.relieve()
 	}
 	switch {
-	case !s.tight && n > 0 && int64(n) > left:
+	case !s.tight && n > 0 && int64(n) > room:
 		s.tight = true
 		m.tight.Add(1)
-		s.loop.tight = append(s.loop.tight, s)
-	case s.tight && (n == 0 || int64(n) <= left/2):
+		if !s.listed {
+			s.listed = true
+			s.loop.tight = append(s.loop.tight, s)
+		}
+	case s.tight && (n == 0 || int64(n) <= room/2):
 		s.tight = false // the loop's list forgets it at the next look
 		m.tight.Add(-1)
 	}
@@ -63,7 +79,7 @@ func (l *Loop) lookAtTight() {
 	all := l.tight
 	l.tight = nil
 	for _, s := range all {
-		if s.tight {
+		if s.listed = s.tight; s.tight {
 			l.tight = append(l.tight, s)
 			s.mark()
 		}
@@ -78,14 +94,19 @@ func (s *Stream) watchStuck() {
 	if s.stuck != nil || s.in.wanted > 0 || !s.running {
 		return
 	}
-	s.stuck = &backend.Timer{Fire: s.checkStuck}
+	seen := s.read
+	s.stuck = &backend.Timer{Fire: func() { s.checkStuck(seen) }}
 	s.loop.StartTimer(s.stuck, stuckAfter)
 }
 
-// checkStuck logs, once for a stream, that its handler waits for more than the stream may hold.
-func (s *Stream) checkStuck() {
-	if !s.full || s.waiting() || s.stops() != 0 {
+// checkStuck logs, once for a stream, that its handler waits for more than the stream may hold. seen is what it had read
+// when the watch began.
+func (s *Stream) checkStuck(seen uint64) {
+	if !s.full || s.waiting() || s.stops() != 0 || s.read != seen {
 		s.stuck = nil // it moves, or somebody has stopped it on purpose
+		if s.full && s.stops() == 0 {
+			s.watchStuck() // it may have moved for the last time
+		}
 		return
 	}
 	s.loop.engine.log.Warn("tandem: a handler leaves unread what has reached ReadBufferLimit, so that nothing more can come; raise the limit, or read",

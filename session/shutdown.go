@@ -196,13 +196,20 @@ func (l *Loop) drain() {
 		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
-		if h, ok := s.handler.(Drainer); ok {
+		if h, ok := s.handler.(Drainer); ok && s.isOpen() {
 			s.call("OnDrain", func() { h.OnDrain(s) })
 		} else {
 			_ = s.Close()
 		}
 	})
 	l.checkEmpty()
+}
+
+// isOpen reports whether the stream has been opened, and nobody has ended it yet.
+func (s *Stream) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == open
 }
 
 // shutdownDriven is Shutdown of a caller-driven engine. The caller becomes the one that drives the loop; it waits for that

@@ -69,6 +69,7 @@ type Stream struct {
 	receiving bool   // the driver was told to receive
 	full      bool   // ReadBufferLimit was reached, and half of it not yet again
 	tight     bool   // stopped by the Transport's MemoryLimit
+	listed    bool   // on the loop's list of those
 	held      bool   // bytes came during a pause: no more of them
 	eof       bool   // the peer has finished; OnEOF may still have to be called
 	eofTold   bool   // OnEOF was called

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -323,80 +322,5 @@ func (s *Stream) came() {
 func (s *Stream) went() {
 	if s.idle != nil {
 		s.idle.out = s.loop.Clock()
-	}
-}
-
-// postsBatch is after how many posted functions the clock is looked at.
-const postsBatch = 8
-
-// Post runs fn on the stream's loop, after OnOpen has returned and before OnClose; if the stream never opens, right
-// after OnClose. It runs once, in the order of the calls. Post returns net.ErrClosed if the stream has ended already,
-// and then fn does not run. Any goroutine; it does not block.
-func (s *Stream) Post(fn func()) error {
-	if fn == nil {
-		return errNoFunction
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase > closing {
-		return net.ErrClosed
-	}
-	if !s.posted {
-		if s.loop.Post(s.events()) != nil {
-			return net.ErrClosed
-		}
-		s.posted = true
-	}
-	s.posts = append(s.posts, fn)
-	return nil
-}
-
-// runPosts runs what was posted, for about a millisecond; the rest has its turn later.
-func (s *Stream) runPosts() {
-	s.mu.Lock()
-	n := len(s.posts)
-	s.mu.Unlock()
-	if n == 0 {
-		return
-	}
-	begin := s.loop.Clock()
-	for i := 1; i <= n; i++ {
-		s.call("Post", s.nextPost())
-		if i%postsBatch == 0 && i < n && s.loop.Clock()-begin > int64(time.Millisecond) {
-			s.postAgain()
-			return
-		}
-	}
-}
-
-// nextPost takes the next posted function off the list, one at a time, because it may end the goroutine. nil: there is
-// none.
-func (s *Stream) nextPost() func() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.posts) == 0 {
-		return nil
-	}
-	fn := s.posts[0]
-	s.posts[0] = nil
-	if s.posts = s.posts[1:]; len(s.posts) == 0 {
-		s.posts = nil
-	}
-	return fn
-}
-
-// postAgain has the loop come back for the rest of what was posted.
-func (s *Stream) postAgain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.posted && s.loop.Post(s.events()) == nil {
-		s.posted = true
-	}
-}
-
-// runAllPosts runs what was posted and has not run, at the stream's end.
-func (s *Stream) runAllPosts() {
-	for fn := s.nextPost(); fn != nil; fn = s.nextPost() {
-		s.call("Post", fn)
 	}
 }

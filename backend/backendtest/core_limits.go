@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,84 +13,10 @@ import (
 
 // Rules on memory, on times, and on what is logged.
 var coreLimitRules = []Rule{
-	{"S06_MemoryLimit", memoryLimit},
-	{"S06_Stuck", stuckIsLogged},
 	{"S21_LogIsSpared", panicsAreSpared},
 	{"S22_ReadIdle", readIdle},
 	{"S23_Every", every},
 	{"S35_EachLoop", statsOfLoops},
-}
-
-// memoryLimit has many streams that read nothing. What they hold in all is bounded, and nothing is lost.
-func memoryLimit(e *Env) {
-	if !e.once() {
-		return
-	}
-	const limit, streams, size = 1 << 20, 8, 512 << 10
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.MemoryLimit = 1, limit })
-	var reads atomic.Bool
-	var most int
-	all := map[*tandem.Stream]bool{}
-	h := NewHooks()
-	h.Open = func(s *tandem.Stream) { all[s] = true }
-	h.Data = func(s *tandem.Stream) {
-		if reads.Load() {
-			h.Collect(s)
-			return
-		}
-		held := 0
-		for s := range all {
-			held += s.Buffered()
-		}
-		most = max(most, held)
-	}
-	h.env(e)
-	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
-	require.NoError(e, err)
-	want := Pattern(size)
-	for range streams {
-		p := e.dialPlain(l.Addr())
-		go func() { _, _ = p.Write(want) }()
-	}
-	var one *tandem.Stream
-	for range streams {
-		one = h.Opened()
-	}
-	e.Eventually(func() bool {
-		before := t.Stats().BytesIn
-		time.Sleep(moment)
-		return before > 0 && t.Stats().BytesIn == before
-	}, "all streams stop reading")
-	e.onLoop(one, func() {
-		require.LessOrEqual(e, most, limit+streams*256<<10, "bytes held by all streams")
-		require.Less(e, most, streams*size, "the limit did nothing")
-		reads.Store(true)
-		for s := range all {
-			s.PauseRead()
-			s.ResumeRead()
-		}
-	})
-	e.Eventually(func() bool { return h.Len() == streams*size }, "all bytes, once they are read")
-}
-
-// stuckIsLogged has a handler that waits for more than its stream may hold.
-func stuckIsLogged(e *Env) {
-	if !e.once() {
-		return
-	}
-	t, log := e.openLogging(nil)
-	h := NewHooks()
-	h.Data = func(*tandem.Stream) {}
-	s, p := e.PairOn(t, h, tandem.StreamOptions{ReadBufferLimit: 16 << 10})
-	go func() { _, _ = p.Write(Pattern(1 << 20)) }()
-	e.Eventually(func() bool { return strings.Contains(log.String(), "level=WARN") }, "a warning")
-	require.Contains(e, log.String(), "limit=16384")
-	e.onLoop(s, func() {
-		_, err := s.Discard(s.Buffered())
-		require.NoError(e, err)
-	})
-	require.NoError(e, s.Abort())
-	require.Equal(e, 1, strings.Count(log.String(), "level=WARN"), log.String())
 }
 
 // panicsAreSpared has many callbacks panic. A few of them are logged, and how many were not.

@@ -60,10 +60,10 @@ func resetWithinTheBudget(e *Env) {
 	for how, writes := range learns {
 		t := e.oneLoop()
 		h := NewHooks()
-		turn, inTurn, most, turns := uint64(0), 0, 0, 0
+		now, turn, inTurn, most, turns := e.countTurns(t), 0, 0, 0, 0
 		h.Data = func(s *tandem.Stream) {
-			if now := t.Stats().Turns; now != turn {
-				turn, inTurn = now, 0
+			if *now != turn {
+				turn, inTurn = *now, 0
 				turns++
 			}
 			inTurn += s.Buffered()

@@ -83,6 +83,8 @@ func Rules() []Rule {
 		detachRules,
 		detachedRules,
 		stageRules,
+		memoryRules,
+		callbackRules,
 	} {
 		all = append(all, chapter...)
 	}
