@@ -62,6 +62,8 @@ func Rules() []Rule {
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
 		transportRules,
 		frameRules,
+		messageRules,
+		messageTimeRules,
 		sessionRules,
 		combineRules,
 		coreLimitRules,
