@@ -242,7 +242,7 @@ func timeoutMemory(e *Env) {
 	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
 	f, got := timed(300 * time.Millisecond)
 	h := around(f)
-	wire := encoded(e, Pattern(300_000))
+	wire := encoded(e, Pattern(200_000))
 	for range 4 {
 		_, p := e.PairOn(t, h, tandem.StreamOptions{})
 		go func() { _, _ = p.Write(wire[:len(wire)-1]) }()

@@ -65,6 +65,7 @@ func Rules() []Rule {
 		messageRules,
 		messageTimeRules,
 		sessionRules,
+		handoverRules,
 		combineRules,
 		coreLimitRules,
 		coreEndRules,
