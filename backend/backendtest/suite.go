@@ -62,6 +62,7 @@ func Rules() []Rule {
 		bytesRules, writingRules, endingRules, beginningRules, listenRules, timeRules, limitRules, optionRules,
 		transportRules,
 		frameRules,
+		exactRules,
 		messageRules,
 		messageTimeRules,
 		sessionRules,
