@@ -188,9 +188,7 @@ type Options struct {
 
 	// MemoryLimit bounds how many bytes all streams of the Transport hold unread. Above it the streams that hold most
 	// stop reading first, so that TCP slows their peers down, and nothing is lost. A stream that holds nothing may
-	// always read a piece, of at most 256 KiB. No stream holds more than half of it, which has to be more than any handler
-	// waits for in one piece. Streams that were stopped in the middle of a message may be in each other's way until one
-	// of them ends, for which there is FrameHandler.MessageTimeout. In bytes. Default 0: none.
+	// always read a piece, of at most 256 KiB. In bytes. Default 0: none.
 	MemoryLimit int64
 
 	// StreamOptions are the limits of all streams, where a listener or a dial does not set its own.
