@@ -30,9 +30,10 @@ type acceptQueue struct {
 	closed      bool
 }
 
-// Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, and are read as far as
-// a session that is not read. They count for MaxConns; those that end leave the queue. When MaxConns of them wait, or
-// 1,024, the rest waits in the kernel's backlog. o may be nil.
+// Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, and 16 KiB of each are
+// read, and what the kernel hands over with that. They count for MaxConns; those that have failed leave the queue, and so
+// does what their peers had sent. When MaxConns of them wait, or 1,024, the rest waits in the kernel's backlog: a few more
+// may have been accepted by then. o may be nil.
 func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, error) {
 	var mine ListenOptions
 	if o != nil {
@@ -59,6 +60,7 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 func (q *acceptQueue) OnOpen(s *Stream) {
 	b := NewStreaming(s)
 	b.link.waits = func() { q.remove(b) }
+	b.link.setRoom(handoverUnasked)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -139,6 +141,7 @@ func (q *acceptQueue) take() *Streaming {
 	b := q.first
 	if b != nil {
 		q.removeLocked(b)
+		b.link.setRoom(handover)
 	}
 	return b
 }

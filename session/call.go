@@ -47,8 +47,11 @@ func (s *Stream) callEOF() {
 	s.handler.OnEOF(s)
 }
 
-// laster is what may have something to deliver before OnEOF. It is called once.
-type laster interface{ last(s *Stream) }
+// laster is what a FrameHandler keeps for a stream.
+type laster interface {
+	last(s *Stream) // delivers what there is before OnEOF; called once
+	goesOn()        // the stream reads on after it did not
+}
 
 func (s *Stream) callLast() {
 	s.loop.enterUntimed(s, "OnData")

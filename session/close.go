@@ -60,14 +60,23 @@ func (s *Stream) closeStreamLocked(staged bool) {
 	}
 }
 
-// closeWith is CloseInStages because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue.
+// closeWith is CloseInStages because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue. A
+// Close that has just begun becomes one in stages. A stream that has failed already delivers nothing more.
 func (s *Stream) closeWith(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == open {
-		s.cause, s.blamed = err, true
-		s.closeStreamLocked(true)
+	if s.handOff != nil {
+		return
 	}
+	s.flow.Or(flowShut)
+	if s.phase != open && s.phase != closing || s.cause != nil {
+		return
+	}
+	s.cause, s.blamed, s.staged, s.finWant = err, true, true, true
+	if s.phase == open {
+		s.moveLocked(closing)
+	}
+	s.markLocked(s.loop.Here())
 }
 
 // CloseInStages is Close for a stream whose peer may still be sending: it sends what is queued, then FIN, and discards

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -41,18 +40,21 @@ const defaultWriteBuffer = 64 << 10
 var spare backend.Pool
 
 // NewFramed makes a Session of messages. writeBuffer is how many encoded bytes may wait in it; a frame that is larger is
-// taken when nothing else waits. In bytes, 0: 64 KiB.
+// taken when nothing else waits. In bytes, 0: 64 KiB. It panics as NewDuplex does.
 func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *Framed[M, M] {
 	return NewDuplex(inner, codec, codec, writeBuffer)
 }
 
 // NewDuplex is NewFramed for messages that differ by direction, such as responses that are read and requests that are
-// written. A Session or codec that is nil is a programming error: it panics.
+// written. A Session or codec that is nil, or a writeBuffer below 0, is a programming error: it panics.
 func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *Framed[R, W] {
 	if inner == nil || in == nil || out == nil {
 		panic("session: NewFramed or NewDuplex without a Session or a codec")
 	}
-	if writeBuffer <= 0 {
+	switch {
+	case writeBuffer < 0:
+		panic(fmt.Sprintf("session: NewFramed or NewDuplex with a write buffer of %d bytes", writeBuffer))
+	case writeBuffer == 0:
 		writeBuffer = defaultWriteBuffer
 	}
 	f := &Framed[R, W]{inner: inner, framing: newFraming(in), codec: out, out: outbox{limit: writeBuffer}}
@@ -69,7 +71,7 @@ func (f *Framed[R, W]) Status() Status {
 	return status
 }
 
-// unread tells whether Read has something yet, if only an error.
+// unread reports whether Read has something yet, if only an error.
 func (f *Framed[R, W]) unread() bool { return f.end == nil && f.in.len() > 0 }
 
 // Drive implements Session.
@@ -200,25 +202,22 @@ func (f *Framed[R, W]) Flush() error {
 
 // Detach hands the connection below on as a net.Conn: bytes that were read and made no message are read from it first,
 // and frames that wait are sent before anything that is written to it. The session ends: its methods return
-// net.ErrClosed. If the Session below cannot be handed on the error is errors.ErrUnsupported, and nothing changes; nor
-// does it after any other error.
+// net.ErrClosed. The message that Read returned last stays valid. If the Session below cannot be handed on the error is
+// errors.ErrUnsupported, and nothing changes; nor does it after any other error.
+//
+// Bytes that a Decoder has consumed of a message whose end has not come are lost. Decoders of package frame consume none,
+// but for LengthFieldOptions.FailLate.
 func (f *Framed[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
 
 func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 	if f.closed {
 		return nil, net.ErrClosed
 	}
-	inner, ok := f.inner.(detacher)
-	if !ok {
-		return nil, fmt.Errorf("session: detach a %T: %w", f.inner, errors.ErrUnsupported)
-	}
-	front = slices.Concat(front, f.in.bytes())
-	rest = slices.Concat(f.out.bytes(), rest)
-	c, err := inner.detachWith(front, rest)
+	c, err := detachBelow(f.inner, slices.Concat(front, f.in.bytes()), slices.Concat(f.out.bytes(), rest))
 	if err != nil {
 		return nil, err
 	}
-	f.in.drop()
+	f.in = inbox{pool: &spare} // its memory is the last message's
 	f.out.buf, f.out.head = nil, 0
 	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
 	return c, nil
@@ -227,11 +226,10 @@ func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 // CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages, where the Session
 // below can do that.
 func (f *Framed[R, W]) CloseInStages() error {
-	inner, ok := f.inner.(interface{ CloseInStages() error })
-	if f.closed || !ok {
-		return f.Close()
+	if f.closed {
+		return nil
 	}
-	return f.closeBy(inner.CloseInStages)
+	return f.closeBy(func() error { return closeBelow(f.inner) })
 }
 
 // Close implements Session. Frames for which the Session below has no room are lost, and then the error is

@@ -18,12 +18,14 @@ import (
 //
 // Messages are delivered within the turn's budget, and only while the queue is below HighWater, unless ReadWhileBlocked
 // is set: so a peer that sends requests and does not read the answers is held up. A message may be larger than
-// ReadBufferLimit: the stream reads on until it has it, up to the codec's MaxSize. Memory grows as bytes come, never
-// because of a length that the peer claims.
+// ReadBufferLimit: the stream reads on until it has it, up to the codec's MaxSize, by default 16 MiB for most codecs of
+// package frame. Memory grows as bytes come, to twice their number, never because of a length that the peer claims. What a
+// peer may hold by a message that it does not finish is bounded by MaxSize, and for how long by MessageTimeout; what all
+// peers may hold, by the Transport's MemoryLimit.
 //
 // Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
-// CloseInStages, and OnClose gets the *frame.Error, whose Offset counts from the first byte of the peer. There is no EOF
-// before it.
+// CloseInStages, also if Invalid calls Close, and OnClose gets the *frame.Error, whose Offset counts from the first byte
+// of the peer. There is no EOF before it. A stream that had failed already ends with its failure.
 //
 // codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
@@ -42,9 +44,12 @@ type FrameHandler[M any] struct {
 	Close    func(s *Stream, err error) // the end; nil after Close, a *frame.Error after wrong bytes
 	Drain    func(s *Stream)            // the Transport shuts down; nil: the stream is closed
 
-	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer ends
-	// with an error that is os.ErrDeadlineExceeded; Invalid is not called. Time in which the stream itself does not read,
-	// because it is paused or its queue is above HighWater, does not count: it begins anew then. Default 0: none.
+	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer
+	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, and OnClose gets an error
+	// that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
+	// or had its queue above HighWater, and after a callback that held up the loop when it ran out. It does run while the
+	// Transport's MemoryLimit keeps the stream from reading, because else streams in the middle of messages could stop
+	// each other for ever. Default 0: none.
 	MessageTimeout time.Duration
 
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
@@ -58,14 +63,13 @@ type framer[M any] struct {
 	turn     uint64 // of the last delivery
 	bytes    int    // of messages, delivered in that turn
 	messages int    // delivered in that turn
-	late     lateness
+	late     *lateness
 }
 
 func (h *FrameHandler[M]) framer(s *Stream) *framer[M] {
 	f, ok := s.framer.(*framer[M])
 	if !ok || f.of != h {
-		f = &framer[M]{framing: newFraming(h.Codec), of: h}
-		f.late.begin(s, h.MessageTimeout)
+		f = &framer[M]{framing: newFraming(h.Codec), of: h, late: newLateness(s, h.MessageTimeout)}
 		s.framer = f
 	}
 	return f
@@ -129,7 +133,7 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 			return
 		}
 		s.in.wanted = 0
-		f.late.since = 0
+		f.late.whole()
 		f.messages++
 		h.message(s, m)
 		if s.changes != handler {
@@ -168,9 +172,13 @@ func (f *framer[M]) prompt(s *Stream) {
 	}
 }
 
+// goesOn is called when the stream reads on after it did not: after a pause, or when its queue has emptied.
+func (f *framer[M]) goesOn() { f.late.goesOn() }
+
 // last delivers the message that the end of the stream ends, if there is one.
 func (f *framer[M]) last(s *Stream) {
 	s.framer = nil
+	f.late.whole()
 	m, ok, err := f.end(s.in.bytes(), s.read)
 	if err != nil {
 		f.of.invalid(s, err)

@@ -9,64 +9,85 @@ import (
 )
 
 // lateness watches that a message that has begun is whole in time. Messages move no timer: the time at which one began
-// is noted, and the timer looks at that when it fires.
+// is noted, and the timer looks at that when it fires. Nil is no limit.
 type lateness struct {
 	stream  *Stream
 	timeout time.Duration
 	since   int64  // when the present message began, on the loop's clock; 0: none has
+	due     int64  // when the timer is to fire
 	doubt   uint64 // Looks of the loop when the time had run out, and 1; 0: it has not
 }
 
-func (l *lateness) begin(s *Stream, timeout time.Duration) {
-	l.stream, l.timeout = s, timeout
+// newLateness makes the lateness of a stream, and ends that of another handler.
+func newLateness(s *Stream, timeout time.Duration) *lateness {
 	if s.message != nil {
-		s.loop.StopTimer(s.message) // of another handler
+		s.loop.StopTimer(s.message)
 		s.message = nil
 	}
+	if timeout == 0 {
+		return nil
+	}
+	return &lateness{stream: s, timeout: timeout}
 }
 
 // waits notes that a part of a message has come.
 func (l *lateness) waits() {
-	if l.timeout == 0 || l.since != 0 {
+	if l == nil || l.since != 0 {
 		return
 	}
+	l.begin()
+}
+
+// whole notes that there is no message that has begun.
+func (l *lateness) whole() {
+	if l != nil {
+		l.since = 0
+	}
+}
+
+// goesOn begins to count anew: the stream did not read, and now it does.
+func (l *lateness) goesOn() {
+	if l != nil && l.since != 0 {
+		l.begin()
+	}
+}
+
+func (l *lateness) begin() {
 	s := l.stream
 	l.since, l.doubt = s.loop.Clock(), 0
 	if s.message == nil {
 		s.message = &backend.Timer{Fire: l.look}
 	}
 	if !s.message.Active() {
-		s.loop.StartTimer(s.message, l.timeout)
+		l.start(l.timeout)
 	}
+}
+
+func (l *lateness) start(d time.Duration) {
+	l.due = later(l.stream.loop.Clock(), d)
+	l.stream.loop.StartTimer(l.stream.message, d)
 }
 
 func (l *lateness) look() {
 	s, now := l.stream, l.stream.loop.Clock()
-	again := time.Duration(0)
+	left := l.timeout - time.Duration(now-l.since)
 	switch looks := s.loop.Looks() + 1; {
 	case l.since == 0:
 		return // the message is whole, and no other has begun
-	case s.stops() != 0 || s.full || s.tight:
-		l.since, l.doubt, again = now, 0, l.timeout // the stream does not read
-	case time.Duration(now-l.since) < l.timeout:
-		l.doubt, again = 0, l.timeout-time.Duration(now-l.since)
-	case l.doubt == 0:
-		l.doubt = looks // a loop that was held up has to look whether bytes have come
-	case l.doubt == looks:
-	case s.receiving && backend.HasInput(s.sock.FD):
-		again = max(l.timeout/8, time.Millisecond) // there were too many events for one look
+	case s.stops() != 0 || s.flow.Load()&flowResumed != 0:
+		return // goesOn follows
+	case time.Duration(now-l.due) > max(l.timeout/4, 10*time.Millisecond):
+		l.since, l.doubt, left = now, 0, l.timeout // somebody has held up the loop, and it is not the peer's fault
+	case left > 0:
 		l.doubt = 0
-		if time.Duration(now-l.since) >= 2*l.timeout { // it drips, however often it is looked at
-			l.expire()
-			return
-		}
+	case l.doubt == 0:
+		l.doubt = looks // the loop has to look whether bytes have come
+	case l.doubt == looks:
+	case left > -l.timeout && (s.waiting() || s.receiving && backend.HasInput(s.sock.FD)):
+		l.doubt, left = 0, max(l.timeout/8, time.Millisecond) // there were too many events for one look
 	default:
-		l.expire()
+		s.closeWith(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded))
 		return
 	}
-	s.loop.StartTimer(s.message, again)
-}
-
-func (l *lateness) expire() {
-	l.stream.failed(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded))
+	l.start(left)
 }

@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // Beat is what became of a heartbeat.
 type Beat uint8
@@ -63,6 +66,16 @@ func (h *Heartbeat[R, W]) Drive() (Activity, error) {
 	}
 	return h.Session.Drive()
 }
+
+// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+func (h *Heartbeat[R, W]) Detach() (net.Conn, error) { return h.detachWith(nil, nil) }
+
+func (h *Heartbeat[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
+	return detachBelow(h.Session, front, rest)
+}
+
+// CloseInStages is Close for a peer that may still be sending, where the Session below can do that.
+func (h *Heartbeat[R, W]) CloseInStages() error { return closeBelow(h.Session) }
 
 func clock(now func() time.Time) time.Time {
 	if now == nil {

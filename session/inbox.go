@@ -14,17 +14,17 @@ type inbox struct {
 
 	wanted int // bytes that are waited for in one piece, whatever the limits say; 0: none
 
-	message bool    // a message in mem is lent to a frame handler
-	taken   *shared // mem, which a Take handed over meanwhile: held until the handler returns
+	messages int     // lent to frame handlers; more than one if a handler passes on what is behind its message
+	taken    *shared // mem, which a Take handed over meanwhile: held until the last of these handlers returns
 }
 
 // lendMessage says that a message is lent until endMessage: its memory stays as it is, whatever is taken meanwhile.
-func (b *inbox) lendMessage() { b.message = true }
+func (b *inbox) lendMessage() { b.messages++ }
 
 // endMessage ends the loan.
 func (b *inbox) endMessage() {
-	b.message = false
-	if b.taken != nil {
+	b.messages--
+	if b.messages == 0 && b.taken != nil {
 		b.taken.put()
 		b.taken = nil
 	}
@@ -61,7 +61,7 @@ func (b *inbox) consume(n int) {
 }
 
 // lend begins a delivery of p.
-func (b *inbox) lend(p []byte) { b.lent = p }
+func (b *inbox) lend(p []byte) { b.lent = p[:len(p):len(p)] }
 
 // endLoan copies what is left of the lent bytes before the driver takes their memory back.
 func (b *inbox) endLoan() {
@@ -104,12 +104,12 @@ func (b *inbox) push(p []byte) {
 
 // take hands over the first n bytes, without a copy where that is worth it.
 func (b *inbox) take(n int, keep func() func()) *Buffer {
-	p := b.bytes()[:n]
+	p := b.bytes()[:n:n]
 	switch {
 	case n < smallestKept:
 	case b.mem != nil && n == b.w-b.r:
 		m := newShared(b.pool, b.mem)
-		if b.message {
+		if b.messages > 0 {
 			m.refs.Add(1)
 			b.taken = m
 		}

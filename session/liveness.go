@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"time"
 )
@@ -108,3 +109,13 @@ func (l *Liveness[R, W]) Write(w W) (W, WriteStatus, error) {
 	}
 	return rest, status, err
 }
+
+// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+func (l *Liveness[R, W]) Detach() (net.Conn, error) { return l.detachWith(nil, nil) }
+
+func (l *Liveness[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
+	return detachBelow(l.Session, front, rest)
+}
+
+// CloseInStages is Close for a peer that may still be sending, where the Session below can do that.
+func (l *Liveness[R, W]) CloseInStages() error { return closeBelow(l.Session) }

@@ -25,7 +25,7 @@ func (o *outbox) advance(n int) {
 	}
 }
 
-// full tells whether there is no room for n bytes more. An empty buffer has room for any number.
+// full reports whether there is no room for n bytes more. An empty buffer has room for any number.
 func (o *outbox) full(n int) bool { return o.len() > 0 && o.len()+n > o.limit }
 
 // put encodes m behind what waits, or reports that there is no room for it. A frame of the size that was refused last is

@@ -107,7 +107,9 @@ func (s *Stream) deliver() {
 	}
 	if s.deliverable() {
 		if resumed {
-			s.flow.And(^flowResumed)
+			if s.flow.And(^flowResumed)&flowResumed != 0 {
+				s.goesOn()
+			}
 			s.held, s.again = false, false
 		}
 		if s.unseen > 0 || resumed && s.in.len() > 0 {
@@ -120,6 +122,13 @@ func (s *Stream) deliver() {
 		s.mark() // its share of this turn is used up
 	}
 	s.deliverEnd()
+}
+
+// goesOn follows that the stream reads on after a pause, or when its queue has emptied.
+func (s *Stream) goesOn() {
+	if s.framer != nil {
+		s.framer.goesOn()
+	}
 }
 
 // deliverEnd calls OnEOF, if the peer has finished and everything was delivered.

@@ -233,6 +233,7 @@ func (e *streamEvents) EndTurn() {
 		s.tellDue()
 	}
 	if writable && !s.refuses() {
+		s.goesOn()
 		s.callWritable()
 	}
 	s.deliver()

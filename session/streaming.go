@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -11,7 +13,8 @@ import (
 //	Transport with loops       loop's goroutine ── OnData, 256 KiB at most ──► Read, on the owner's goroutine
 //	CallerDriven Transport     Drive polls the Transport, on the one goroutine there is
 //
-// Unread bytes beyond 256 KiB wait in the Stream and with the peer. Write takes what has room below HighWater. Sessions
+// Unread bytes beyond 256 KiB wait in the Stream and with the peer; a Transport's MemoryLimit counts only those in the
+// Stream. Write takes what has room below HighWater. Sessions
 // that share a CallerDriven Transport are driven on the goroutine that polls it, never in a callback; one of them polls
 // for all of them, once in a duty cycle, and none if the caller does.
 type Streaming struct {
@@ -34,7 +37,7 @@ func Connect(t Transport, network, address string, o *DialOptions) (*Streaming, 
 		mine = *o
 	}
 	mine.AllowHalfClose = true
-	b := &Streaming{}
+	b := &Streaming{link: link{room: handover}}
 	s, err := t.Connect(network, address, &b.link, &mine)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func Connect(t Transport, network, address string, o *DialOptions) (*Streaming, 
 // NewStreaming makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
 // session's: it gets a handler of its own.
 func NewStreaming(s *Stream) *Streaming {
-	b := &Streaming{}
+	b := &Streaming{link: link{room: handover}}
 	b.own(s)
 	b.link.status = Established
 	s.SetHandler(&b.link)
@@ -181,7 +184,7 @@ func (b *Streaming) CloseInStages() error { return b.closeBy(CloseInStages) }
 
 // Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
 // session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it
-// returns an error, such as syscall.ENOTCONN or EMFILE, the session goes on.
+// returns an error, such as syscall.ENOTCONN or EMFILE, the session goes on. What the last Read returned stays valid.
 func (b *Streaming) Detach() (net.Conn, error) { return b.detachWith(nil, nil) }
 
 // detachWith is Detach for a layer above, with bytes that it has read and not used, and such as it has still to send.
@@ -194,7 +197,7 @@ func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
 		return nil, err
 	}
 	b.closed = true
-	b.giveBack()
+	b.lent = nil // the caller's from now on
 	if e := b.stream.loop.engine; e.driven && !b.stream.loop.Stepping() {
 		for !c.isLive() {
 			if _, err := e.Poll(time.Millisecond); err != nil {
@@ -205,9 +208,27 @@ func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
 	return c, nil
 }
 
-// detacher is a Session of bytes that can be handed on.
+// detacher is a Session that can be handed on.
 type detacher interface {
 	detachWith(front, rest []byte) (net.Conn, error)
+}
+
+// detachBelow hands on the Session below a layer, with bytes that the layer has read and not used, and such as it has
+// still to send.
+func detachBelow(below any, front, rest []byte) (net.Conn, error) {
+	d, ok := below.(detacher)
+	if !ok {
+		return nil, fmt.Errorf("session: detach a %T: %w", below, errors.ErrUnsupported)
+	}
+	return d.detachWith(front, rest)
+}
+
+// closeBelow closes the Session below a layer in stages, where that can do so.
+func closeBelow(below io.Closer) error {
+	if c, ok := below.(interface{ CloseInStages() error }); ok {
+		return c.CloseInStages()
+	}
+	return below.Close()
 }
 
 // pump polls a CallerDriven Transport for the sessions that share it.

@@ -6,14 +6,18 @@ import (
 	"sync"
 )
 
-// handover is how many bytes a loop hands to a session before the session has read them.
-const handover = 256 << 10
+// A loop hands so many bytes to a session before the session has read them; fewer to one that nobody has accepted.
+const (
+	handover        = 256 << 10
+	handoverUnasked = 16 << 10
+)
 
 // link is the Handler of a session's stream. It runs on the loop, and shares what follows with the session's owner.
 type link struct {
 	mu     sync.Mutex // guards all
 	status Status
 	in     []byte // has come and was not read: memory of the loop's pool, or nil
+	room   int    // bytes that in may hold
 	full   bool   // the stream was paused, because in is full
 	eof    bool   // the peer has finished
 	err    error  // why the stream has ended
@@ -35,8 +39,8 @@ func (l *link) OnData(s *Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
-	l.receive(s, handover-len(l.in))
-	if l.full = len(l.in) >= handover; l.full {
+	l.receive(s, l.room-len(l.in))
+	if l.full = len(l.in) >= l.room; l.full {
 		s.PauseRead()
 	}
 }
@@ -100,6 +104,13 @@ func (l *link) state(atOnce bool) (Status, error) {
 		return Established, nil
 	}
 	return l.status, l.err
+}
+
+// setRoom bounds what is handed over before it is read.
+func (l *link) setRoom(bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.room = bytes
 }
 
 // happened counts what has happened, for a comparison with later.

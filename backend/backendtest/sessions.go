@@ -71,12 +71,12 @@ type driver interface {
 	Drive() (session.Activity, error)
 }
 
-// duty drives sessions until done. It sleeps a little when nobody has anything to do.
+// duty drives sessions until done. It sleeps a little when nobody has anything to do, and fails if that lasts.
 func (e *Env) duty(what string, done func() bool, all ...driver) {
 	e.Helper()
-	for deadline := time.Now().Add(3 * patience); !done(); {
+	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
-			e.Fatalf("never: %s", what)
+			e.Fatalf("not within %v since something moved last: %s", patience, what)
 		}
 		active := false
 		for _, s := range all {
@@ -84,7 +84,9 @@ func (e *Env) duty(what string, done func() bool, all ...driver) {
 			e.Check(err, "drive")
 			active = active || a == session.Active
 		}
-		if !active {
+		if active {
+			deadline = time.Now().Add(patience)
+		} else {
 			time.Sleep(20 * time.Microsecond)
 		}
 	}

@@ -58,7 +58,7 @@ func (h *handler) OnOpen(s *session.Stream) {
 	c := &conn{of: h, decoder: requests.NewRequestDecoder()}
 	c.FrameHandler = session.Frames(knownDecoder[*http1.Request]{requests, c.decoder}, c.serve)
 	c.Invalid = c.refuse
-	c.MessageTimeout = h.options.MessageTimeout
+	c.MessageTimeout = max(h.options.MessageTimeout, 0)
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, h.server)
 	c.context = context.WithValue(ctx, http.LocalAddrContextKey, s.LocalAddr())
 	s.SetHandler(c)
