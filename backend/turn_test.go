@@ -113,8 +113,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		slept, ran := 0, 0
 		d := newFake()
 		l := NewLoop(LoopConfig{Driver: d, Spin: spin, CPU: -1})
-		var look func() (int, error)
-		look = func() (int, error) {
+		look := func() (int, error) {
 			select {
 			case <-d.woken:
 			default:

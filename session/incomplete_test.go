@@ -55,11 +55,11 @@ func TestFramedMaxSize(t *testing.T) {
 		_, status, err := f.Read() // an empty one in front, which counts for the offset
 		require.NoError(t, err)
 		require.Equal(t, session.Data, status)
-		m, status, err := f.Read()
+		_, status, err = f.Read()
 		if ok {
 			require.NoError(t, err)
 			require.Equal(t, session.Buffered, status)
-			m, status, err = f.Read()
+			m, status, err := f.Read()
 			require.NoError(t, err)
 			require.Equal(t, session.Data, status)
 			require.Len(t, m, int(size))

@@ -145,7 +145,7 @@ func (e *Env) outcomeOf(network, address string, o *tandem.DialOptions) string {
 	if err != nil {
 		return outcome(nil, nil, err)
 	}
-	defer s.Abort()
+	defer func() { _ = s.Abort() }()
 	return outcome(s.LocalAddr(), s.RemoteAddr(), nil)
 }
 
