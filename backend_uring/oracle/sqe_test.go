@@ -61,6 +61,8 @@ func pairs(a arguments) map[string][]pair {
 			func(e *entry) { e.PrepareMultishotAccept(fd, 0, 0, int(flags)) }}},
 		"PrepRecvSelect": {{func(s *uring.SQE) { s.PrepRecvSelect(fd, a.group, n) },
 			func(e *entry) { e.PrepareRecv(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
+		"PrepReadSelect": {{func(s *uring.SQE) { s.PrepReadSelect(fd, a.group, n) },
+			func(e *entry) { e.PrepareRead(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
 		"PrepRecvMultishot": {{func(s *uring.SQE) { s.PrepRecvMultishot(fd, a.group) },
 			func(e *entry) {
 				e.PrepareRecvMultishot(fd, 0, 0, 0)
