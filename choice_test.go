@@ -108,7 +108,7 @@ func refused(t *testing.T, name string) {
 	_, err = tandem.Open(o)
 	namesCure(t, err, r.errno)
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
-		o.UringRung = rung
+		o.Uring.Rung = rung
 		if _, err := tandem.Open(o); !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, r.errno) {
 			t.Errorf("on the rung %s: %v", rung, err)
 		}

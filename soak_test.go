@@ -34,11 +34,11 @@ func TestSoak(t *testing.T) {
 	setups := []tandem.Options{
 		{Backend: tandem.Epoll},
 		{Backend: tandem.Uring},
-		{Backend: tandem.Uring, UringEntries: 4, UringCompletionEntries: 8, UringBuffers: 4, UringBufferSize: 64},
+		{Backend: tandem.Uring, Uring: tandem.UringOptions{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64}},
 	}
 	for _, o := range setups {
 		name := o.Backend.String()
-		if o.UringEntries != 0 {
+		if o.Uring.Entries != 0 {
 			name += "-tiny"
 		}
 		t.Run(name, func(t *testing.T) { soak(t, o, total/time.Duration(len(setups))) })

@@ -101,7 +101,7 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 		{"TurnBudget", &o.TurnBudget, defaultTurnBudget},
 	} {
 		if *f.value < 0 {
-			return nil, fmt.Errorf("tandem: %s is %d bytes; it must be positive, or 0 for the default", f.name, *f.value)
+			return nil, fmt.Errorf("%s is %d bytes; it must be positive, or 0 for the default", f.name, *f.value)
 		}
 		if *f.value == 0 {
 			*f.value = f.zero
@@ -118,7 +118,7 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 		value time.Duration
 	}{{"IdleTimeout", o.IdleTimeout}, {"ReadIdleTimeout", o.ReadIdleTimeout}, {"HalfCloseTimeout", o.HalfCloseTimeout}} {
 		if f.value < 0 {
-			return nil, fmt.Errorf("tandem: %s is %v; it must be positive, or 0 for none", f.name, f.value)
+			return nil, fmt.Errorf("%s is %v; it must be positive, or 0 for none", f.name, f.value)
 		}
 	}
 	return &o, nil
@@ -133,9 +133,9 @@ func (o *StreamOptions) completeWater() error {
 	}
 	switch {
 	case o.HighWater < 0 || o.HighWater > o.WriteBufferLimit:
-		return fmt.Errorf("tandem: HighWater is %d bytes; it must be between 1 and WriteBufferLimit, %d", o.HighWater, o.WriteBufferLimit)
+		return fmt.Errorf("HighWater is %d bytes; it must be between 1 and WriteBufferLimit, %d", o.HighWater, o.WriteBufferLimit)
 	case o.LowWater < 0 || o.LowWater > o.HighWater:
-		return fmt.Errorf("tandem: LowWater is %d bytes; it must be between 1 and HighWater, %d", o.LowWater, o.HighWater)
+		return fmt.Errorf("LowWater is %d bytes; it must be between 1 and HighWater, %d", o.LowWater, o.HighWater)
 	}
 	return nil
 }

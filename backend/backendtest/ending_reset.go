@@ -108,8 +108,8 @@ func finBehindBusyLoop(e *Env) {
 // buffers' worth goes on by another way through the kernel.
 func (e *Env) manyBuffers() tandem.Transport {
 	return e.Open(func(o *tandem.Options) {
-		if o.Backend == tandem.Uring && o.UringBuffers == 0 {
-			o.UringBuffers, o.UringBufferSize = 1024, 64
+		if o.Backend == tandem.Uring && o.Uring.Buffers == 0 {
+			o.Uring.Buffers, o.Uring.BufferSize = 1024, 64
 		}
 	})
 }

@@ -81,7 +81,7 @@ func resetAfterOverflow(e *Env) {
 		t, to := e.loaded(h, func(o *tandem.Options) {
 			o.AllowHalfClose = true
 			if o.Backend == tandem.Uring {
-				o.UringEntries, o.UringCompletionEntries = 4, 8
+				o.Uring.Entries, o.Uring.CompletionEntries = 4, 8
 			}
 		})
 		peers := e.many(n, to)
@@ -174,4 +174,4 @@ func quietBesideBulk(e *Env) {
 }
 
 // tiny reports whether the Setup's rings are so small that load means nothing.
-func tiny(e *Env) bool { return e.Options.UringBufferSize > 0 }
+func tiny(e *Env) bool { return e.Options.Uring.BufferSize > 0 }

@@ -22,12 +22,12 @@ type Setup struct {
 func Setups() []Setup {
 	epoll, uring := tandem.Options{Backend: tandem.Epoll}, tandem.Options{Backend: tandem.Uring}
 	tiny := tandem.Options{
-		Backend: tandem.Uring, UringEntries: 4, UringCompletionEntries: 8, UringBuffers: 4, UringBufferSize: 64,
+		Backend: tandem.Uring, Uring: tandem.UringOptions{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64},
 	}
 	all := []Setup{{Name: "epoll", Options: epoll}, {Name: "uring", Options: uring}, {Name: "uring-tiny", Options: tiny}}
 	for _, rung := range []string{"coop", "plain", "oneshot"} {
 		o := uring
-		o.UringRung = rung
+		o.Uring.Rung = rung
 		all = append(all, Setup{Name: "uring-" + rung, Options: o})
 	}
 	for _, one := range all[:2] {

@@ -52,7 +52,7 @@ func info(e *Env) {
 	if !strings.Contains(i.Reason, "Options.Backend") {
 		e.Errorf("the reason for a backend that was asked for is %q", i.Reason)
 	}
-	if rung := e.Options.UringRung; rung != "" && !slices.Contains(i.Features, "rung "+rung) {
+	if rung := e.Options.Uring.Rung; rung != "" && !slices.Contains(i.Features, "rung "+rung) {
 		e.Errorf("the features are %q, and the rung should be %s", i.Features, rung)
 	}
 	for _, part := range []string{i.Backend.String(), i.Kernel, i.Features[0], i.Reason} {
@@ -101,18 +101,18 @@ func openArguments(e *Env) {
 		return
 	}
 	for field, change := range map[string]func(*tandem.Options){
-		"Backend":                func(o *tandem.Options) { o.Backend = 7 },
-		"Loops":                  func(o *tandem.Options) { o.Loops = -1 },
-		"Spin":                   func(o *tandem.Options) { o.Spin = -1 },
-		"Balance":                func(o *tandem.Options) { o.Balance = 9 },
-		"Affinity":               func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
-		"CallerDriven":           func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
-		"ExpectedStreams":        func(o *tandem.Options) { o.ExpectedStreams = -1 },
-		"UringEntries":           func(o *tandem.Options) { o.UringEntries = -1 },
-		"UringCompletionEntries": func(o *tandem.Options) { o.UringEntries, o.UringCompletionEntries = 1024, 512 },
-		"UringBuffers":           func(o *tandem.Options) { o.UringBuffers = 1 << 20 },
-		"UringBufferSize":        func(o *tandem.Options) { o.UringBufferSize = 1 << 30 },
-		"UringRung":              func(o *tandem.Options) { o.UringRung = "top" },
+		"Backend":                         func(o *tandem.Options) { o.Backend = 7 },
+		"Loops":                           func(o *tandem.Options) { o.Loops = -1 },
+		"Spin":                            func(o *tandem.Options) { o.Spin = -1 },
+		"Balance":                         func(o *tandem.Options) { o.Balance = 9 },
+		"Affinity":                        func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
+		"CallerDriven":                    func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
+		"ExpectedStreams":                 func(o *tandem.Options) { o.ExpectedStreams = -1 },
+		"Options.Uring.Entries":           func(o *tandem.Options) { o.Uring.Entries = -1 },
+		"Options.Uring.CompletionEntries": func(o *tandem.Options) { o.Uring.Entries, o.Uring.CompletionEntries = 1024, 512 },
+		"Options.Uring.Buffers":           func(o *tandem.Options) { o.Uring.Buffers = 1 << 20 },
+		"Options.Uring.BufferSize":        func(o *tandem.Options) { o.Uring.BufferSize = 1 << 30 },
+		"Options.Uring.Rung":              func(o *tandem.Options) { o.Uring.Rung = "top" },
 	} {
 		o := e.Options
 		change(&o)

@@ -89,8 +89,8 @@ func fairnessOfBytes(e *Env) {
 		return
 	}
 	most := 1 + 1
-	if cq := e.Options.UringCompletionEntries; cq > 0 && cq < 8*e.Options.UringBuffers {
-		most = 8 * e.Options.UringBuffers / cq // so many turns it takes until all buffers have been in the queue
+	if cq := e.Options.Uring.CompletionEntries; cq > 0 && cq < 8*e.Options.Uring.Buffers {
+		most = 8 * e.Options.Uring.Buffers / cq // so many turns it takes until all buffers have been in the queue
 	}
 	e.flood(tandem.StreamOptions{TurnBudget: 1}, most)
 }
@@ -100,8 +100,8 @@ func (e *Env) flood(o tandem.StreamOptions, most int) {
 	e.Helper()
 	t := e.Open(func(all *tandem.Options) {
 		all.CallerDriven, all.Loops, all.StreamOptions = true, 1, o
-		if all.Backend == tandem.Uring && all.UringBufferSize == 0 {
-			all.UringBufferSize = 1 << 10 // many completions for what a socket holds
+		if all.Backend == tandem.Uring && all.Uring.BufferSize == 0 {
+			all.Uring.BufferSize = 1 << 10 // many completions for what a socket holds
 		}
 	})
 	calls, bytes, heard := 0, 0, false

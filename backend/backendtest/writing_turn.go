@@ -288,8 +288,8 @@ func (e *Env) handedOver() int {
 	switch o := e.Options; {
 	case o.Backend == tandem.Epoll:
 		return 64 << 10
-	case o.UringBufferSize > 0:
-		return o.UringBufferSize * o.UringBuffers * 8
+	case o.Uring.BufferSize > 0:
+		return o.Uring.BufferSize * o.Uring.Buffers * 8
 	}
 	return 3 << 20
 }
