@@ -124,6 +124,8 @@ type Timer = session.Timer
 //   - [session.StreamOptions.IdleTimeout] ends a stream on which no byte comes or goes for so long. Default 0: none.
 //   - [session.StreamOptions.ReadIdleTimeout] ends a stream on which no byte comes for so long. Default 0: none.
 //   - [session.StreamOptions.HalfCloseTimeout] ends a half-closed stream on which nothing moves. Default 0: none.
+//
+// Packages that open Transports fill in the defaults by [session.StreamOptions.Complete].
 type StreamOptions = session.StreamOptions
 
 // StreamStats are a stream's figures, exact at the moment of the call.
