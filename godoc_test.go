@@ -248,7 +248,7 @@ func symbols(p *doc.Package) map[string]bool {
 
 // eachLink calls found for every link in a package's documentation, and lost for what looks like one and is none.
 func eachLink(p *doc.Package, found func(where string, l *comment.DocLink), lost func(where, link string)) {
-	broken := regexp.MustCompile(`\[\*?[A-Za-z]*\.?[A-Z]\w*(\.[A-Z]\w*)?\]`)
+	broken := regexp.MustCompile(`\[(\*?([a-z]\w*\.)?[A-Z]\w*(\.[A-Z]\w*)?|[a-z]{3}[a-z/]*)\]`)
 	var texts func(where string, all []comment.Text)
 	texts = func(where string, all []comment.Text) {
 		for _, text := range all {
