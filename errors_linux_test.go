@@ -124,6 +124,11 @@ func TestErrorsOfBeginnings(t *testing.T) {
 			prefixed(t, err)
 		})
 	}
+}
+
+// TestErrorsOfCalls calls methods of a Transport in vain.
+func TestErrorsOfCalls(t *testing.T) {
+	tr := openOrSkip(t, &tandem.Options{Backend: tandem.Epoll, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
 	t.Run("adopt", func(t *testing.T) {
 		_, err := tr.Adopt(nil, echoHandler{})
 		prefixed(t, err)
