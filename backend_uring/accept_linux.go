@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // acceptsPerLook is how many connections of a bounded socket one completion brings at most.
@@ -32,7 +33,7 @@ func (d *Driver) tellAccept(s *backend.Socket) {
 	}
 }
 
-func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 	if s != nil && last {
 		s.State &^= armed | cancelling
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 const bufferGroup = 0
@@ -19,7 +21,7 @@ const bufferGroup = 0
 //	                         │ keep                     ▲
 //	                         ▼ its owner's  ── release ─┘ collect
 type buffers struct {
-	ring    *BufRing
+	ring    *ring.BufRing
 	size    int
 	perSlab int
 	most    int
@@ -48,7 +50,7 @@ type loan struct {
 	kept bool
 }
 
-func newBuffers(r *Ring, c Config) (*buffers, error) {
+func newBuffers(r *ring.Ring, c Config) (*buffers, error) {
 	b := &buffers{size: c.BufferSize, perSlab: c.Buffers, most: growth, calm: calm}
 	entries := 1
 	for entries < c.Buffers*growth {
@@ -58,7 +60,7 @@ func newBuffers(r *Ring, c Config) (*buffers, error) {
 		entries, b.most = 32768, max(32768/c.Buffers, 1)
 	}
 	var err error
-	if b.ring, err = NewBufRing(r, bufferGroup, uint32(entries), 0); err != nil {
+	if b.ring, err = ring.NewBufRing(r, bufferGroup, uint32(entries), 0); err != nil {
 		return nil, err
 	}
 	if err := b.addSlab(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Release implements backend.Driver.
@@ -95,7 +96,7 @@ func (d *Driver) drain() {
 	d.cancelRequest(opEvent, 0)
 	d.settle(0)
 	if d.requests > 0 && d.err == nil {
-		d.cancelRequest(0, CancelAny|CancelAll) // Since Linux 5.19
+		d.cancelRequest(0, ring.CancelAny|ring.CancelAll) // Since Linux 5.19
 		d.settle(time.Second)
 	}
 }
@@ -118,7 +119,7 @@ func (d *Driver) settle(atMost time.Duration) {
 // discardAll counts what has completed, and closes connections that were accepted for nobody.
 func (d *Driver) discardAll() {
 	w := &d.waiting
-	for _, list := range [][]CQE{w.old[w.at:], w.again, w.fresh} {
+	for _, list := range [][]ring.CQE{w.old[w.at:], w.again, w.fresh} {
 		for _, c := range list {
 			d.discard(c)
 		}
@@ -130,7 +131,7 @@ func (d *Driver) discardAll() {
 	}
 }
 
-func (d *Driver) discard(c CQE) {
+func (d *Driver) discard(c ring.CQE) {
 	op := c.UserData & opMask
 	if !c.More() && op != opWake && op != opCancel {
 		d.requests--

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Connect implements backend.Driver. The connect(2) itself was made by a system call; a socket becomes writable when
@@ -15,7 +16,7 @@ func (d *Driver) Connect(s *backend.Socket) {
 	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
 }
 
-func (d *Driver) connected(s *backend.Socket, c CQE) {
+func (d *Driver) connected(s *backend.Socket, c ring.CQE) {
 	if s == nil {
 		return
 	}

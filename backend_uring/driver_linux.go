@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Operations, in the upper bits of user_data. The rest of it is the socket's ID.
@@ -57,7 +58,7 @@ const (
 type Driver struct {
 	config   Config
 	rung     rung
-	ring     *Ring
+	ring     *ring.Ring
 	buffers  *buffers
 	waker    waker
 	slots    backend.Slots
@@ -72,7 +73,7 @@ type Driver struct {
 	bulk     line // sockets that have more to receive
 	ended    line // sockets with a poll to be armed again
 	flush    flush
-	spare    SQE // filled instead of a real entry when the ring has failed
+	spare    ring.SQE // filled instead of a real entry when the ring has failed
 	err      error
 	thread   int // that Start has locked the goroutine to, 0 before
 }

@@ -4,11 +4,12 @@ import (
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // request returns an entry for an operation on a socket, which is in flight from now on. The caller fills in the rest;
 // Prep leaves user_data alone.
-func (d *Driver) request(s *backend.Socket, op uint64) *SQE {
+func (d *Driver) request(s *backend.Socket, op uint64) *ring.SQE {
 	s.InFlight++
 	e := d.entry()
 	e.UserData = op | uint64(s.ID)
@@ -16,7 +17,7 @@ func (d *Driver) request(s *backend.Socket, op uint64) *SQE {
 }
 
 // entry returns a zeroed entry. With a full queue it submits first.
-func (d *Driver) entry() *SQE {
+func (d *Driver) entry() *ring.SQE {
 	d.requests++
 	d.count[backend.Submissions]++
 	for {
@@ -30,7 +31,7 @@ func (d *Driver) entry() *SQE {
 			d.stash() // the kernel wants completions to be taken first
 		default:
 			d.err = err
-			d.spare = SQE{}
+			d.spare = ring.SQE{}
 			return &d.spare
 		}
 	}

@@ -2,26 +2,27 @@ package uring
 
 import (
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // backlog are completions that have left the queue and were not dealt with: because a callback was running when room
 // had to be made, or because their stream had its share of the turn. They come last in the next Poll, behind those of
 // other streams; those of one stream stay in order, because behind one that waits all wait.
 type backlog struct {
-	old   []CQE // of this Poll
-	at    int   // old[at:] are still to come
-	again []CQE // of old: put off once more, for the next Poll
-	fresh []CQE // behind them
-	aside bool  // the queue was emptied in a callback: what is in it now belongs behind fresh
+	old   []ring.CQE // of this Poll
+	at    int        // old[at:] are still to come
+	again []ring.CQE // of old: put off once more, for the next Poll
+	fresh []ring.CQE // behind them
+	aside bool       // the queue was emptied in a callback: what is in it now belongs behind fresh
 }
 
 func (b *backlog) empty() bool { return len(b.again)+len(b.fresh) == 0 }
 
 // take takes one completion out of the queue.
-func (d *Driver) take() (CQE, bool) {
+func (d *Driver) take() (ring.CQE, bool) {
 	c := d.ring.Peek()
 	if c == nil {
-		return CQE{}, false
+		return ring.CQE{}, false
 	}
 	copied := *c
 	d.ring.Advance()
@@ -71,12 +72,12 @@ func (d *Driver) markOld(mark uint32) {
 	}
 }
 
-func (d *Driver) socketOf(c CQE) *backend.Socket {
+func (d *Driver) socketOf(c ring.CQE) *backend.Socket {
 	return d.slots.Lookup(backend.ID(c.UserData &^ opMask))
 }
 
 // complete deals with one completion, or puts it off to a list. The last of a request, without F_MORE, ends it.
-func (d *Driver) complete(c CQE, later *[]CQE) {
+func (d *Driver) complete(c ring.CQE, later *[]ring.CQE) {
 	op := c.UserData & opMask
 	if op == opWake {
 		return // the end of a sleep is all there is to it
@@ -103,7 +104,7 @@ func (d *Driver) complete(c CQE, later *[]CQE) {
 	}
 }
 
-func (d *Driver) dispatch(op uint64, s *backend.Socket, c CQE, last bool) {
+func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 	switch op {
 	case opReceive:
 		d.received(s, c, last)
@@ -126,7 +127,7 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c CQE, last bool) {
 
 // defers keeps a receive for the next Poll, in its buffer, if its stream has had its share; and all that follow it. That
 // a socket is being released ends the former and not the latter: the last of its completions must not overtake others.
-func (d *Driver) defers(s *backend.Socket, c CQE) bool {
+func (d *Driver) defers(s *backend.Socket, c ring.CQE) bool {
 	switch {
 	case s == nil:
 		return false

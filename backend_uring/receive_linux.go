@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // How the buffers are shared. A receive takes them by itself, one after the other, until the socket is empty, and what
@@ -41,7 +42,7 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 	e.LimitMultishot(uint32(piece), uint32(min(limit, multishotBytes)))
 }
 
-func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	capped := false
 	if s != nil && last {
 		capped = s.State&multi != 0
@@ -90,13 +91,13 @@ func isFailure(errno syscall.Errno) bool {
 }
 
 // report lends what has come to the owner, and gives the buffer back.
-func (d *Driver) report(s *backend.Socket, bid uint16, c CQE) {
+func (d *Driver) report(s *backend.Socket, bid uint16, c ring.CQE) {
 	if s == nil || c.Res <= 0 {
 		d.buffers.back(bid)
 		return
 	}
 	s.State &^= more
-	if c.Flags&CQEFSockNonEmpty != 0 {
+	if c.Flags&ring.CQEFSockNonEmpty != 0 {
 		s.State |= more
 	}
 	p, outer := d.buffers.lend(bid, int(c.Res))

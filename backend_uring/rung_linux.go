@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // rung is one step of the ladder.
@@ -15,18 +17,18 @@ type rung struct {
 	features  []string
 }
 
-const allRungs = SetupClamp | SetupCQSize
+const allRungs = ring.SetupClamp | ring.SetupCQSize
 
 // ladder has the rungs by name. NO_SQARRAY is tried on top of the first.
 var ladder = map[string]rung{
 	"defer": {
 		name: "defer", multishot: true,
-		flags:    allRungs | SetupSubmitAll | SetupSingleIssuer | SetupDeferTaskrun | SetupTaskrunFlag | SetupRDisabled,
+		flags:    allRungs | ring.SetupSubmitAll | ring.SetupSingleIssuer | ring.SetupDeferTaskrun | ring.SetupTaskrunFlag | ring.SetupRDisabled,
 		features: []string{"DEFER_TASKRUN", "buffer ring"},
 	},
 	"coop": {
 		name: "coop", multishot: true,
-		flags:    allRungs | SetupSubmitAll | SetupCoopTaskrun | SetupTaskrunFlag,
+		flags:    allRungs | ring.SetupSubmitAll | ring.SetupCoopTaskrun | ring.SetupTaskrunFlag,
 		features: []string{"COOP_TASKRUN", "buffer ring"},
 	},
 	"plain":   {name: "plain", multishot: true, flags: allRungs, features: []string{"buffer ring"}},
@@ -34,7 +36,7 @@ var ladder = map[string]rung{
 }
 
 // setUp makes a ring on the rung that c names, the best if it names none.
-func setUp(c Config) (*Ring, rung, error) {
+func setUp(c Config) (*ring.Ring, rung, error) {
 	name := c.Rung
 	if name == "" {
 		name = rungs[0]
@@ -46,13 +48,13 @@ func setUp(c Config) (*Ring, rung, error) {
 	step.multishot = step.multishot && !c.oneshot
 	entries, completions := uint32(c.Entries), uint32(c.CompletionEntries)
 	if name == "defer" {
-		if r, err := NewRing(entries, completions, step.flags|SetupNoSQArray); err == nil { // Since Linux 6.6
+		if r, err := ring.New(entries, completions, step.flags|ring.SetupNoSQArray); err == nil { // Since Linux 6.6
 			step.features = append([]string{"NO_SQARRAY"}, step.features...)
 			step.messages = haveMessages()
 			return r, step, nil
 		}
 	}
-	r, err := NewRing(entries, completions, step.flags)
+	r, err := ring.New(entries, completions, step.flags)
 	if err != nil {
 		return nil, rung{}, err
 	}
@@ -63,5 +65,5 @@ func setUp(c Config) (*Ring, rung, error) {
 // haveMessages asks the kernel for SEND_MSG_RING in a way that cannot succeed: a kernel that knows the operation finds
 // fault with the ring it is to be sent to, one that does not with the operation.
 func haveMessages() bool {
-	return errors.Is(NewMsgSender(-1, opWake, 0).Send(), syscall.EBADF)
+	return errors.Is(ring.NewMsgSender(-1, opWake, 0).Send(), syscall.EBADF)
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Send implements backend.Driver.
@@ -29,7 +30,7 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return 0, backend.ErrPending
 }
 
-func (d *Driver) sent(s *backend.Socket, c CQE) {
+func (d *Driver) sent(s *backend.Socket, c ring.CQE) {
 	if s == nil {
 		return
 	}
@@ -80,7 +81,7 @@ func (d *Driver) pollRoom(s *backend.Socket) {
 }
 
 // room deals with a completion of that poll, which ends by itself when the completion queue is full.
-func (d *Driver) room(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) room(s *backend.Socket, c ring.CQE, last bool) {
 	if s == nil {
 		return
 	}

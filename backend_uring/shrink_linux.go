@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // The buffers of a slab that is to leave are the kernel's, which has no way to give them back unused. So, in a quiet
@@ -110,7 +111,7 @@ func (d *Driver) flushSome() {
 	}
 }
 
-func (d *Driver) flushed(c CQE) {
+func (d *Driver) flushed(c ring.CQE) {
 	f := &d.flush
 	f.out--
 	if bid, ok := c.Buffer(); ok {

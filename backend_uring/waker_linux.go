@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // waker ends the sleep of a driver from any goroutine: by a message to the ring, or where the kernel has none that
@@ -19,8 +20,8 @@ type waker struct {
 	requests int // in flight
 	failures int // of them, one after another
 
-	mu     sync.Mutex // guards sender: the ring's number may become somebody else's
-	sender *MsgSender // nil: by the eventfd
+	mu     sync.Mutex      // guards sender: the ring's number may become somebody else's
+	sender *ring.MsgSender // nil: by the eventfd
 }
 
 // makeWaker makes what Wake needs. The ring polls the eventfd from Start on.
@@ -30,7 +31,7 @@ func (d *Driver) makeWaker() (err error) {
 		return err
 	}
 	if d.rung.messages && !d.config.EventFD {
-		w.sender = NewMsgSender(d.ring.FD(), opWake, 0)
+		w.sender = ring.NewMsgSender(d.ring.FD(), opWake, 0)
 	}
 	return nil
 }
@@ -55,7 +56,7 @@ func (d *Driver) Wake() {
 
 // woken deals with a completion of the eventfd's poll, which ends by itself when the completion queue is full. A driver
 // that cannot be woken has failed.
-func (d *Driver) woken(c CQE, last bool) {
+func (d *Driver) woken(c ring.CQE, last bool) {
 	w := &d.waker
 	if c.Res >= 0 {
 		w.failures = 0

@@ -1,6 +1,9 @@
 package uring
 
-import "github.com/tandem-io/tandem/backend"
+import (
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
+)
 
 // Receive implements backend.Driver.
 func (d *Driver) Receive(s *backend.Socket, on bool) {
@@ -61,11 +64,11 @@ func (d *Driver) cancel(request uint64, s *backend.Socket) {
 
 // cancelRequest ends requests by their user_data. Nothing is in flight on behalf of it, and only a failure has a
 // completion: IOSQE_CQE_SKIP_SUCCESS, since Linux 5.17; io_uring_enter(2).
-func (d *Driver) cancelRequest(userData uint64, flags uint32) *SQE {
+func (d *Driver) cancelRequest(userData uint64, flags uint32) *ring.SQE {
 	e := d.entry()
 	d.requests--
 	e.PrepCancel(userData, flags)
-	e.Flags = SQECQESkipSuccess
+	e.Flags = ring.SQECQESkipSuccess
 	e.UserData = opCancel
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // watch asks for the hang-ups of a stream: of one that does not receive, because nothing else would tell; and of one
@@ -26,7 +27,7 @@ func (d *Driver) watch(s *backend.Socket) {
 }
 
 // hungUp deals with a completion of the watch. The watch ends by itself when the completion queue is full.
-func (d *Driver) hungUp(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) hungUp(s *backend.Socket, c ring.CQE, last bool) {
 	if s == nil {
 		return
 	}

@@ -1,13 +1,11 @@
-//go:build linux
-
-package uring
+package ring
 
 import "structs"
 
 // The constants and structures below are those of include/uapi/linux/io_uring.h. A constant keeps the kernel's name
 // without the IORING_ prefix; a version is given where the kernel is newer than 5.11, the oldest this package works on.
 
-// Flags of io_uring_setup(2), for [NewRing]; io_uring_setup_flags(7).
+// Flags of io_uring_setup(2), for [New]; io_uring_setup_flags(7).
 const (
 	SetupIOPoll           = 1 << 0
 	SetupSQPoll           = 1 << 1

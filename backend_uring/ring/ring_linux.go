@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import (
 	"errors"
@@ -16,7 +14,7 @@ import (
 // Ring is one io_uring: a submission queue, a completion queue and the entries, all shared with the kernel.
 //
 // Unless a method says otherwise, all of them belong to one goroutine. A ring of SetupSingleIssuer belongs to the
-// thread that called Enable (or NewRing, without SetupRDisabled): from any other thread the kernel answers EEXIST, so
+// thread that called Enable (or New, without SetupRDisabled): from any other thread the kernel answers EEXIST, so
 // that goroutine has to be locked to its thread. When that thread ends, the kernel cancels what it submitted.
 // A Ring must not be copied.
 type Ring struct {
@@ -81,10 +79,10 @@ const (
 		SetupNoMmap | SetupRegisteredFDOnly | SetupHybridIOPoll | SetupCQEMixed
 )
 
-// NewRing makes a ring with room for that many submissions, rounded up to a power of two, and cqEntries completions;
+// New makes a ring with room for that many submissions, rounded up to a power of two, and cqEntries completions;
 // 0 means twice as many as submissions. SetupCQSize follows from cqEntries and need not be in flags. The descriptor is
 // close-on-exec. The error wraps the errno of the kernel, or errors.ErrUnsupported.
-func NewRing(entries, cqEntries, flags uint32) (*Ring, error) {
+func New(entries, cqEntries, flags uint32) (*Ring, error) {
 	if cpu.IsBigEndian || flags&unsupportedSetup != 0 {
 		return nil, fmt.Errorf("uring: setup: flags %#x on this machine: %w", flags, errors.ErrUnsupported)
 	}

@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import (
 	"syscall"

@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import "golang.org/x/sys/unix"
 
@@ -85,7 +83,7 @@ func (s *SQE) PrepSendMsg(fd int, msg *unix.Msghdr, msgFlags uint32) {
 func (s *SQE) PrepPollAdd(fd int, mask uint32, multishot bool) {
 	s.Opcode = OpPollAdd
 	s.Fd = int32(fd)
-	s.OpFlags = mask // poll32_events: the halves would be swapped on big-endian machines, which NewRing refuses
+	s.OpFlags = mask // poll32_events: the halves would be swapped on big-endian machines, which New refuses
 	if multishot {
 		s.Len = PollAddMulti
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"bytes"
@@ -195,7 +195,7 @@ func TestShutdown(t *testing.T) {
 
 func TestMsgRing(t *testing.T) {
 	r := deferredRing(t)
-	other, err := NewRing(4, 0, 0)
+	other, err := New(4, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

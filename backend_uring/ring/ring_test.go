@@ -1,6 +1,6 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func forEachFlavour(t *testing.T, entries, cqEntries uint32, test func(t *testin
 // openRing locks the test to its thread and makes a ring there, enabled, which lives as long as the test.
 func openRing(t testing.TB, entries, cqEntries, flags uint32) *Ring {
 	t.Helper()
-	r, err := NewRing(entries, cqEntries, flags)
+	r, err := New(entries, cqEntries, flags)
 	if err != nil {
 		refused(t, err)
 	}
@@ -329,7 +329,7 @@ func TestShortSubmission(t *testing.T) {
 }
 
 func TestDisabledRing(t *testing.T) {
-	r, err := NewRing(4, 0, SetupRDisabled)
+	r, err := New(4, 0, SetupRDisabled)
 	if err != nil {
 		refused(t, err)
 	}
@@ -360,15 +360,15 @@ func TestRingBelongsToItsThread(t *testing.T) {
 }
 
 func TestSetupErrors(t *testing.T) {
-	if _, err := NewRing(4, 0, SetupSQPoll); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := New(4, 0, SetupSQPoll); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("SQPOLL: %v", err)
 	}
-	r, err := NewRing(4, 0, 0)
+	r, err := New(4, 0, 0)
 	if err != nil {
 		refused(t, err)
 	}
 	defer r.Close()
-	if _, err := NewRing(0, 0, 0); !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "uring: setup: ") {
+	if _, err := New(0, 0, 0); !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "uring: setup: ") {
 		t.Errorf("no entries: %v", err)
 	}
 	flags, err := unix.FcntlInt(uintptr(r.FD()), unix.F_GETFD, 0)
@@ -392,7 +392,7 @@ func TestRegisteredRingFD(t *testing.T) {
 		}
 		// A thread has 16 places. Close has to give them back.
 		for range 40 {
-			other, err := NewRing(4, 0, 0)
+			other, err := New(4, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -418,7 +418,7 @@ func TestRegisteredRingFDOfAnotherThread(t *testing.T) {
 	made := make(chan *Ring)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		other, err := NewRing(4, 0, 0)
+		other, err := New(4, 0, 0)
 		if err == nil {
 			err = other.RegisterRingFD()
 		}
@@ -503,7 +503,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cycle := func() {
-		r, err := NewRing(8, 64, flavours[1].flags)
+		r, err := New(8, 64, flavours[1].flags)
 		if err != nil {
 			refused(t, err)
 		}
