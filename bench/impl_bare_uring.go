@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	uring "github.com/tandem-io/tandem/backend_uring"
+	uring "github.com/tandem-io/tandem/backend_uring/ring"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,7 +70,7 @@ func openBareUring(c serverConfig) (*server, error) {
 }
 
 func (s *bareUring) setup() error {
-	ring, err := uring.NewRing(ringEntries, ringCompletions, ringFlags)
+	ring, err := uring.New(ringEntries, ringCompletions, ringFlags)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: needs io_uring of Linux 6.1: %w", errors.ErrUnsupported, err)
 	}
