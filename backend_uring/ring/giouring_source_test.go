@@ -1,6 +1,6 @@
 //go:build giouring && linux
 
-package oracle
+package ring
 
 import (
 	"go/build"
@@ -11,64 +11,64 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 const (
-	pathOfOurs   = "github.com/tandem-io/tandem/backend_uring"
+	pathOfOurs   = "github.com/tandem-io/tandem/backend_uring/ring"
 	pathOfTheirs = "github.com/pawelgaczynski/giouring"
 )
 
-// abiFiles are where ours has the kernel's constants and structures.
+// abiFiles are the files of ours that declare the kernel's constants and structures.
 var abiFiles = map[string]bool{"abi_linux.go": true, "sqe_linux.go": true}
 
-// sources are both packages as the type checker sees their source, which is how what they do not export is reached, and
-// how nothing can be forgotten.
-type sources struct {
+// packages holds both packages as the type checker sees their source. It reaches names that are not exported, and
+// forgets none.
+type packages struct {
 	files        *token.FileSet
 	ours, theirs *types.Package
 }
 
-var loadSources = sync.OnceValues(func() (s sources, err error) {
-	build.Default.CgoEnabled = false // package net needs no C compiler to be looked at
-	s.files = token.NewFileSet()
-	source := importer.ForCompiler(s.files, "source", nil)
-	if s.ours, err = source.Import(pathOfOurs); err != nil {
-		return s, err
+var importPackages = sync.OnceValues(func() (p packages, err error) {
+	build.Default.CgoEnabled = false // no C compiler is needed to look at package net
+	p.files = token.NewFileSet()
+	source := importer.ForCompiler(p.files, "source", nil)
+	if p.ours, err = source.Import(pathOfOurs); err != nil {
+		return p, err
 	}
-	s.theirs, err = source.Import(pathOfTheirs)
-	return s, err
+	p.theirs, err = source.Import(pathOfTheirs)
+	return p, err
 })
 
-func load(t *testing.T) sources {
+func loadPackages(t *testing.T) packages {
 	t.Helper()
-	s, err := loadSources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	p, err := importPackages()
+	require.NoError(t, err)
+	return p
 }
 
-// abi returns what ours has of the kernel's: all that its abiFiles declare, and the constants that it exports from others.
-func (s sources) abi() []types.Object {
+// abi returns what ours has of the kernel's: all that abiFiles declare, and the constants that other files export.
+func (p packages) abi() []types.Object {
 	var all []types.Object
-	for _, name := range s.ours.Scope().Names() {
-		object := s.ours.Scope().Lookup(name)
+	for _, name := range p.ours.Scope().Names() {
+		object := p.ours.Scope().Lookup(name)
 		_, isConstant := object.(*types.Const)
-		if s.inABIFile(object) || isConstant && object.Exported() {
+		if p.inABIFile(object) || isConstant && object.Exported() {
 			all = append(all, object)
 		}
 	}
 	return all
 }
 
-func (s sources) inABIFile(object types.Object) bool {
-	return abiFiles[filepath.Base(s.files.Position(object.Pos()).Filename)]
+func (p packages) inABIFile(object types.Object) bool {
+	return abiFiles[filepath.Base(p.files.Position(object.Pos()).Filename)]
 }
 
 // constants are those of abi.
-func (s sources) constants() []*types.Const {
+func (p packages) constants() []*types.Const {
 	var all []*types.Const
-	for _, object := range s.abi() {
+	for _, object := range p.abi() {
 		if c, ok := object.(*types.Const); ok {
 			all = append(all, c)
 		}
@@ -77,9 +77,9 @@ func (s sources) constants() []*types.Const {
 }
 
 // structs are those of abi.
-func (s sources) structs() map[string]*types.Struct {
+func (p packages) structs() map[string]*types.Struct {
 	all := map[string]*types.Struct{}
-	for _, object := range s.abi() {
+	for _, object := range p.abi() {
 		if name, ok := object.(*types.TypeName); ok {
 			if st, ok := name.Type().Underlying().(*types.Struct); ok {
 				all[name.Name()] = st
@@ -90,9 +90,9 @@ func (s sources) structs() map[string]*types.Struct {
 }
 
 // prepMethods are the names of the methods that fill a submission entry.
-func (s sources) prepMethods() []string {
+func (p packages) prepMethods() []string {
 	var all []string
-	sqe := s.ours.Scope().Lookup("SQE").Type()
+	sqe := p.ours.Scope().Lookup("SQE").Type()
 	for m := range types.NewMethodSet(types.NewPointer(sqe)).Methods() {
 		if name := m.Obj().Name(); strings.HasPrefix(name, "Prep") {
 			all = append(all, name)

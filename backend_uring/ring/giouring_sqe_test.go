@@ -1,29 +1,27 @@
 //go:build giouring && linux
 
-package oracle
+package ring
 
 import (
 	"fmt"
 	"math"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/pawelgaczynski/giouring"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-
-	uring "github.com/tandem-io/tandem/backend_uring"
 )
 
-// What entries point to. Package variables lie still.
+// The memory that entries point to. Package variables are never moved.
 var (
 	payload  = []byte("some bytes to send")
 	envelope = new(unix.Msghdr)
 )
 
-// arguments are what the Prep methods are called with.
+// arguments are those of a Prep method.
 type arguments struct {
 	fd    int
 	group uint16
@@ -41,63 +39,63 @@ var argumentSets = []arguments{
 	{fd: -1, group: 1 << 15, n: 1 << 31, flags: 1 << 31, data: 1 << 63, bytes: payload[:0]},
 }
 
-type entry = giouring.SubmissionQueueEntry
+type theirSQE = giouring.SubmissionQueueEntry
 
-// pair fills one entry with ours and one with giouring's. Where giouring has no helper for all of what ours does, the
-// rest is set on its entry with its constants, as its user would.
-type pair struct {
-	ours   func(*uring.SQE)
-	theirs func(*entry)
+// prepPair fills one entry with ours and one with giouring's. Where giouring's helper does less than ours, the rest is set
+// with giouring's constants, as its user would.
+type prepPair struct {
+	ours   func(*SQE)
+	theirs func(*theirSQE)
 }
 
-// pairs are what there is to compare for every Prep method.
-func pairs(a arguments) map[string][]pair {
+// prepPairs returns what to compare for every Prep method.
+func prepPairs(a arguments) map[string][]prepPair {
 	fd, flags, n := a.fd, a.flags, a.n
-	return map[string][]pair{
-		"PrepNop": {{(*uring.SQE).PrepNop, (*entry).PrepareNop}},
-		"PrepAccept": {{func(s *uring.SQE) { s.PrepAccept(fd, flags) },
-			func(e *entry) { e.PrepareAccept(fd, 0, 0, flags) }}},
-		"PrepAcceptMultishot": {{func(s *uring.SQE) { s.PrepAcceptMultishot(fd, flags) },
-			func(e *entry) { e.PrepareMultishotAccept(fd, 0, 0, int(flags)) }}},
-		"PrepRecvSelect": {{func(s *uring.SQE) { s.PrepRecvSelect(fd, a.group, n) },
-			func(e *entry) { e.PrepareRecv(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
-		"PrepReadSelect": {{func(s *uring.SQE) { s.PrepReadSelect(fd, a.group, n) },
-			func(e *entry) { e.PrepareRead(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
-		"PrepRecvMultishot": {{func(s *uring.SQE) { s.PrepRecvMultishot(fd, a.group) },
-			func(e *entry) {
+	return map[string][]prepPair{
+		"PrepNop": {{(*SQE).PrepNop, (*theirSQE).PrepareNop}},
+		"PrepAccept": {{func(s *SQE) { s.PrepAccept(fd, flags) },
+			func(e *theirSQE) { e.PrepareAccept(fd, 0, 0, flags) }}},
+		"PrepAcceptMultishot": {{func(s *SQE) { s.PrepAcceptMultishot(fd, flags) },
+			func(e *theirSQE) { e.PrepareMultishotAccept(fd, 0, 0, int(flags)) }}},
+		"PrepRecvSelect": {{func(s *SQE) { s.PrepRecvSelect(fd, a.group, n) },
+			func(e *theirSQE) { e.PrepareRecv(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
+		"PrepReadSelect": {{func(s *SQE) { s.PrepReadSelect(fd, a.group, n) },
+			func(e *theirSQE) { e.PrepareRead(fd, 0, n, 0); e.Flags |= giouring.SqeBufferSelect; e.BufIG = a.group }}},
+		"PrepRecvMultishot": {{func(s *SQE) { s.PrepRecvMultishot(fd, a.group) },
+			func(e *theirSQE) {
 				e.PrepareRecvMultishot(fd, 0, 0, 0)
 				e.Flags |= giouring.SqeBufferSelect
 				e.BufIG = a.group
 			}}},
-		"PrepSend": {{func(s *uring.SQE) { s.PrepSend(fd, a.bytes, flags) },
-			func(e *entry) {
-				e.PrepareSend(fd, addressOf(unsafe.SliceData(a.bytes)), uint32(len(a.bytes)), int(flags))
+		"PrepSend": {{func(s *SQE) { s.PrepSend(fd, a.bytes, flags) },
+			func(e *theirSQE) {
+				e.PrepareSend(fd, addressOf(a.bytes), uint32(len(a.bytes)), int(flags))
 			}}},
-		"PrepSendMsg": {{func(s *uring.SQE) { s.PrepSendMsg(fd, envelope, flags) },
-			func(e *entry) { e.PrepareSendMsg(fd, message(envelope), flags) }}},
+		"PrepSendMsg": {{func(s *SQE) { s.PrepSendMsg(fd, envelope, flags) },
+			func(e *theirSQE) { e.PrepareSendMsg(fd, theirMsghdr(envelope), flags) }}},
 		"PrepPollAdd": {
-			{func(s *uring.SQE) { s.PrepPollAdd(fd, flags, false) }, func(e *entry) { e.PreparePollAdd(fd, flags) }},
-			{func(s *uring.SQE) { s.PrepPollAdd(fd, flags, true) }, func(e *entry) { e.PreparePollMultishot(fd, flags) }},
+			{func(s *SQE) { s.PrepPollAdd(fd, flags, false) }, func(e *theirSQE) { e.PreparePollAdd(fd, flags) }},
+			{func(s *SQE) { s.PrepPollAdd(fd, flags, true) }, func(e *theirSQE) { e.PreparePollMultishot(fd, flags) }},
 		},
-		"PrepCancel": {{func(s *uring.SQE) { s.PrepCancel(a.data, flags) },
-			func(e *entry) { e.PrepareCancel64(a.data, int(flags)) }}},
-		"PrepCancelFD": {{func(s *uring.SQE) { s.PrepCancelFD(fd, flags) },
-			func(e *entry) { e.PrepareCancelFd(fd, flags) }}},
-		"PrepMsgRing": {{func(s *uring.SQE) { s.PrepMsgRing(fd, a.data, n) },
-			func(e *entry) { e.PrepareMsgRing(fd, n, a.data, 0) }}},
-		"PrepShutdown": {{func(s *uring.SQE) { s.PrepShutdown(fd, int(n)) },
-			func(e *entry) { e.PrepareShutdown(fd, int(n)) }}},
+		"PrepCancel": {{func(s *SQE) { s.PrepCancel(a.data, flags) },
+			func(e *theirSQE) { e.PrepareCancel64(a.data, int(flags)) }}},
+		"PrepCancelFD": {{func(s *SQE) { s.PrepCancelFD(fd, flags) },
+			func(e *theirSQE) { e.PrepareCancelFd(fd, flags) }}},
+		"PrepMsgRing": {{func(s *SQE) { s.PrepMsgRing(fd, a.data, n) },
+			func(e *theirSQE) { e.PrepareMsgRing(fd, n, a.data, 0) }}},
+		"PrepShutdown": {{func(s *SQE) { s.PrepShutdown(fd, int(n)) },
+			func(e *theirSQE) { e.PrepareShutdown(fd, int(n)) }}},
 	}
 }
 
-// adapted change giouring's entry in what differences says is different, and in nothing else.
-var adapted = map[string]func(*entry){
-	"PrepNop": func(e *entry) { e.Fd = 0 },
+// adapted makes giouring's entry like ours where differences lists a difference, and nowhere else.
+var adapted = map[string]func(*theirSQE){
+	"PrepNop": func(e *theirSQE) { e.Fd = 0 },
 }
 
-func TestEntries(t *testing.T) {
+func TestEntriesOfGiouring(t *testing.T) {
 	for _, a := range argumentSets {
-		for method, all := range pairs(a) {
+		for method, all := range prepPairs(a) {
 			for i, p := range all {
 				t.Run(fmt.Sprintf("%s/%d/fd=%d", method, i, a.fd), func(t *testing.T) { compareEntries(t, method, p) })
 			}
@@ -105,90 +103,76 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-func compareEntries(t *testing.T, method string, p pair) {
+func compareEntries(t *testing.T, method string, p prepPair) {
 	const userData = 0xf1f2f3f4f5f6f7f8
-	ours := new(uring.SQE)
+	ours := new(SQE)
 	p.ours(ours)
 	ours.UserData = userData
 
-	theirs := new(entry)
-	*theirs = entry{} // its helpers leave OpcodeFlags, Addr3 and the end of the entry as they were
+	theirs := new(theirSQE)
+	*theirs = theirSQE{} // its helpers leave OpcodeFlags, Addr3 and the end of the entry as they were
 	p.theirs(theirs)
 	theirs.SetData64(userData)
 
 	if adapt, ok := adapted[method]; ok {
-		if bytesOfOurs(ours) == bytesOfTheirs(theirs) {
-			t.Error("listed as a difference, and there is none")
-		}
+		assert.NotEqual(t, bytesOfTheirs(theirs), bytesOfOurs(ours), "listed as a difference, and there is none")
 		adapt(theirs)
 	}
-	if bytesOfOurs(ours) != bytesOfTheirs(theirs) {
-		t.Errorf("\n    ours %+v\ngiouring %+v", *ours, *theirs)
-	}
+	assert.Equal(t, bytesOfTheirs(theirs), bytesOfOurs(ours), "\n    ours %+v\ngiouring %+v", *ours, *theirs)
 }
 
-// TestPrepMethodsAreCompared fails if ours has a Prep method that TestEntries does not know.
+// Every Prep method is compared, or listed with the reason why it is not.
 func TestPrepMethodsAreCompared(t *testing.T) {
-	methods := load(t).prepMethods()
-	compared := pairs(arguments{})
+	methods := loadPackages(t).prepMethods()
+	require.NotEmpty(t, methods)
+	compared := prepPairs(arguments{})
 	for _, name := range methods {
 		isCompared, isAdapted, isListed := len(compared[name]) > 0, adapted[name] != nil, differences[name] != ""
-		switch {
-		case !isCompared && !isListed:
-			t.Errorf("%s is not compared: add it to pairs, or why it cannot be to differences", name)
-		case isCompared && isAdapted != isListed:
-			t.Errorf("%s is compared, and has to be both in adapted and in differences, or in none", name)
+		assert.True(t, isCompared || isListed, "%s is not compared: add it to prepPairs, or why it cannot be to differences", name)
+		if isCompared {
+			assert.Equal(t, isListed, isAdapted, "%s is compared, and has to be both in adapted and in differences, or in neither", name)
 		}
 	}
 	for name := range compared {
-		if !slices.Contains(methods, name) {
-			t.Errorf("%s is in pairs, and is no method of ours", name)
-		}
+		assert.Contains(t, methods, name, "it is in prepPairs, and is no method of ours")
 	}
 }
 
-// wrongHelper is what a helper of giouring fills, and what the kernel expects, written with our constants. Only Addr is
-// wrong in all of them.
+// wrongHelper is a helper of giouring that fills a wrong Addr, with the entry that the kernel expects.
 type wrongHelper struct {
-	fill func(*entry)
-	want uring.SQE
+	fill func(*theirSQE)
+	want SQE
 }
 
 func wrongHelpers() map[string]wrongHelper {
 	const fd, flags = 5, unix.MSG_NOSIGNAL
-	at := uint64(addressOf(unsafe.SliceData(payload)))
+	at := uint64(addressOf(payload))
 	timespec := new(syscall.Timespec)
-	timespecAt := uint64(addressOf(timespec))
+	timespecAt := uint64(addressOfValue(timespec))
 	address := syscall.Sockaddr(&syscall.SockaddrUnix{})
 	return map[string]wrongHelper{
-		"PrepareSendZC": {func(e *entry) { e.PrepareSendZC(fd, payload, flags, uint32(giouring.SendZCReportUsage)) },
-			uring.SQE{Opcode: uring.OpSendZC, IoPrio: uring.SendZCReportUsage, Fd: fd, Addr: at, Len: uint32(len(payload)), OpFlags: flags}},
-		"PrepareTimeout": {func(e *entry) { e.PrepareTimeout(timespec, 3, giouring.TimeoutAbs) },
-			uring.SQE{Opcode: uring.OpTimeout, Fd: -1, Off: 3, Addr: timespecAt, Len: 1, OpFlags: giouring.TimeoutAbs}},
-		"PrepareLinkTimeout": {func(e *entry) { e.PrepareLinkTimeout(time.Second, giouring.TimeoutAbs) },
-			uring.SQE{Opcode: uring.OpLinkTimeout, Fd: -1, Addr: timespecAt, Len: 1, OpFlags: giouring.TimeoutAbs}},
-		"PrepareConnect": {func(e *entry) { e.PrepareConnect(fd, &address, unix.SizeofSockaddrUnix) },
-			uring.SQE{Opcode: uring.OpConnect, Fd: fd, Off: unix.SizeofSockaddrUnix, Addr: at}},
-		"PrepareMsgRingFd": {func(e *entry) { e.PrepareMsgRingFd(fd, 6, 7, 8, 0) },
-			uring.SQE{Opcode: uring.OpMsgRing, Fd: fd, Off: 8, Addr: uring.MsgSendFD, SpliceFdIn: 7 + 1, Addr3: 6}},
+		"PrepareSendZC": {func(e *theirSQE) { e.PrepareSendZC(fd, payload, flags, uint32(giouring.SendZCReportUsage)) },
+			SQE{Opcode: OpSendZC, IoPrio: SendZCReportUsage, Fd: fd, Addr: at, Len: uint32(len(payload)), OpFlags: flags}},
+		"PrepareTimeout": {func(e *theirSQE) { e.PrepareTimeout(timespec, 3, giouring.TimeoutAbs) },
+			SQE{Opcode: OpTimeout, Fd: -1, Off: 3, Addr: timespecAt, Len: 1, OpFlags: giouring.TimeoutAbs}},
+		"PrepareLinkTimeout": {func(e *theirSQE) { e.PrepareLinkTimeout(time.Second, giouring.TimeoutAbs) },
+			SQE{Opcode: OpLinkTimeout, Fd: -1, Addr: timespecAt, Len: 1, OpFlags: giouring.TimeoutAbs}},
+		"PrepareConnect": {func(e *theirSQE) { e.PrepareConnect(fd, &address, unix.SizeofSockaddrUnix) },
+			SQE{Opcode: OpConnect, Fd: fd, Off: unix.SizeofSockaddrUnix, Addr: at}},
+		"PrepareMsgRingFd": {func(e *theirSQE) { e.PrepareMsgRingFd(fd, 6, 7, 8, 0) },
+			SQE{Opcode: OpMsgRing, Fd: fd, Off: 8, Addr: MsgSendFD, SpliceFdIn: 7 + 1, Addr3: 6}},
 	}
 }
 
-// TestWrongHelpers shows that the differences of giouring's helpers are what they are said to be. Whoever adds a Prep
-// method for one of these operations compares it with the entry here.
-func TestWrongHelpers(t *testing.T) {
+// The helpers of giouring that are listed as wrong are wrong in Addr, and in nothing else. A Prep method that is added for
+// one of these operations is compared with the entry here.
+func TestWrongHelpersOfGiouring(t *testing.T) {
 	for name, h := range wrongHelpers() {
-		if differences["giouring."+name] == "" {
-			t.Errorf("%s is not in differences", name)
-		}
-		e := new(entry)
+		assert.Contains(t, differences, "giouring."+name)
+		e := new(theirSQE)
 		h.fill(e)
-		if e.Addr == h.want.Addr {
-			t.Errorf("%s fills the right address", name)
-		}
+		assert.NotEqual(t, h.want.Addr, e.Addr, "%s fills the right address", name)
 		e.Addr = h.want.Addr
-		if bytesOfTheirs(e) != bytesOfOurs(&h.want) {
-			t.Errorf("%s:\n    want %+v\ngiouring %+v", name, h.want, *e)
-		}
+		assert.Equal(t, bytesOfOurs(&h.want), bytesOfTheirs(e), "%s:\n    want %+v\ngiouring %+v", name, h.want, *e)
 	}
 }

@@ -6,16 +6,15 @@ import (
 	"bytes"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 func TestPrep(t *testing.T) {
 	p := make([]byte, 10)
-	at := uint64(uintptr(unsafe.Pointer(&p[0])))
+	at := uint64(addressOf(p))
 	msg := new(unix.Msghdr)
-	msgAt := uint64(uintptr(unsafe.Pointer(msg)))
+	msgAt := uint64(addressOfMsghdr(msg))
 	for name, c := range map[string]struct {
 		prep func(*SQE)
 		want SQE
