@@ -125,7 +125,7 @@ func (d *Driver) discardAll() {
 		}
 	}
 	w.old, w.again, w.fresh, w.at = nil, nil, nil, 0
-	for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
+	for c := d.ring.PeekCQE(); c != nil; c = d.ring.PeekCQE() {
 		d.discard(*c)
 		d.ring.Advance()
 	}

@@ -137,7 +137,7 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	}
 	var err error
 	if wait == 0 || n > 0 || !d.waiting.empty() || d.feeds() || d.ended.len() > 0 {
-		err = d.ring.Look()
+		err = d.ring.Enter()
 	} else {
 		err = d.ring.Wait(wait)
 	}
@@ -167,7 +167,7 @@ func (d *Driver) Features() []string {
 	if d.config.reduced {
 		f = append(f, fmt.Sprintf("queues of %d and %d entries, because locked memory is short", d.config.Entries, d.config.CompletionEntries))
 	}
-	if d.waker.sender == nil {
+	if d.waker.ring == nil {
 		return append(f, "wake by eventfd")
 	}
 	return append(f, "wake by MSG_RING")

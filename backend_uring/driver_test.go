@@ -366,7 +366,7 @@ func TestStaleCompletion(t *testing.T) {
 func fill(t *testing.T, d *Driver) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); d.ring.Ready() == 0; {
-		if err := d.ring.Look(); err != nil {
+		if err := d.ring.Enter(); err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {

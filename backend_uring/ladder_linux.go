@@ -13,7 +13,7 @@ type rung struct {
 	name      string
 	flags     uint32 // of io_uring_setup(2)
 	multishot bool   // receives go on by themselves, up to a limit. Since Linux 6.17; LimitMultishot
-	messages  bool   // can be woken without a ring of the sender's. Since Linux 6.13
+	msgRing   bool   // can be woken without a ring of the sender's. Since Linux 6.13
 	features  []string
 }
 
@@ -50,7 +50,7 @@ func setUp(c Config) (*ring.Ring, rung, error) {
 	if name == "defer" {
 		if r, err := ring.New(entries, completions, step.flags|ring.SetupNoSQArray); err == nil { // Since Linux 6.6
 			step.features = append([]string{"NO_SQARRAY"}, step.features...)
-			step.messages = haveMessages()
+			step.msgRing = haveMsgRing()
 			return r, step, nil
 		}
 	}
@@ -58,12 +58,12 @@ func setUp(c Config) (*ring.Ring, rung, error) {
 	if err != nil {
 		return nil, rung{}, err
 	}
-	step.messages = name == "defer" && haveMessages()
+	step.msgRing = name == "defer" && haveMsgRing()
 	return r, step, nil
 }
 
-// haveMessages asks the kernel for SEND_MSG_RING in a way that cannot succeed: a kernel that knows the operation finds
+// haveMsgRing asks the kernel for SEND_MSG_RING in a way that cannot succeed: a kernel that knows the operation finds
 // fault with the ring it is to be sent to, one that does not with the operation.
-func haveMessages() bool {
-	return errors.Is(ring.NewMsgSender(-1, opWake, 0).Send(), syscall.EBADF)
+func haveMsgRing() bool {
+	return errors.Is(ring.NewWaker(-1, opWake, 0).Wake(), syscall.EBADF)
 }

@@ -20,7 +20,7 @@ func (b *backlog) empty() bool { return len(b.again)+len(b.fresh) == 0 }
 
 // take takes one completion out of the queue.
 func (d *Driver) take() (ring.CQE, bool) {
-	c := d.ring.Peek()
+	c := d.ring.PeekCQE()
 	if c == nil {
 		return ring.CQE{}, false
 	}
@@ -39,7 +39,7 @@ func (d *Driver) stash() {
 		d.waiting.fresh = append(d.waiting.fresh, c)
 	}
 	d.waiting.aside = true
-	_ = d.ring.Look()
+	_ = d.ring.Enter()
 }
 
 // reap deals with the completions that are there now; not with such as come meanwhile, so that a turn ends.

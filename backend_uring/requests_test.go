@@ -240,7 +240,7 @@ func TestConnectGoesOn(t *testing.T) {
 // With the waker's message refused, as by a seccomp filter, a sleep is ended all the same.
 func TestWakeWithoutMessages(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		d.waker.sender = ring.NewMsgSender(-1, opWake, 0)
+		d.waker.ring = ring.NewWaker(-1, opWake, 0)
 		for range 5 {
 			polls(t, d, time.Millisecond)
 			go d.Wake()

@@ -20,8 +20,8 @@ type waker struct {
 	requests int // in flight
 	failures int // of them, one after another
 
-	mu     sync.Mutex      // guards sender: the ring's number may become somebody else's
-	sender *ring.MsgSender // nil: by the eventfd
+	mu   sync.Mutex  // guards ring: the ring's number may become somebody else's
+	ring *ring.Waker // nil: by the eventfd
 }
 
 // makeWaker makes what Wake needs. The ring polls the eventfd from Start on.
@@ -30,8 +30,8 @@ func (d *Driver) makeWaker() (err error) {
 	if w.event, err = backend.NewEventFD(); err != nil {
 		return err
 	}
-	if d.rung.messages && !d.config.EventFD {
-		w.sender = ring.NewMsgSender(d.ring.FD(), opWake, 0)
+	if d.rung.msgRing && !d.config.EventFD {
+		w.ring = ring.NewWaker(d.ring.FD(), opWake, 0)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (d *Driver) watchEvent() {
 func (d *Driver) Wake() {
 	w := &d.waker
 	w.mu.Lock()
-	sent := w.sender != nil && w.sender.Send() == nil
+	sent := w.ring != nil && w.ring.Wake() == nil
 	w.mu.Unlock()
 	if !sent {
 		w.event.Signal()
@@ -80,7 +80,7 @@ const maxPollFailures = 16
 
 func (w *waker) close() {
 	w.mu.Lock()
-	w.sender = nil
+	w.ring = nil
 	w.mu.Unlock()
 	if w.event != nil {
 		w.event.Close()

@@ -91,7 +91,7 @@ func completions(t testing.TB, r *Ring, n int) []CQE {
 		if err := r.Wait(time.Until(deadline)); err != nil {
 			t.Fatal(err)
 		}
-		for c := r.Peek(); c != nil && len(got) < n; c = r.Peek() {
+		for c := r.PeekCQE(); c != nil && len(got) < n; c = r.PeekCQE() {
 			got = append(got, *c)
 			r.Advance()
 		}
@@ -130,10 +130,10 @@ func TestNopsWrapAround(t *testing.T) {
 			if n := r.Prepared(); n != 0 {
 				t.Fatalf("Prepared() = %d after Submit", n)
 			}
-			if err := r.Look(); err != nil {
+			if err := r.Enter(); err != nil {
 				t.Fatal(err)
 			}
-			for c := r.Peek(); c != nil; c = r.Peek() {
+			for c := r.PeekCQE(); c != nil; c = r.PeekCQE() {
 				if c.UserData != seen || c.Res != 0 {
 					t.Fatalf("completion %d is %+v", seen, *c)
 				}
@@ -210,7 +210,7 @@ func TestOverflowLosesNothing(t *testing.T) {
 			}
 			seen[c.UserData] = true
 		}
-		if err := r.Look(); err != nil || r.Overflowed() || r.Ready() != 0 {
+		if err := r.Enter(); err != nil || r.Overflowed() || r.Ready() != 0 {
 			t.Errorf("Look() = %v, Overflowed() = %v, Ready() = %d at the end", err, r.Overflowed(), r.Ready())
 		}
 	})
@@ -230,7 +230,7 @@ func TestWaitEndsAfterTimeout(t *testing.T) {
 				t.Fatalf("Wait entered the kernel %d times", r.Enters()-before)
 			}
 		}
-		if c := r.Peek(); c != nil {
+		if c := r.PeekCQE(); c != nil {
 			t.Errorf("a completion from nowhere: %+v", *c)
 		}
 	})
@@ -268,7 +268,7 @@ func TestLookEntersOnlyWhenNeeded(t *testing.T) {
 			t.Run(fmt.Sprintf("%s flags %d", f.name, c.shown), func(t *testing.T) {
 				r := openRing(t, 4, 8, f.flags)
 				r.sqFlags = &c.shown
-				if err := r.Look(); err != nil {
+				if err := r.Enter(); err != nil {
 					t.Fatal(err)
 				}
 				if r.Enters() != c.enters[i] {
@@ -288,15 +288,15 @@ func TestLookRunsTaskWork(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, b, "x")
-		for deadline := time.Now().Add(patience); r.Peek() == nil; {
-			if err := r.Look(); err != nil {
+		for deadline := time.Now().Add(patience); r.PeekCQE() == nil; {
+			if err := r.Enter(); err != nil {
 				t.Fatal(err)
 			}
 			if time.Now().After(deadline) {
 				t.Fatal("Look does not show the completion")
 			}
 		}
-		if c := r.Peek(); c.Res != unix.POLLIN {
+		if c := r.PeekCQE(); c.Res != unix.POLLIN {
 			t.Errorf("%+v", *c)
 		}
 	})
@@ -305,7 +305,7 @@ func TestLookRunsTaskWork(t *testing.T) {
 // Without SetupSubmitAll the kernel stops behind a bad entry, and leaves without posting completions.
 func TestShortSubmission(t *testing.T) {
 	r := openRing(t, 4, 8, SetupSingleIssuer|SetupDeferTaskrun|SetupRDisabled)
-	for _, next := range []func() error{r.Look, func() error { return r.Wait(-1) }} {
+	for _, next := range []func() error{r.Enter, func() error { return r.Wait(-1) }} {
 		a, b := socketPair(t)
 		s := entry(t, r)
 		s.PrepPollAdd(a, unix.POLLIN, false)
@@ -352,7 +352,7 @@ func TestRingBelongsToItsThread(t *testing.T) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		stranger <- r.Look()
+		stranger <- r.Enter()
 	}()
 	if err := <-stranger; !errors.Is(err, unix.EEXIST) {
 		t.Errorf("Look on a strange thread: %v", err)
@@ -463,13 +463,13 @@ func TestNothingIsAllocated(t *testing.T) {
 				if err := next(); err != nil {
 					failed = err
 				}
-				for r.Peek() != nil {
+				for r.PeekCQE() != nil {
 					r.Advance()
 				}
 			}
 		}
 		for name, next := range map[string]func() error{
-			"Look": r.Look,
+			"Look": r.Enter,
 			"Wait": func() error { return r.Wait(time.Second) },
 		} {
 			if n := testing.AllocsPerRun(200, turn(next)); n != 0 {
@@ -490,7 +490,7 @@ func TestCloseTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if r.SQE() != nil || r.Peek() != nil || r.Prepared() != 0 || r.Ready() != 0 || r.FD() != -1 {
+		if r.SQE() != nil || r.PeekCQE() != nil || r.Prepared() != 0 || r.Ready() != 0 || r.FD() != -1 {
 			t.Error("a closed ring has something left")
 		}
 		if err := r.Wait(-1); !errors.Is(err, unix.EBADF) {
@@ -568,7 +568,7 @@ func takeInventory(t *testing.T) (v inventory) {
 	return v
 }
 
-func TestMsgSenderWakesWait(t *testing.T) {
+func TestWakerWakesWait(t *testing.T) {
 	forEachFlavour(t, 4, 8, func(t *testing.T, r *Ring) {
 		m := messageTo(t, r, 0xfeed, 7)
 		tid := unix.Gettid()
@@ -576,7 +576,7 @@ func TestMsgSenderWakesWait(t *testing.T) {
 			sent := make(chan error, 1)
 			go func() {
 				awaitSleep(tid)
-				sent <- m.Send()
+				sent <- m.Wake()
 			}()
 			if c := completion(t, r); c.UserData != 0xfeed || c.Res != 7 {
 				t.Fatalf("%+v", c)
@@ -588,7 +588,7 @@ func TestMsgSenderWakesWait(t *testing.T) {
 	})
 }
 
-func TestMsgSenderFromManyGoroutines(t *testing.T) {
+func TestWakerFromManyGoroutines(t *testing.T) {
 	forEachFlavour(t, 4, 8, func(t *testing.T, r *Ring) {
 		m := messageTo(t, r, 1, 0)
 		var wg sync.WaitGroup
@@ -596,7 +596,7 @@ func TestMsgSenderFromManyGoroutines(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for range 50 {
-					if err := m.Send(); err != nil {
+					if err := m.Wake(); err != nil {
 						t.Error(err)
 						return
 					}
@@ -607,20 +607,20 @@ func TestMsgSenderFromManyGoroutines(t *testing.T) {
 	})
 }
 
-func TestMsgSenderErrors(t *testing.T) {
+func TestWakerErrors(t *testing.T) {
 	a, _ := socketPair(t)
 	for _, fd := range []int{-1, a} {
-		if err := NewMsgSender(fd, 0, 0).Send(); err == nil {
+		if err := NewWaker(fd, 0, 0).Wake(); err == nil {
 			t.Errorf("no error from descriptor %d", fd)
 		}
 	}
 }
 
 // messageTo makes a sender, or skips where the kernel has none.
-func messageTo(t *testing.T, r *Ring, userData uint64, res uint32) *MsgSender {
+func messageTo(t *testing.T, r *Ring, userData uint64, res uint32) *Waker {
 	t.Helper()
-	m := NewMsgSender(r.FD(), userData, res)
-	if err := m.Send(); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) {
+	m := NewWaker(r.FD(), userData, res)
+	if err := m.Wake(); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) {
 		t.Skip("needs Linux 6.13:", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -645,10 +645,10 @@ func BenchmarkNop(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.SQE().PrepNop()
-		if err := r.Look(); err != nil {
+		if err := r.Enter(); err != nil {
 			b.Fatal(err)
 		}
-		for r.Peek() != nil {
+		for r.PeekCQE() != nil {
 			r.Advance()
 		}
 	}

@@ -126,7 +126,7 @@ func TestSendReadsBytesLater(t *testing.T) {
 		p := make([]byte, 1<<16)
 		n, err := unix.Read(b, p)
 		if err == unix.EAGAIN {
-			if err := r.Look(); err != nil {
+			if err := r.Enter(); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -330,7 +330,7 @@ func TestPollMultishotIsEdgeTriggered(t *testing.T) {
 					if c := completion(t, r); c.Res != unix.EPOLLIN || !c.More() {
 						t.Fatalf("%+v", c)
 					}
-					if err := r.Look(); err != nil || r.Ready() != 0 {
+					if err := r.Enter(); err != nil || r.Ready() != 0 {
 						t.Fatalf("Look() = %v, Ready() = %d", err, r.Ready())
 					}
 				}
