@@ -117,14 +117,14 @@ func (s *bareUring) loop() error {
 	s.accept()
 	s.watchStop()
 	for s.err == nil && !s.stopped.Load() {
-		err := s.ring.Look()
+		err := s.ring.Enter()
 		if err == nil && s.ring.Ready() == 0 {
 			err = s.ring.Wait(-1)
 		}
 		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
-		for c := s.ring.Peek(); c != nil; c = s.ring.Peek() {
+		for c := s.ring.PeekCQE(); c != nil; c = s.ring.PeekCQE() {
 			s.complete(c)
 			s.ring.Advance()
 		}
