@@ -56,7 +56,7 @@ func (o *recorder) Accepted(fd int, from backend.Address, err error) {
 
 // forEachSleep runs the test with a driver of each kind.
 func forEachSleep(t *testing.T, test func(*testing.T, *Driver)) {
-	for name, c := range map[string]Config{"parked": {}, "thread": {Thread: true}} {
+	for name, c := range map[string]Config{"parked": {}, "thread": {LockedThread: true}} {
 		t.Run(name, func(t *testing.T) {
 			d, err := New(c)
 			if err != nil {

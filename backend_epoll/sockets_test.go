@@ -63,7 +63,7 @@ func TestErrorQueueIsNoEvent(t *testing.T) {
 			forEachSleep(t, func(t *testing.T, d *Driver) {
 				fd, _ := stampedPair(t)
 				o := attach(t, d, fd)
-				d.changes.Add(&o.sock) // so that the kernel is told also of nothing
+				d.Changed(&o.sock) // so that the kernel is told also of nothing
 				want(d, o)
 				turn(t, d)
 				assert.Eventually(t, func() bool { return turn(t, d) == 0 }, 5*time.Second, time.Millisecond, "events for ever")

@@ -7,8 +7,8 @@ import (
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// request returns an entry for an operation on a socket, which is in flight from now on. The caller fills in the rest;
-// Prep leaves user_data alone.
+// request returns an entry for an operation on a socket, which counts as in flight from now on. The caller prepares it;
+// the Prep methods do not touch user_data.
 func (d *Driver) request(s *backend.Socket, op uint64) *ring.SQE {
 	s.InFlight++
 	e := d.entry()
@@ -16,7 +16,7 @@ func (d *Driver) request(s *backend.Socket, op uint64) *ring.SQE {
 	return e
 }
 
-// entry returns a zeroed entry. With a full queue it submits first.
+// entry returns a zeroed entry. If the queue is full it submits first.
 func (d *Driver) entry() *ring.SQE {
 	d.requests++
 	d.count[backend.Submissions]++
@@ -28,7 +28,7 @@ func (d *Driver) entry() *ring.SQE {
 		switch err {
 		case nil:
 		case syscall.EBUSY, syscall.EAGAIN:
-			d.stash() // the kernel wants completions to be taken first
+			d.spill() // the kernel takes no entries before it has got rid of completions
 		default:
 			d.err = err
 			d.spare = ring.SQE{}

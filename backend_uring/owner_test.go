@@ -71,7 +71,7 @@ func inFlight(s *backend.Socket) int {
 // uses; too many, and it never is.
 func checkCounts(t *testing.T, d *Driver) {
 	t.Helper()
-	d.slots.All(func(s *backend.Socket) {
+	d.All(func(s *backend.Socket) {
 		if n := inFlight(s); n != int(s.InFlight) {
 			t.Fatalf("%d requests of a socket are counted, and %d are in flight: state %#x", s.InFlight, n, s.State)
 		}

@@ -56,7 +56,7 @@ func TestReleaseWaits(t *testing.T) {
 		until(t, d, func() bool { return o.sock.State&armed == 0 })
 		require.EqualValues(t, 1, o.sock.InFlight, "the watch")
 		d.Release(&o.sock)
-		assert.Same(t, &o.sock, d.slots.Lookup(o.sock.ID))
+		assert.Same(t, &o.sock, d.Lookup(o.sock.ID))
 		assert.False(t, o.released)
 		release(t, d, o)
 	})

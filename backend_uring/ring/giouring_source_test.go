@@ -21,7 +21,7 @@ const (
 )
 
 // abiFiles are the files of ours that declare the kernel's constants and structures.
-var abiFiles = map[string]bool{"abi_linux.go": true, "sqe_linux.go": true}
+var abiFiles = map[string]bool{"abi.go": true, "sqe_linux.go": true}
 
 // packages holds both packages as the type checker sees their source. It reaches names that are not exported, and
 // forgets none.
