@@ -1,12 +1,14 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"errors"
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,19 +24,11 @@ type lender struct {
 func lend(t testing.TB, r *Ring, n, size int) *lender {
 	t.Helper()
 	memory, err := unix.Mmap(-1, 0, n*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Munmap(memory) })
 	b, err := NewBufRing(r, testGroup, uint32(n), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(r.Close(), b.Close()); err != nil { // the memory goes after the ring
-			t.Error(err)
-		}
-	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, errors.Join(r.Close(), b.Close())) }) // the memory goes after the ring
 	l := &lender{b, memory, size}
 	for bid := range n {
 		l.Add(uint16(bid), l.buffer(uint16(bid)))
@@ -45,13 +39,11 @@ func lend(t testing.TB, r *Ring, n, size int) *lender {
 
 func (l *lender) buffer(bid uint16) []byte { return l.memory[int(bid)*l.size:][:l.size] }
 
-// take is the content of the completion's buffer, which is not given back.
+// take returns the content of the completion's buffer, which it does not give back.
 func (l *lender) take(t testing.TB, c CQE) (content string, bid uint16) {
 	t.Helper()
 	bid, ok := c.Buffer()
-	if !ok || c.Res <= 0 || int(c.Res) > l.size {
-		t.Fatalf("no bytes in %+v", c)
-	}
+	require.True(t, ok && c.Res > 0 && int(c.Res) <= l.size, "no bytes in %+v", c)
 	return string(l.buffer(bid)[:c.Res]), bid
 }
 
@@ -71,44 +63,39 @@ func TestRecvMultishot(t *testing.T) {
 			write(t, b, want)
 			c := completion(t, r)
 			got, bid := l.take(t, c)
-			if got != want || !c.More() {
-				t.Fatalf("%+v with %q, want %q", c, got, want)
-			}
+			require.Equal(t, want, got)
+			require.True(t, c.More())
 			taken = append(taken, bid)
 		}
 		// The group is empty: the request ends, the bytes stay.
 		write(t, b, "kept")
-		if c := completion(t, r); c.Res != -int32(unix.ENOBUFS) || c.More() {
-			t.Fatalf("from an empty group: %+v", c)
-		}
+		requireLast(t, -int32(unix.ENOBUFS), completion(t, r), "from an empty group")
 		for _, bid := range taken {
 			l.giveBack(bid)
 		}
 		entry(t, r).PrepRecvMultishot(a, testGroup)
-		if got, _ := l.take(t, completion(t, r)); got != "kept" {
-			t.Fatalf("received %q", got)
-		}
-		if err := unix.Shutdown(b, unix.SHUT_WR); err != nil {
-			t.Fatal(err)
-		}
-		if c := completion(t, r); c.Res != 0 || c.More() {
-			t.Errorf("at the end: %+v", c)
-		}
+		got, _ := l.take(t, completion(t, r))
+		require.Equal(t, "kept", got)
+		require.NoError(t, unix.Shutdown(b, unix.SHUT_WR))
+		requireLast(t, 0, completion(t, r), "at the end")
 	})
+}
+
+// requireLast fails the test unless c is the last completion of its request and has that result.
+func requireLast(t *testing.T, result int32, c CQE, when string) {
+	t.Helper()
+	require.Equal(t, result, c.Res, when)
+	require.False(t, c.More(), when)
 }
 
 func TestRecvFromEmptyGroup(t *testing.T) {
 	r := deferredRing(t)
 	b, err := NewBufRing(r, testGroup, 4, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	a, _ := socketPair(t)
 	entry(t, r).PrepRecvMultishot(a, testGroup)
-	if c := completion(t, r); c.Res != -int32(unix.ENOBUFS) || c.More() {
-		t.Errorf("a new ring has no buffers: %+v", c)
-	}
+	requireLast(t, -int32(unix.ENOBUFS), completion(t, r), "a new ring has no buffers")
 }
 
 func TestRecvSelect(t *testing.T) {
@@ -122,9 +109,9 @@ func TestRecvSelect(t *testing.T) {
 	}{{3, "012"}, {0, "3456789a"}} {
 		entry(t, r).PrepRecvSelect(a, testGroup, c.n)
 		q := completion(t, r)
-		if got, _ := l.take(t, q); got != c.want || q.More() {
-			t.Errorf("%+v with %q, want %q", q, got, c.want)
-		}
+		got, _ := l.take(t, q)
+		assert.Equal(t, c.want, got)
+		assert.False(t, q.More())
 	}
 }
 
@@ -136,14 +123,11 @@ func TestTailWrapsAround(t *testing.T) {
 	entry(t, r).PrepRecvMultishot(a, testGroup)
 	for i := range 1<<16 + 100 {
 		want := byte(i)
-		if _, err := unix.Write(b, []byte{want}); err != nil {
-			t.Fatal(err)
-		}
+		write(t, b, string([]byte{want}))
 		c := completion(t, r)
 		got, bid := l.take(t, c)
-		if len(got) != 1 || got[0] != want || !c.More() {
-			t.Fatalf("round %d: %+v with %q", i, c, got)
-		}
+		require.Equal(t, []byte{want}, []byte(got), "round %d", i)
+		require.True(t, c.More(), "round %d", i)
 		l.giveBack(bid)
 	}
 }
@@ -151,9 +135,7 @@ func TestTailWrapsAround(t *testing.T) {
 func TestLargestRing(t *testing.T) {
 	r := deferredRing(t)
 	b, err := NewBufRing(r, testGroup, maxBufRingEntries, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	p := make([]byte, 1)
 	for range 2 {
@@ -162,13 +144,9 @@ func TestLargestRing(t *testing.T) {
 		}
 		b.Publish()
 		for i := range b.entries {
-			if int(b.entries[i].bid) != i {
-				t.Fatalf("entry %d has bid %d", i, b.entries[i].bid)
-			}
+			require.EqualValues(t, i, b.entries[i].bid)
 		}
-		if got := b.entries[0].resv; got != b.tail {
-			t.Fatalf("the kernel sees tail %d, want %d", got, b.tail)
-		}
+		require.Equal(t, b.tail, b.entries[0].resv, "the tail that the kernel sees")
 	}
 }
 
@@ -176,67 +154,46 @@ func TestBufRingSizes(t *testing.T) {
 	r := deferredRing(t)
 	for entries, want := range map[uint32]int{1: 1, 2: 2, 3: 4, 100: 128, maxBufRingEntries: maxBufRingEntries} {
 		b, err := NewBufRing(r, testGroup, entries, 0)
-		if err != nil {
-			t.Fatalf("%d entries: %v", entries, err)
-		}
-		if b.Entries() != want || b.Group() != testGroup {
-			t.Errorf("%d entries became %d, group %d", entries, b.Entries(), b.Group())
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, err, "%d entries", entries)
+		assert.Equal(t, want, b.Entries(), "%d entries", entries)
+		assert.EqualValues(t, testGroup, b.Group())
+		assert.NoError(t, b.Close())
 	}
 	for _, entries := range []uint32{0, maxBufRingEntries + 1} {
-		if _, err := NewBufRing(r, testGroup, entries, 0); !errors.Is(err, unix.EINVAL) {
-			t.Errorf("%d entries: %v", entries, err)
-		}
+		_, err := NewBufRing(r, testGroup, entries, 0)
+		assert.ErrorIs(t, err, unix.EINVAL, "%d entries", entries)
 	}
-	if _, err := NewBufRing(r, testGroup, 4, -1); !errors.Is(err, unix.EINVAL) {
-		t.Errorf("negative size: %v", err)
-	}
+	_, err := NewBufRing(r, testGroup, 4, -1)
+	assert.ErrorIs(t, err, unix.EINVAL, "negative size")
 }
 
 func TestBufRingSizeLimitsBuffers(t *testing.T) {
 	r := deferredRing(t)
 	memory, err := unix.Mmap(-1, 0, 64, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer func() { _ = unix.Munmap(memory) }()
 	b, err := NewBufRing(r, testGroup, 1, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	b.Add(3, memory)
 	b.Publish()
 	x, y := socketPair(t)
 	write(t, y, "0123456789abcdefghij")
 	entry(t, r).PrepRecvSelect(x, testGroup, 0)
-	if c := completion(t, r); c.Res != 16 || string(memory[:17]) != "0123456789abcdef\x00" {
-		t.Errorf("%+v with %q", c, memory)
-	}
+	assert.EqualValues(t, 16, completion(t, r).Res)
+	assert.Equal(t, "0123456789abcdef\x00", string(memory[:17]))
 }
 
 func TestBufRingClose(t *testing.T) {
 	r := deferredRing(t)
 	first, err := NewBufRing(r, testGroup, 4, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewBufRing(r, testGroup, 4, 0); !errors.Is(err, unix.EEXIST) {
-		t.Errorf("a second ring for the group: %v", err)
-	}
+	require.NoError(t, err)
+	_, err = NewBufRing(r, testGroup, 4, 0)
+	assert.ErrorIs(t, err, unix.EEXIST, "a second ring for the group")
 	for range 2 {
-		if err := first.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, first.Close())
 	}
 	second, err := NewBufRing(r, testGroup, 4, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(r.Close(), second.Close()); err != nil {
-		t.Error(err)
-	}
+	require.NoError(t, err)
+	assert.NoError(t, errors.Join(r.Close(), second.Close()))
 }

@@ -1,13 +1,15 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"testing"
 	"unsafe"
+
+	"github.com/stretchr/testify/assert"
 )
 
-// layout is a sizeof or offsetof, as this package has it and as linux/io_uring.h does, on every architecture.
+// layout is a size or an offset, as this package has it and as linux/io_uring.h has it, on every architecture.
 type layout struct {
 	name      string
 	got, want uintptr
@@ -16,9 +18,7 @@ type layout struct {
 func checkLayout(t *testing.T, all []layout) {
 	t.Helper()
 	for _, l := range all {
-		if l.got != l.want {
-			t.Errorf("%s is %d, want %d", l.name, l.got, l.want)
-		}
+		assert.Equal(t, l.want, l.got, l.name)
 	}
 }
 
@@ -101,11 +101,12 @@ func TestLayoutOfArguments(t *testing.T) {
 
 func TestCQEBuffer(t *testing.T) {
 	c := CQE{Flags: 0xbeef<<CQEBufferShift | CQEFBuffer | CQEFMore}
-	if bid, ok := c.Buffer(); bid != 0xbeef || !ok || !c.More() {
-		t.Errorf("Buffer() = %#x, %v, More() = %v", bid, ok, c.More())
-	}
+	bid, ok := c.Buffer()
+	assert.True(t, ok)
+	assert.EqualValues(t, 0xbeef, bid)
+	assert.True(t, c.More())
 	c.Flags = CQEFSockNonEmpty
-	if _, ok := c.Buffer(); ok || c.More() {
-		t.Error("a completion without a buffer has one")
-	}
+	_, ok = c.Buffer()
+	assert.False(t, ok, "a completion without a buffer has one")
+	assert.False(t, c.More())
 }

@@ -1,13 +1,11 @@
-//go:build linux
-
-package uring
+package ring
 
 import "structs"
 
-// The constants and structures below are those of include/uapi/linux/io_uring.h. A constant keeps the kernel's name
-// without the IORING_ prefix; a version is given where the kernel is newer than 5.11, the oldest this package works on.
+// The constants and structures below are those of include/uapi/linux/io_uring.h. A constant has the kernel's name without
+// the IORING_ prefix. A version is given if it is newer than 5.11, the oldest that this package works on.
 
-// Flags of io_uring_setup(2), for [NewRing]; io_uring_setup_flags(7).
+// Flags of io_uring_setup(2), for [New]; io_uring_setup_flags(7).
 const (
 	SetupIOPoll           = 1 << 0
 	SetupSQPoll           = 1 << 1
@@ -215,10 +213,10 @@ type CQE struct {
 	Flags    uint32
 }
 
-// More tells that the request is not finished: another completion of it will come.
+// More reports whether another completion of the request will come.
 func (c *CQE) More() bool { return c.Flags&CQEFMore != 0 }
 
-// Buffer is the id of the buffer that the kernel took from a buffer ring for this completion, if it took one.
+// Buffer returns the id of the buffer that the kernel took from a buffer ring for this completion, if it took one.
 func (c *CQE) Buffer() (bid uint16, ok bool) {
 	return uint16(c.Flags >> CQEBufferShift), c.Flags&CQEFBuffer != 0
 }

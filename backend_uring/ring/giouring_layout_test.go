@@ -1,6 +1,6 @@
 //go:build giouring && linux
 
-package oracle
+package ring
 
 import (
 	"go/types"
@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/pawelgaczynski/giouring"
-
-	uring "github.com/tandem-io/tandem/backend_uring"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // counterparts are giouring's types for the structures of ours. It has no timespec of its own and uses package
@@ -48,7 +48,7 @@ type field struct {
 	offset, size int64
 }
 
-// fieldsOf is the layout of a structure of ours without the marker that it is the host's.
+// fieldsOf returns the layout of a structure of ours without its structs.HostLayout.
 func fieldsOf(st *types.Struct) []field {
 	sizes := types.SizesFor("gc", runtime.GOARCH)
 	var vars []*types.Var
@@ -77,25 +77,20 @@ func fieldOf(f reflect.StructField) field {
 	return r
 }
 
-func TestLayout(t *testing.T) {
-	structs := load(t).structs()
+func TestLayoutOfGiouring(t *testing.T) {
+	structs := loadPackages(t).structs()
 	for name, st := range structs {
 		their, ok := counterparts[name]
-		if !ok {
-			t.Errorf("%s is not compared with anything: add it to counterparts", name)
+		if !assert.True(t, ok, "%s is not compared with anything: add it to counterparts", name) {
 			continue
 		}
-		if size := types.SizesFor("gc", runtime.GOARCH).Sizeof(st); size != int64(their.Size()) {
-			t.Errorf("%s has %d bytes, %v has %d", name, size, their, their.Size())
-		}
+		assert.EqualValues(t, their.Size(), types.SizesFor("gc", runtime.GOARCH).Sizeof(st), "bytes of %s", name)
 		for _, f := range fieldsOf(st) {
 			compareField(t, name, f, their)
 		}
 	}
 	for name := range counterparts {
-		if structs[name] == nil {
-			t.Errorf("%s is in counterparts, and is no structure of ours", name)
-		}
+		assert.Contains(t, structs, name, "it is in counterparts, and is no structure of ours")
 	}
 }
 
@@ -108,17 +103,11 @@ func compareField(t *testing.T, structure string, ours field, their reflect.Type
 	}
 	match, found := their.FieldByNameFunc(func(n string) bool { return strings.EqualFold(n, other) })
 	if _, listed := differences[full]; listed {
-		if found && sameField(ours, fieldOf(match)) {
-			t.Errorf("%s is listed as a difference, and is the same in %v", full, their)
-		}
+		assert.False(t, found && sameField(ours, fieldOf(match)), "%s is listed as a difference, and is the same in %v", full, their)
 		return
 	}
-	if !found {
-		t.Errorf("%s has no counterpart in %v: add it to renamedFields or to differences", full, their)
-		return
-	}
-	if f := fieldOf(match); !sameField(ours, f) {
-		t.Errorf("%s is %+v, in %v it is %+v", full, ours, their, f)
+	if assert.True(t, found, "%s has no counterpart in %v: add it to renamedFields or to differences", full, their) {
+		assert.True(t, sameField(ours, fieldOf(match)), "%s is %+v, in %v it is %+v", full, ours, their, fieldOf(match))
 	}
 }
 
@@ -127,19 +116,25 @@ func sameField(a, b field) bool {
 	return a.offset == b.offset && a.size == b.size && (a.kind == b.kind || a.kind == "" || b.kind == "")
 }
 
-// TestLayoutIsCompiled makes sure that what TestLayout was told about the source is what the compiler has made of it,
-// for the types that can be named from here.
+// The compiler lays out the structures as TestLayoutOfGiouring reads them in the source.
 func TestLayoutIsCompiled(t *testing.T) {
-	structs := load(t).structs()
+	structs := loadPackages(t).structs()
 	for name, compiled := range map[string]reflect.Type{
-		"SQE":            reflect.TypeFor[uring.SQE](),
-		"CQE":            reflect.TypeFor[uring.CQE](),
-		"KernelTimespec": reflect.TypeFor[uring.KernelTimespec](),
+		"SQE":            reflect.TypeFor[SQE](),
+		"CQE":            reflect.TypeFor[CQE](),
+		"KernelTimespec": reflect.TypeFor[KernelTimespec](),
+		"params":         reflect.TypeFor[params](),
+		"sqOffsets":      reflect.TypeFor[sqOffsets](),
+		"cqOffsets":      reflect.TypeFor[cqOffsets](),
+		"getEventsArg":   reflect.TypeFor[getEventsArg](),
+		"rsrcUpdate":     reflect.TypeFor[rsrcUpdate](),
+		"bufReg":         reflect.TypeFor[bufReg](),
+		"buf":            reflect.TypeFor[buf](),
 	} {
 		for _, f := range fieldsOf(structs[name]) {
-			if c, ok := compiled.FieldByName(f.name); !ok || fieldOf(c) != f {
-				t.Errorf("%s.%s is %+v in the source, and %+v as compiled", name, f.name, f, fieldOf(c))
-			}
+			c, ok := compiled.FieldByName(f.name)
+			require.True(t, ok, "%s.%s", name, f.name)
+			assert.True(t, sameField(f, fieldOf(c)), "%s.%s is %+v in the source, and %+v as compiled", name, f.name, f, fieldOf(c))
 		}
 	}
 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import (
 	"sync/atomic"
@@ -25,15 +23,15 @@ func (b *BufRing) unregister() error {
 	return b.ring.Register(UnregisterPBufRing, unsafe.Pointer(&reg), 1)
 }
 
-// lend fills an entry. It leaves resv alone, which is the ring's tail if this is the first entry.
+// lend fills an entry, but for resv, which is the ring's tail in the first entry.
 func (e *buf) lend(bid uint16, p []byte) {
 	e.addr = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p))))
 	e.len = uint32(len(p))
 	e.bid = bid
 }
 
-// storeTail publishes the tail. There is no atomic store of 16 bits in Go, so the id of the first entry, which is the
-// lower half of the word on a little-endian machine, is written with it, unchanged. The kernel only reads it.
+// storeTail publishes the tail. Go has no atomic store of 16 bits, so it also writes the id of the first entry, unchanged:
+// on a little-endian machine that is the lower half of the word. The kernel only reads it.
 func (b *BufRing) storeTail(tail uint16) {
 	first := &b.entries[0]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&first.bid)), uint32(first.bid)|uint32(tail)<<16)

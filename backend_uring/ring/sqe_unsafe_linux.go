@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import (
 	"unsafe"
@@ -8,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An address in an entry is a number: it does not keep memory alive, and nobody corrects it when a stack moves. The
-// caller does the first. For the second, keepOffStack makes the compiler put what it is given into the heap.
+// An address in an entry is a number: it does not keep memory alive, and does not follow a stack that moves. The caller
+// keeps the memory alive. keepOffStack makes the compiler allocate it in the heap.
 
 func (s *SQE) setBytes(p []byte) {
 	address := unsafe.Pointer(unsafe.SliceData(p))
@@ -24,7 +22,7 @@ func (s *SQE) setMessage(msg *unix.Msghdr) {
 	s.Addr = uint64(uintptr(address))
 }
 
-// offStack is never written. That it could be is what decides escape analysis.
+// offStack is never written, but escape analysis has to assume that it is.
 var offStack struct {
 	enabled bool
 	address unsafe.Pointer

@@ -1,21 +1,22 @@
 //go:build linux
 
-package uring
+package ring
 
 import (
 	"bytes"
 	"testing"
 	"time"
-	"unsafe"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
 func TestPrep(t *testing.T) {
 	p := make([]byte, 10)
-	at := uint64(uintptr(unsafe.Pointer(&p[0])))
+	at := uint64(addressOf(p))
 	msg := new(unix.Msghdr)
-	msgAt := uint64(uintptr(unsafe.Pointer(msg)))
+	msgAt := uint64(addressOfMsghdr(msg))
 	for name, c := range map[string]struct {
 		prep func(*SQE)
 		want SQE
@@ -51,9 +52,8 @@ func TestPrep(t *testing.T) {
 			SQE{Opcode: OpShutdown, Fd: 5, Len: unix.SHUT_WR}},
 	} {
 		s := new(SQE)
-		if c.prep(s); *s != c.want {
-			t.Errorf("%s:\n got %+v\nwant %+v", name, *s, c.want)
-		}
+		c.prep(s)
+		assert.Equal(t, c.want, *s, name)
 	}
 }
 
@@ -61,9 +61,7 @@ func TestPrep(t *testing.T) {
 func socketPair(t testing.TB) (a, b int) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = unix.Close(fds[0])
 		_ = unix.Close(fds[1])
@@ -73,18 +71,16 @@ func socketPair(t testing.TB) (a, b int) {
 
 func write(t testing.TB, fd int, s string) {
 	t.Helper()
-	if n, err := unix.Write(fd, []byte(s)); n != len(s) || err != nil {
-		t.Fatalf("write: %d, %v", n, err)
-	}
+	n, err := unix.Write(fd, []byte(s))
+	require.NoError(t, err)
+	require.Equal(t, len(s), n, "bytes written")
 }
 
 func read(t testing.TB, fd int) string {
 	t.Helper()
 	p := make([]byte, 1024)
 	n, err := unix.Read(fd, p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(p[:n])
 }
 
@@ -92,12 +88,8 @@ func TestSend(t *testing.T) {
 	forEachFlavour(t, 4, 8, func(t *testing.T, r *Ring) {
 		a, b := socketPair(t)
 		entry(t, r).PrepSend(a, []byte("hello"), unix.MSG_NOSIGNAL)
-		if c := completion(t, r); c.Res != 5 {
-			t.Fatalf("%+v", c)
-		}
-		if got := read(t, b); got != "hello" {
-			t.Errorf("received %q", got)
-		}
+		require.EqualValues(t, 5, completion(t, r).Res)
+		assert.Equal(t, "hello", read(t, b))
 	})
 }
 
@@ -115,31 +107,22 @@ func TestSendReadsBytesLater(t *testing.T) {
 		filled += n
 	}
 	prepareSendOfLocal(t, r, a)
-	if err := r.Submit(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.Submit())
 	growStack(1000)
 	var got []byte
 	for deadline := time.Now().Add(patience); len(got) < filled+4096; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d bytes after %v", len(got), filled+4096, patience)
-		}
+		require.True(t, time.Now().Before(deadline), "%d of %d bytes after %v", len(got), filled+4096, patience)
 		p := make([]byte, 1<<16)
 		n, err := unix.Read(b, p)
 		if err == unix.EAGAIN {
-			if err := r.Look(); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, r.Enter())
 			continue
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		got = append(got, p[:n]...)
 	}
-	if c := completion(t, r); c.Res != 4096 || !bytes.Equal(got[filled:], bytes.Repeat([]byte{7}, 4096)) {
-		t.Errorf("%+v, or other bytes than those of the send", c)
-	}
+	assert.EqualValues(t, 4096, completion(t, r).Res)
+	assert.True(t, bytes.Equal(got[filled:], bytes.Repeat([]byte{7}, 4096)), "the bytes differ from those of the send")
 }
 
 //go:noinline
@@ -173,41 +156,27 @@ func TestSendMsg(t *testing.T) {
 	msg := &unix.Msghdr{Iov: &iov[0]}
 	msg.SetIovlen(len(iov))
 	entry(t, r).PrepSendMsg(a, msg, unix.MSG_NOSIGNAL)
-	if c := completion(t, r); c.Res != 13 {
-		t.Fatalf("%+v", c)
-	}
-	if got := read(t, b); got != "one two three" {
-		t.Errorf("received %q", got)
-	}
+	require.EqualValues(t, 13, completion(t, r).Res)
+	assert.Equal(t, "one two three", read(t, b))
 }
 
 func TestShutdown(t *testing.T) {
 	r := deferredRing(t)
 	a, b := socketPair(t)
 	entry(t, r).PrepShutdown(a, unix.SHUT_WR)
-	if c := completion(t, r); c.Res != 0 {
-		t.Fatalf("%+v", c)
-	}
-	if got := read(t, b); got != "" {
-		t.Errorf("received %q after the end", got)
-	}
+	require.Zero(t, completion(t, r).Res)
+	assert.Empty(t, read(t, b), "after the end")
 }
 
 func TestMsgRing(t *testing.T) {
 	r := deferredRing(t)
-	other, err := NewRing(4, 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other, err := New(4, 0, 0)
+	require.NoError(t, err)
 	defer other.Close()
 	s := entry(t, r)
 	s.PrepMsgRing(other.FD(), 1<<63|5, 6)
-	if c := completion(t, r); c.Res != 0 {
-		t.Fatalf("%+v", c)
-	}
-	if c := completion(t, other); c.UserData != 1<<63|5 || c.Res != 6 {
-		t.Errorf("%+v", c)
-	}
+	require.Zero(t, completion(t, r).Res)
+	assert.Equal(t, CQE{UserData: 1<<63 | 5, Res: 6}, completion(t, other))
 }
 
 func TestAccept(t *testing.T) {
@@ -219,9 +188,7 @@ func TestAccept(t *testing.T) {
 		for range 3 {
 			connect(t, address)
 			c := completion(t, r)
-			if c.Res < 0 || !c.More() || c.UserData != 1 {
-				t.Fatalf("%+v", c)
-			}
+			require.True(t, c.Res >= 0 && c.More() && c.UserData == 1, "%+v", c)
 			checkAccepted(t, int(c.Res))
 		}
 		s = entry(t, r)
@@ -231,9 +198,7 @@ func TestAccept(t *testing.T) {
 		entry(t, r).PrepAccept(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		connect(t, address)
 		c := completion(t, r)
-		if c.Res < 0 || c.More() {
-			t.Fatalf("%+v", c)
-		}
+		require.True(t, c.Res >= 0 && !c.More(), "%+v", c)
 		checkAccepted(t, int(c.Res))
 	})
 }
@@ -241,45 +206,33 @@ func TestAccept(t *testing.T) {
 func listen(t *testing.T) (fd int, address unix.Sockaddr) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(fd, 16); err != nil {
-		t.Fatal(err)
-	}
-	if address, err = unix.Getsockname(fd); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	require.NoError(t, unix.Listen(fd, 16))
+	address, err = unix.Getsockname(fd)
+	require.NoError(t, err)
 	return fd, address
 }
 
 func connect(t *testing.T, address unix.Sockaddr) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := unix.Connect(fd, address); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Connect(fd, address))
 }
 
 // checkAccepted closes the descriptor, which has to be non-blocking and close-on-exec.
 func checkAccepted(t *testing.T, fd int) {
 	t.Helper()
-	status, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	if status&unix.O_NONBLOCK == 0 || flags&unix.FD_CLOEXEC == 0 {
-		t.Errorf("accepted with status %#x and flags %#x", status, flags)
-	}
-	if err := unix.Close(fd); err != nil {
-		t.Error(err)
-	}
+	status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	require.NoError(t, err)
+	assert.NotZero(t, status&unix.O_NONBLOCK, "non-blocking")
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	require.NoError(t, err)
+	assert.NotZero(t, flags&unix.FD_CLOEXEC, "close-on-exec")
+	assert.NoError(t, unix.Close(fd))
 }
 
 func TestCancel(t *testing.T) {
@@ -298,23 +251,18 @@ func TestCancel(t *testing.T) {
 				s := entry(t, r)
 				s.PrepPollAdd(a, unix.EPOLLIN, false)
 				s.UserData = 1
-				if err := r.Submit(); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, r.Submit())
 				s = entry(t, r)
 				c.prep(s, a)
 				s.UserData = 2
-				results := map[uint64]int32{}
-				n := 2
-				if c.want < 0 {
-					n = 1
+				results, want := map[uint64]int32{}, map[uint64]int32{2: c.want}
+				if c.want >= 0 {
+					want[1] = -int32(unix.ECANCELED)
 				}
-				for _, q := range completions(t, r, n) {
+				for _, q := range completions(t, r, len(want)) {
 					results[q.UserData] = q.Res
 				}
-				if results[2] != c.want || n == 2 && results[1] != -int32(unix.ECANCELED) {
-					t.Errorf("results are %v", results)
-				}
+				assert.Equal(t, want, results)
 			})
 		})
 	}
@@ -328,19 +276,14 @@ func TestPollMultishotIsEdgeTriggered(t *testing.T) {
 				entry(t, r).PrepPollAdd(a, unix.EPOLLIN|unix.EPOLLRDHUP|edge, true)
 				for range 3 { // nothing is read, and each write is reported once
 					write(t, b, "x")
-					if c := completion(t, r); c.Res != unix.EPOLLIN || !c.More() {
-						t.Fatalf("%+v", c)
-					}
-					if err := r.Look(); err != nil || r.Ready() != 0 {
-						t.Fatalf("Look() = %v, Ready() = %d", err, r.Ready())
-					}
+					c := completion(t, r)
+					require.EqualValues(t, unix.EPOLLIN, c.Res)
+					require.True(t, c.More())
+					require.NoError(t, r.Enter())
+					require.Zero(t, r.Ready())
 				}
-				if err := unix.Shutdown(b, unix.SHUT_WR); err != nil {
-					t.Fatal(err)
-				}
-				if c := completion(t, r); c.Res != unix.EPOLLIN|unix.EPOLLRDHUP {
-					t.Errorf("after the end: %+v", c)
-				}
+				require.NoError(t, unix.Shutdown(b, unix.SHUT_WR))
+				assert.EqualValues(t, unix.EPOLLIN|unix.EPOLLRDHUP, completion(t, r).Res, "after the end")
 			})
 		})
 	}

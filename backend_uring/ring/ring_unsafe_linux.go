@@ -1,6 +1,4 @@
-//go:build linux
-
-package uring
+package ring
 
 import (
 	"syscall"
@@ -15,8 +13,8 @@ func setup(entries uint32, p *params) (int, syscall.Errno) {
 	return int(fd), errno
 }
 
-// enterNow is io_uring_enter(2) when it cannot sleep: with min_complete 0. It does not tell Go's scheduler, which
-// would cost more than the call.
+// enterNow is io_uring_enter(2) with min_complete 0, which cannot sleep. It does not notify Go's scheduler: that would
+// cost more than the call.
 func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 	for {
 		r.enters++
@@ -31,7 +29,7 @@ func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 	}
 }
 
-// enterSleep is io_uring_enter(2) when it may sleep, for r.timeout if timed. ETIME and EINTR are reported only when
+// enterSleep is io_uring_enter(2) that may sleep, for at most r.timeout if timed. ETIME and EINTR are reported only when
 // nothing was submitted. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
 func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Errno) {
 	flags := r.waitFlags | r.enterFlags
@@ -51,9 +49,9 @@ func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Er
 	return uint32(n), 0
 }
 
-// Register is io_uring_register(2) on this ring; it may sleep. What arg points to is the operation's, n is its count.
-// The error is a bare syscall.Errno. On a ring of SetupSingleIssuer only its own thread may call it once the ring is
-// enabled.
+// Register is io_uring_register(2) on this ring; it may sleep. The operation defines what arg points to and what n
+// counts. The error is a bare syscall.Errno. Once a ring with SetupSingleIssuer is enabled, only its own thread may call
+// Register.
 func (r *Ring) Register(op uint32, arg unsafe.Pointer, n uint32) error {
 	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
 	if errno != 0 {
@@ -77,14 +75,14 @@ func (r *Ring) unregisterRingFD(index uint32) error {
 }
 
 // sendMsgRing is io_uring_register(2) without a ring: the kernel carries out a MSG_RING at once. It takes locks of the
-// target that are held shortly and never while a thread sleeps in it, so the scheduler need not know.
+// target that are held briefly and never while a thread sleeps, so Go's scheduler need not be notified.
 func sendMsgRing(s *SQE) syscall.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_REGISTER, ^uintptr(0), RegisterSendMsgRing,
 		uintptr(unsafe.Pointer(s)), 1, 0, 0)
 	return errno
 }
 
-// mapping is memory outside of Go's heap, from mmap(2).
+// mapping is memory from mmap(2), outside Go's heap.
 type mapping struct {
 	base unsafe.Pointer
 	size uintptr
@@ -104,7 +102,7 @@ func mapMemory(size uintptr) (mapping, error) {
 
 func (m mapping) word(off uint32) *uint32 { return (*uint32)(unsafe.Add(m.base, off)) }
 
-// unmap may be called again, and on an empty mapping.
+// unmap frees the mapping. It does nothing if that is empty.
 func (m *mapping) unmap() error {
 	if m.base == nil {
 		return nil
@@ -114,7 +112,7 @@ func (m *mapping) unmap() error {
 	return err
 }
 
-// mapQueues maps what p describes and caches every address. On an error Close frees what was mapped.
+// mapQueues maps the queues that p describes and stores every address. After an error Close frees what was mapped.
 func (r *Ring) mapQueues(p *params) (err error) {
 	sqSize := uintptr(p.sqOff.array)
 	if p.flags&SetupNoSQArray == 0 {
@@ -146,8 +144,8 @@ func (r *Ring) mapQueues(p *params) (err error) {
 	return nil
 }
 
-// unmapQueues frees the memory of the queues and leaves empty ones behind, so that a late call finds nothing rather
-// than a fault.
+// unmapQueues frees the memory of the queues and leaves empty queues, so that a late call finds nothing instead of
+// causing a fault.
 func (r *Ring) unmapQueues() {
 	none := new(uint32)
 	r.sqHead, r.sqTail, r.sqFlags, r.cqHead, r.cqTail = none, none, none, none, none
