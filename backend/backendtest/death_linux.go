@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 var deathRulesLinux = []Rule{
@@ -60,12 +61,12 @@ func epollSets() (fds []uint32) {
 }
 
 // breakable opens a Transport, and returns what breaks the driver of the loop of a stream.
-func (e *Env) breakable(loops int) (t tandem.Transport, log *logs, fail func(*tandem.Stream)) {
+func (e *Env) breakable(loops int) (t tandem.Transport, log *logs, fail func(*session.Stream)) {
 	e.Helper()
 	before := epollSets()
 	t, log = e.openLogging(func(o *tandem.Options) { o.Loops = loops })
 	own := keepIf(epollSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })
-	return t, log, func(s *tandem.Stream) {
+	return t, log, func(s *session.Stream) {
 		result := make(chan error, 1)
 		if e.Options.Backend == tandem.Uring { // its loops keep their threads
 			assert.NoError(e, s.Post(func() { result <- refuse(syscall.EPERM, nil, unix.SYS_IO_URING_ENTER) }))
@@ -84,13 +85,13 @@ func driverFails(e *Env) {
 	h.Data = nothing
 	var told []chan error
 	var peers []*reading
-	for _, prepare := range []func(*tandem.Stream, Peer){
-		func(*tandem.Stream, Peer) {},
-		func(s *tandem.Stream, _ Peer) { s.PauseRead() },
-		func(_ *tandem.Stream, p Peer) { e.writeAll(p, Pattern(10_000)) },
-		func(s *tandem.Stream, _ Peer) { e.fillQueue(s) },
-		func(s *tandem.Stream, _ Peer) { e.fillQueue(s); _ = s.CloseWrite() },
-		func(s *tandem.Stream, _ Peer) {
+	for _, prepare := range []func(*session.Stream, Peer){
+		func(*session.Stream, Peer) {},
+		func(s *session.Stream, _ Peer) { s.PauseRead() },
+		func(_ *session.Stream, p Peer) { e.writeAll(p, Pattern(10_000)) },
+		func(s *session.Stream, _ Peer) { e.fillQueue(s) },
+		func(s *session.Stream, _ Peer) { e.fillQueue(s); _ = s.CloseWrite() },
+		func(s *session.Stream, _ Peer) {
 			e.fillQueue(s)
 			fn := make(chan error, 1)
 			require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { fn <- err }))
@@ -98,14 +99,14 @@ func driverFails(e *Env) {
 			require.NoError(e, s.Close())
 		},
 	} {
-		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		s, p := e.PairOn(t, h, session.StreamOptions{})
 		prepare(s, p)
 		defer func() { peers = append(peers, readOn(p)) }()
 		e.Cleanup(func() { _ = p.Close() })
 	}
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	dials := NewHooks()
 	dials.env(e)
 	silent := e.unreachable()
@@ -133,7 +134,7 @@ func driverFails(e *Env) {
 }
 
 // afterDeath uses a Transport that has no loop left.
-func (e *Env) afterDeath(t tandem.Transport, l tandem.Listener) {
+func (e *Env) afterDeath(t tandem.Transport, l session.Listener) {
 	e.Helper()
 	e.Eventually(func() bool { return l.Err() != nil }, "the end of the listener")
 	e.within("Close of a listener", func() { assert.NoError(e, l.Close()) })
@@ -172,7 +173,7 @@ func oneDriverFails(e *Env) {
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
-	peers := map[*tandem.Stream]Peer{}
+	peers := map[*session.Stream]Peer{}
 	for range 6 {
 		p := e.Connect(l.Addr())
 		peers[h.Opened()] = p
@@ -219,7 +220,7 @@ func oneDriverFails(e *Env) {
 func driverFailsInShutdown(e *Env) {
 	t, _, fail := e.breakable(1)
 	h := NewHooks()
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: -1})
+	s, _ := e.PairOn(t, h, session.StreamOptions{CloseTimeout: -1})
 	e.fillQueue(s)
 	shut := make(chan error, 1)
 	go func() { shut <- t.Shutdown(context.Background()) }()

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // detachBesideReset detaches streams whose peers have sent and reset. What they sent comes before the error.
@@ -17,7 +18,7 @@ func detachBesideReset(e *Env) {
 	for _, fin := range []bool{false, true} {
 		h := NewHooks()
 		t := e.oneLoop()
-		begun := e.heldUp(t, h, tandem.StreamOptions{}, nothing, func(s *tandem.Stream) { s.PauseRead() })
+		begun := e.heldUp(t, h, session.StreamOptions{}, nothing, func(s *session.Stream) { s.PauseRead() })
 		begun.goOn()
 		e.fillQueue(begun.s)
 		if fin {
@@ -60,8 +61,8 @@ func completionAfterDetach(e *Env) {
 	} {
 		t, h := e.Open(nil), NewHooks()
 		told := make(chan error, 10)
-		h.Close = func(*tandem.Stream, error) { close(told) }
-		s, p := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
+		h.Close = func(*session.Stream, error) { close(told) }
+		s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
 		e.small(s)
 		require.NoError(e, s.WriteNotify(Pattern(10), func(err error) { told <- err }))
 		assert.NoError(e, arrives(e, told), what)

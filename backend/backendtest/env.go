@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // patience is how long something that must happen may take, on the slowest machine.
@@ -123,7 +124,7 @@ func (e *Env) end() {
 }
 
 // tally checks the figures of a Transport that has been closed.
-func (e *Env) tally(s tandem.Stats) {
+func (e *Env) tally(s session.Stats) {
 	e.Helper()
 	if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
 		e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
@@ -229,19 +230,19 @@ func (e *Env) Address() string {
 }
 
 // Pair connects a stream under test, with h as its handler, to a Peer. It returns when OnOpen has run.
-func (e *Env) Pair(h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) Pair(h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	return e.PairOn(e.Under(), h, o)
 }
 
 // PairOn is Pair on a certain Transport.
-func (e *Env) PairOn(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) PairOn(t tandem.Transport, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	h.env(e)
 	if e.Dialled {
 		return e.dialled(t, h, o)
 	}
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
 	e.Check(err, "listen")
 	p := e.Connect(l.Addr())
 	s := h.Opened()
@@ -249,7 +250,7 @@ func (e *Env) PairOn(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tan
 	return s, p
 }
 
-func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) dialled(t tandem.Transport, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	l, err := net.Listen(e.Network, e.Address())
 	e.Check(err, "listen")
@@ -261,7 +262,7 @@ func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*ta
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o})
+	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o})
 	e.Check(err, "dial")
 	c := arrives(e, accepted)
 	if c == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on listeners. Those on MaxConns and pauses are in listen_limits.go, those on paths in listen_unix_linux.go,
@@ -39,12 +40,12 @@ func listenOptions(e *Env) {
 	if !e.once() {
 		return
 	}
-	for says, o := range map[string]*tandem.ListenOptions{
+	for says, o := range map[string]*session.ListenOptions{
 		"MaxConns is -1":           {MaxConns: -1},
 		"Backlog is -1":            {Backlog: -1},
 		"raise net.core.somaxconn": {Backlog: 1 << 30},
 		"take over a socket":       {From: (*net.TCPListener)(nil)},
-		"ReadBufferLimit":          {StreamOptions: tandem.StreamOptions{ReadBufferLimit: -1}},
+		"ReadBufferLimit":          {StreamOptions: session.StreamOptions{ReadBufferLimit: -1}},
 	} {
 		_, err := e.Under().Listen("tcp", "127.0.0.1:0", NewHooks(), o)
 		var op *net.OpError
@@ -73,7 +74,7 @@ func takenForAMoment(e *Env) {
 		control, attempts := counted()
 		var theirs net.Listener
 		gone := make(chan struct{})
-		o := &tandem.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
+		o := &session.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
 			if attempts.Load() == 2 {
 				_ = theirs.Close()
 				close(gone)
@@ -100,14 +101,14 @@ func takenInACallback(e *Env) {
 	control, attempts := counted()
 	result := make(chan error, 1)
 	h := NewHooks()
-	h.Open = func(*tandem.Stream) {
-		_, err := e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &tandem.ListenOptions{Control: control})
+	h.Open = func(*session.Stream) {
+		_, err := e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &session.ListenOptions{Control: control})
 		result <- err
 	}
-	e.Pair(h, tandem.StreamOptions{})
+	e.Pair(h, session.StreamOptions{})
 	e.inUse(<-result)
 	assert.EqualValues(e, 1, attempts.Load(), "attempts in a callback")
-	_, err = e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &tandem.ListenOptions{Control: control})
+	_, err = e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &session.ListenOptions{Control: control})
 	e.inUse(err)
 	assert.Greater(e, attempts.Load(), int32(3), "attempts elsewhere")
 }
@@ -130,11 +131,11 @@ func listenInShutdown(e *Env) {
 			assert.ErrorIs(e, err, net.ErrClosed)
 		}
 	}
-	h := drainHooks{NewHooks(), func(s *tandem.Stream) {
+	h := drainHooks{NewHooks(), func(s *session.Stream) {
 		refused()
 		_ = s.Close()
 	}}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
@@ -146,7 +147,7 @@ func listenInShutdown(e *Env) {
 }
 
 // openedOn connects until there is a stream on a loop.
-func (h *Hooks) openedOn(e *Env, l tandem.Listener, loop int) *tandem.Stream {
+func (h *Hooks) openedOn(e *Env, l session.Listener, loop int) *session.Stream {
 	e.Helper()
 	for range 1000 {
 		e.pingPong(e.Connect(l.Addr()))
@@ -159,7 +160,7 @@ func (h *Hooks) openedOn(e *Env, l tandem.Listener, loop int) *tandem.Stream {
 }
 
 // goexit ends the loop of a stream by what a careless callback may do.
-func (e *Env) goexit(s *tandem.Stream) {
+func (e *Env) goexit(s *session.Stream) {
 	e.Helper()
 	require.NoError(e, s.Post(runtime.Goexit))
 }
@@ -169,7 +170,7 @@ func listenerMoves(e *Env) {
 	if !e.once() {
 		return
 	}
-	for _, balance := range []tandem.Balance{tandem.RoundRobin, tandem.ReusePort} {
+	for _, balance := range []session.Balance{session.RoundRobin, session.ReusePort} {
 		t, log := e.openLogging(func(o *tandem.Options) { o.Loops, o.Balance = 2, balance })
 		h := echo()
 		h.env(e)

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // failedListener checks that a listener ends by itself with an errno.
-func (e *Env) failedListener(l tandem.Listener, errno syscall.Errno) {
+func (e *Env) failedListener(l session.Listener, errno syscall.Errno) {
 	e.Helper()
 	e.Eventually(func() bool { return l.Err() != nil }, "the listener ends")
 	var op *net.OpError
@@ -37,7 +38,7 @@ func socketShutDown(e *Env) {
 	h, other := echo(), echo()
 	h.env(e)
 	other.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{Control: control})
 	require.NoError(e, err)
 	lives, err := t.Listen(e.Network, e.Address(), other, nil)
 	require.NoError(e, err)
@@ -63,7 +64,7 @@ func socketShutDown(e *Env) {
 // quietlyShutDown reports whether nobody is told that a Unix socket was shut down: accept(2) says only that there is
 // nothing, and the kernel wakes nobody. Where it shows all the same, as in epoll(7), the listener has to end, and nowhere
 // may a loop spin.
-func (e *Env) quietlyShutDown(t tandem.Transport, l tandem.Listener) bool {
+func (e *Env) quietlyShutDown(t tandem.Transport, l session.Listener) bool {
 	e.Helper()
 	before := t.Stats().Turns
 	l.PauseAccept()
@@ -80,11 +81,11 @@ func oneSocketShutDown(e *Env) {
 	if !e.once() {
 		return
 	}
-	t, log := e.openLogging(func(o *tandem.Options) { o.Balance = tandem.ReusePort })
+	t, log := e.openLogging(func(o *tandem.Options) { o.Balance = session.ReusePort })
 	control, fds := e.duplicates()
 	h := echo()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{Control: control})
 	require.NoError(e, err)
 	require.Len(e, *fds, 2)
 	require.NoError(e, unix.Shutdown((*fds)[0], unix.SHUT_RDWR))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // stalePath makes a socket file at which nobody listens.
@@ -85,7 +86,7 @@ func oneHeir(e *Env) {
 	for range 30 {
 		path := e.stalePath()
 		results := make([]error, len(servers))
-		listeners := make([]tandem.Listener, len(servers))
+		listeners := make([]session.Listener, len(servers))
 		begin := make(chan struct{})
 		var running sync.WaitGroup
 		h := echo()

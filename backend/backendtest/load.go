@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // loadRules are about what many streams, or such as cannot go on, cost others.
@@ -37,7 +38,7 @@ func (e *Env) loaded(h *Hooks, change func(*tandem.Options)) (tandem.Transport, 
 	return t, e.listenWith(t, h, nil)
 }
 
-func (e *Env) listenWith(t tandem.Transport, h *Hooks, o *tandem.ListenOptions) net.Addr {
+func (e *Env) listenWith(t tandem.Transport, h *Hooks, o *session.ListenOptions) net.Addr {
 	e.Helper()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, o)
@@ -59,7 +60,7 @@ func (e *Env) many(n int, to net.Addr) (all []net.Conn) {
 }
 
 // hold keeps a loop busy until the function that it returns is called.
-func hold(s *tandem.Stream) (letGo func()) {
+func hold(s *session.Stream) (letGo func()) {
 	held, over := make(chan struct{}), make(chan struct{})
 	_ = s.Post(func() { close(held); <-over })
 	<-held
@@ -76,7 +77,7 @@ func resetAfterOverflow(e *Env) {
 	for _, paused := range []bool{false, true} {
 		h := NewHooks()
 		if paused {
-			h.Open = (*tandem.Stream).PauseRead
+			h.Open = (*session.Stream).PauseRead
 		}
 		t, to := e.loaded(h, func(o *tandem.Options) {
 			o.AllowHalfClose = true
@@ -117,7 +118,7 @@ func manySenders(e *Env) {
 	const n, limit = 100, 64 << 10
 	h := NewHooks()
 	var most atomic.Int64
-	h.Data = func(s *tandem.Stream) { most.Store(max(most.Load(), int64(s.Buffered()))) }
+	h.Data = func(s *session.Stream) { most.Store(max(most.Load(), int64(s.Buffered()))) }
 	t := e.Open(func(o *tandem.Options) { o.Loops, o.ReadBufferLimit = 1, limit })
 	to := e.listenWith(t, h, nil)
 	var writers sync.WaitGroup

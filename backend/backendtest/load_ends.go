@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // manyStreams is how many idle streams a Transport has that is closed.
@@ -34,12 +35,12 @@ func turnsOf(t tandem.Transport) uint64 {
 }
 
 // full is a stream whose queue is full, because its peer reads nothing.
-func (e *Env) full() (tandem.Transport, *tandem.Stream, Peer) {
+func (e *Env) full() (tandem.Transport, *session.Stream, Peer) {
 	e.Helper()
 	t := e.Open(func(o *tandem.Options) { o.Loops, o.AllowHalfClose = 1, true })
 	h := NewHooks()
-	h.Open = func(s *tandem.Stream) { _, _ = s.Write(pattern()[:12<<20]) }
-	s, p := e.PairOn(t, h, tandem.StreamOptions{AllowHalfClose: true})
+	h.Open = func(s *session.Stream) { _, _ = s.Write(pattern()[:12<<20]) }
+	s, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true})
 	time.Sleep(2 * moment)
 	return t, s, p
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // bystanders is a Transport of one loop with streams that have nothing to do with a rule, and are there while it runs.
 type bystanders struct {
 	t     tandem.Transport
-	base  tandem.Stats // when only the bystanders were there
+	base  session.Stats // when only the bystanders were there
 	bulk  bool
 	idle  []int      // descriptors of the idle streams' peers
 	peers []net.Conn // of the bulk streams
@@ -46,10 +47,10 @@ func besideOf(all []Rule) []Rule {
 }
 
 // discards is the handler of the bystanders' streams.
-type discards struct{ tandem.BaseHandler }
+type discards struct{ session.BaseHandler }
 
-// OnData implements tandem.Handler.
-func (discards) OnData(s *tandem.Stream) { _, _ = s.Discard(-1) }
+// OnData implements session.Handler.
+func (discards) OnData(s *session.Stream) { _, _ = s.Discard(-1) }
 
 // newBystanders opens a Transport with idle streams, or such as always receive.
 func newBystanders(o tandem.Options, idle, bulk int) (*bystanders, error) {
@@ -110,7 +111,7 @@ func (b *bystanders) gather(idle, bulk int) error {
 
 // rest waits until only the bystanders are there, and remembers the figures.
 func (b *bystanders) rest(n int) error {
-	var last tandem.Stats
+	var last session.Stats
 	if !waitFor(func() bool {
 		before := last
 		last = b.t.Stats()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on what one stream costs beside many others.
@@ -36,12 +37,12 @@ func (e *Env) besideOn(o tandem.Options, n int) *bystanders {
 // cycles are ways in which a stream begins, pauses and ends.
 var cycles = []struct {
 	name string
-	run  func(*Env, *Hooks, *tandem.Stream, Peer)
+	run  func(*Env, *Hooks, *session.Stream, Peer)
 }{
-	{"Close", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Close(), "close") }},
-	{"Abort", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
-	{"the peer's close", func(e *Env, _ *Hooks, _ *tandem.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
-	{"a pause", func(e *Env, h *Hooks, s *tandem.Stream, p Peer) {
+	{"Close", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Close(), "close") }},
+	{"Abort", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
+	{"the peer's close", func(e *Env, _ *Hooks, _ *session.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
+	{"a pause", func(e *Env, h *Hooks, s *session.Stream, p Peer) {
 		s.PauseRead()
 		e.writeAll(p, Pattern(100))
 		e.onLoop(s, func() {})
@@ -67,7 +68,7 @@ func (b *bystanders) costs(e *Env) []cost {
 			before, cpu := b.settledStats(e), cpuTime()
 			for range times {
 				h := NewHooks()
-				s, p := e.PairOn(b.t, h, tandem.StreamOptions{})
+				s, p := e.PairOn(b.t, h, session.StreamOptions{})
 				c.run(e, h, s, p)
 				h.Closed()
 				_ = p.Close()
@@ -88,7 +89,7 @@ func (b *bystanders) costs(e *Env) []cost {
 }
 
 // settledStats are the figures when only the bystanders are there, and nothing moves.
-func (b *bystanders) settledStats(e *Env) tandem.Stats {
+func (b *bystanders) settledStats(e *Env) session.Stats {
 	e.Helper()
 	if left := b.left(); left != "" {
 		e.Fatalf("left beside the others after %v: %s", leaving, left)

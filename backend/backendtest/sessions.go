@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/sessiontest"
@@ -38,7 +39,7 @@ func (e *Env) bothWays(rule func(t tandem.Transport)) {
 		return // both ends are there in any case
 	}
 	rule(e.Under())
-	rule(e.driven(tandem.StreamOptions{}))
+	rule(e.driven(session.StreamOptions{}))
 }
 
 // sessions returns both ends of a connection on one Transport.
@@ -196,7 +197,7 @@ func sessionsSlowConsumer(e *Env) {
 	const count, size = 100_000, 39
 	e.bothWays(func(t tandem.Transport) {
 		a, b := e.sessions(t)
-		e.Check(b.Stream().SetSocketOption(tandem.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
+		e.Check(b.Stream().SetSocketOption(backend.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
 		one, two := session.NewFramed(b, frame.U64{}, 4096), session.NewFramed(a, frame.U64{}, 4096)
 		message := Pattern(count + size)
 		sent, came, pending := 0, 0, 0

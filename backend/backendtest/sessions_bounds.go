@@ -69,7 +69,7 @@ func sessionsShare(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	var all []driver
 	for range 10 {
 		a, b := e.sessions(t)

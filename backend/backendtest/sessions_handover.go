@@ -178,7 +178,7 @@ func sessionsDetachInVain(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(e, err)
 	defer l.Close()
@@ -259,7 +259,7 @@ func sessionsForgotten(e *Env) {
 		if e.Network != "tcp" {
 			return
 		}
-		a, err := session.Listen(t, e.Network, e.Address(), &tandem.ListenOptions{MaxConns: 4})
+		a, err := session.Listen(t, e.Network, e.Address(), &session.ListenOptions{MaxConns: 4})
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
 		for range 20 {

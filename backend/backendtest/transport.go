@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on a Transport as a whole. Those on its end are in transport_shutdown.go, those on a Transport without
@@ -157,17 +158,17 @@ func stats(e *Env) {
 	const streams, messages, size, unread = 5, 20, 1000, 77
 	var leave atomic.Bool
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if leave.Load() {
 			return
 		}
 		p, _ := s.Next(-1)
 		_, _ = s.Write(p)
 	}
-	var all []*tandem.Stream
+	var all []*session.Stream
 	var peers []Peer
 	for range streams {
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		all, peers = append(all, s), append(peers, p)
 	}
 	for range messages {
@@ -185,7 +186,7 @@ func stats(e *Env) {
 		arrives(e, fired)
 	}
 	const each = messages * size
-	e.statsAre(func(s tandem.Stats) error {
+	e.statsAre(func(s session.Stats) error {
 		return errors.Join(
 			same("Streams", s.Streams, streams), same("Opened", s.Opened, streams), same("Closed", s.Closed, 0),
 			same("BytesIn", s.BytesIn, streams*each), same("BytesDelivered", s.BytesDelivered, streams*each),
@@ -205,14 +206,14 @@ func stats(e *Env) {
 	}
 	_, err := all[0].Write(Pattern(10)) // from here, so it goes straight to the kernel
 	e.Check(err, "write")
-	e.statsAre(func(s tandem.Stats) error {
+	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("BytesIn", s.BytesIn, streams*(each+unread)), same("BytesDelivered", s.BytesDelivered, streams*each),
 			same("BytesOut", s.BytesOut, streams*each+10), same("DirectWrites", s.DirectWrites, 1))
 	})
 	for _, s := range all {
 		e.Check(s.Close(), "close")
 	}
-	e.statsAre(func(s tandem.Stats) error {
+	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("Streams", s.Streams, 0), same("Closed", s.Closed, streams), same("Sockets", s.Sockets, 0),
 			same("Requests", s.Requests, 0), same("BytesDropped", s.BytesDropped, streams*unread))
 	})
@@ -226,7 +227,7 @@ func same[N int | uint64](what string, got, want N) error {
 }
 
 // statsAre waits for figures, which are told at the end of a loop's turn.
-func (e *Env) statsAre(wrong func(tandem.Stats) error) {
+func (e *Env) statsAre(wrong func(session.Stats) error) {
 	e.Helper()
 	if !waitFor(func() bool { return wrong(e.Under().Stats()) == nil }) {
 		e.Fatal(wrong(e.Under().Stats()))
@@ -234,7 +235,7 @@ func (e *Env) statsAre(wrong func(tandem.Stats) error) {
 }
 
 // plausible checks figures that depend on how bytes were cut into pieces and events into turns.
-func (e *Env) plausible(s tandem.Stats, messages uint64) {
+func (e *Env) plausible(s session.Stats, messages uint64) {
 	e.Helper()
 	if !e.Dialled && s.Accepts != s.Opened {
 		e.Errorf("%d connections were accepted and %d opened", s.Accepts, s.Opened)
