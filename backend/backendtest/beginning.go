@@ -51,7 +51,7 @@ var beginningRules = []Rule{
 }
 
 // once tells whether a rule for which the kind of network, of peer, and of opening does not matter runs in this Setup.
-func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peer == nil }
+func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peers == nil }
 
 // echo answers what comes.
 func echo() *Hooks {

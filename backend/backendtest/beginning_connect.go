@@ -6,14 +6,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on Connect, which does not wait.
 
 func connect(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // the peers are of package net here
 	}
 	l := e.listenPlain(e.Network, e.Address())
@@ -52,7 +51,7 @@ func connect(e *Env) {
 
 // connectInCallbacks connects from OnOpen, OnData and OnClose, a chain of streams.
 func connectInCallbacks(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	h := echo()
@@ -130,7 +129,7 @@ func closeBeforeConnected(e *Env) {
 }
 
 func writeBeforeOpen(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	l := e.listenPlain(e.Network, e.Address())
@@ -139,7 +138,7 @@ func writeBeforeOpen(e *Env) {
 	h.env(e)
 	gate := make(chan struct{})
 	block := NewHooks()
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	blocker, _ := e.PairOn(t, block, session.StreamOptions{})
 	e.Check(blocker.Post(func() { <-gate }), "post") // so that the loop cannot connect yet
 	s, err := t.Connect(e.Network, l.Addr().String(), h, nil)

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -131,7 +130,7 @@ func (e *Env) unreachable() string {
 }
 
 // settled waits until a Transport has no socket left, while it is still open.
-func (e *Env) settled(t tandem.Transport) {
+func (e *Env) settled(t *session.Engine) {
 	e.Helper()
 	e.Eventually(func() bool { return t.Stats().Sockets == e.others(t) && t.Stats().Streams == e.others(t) }, "no sockets")
 }
@@ -206,7 +205,7 @@ func dialInCallback(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	failed := make(chan error, 1)
 	h := NewHooks()
@@ -264,7 +263,7 @@ func dialLocalAddr(e *Env) {
 }
 
 func dialControl(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	l := e.listenPlain(e.Network, e.Address())
@@ -332,7 +331,7 @@ func dialArguments(e *Env) {
 
 // manyDials dials to the Transport itself from many goroutines.
 func manyDials(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	const dials = 100

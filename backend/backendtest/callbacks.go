@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -271,7 +270,7 @@ func drainsTheOpen(e *Env) {
 
 // countTurns counts the turns of a Transport's only loop, for callbacks. The figures of Stats are as of the last sleep or
 // the end of a turn.
-func (e *Env) countTurns(t tandem.Transport) *int {
+func (e *Env) countTurns(t *session.Engine) *int {
 	e.Helper()
 	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	n := 0

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -17,7 +16,7 @@ import (
 // stage is where one trial after another takes place: a listener, and streams that come from it.
 type stage struct {
 	e       *Env
-	t       tandem.Transport
+	t       *session.Engine
 	all     *trials
 	addr    net.Addr
 	plain   net.Listener // of the peers, if the streams under test dial
@@ -27,7 +26,7 @@ type stage struct {
 // peersWindow keeps what a peer takes without reading small, in bytes.
 const peersWindow = 64 << 10
 
-func newStage(e *Env, t tandem.Transport, all *trials) *stage {
+func newStage(e *Env, t *session.Engine, all *trials) *stage {
 	e.Helper()
 	st := &stage{e: e, t: t, all: all}
 	if e.Dialled {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -72,7 +71,7 @@ func refusesWhatIsNew(e *Env) {
 
 // otherLoopsGoOn ends one of two loops. The other serves on, and gets all that is new.
 func otherLoopsGoOn(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
+	t := e.Open(func(o *Options) { o.Loops = 2 })
 	h := echo()
 	h.env(e)
 	server := e.listenOn(e.Network, e.Address(), echo())

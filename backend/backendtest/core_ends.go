@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -54,7 +53,7 @@ func endsDelivery(e *Env) {
 
 // handlerTime has handlers that need long. One stream gets about a millisecond of a turn, for bytes as for messages.
 func handlerTime(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	var most, turn, inTurn, total int
 	done := make(chan struct{})
 	const all, each = 400, 300 * time.Microsecond

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -25,7 +24,7 @@ func panicsAreSpared(e *Env) {
 	if !e.once() {
 		return
 	}
-	t, log := e.openLogging(func(o *tandem.Options) { o.Loops = 1 })
+	t, log := e.openLogging(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.Data = func(*session.Stream) { panic("on purpose") }
 	h.env(e)
@@ -109,7 +108,7 @@ func statsOfLoops(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 3 })
+	t := e.Open(func(o *Options) { o.Loops = 3 })
 	h := echo()
 	h.env(e)
 	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)

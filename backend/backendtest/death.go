@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
@@ -69,7 +68,7 @@ func exiting(where string) *Hooks {
 
 // twoLoops is a Transport with a stream on each of its loops, of which the first is to die.
 type twoLoops struct {
-	t             tandem.Transport
+	t             *session.Engine
 	log           *logs
 	beside, other *Hooks
 	s, s2         *session.Stream
@@ -79,7 +78,7 @@ type twoLoops struct {
 func (e *Env) twoLoops() *twoLoops {
 	e.Helper()
 	w := &twoLoops{beside: echo(), other: echo()}
-	w.t, w.log = e.openLogging(func(o *tandem.Options) { o.Loops = 2 })
+	w.t, w.log = e.openLogging(func(o *Options) { o.Loops = 2 })
 	scouts := echo()
 	scouts.env(e)
 	l, err := w.t.Listen(e.Network, e.Address(), scouts, nil)
@@ -92,7 +91,7 @@ func (e *Env) twoLoops() *twoLoops {
 }
 
 // connectBeside makes a stream of h on the loop of another one.
-func (e *Env) connectBeside(t tandem.Transport, s *session.Stream, h session.Handler, o session.StreamOptions) Peer {
+func (e *Env) connectBeside(t *session.Engine, s *session.Stream, h session.Handler, o session.StreamOptions) Peer {
 	e.Helper()
 	if h, ok := h.(*Hooks); ok {
 		h.env(e)

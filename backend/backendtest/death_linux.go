@@ -14,9 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -49,11 +47,11 @@ func (e *Env) inChild(rule func(*Env)) {
 	}
 }
 
-// epollSets are those of this process.
-func epollSets() (fds []uint32) {
+// waitSets are the descriptors of this process that loops wait for.
+func (e *Env) waitSets() (fds []uint32) {
 	for fd, target := range takeCensus().files {
 		var n uint32
-		if _, err := fmt.Sscan(fd, &n); err == nil && target == "anon_inode:[eventpoll]" {
+		if _, err := fmt.Sscan(fd, &n); err == nil && target == e.Waits.Set {
 			fds = append(fds, n)
 		}
 	}
@@ -61,17 +59,20 @@ func epollSets() (fds []uint32) {
 }
 
 // breakable opens a Transport, and returns what breaks the driver of the loop of a stream.
-func (e *Env) breakable(loops int) (t tandem.Transport, log *logs, fail func(*session.Stream)) {
+func (e *Env) breakable(loops int) (t *session.Engine, log *logs, fail func(*session.Stream)) {
 	e.Helper()
-	before := epollSets()
-	t, log = e.openLogging(func(o *tandem.Options) { o.Loops = loops })
-	own := keepIf(epollSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })
+	if len(e.Waits.Calls) == 0 {
+		e.Skip("NOT TESTED: the Setup does not name the system calls in which its loops wait")
+	}
+	before := e.waitSets()
+	t, log = e.openLogging(func(o *Options) { o.Loops = loops })
+	own := keepIf(e.waitSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })
 	return t, log, func(s *session.Stream) {
 		result := make(chan error, 1)
-		if e.Options.Backend == tandem.Uring { // its loops keep their threads
-			assert.NoError(e, s.Post(func() { result <- refuse(syscall.EPERM, nil, unix.SYS_IO_URING_ENTER) }))
-		} else if assert.Len(e, own, loops, "epoll sets of the Transport") {
-			result <- refuse(syscall.EPERM, &own[0], unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2)
+		if e.Waits.Set == "" { // its loops keep their threads
+			assert.NoError(e, s.Post(func() { result <- refuse(syscall.EPERM, nil, e.Waits.Calls...) }))
+		} else if assert.Len(e, own, loops, "descriptors of %s that the Transport has opened", e.Waits.Set) {
+			result <- refuse(syscall.EPERM, &own[0], e.Waits.Calls...)
 			_ = s.Post(func() {})
 		}
 		require.NoError(e, arrives(e, result))
@@ -134,7 +135,7 @@ func driverFails(e *Env) {
 }
 
 // afterDeath uses a Transport that has no loop left.
-func (e *Env) afterDeath(t tandem.Transport, l session.Listener) {
+func (e *Env) afterDeath(t *session.Engine, l session.Listener) {
 	e.Helper()
 	e.Eventually(func() bool { return l.Err() != nil }, "the end of the listener")
 	e.within("Close of a listener", func() { assert.NoError(e, l.Close()) })

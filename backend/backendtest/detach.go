@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -181,9 +180,9 @@ func detachThenClose(e *Env) {
 // detachThenShutdown closes the Transport right behind Detach. The Conn is not the Transport's.
 func detachThenShutdown(e *Env) {
 	in, out := Pattern(held), Pattern(someFull)
-	for what, end := range map[string]func(tandem.Transport) error{
-		"Close":    tandem.Transport.Close,
-		"Shutdown": func(t tandem.Transport) error { return t.Shutdown(e.patient()) },
+	for what, end := range map[string]func(*session.Engine) error{
+		"Close":    (*session.Engine).Close,
+		"Shutdown": func(t *session.Engine) error { return t.Shutdown(e.patient()) },
 	} {
 		t, h := e.Open(nil), NewHooks()
 		h.Data = nothing
@@ -207,7 +206,7 @@ func detachThenShutdown(e *Env) {
 
 // detachCrosswise has callbacks on two loops detach, and use, each other's streams at the same time.
 func detachCrosswise(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
+	t := e.Open(func(o *Options) { o.Loops = 2 })
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)

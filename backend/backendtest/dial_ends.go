@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -50,7 +49,7 @@ func (e *Env) unready() (all []unready) {
 }
 
 // begins begins a dial on another goroutine, by Dial or by Connect, and returns where its end is told.
-func (e *Env) begins(ctx context.Context, t tandem.Transport, wait bool, address string, o *session.DialOptions) <-chan error {
+func (e *Env) begins(ctx context.Context, t *session.Engine, wait bool, address string, o *session.DialOptions) <-chan error {
 	result := make(chan error, 1)
 	h := NewHooks()
 	h.env(e)
@@ -71,7 +70,7 @@ func dialOnBusyLoop(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	go drop(l)
@@ -145,7 +144,7 @@ func deadLoopEndsDials(e *Env) {
 	all := e.unready()
 	before := len(takeCensus().files)
 	for _, dial := range all {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
+		t := e.Open(func(o *Options) { o.Loops = 2 })
 		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
 		var results []<-chan error
 		for range 3 {

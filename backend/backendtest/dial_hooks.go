@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -201,7 +200,7 @@ func controlOffTheLoop(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	_, p := e.PairOn(t, echo(), session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
@@ -290,7 +289,7 @@ func failedDialsWeighNothing(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.Balance = 2, session.LeastStreams })
+	t := e.Open(func(o *Options) { o.Loops, o.Balance = 2, session.LeastStreams })
 	f, refusing, err := bound()
 	require.NoError(e, err)
 	defer f.Close()

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -330,7 +329,7 @@ func sameLoop(e *Env) {
 	}
 	server := e.listenOn("tcp", "127.0.0.1:0", echo())
 	_, port, _ := net.SplitHostPort(server.Addr().String())
-	t := e.Open(func(o *tandem.Options) { o.Loops = 3 })
+	t := e.Open(func(o *Options) { o.Loops = 3 })
 	resolver := names{"one.test.": loopbacks(1)}.resolver(e)
 	h := NewHooks()
 	h.env(e)

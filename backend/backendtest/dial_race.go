@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -36,7 +35,7 @@ func (stays) OnDrain(*session.Stream) {}
 
 // staysOpen has a stream on t that keeps its loop from ending. The function that it returns checks that it does, and
 // aborts it.
-func (e *Env) staysOpen(t tandem.Transport) (check func()) {
+func (e *Env) staysOpen(t *session.Engine) (check func()) {
 	e.Helper()
 	a, b := e.connPair("tcp")
 	e.Cleanup(func() { _ = b.Close() })
@@ -54,7 +53,7 @@ func (e *Env) staysOpen(t tandem.Transport) (check func()) {
 }
 
 // polls polls n times.
-func (e *Env) polls(t tandem.Transport, n int) {
+func (e *Env) polls(t *session.Engine, n int) {
 	e.Helper()
 	for range n {
 		_, err := t.Poll(0)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -29,7 +28,7 @@ const held = 96_000
 
 // failing begins a stream whose peer sends and resets while OnOpen is running, so that all of it is with the kernel when
 // the stream learns of the reset: by a write, if writes is set.
-func (e *Env) failing(t tandem.Transport, h *Hooks, o session.StreamOptions, sent []byte, writes bool) {
+func (e *Env) failing(t *session.Engine, h *Hooks, o session.StreamOptions, sent []byte, writes bool) {
 	e.Helper()
 	begun := e.heldUp(t, h, o, nothing, nothing)
 	_, err := begun.s.Write([]byte("x")) // as in resettable

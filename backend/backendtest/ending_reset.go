@@ -5,13 +5,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
 // resettable has a stream send a byte that its peer never reads: a Unix socket that is closed with unread bytes resets
 // its peer, as TCP does when it is told to.
-func (e *Env) resettable(t tandem.Transport, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
+func (e *Env) resettable(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	s, p := e.PairOn(t, h, o)
 	_, err := s.Write([]byte("x"))
@@ -107,11 +106,9 @@ func finBehindBusyLoop(e *Env) {
 
 // manyBuffers opens a Transport for which a few bytes are many buffers. With io_uring a receive that finds more than 32
 // buffers' worth goes on by another way through the kernel.
-func (e *Env) manyBuffers() tandem.Transport {
-	return e.Open(func(o *tandem.Options) {
-		if o.Backend == tandem.Uring && o.UringBuffers == 0 {
-			o.UringBuffers, o.UringBufferSize = 1024, 64
-		}
+func (e *Env) manyBuffers() *session.Engine {
+	return e.Open(func(o *Options) {
+		o.Buffers, o.BufferSize = 1024, 64
 	})
 }
 

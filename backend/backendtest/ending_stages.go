@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -149,7 +148,7 @@ func steadyReader(e *Env) {
 
 // noCloseTimeout closes a stream whose peer does not read for longer than the Transport's CloseTimeout.
 func noCloseTimeout(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.CloseTimeout = time.Millisecond })
+	t := e.Open(func(o *Options) { o.Stream.CloseTimeout = time.Millisecond })
 	h := NewHooks()
 	s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: -1})
 	e.fillQueue(s)

@@ -232,7 +232,7 @@ func framesWriteFromAnywhere(e *Env) {
 
 // framesNoAllocation counts all that the process allocates while messages are answered.
 func framesNoAllocation(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // peers that are streams gather bytes in memory that they allocate
 	}
 	for _, size := range []int{0, 64, 1 << 10, 40 << 10} { // larger ones are sent in pieces, whose vector the race detector has allocated anew

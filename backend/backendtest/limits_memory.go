@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -36,7 +35,7 @@ type hoard struct {
 	got     map[*session.Stream][]byte
 }
 
-func (e *Env) hoard(t tandem.Transport, n int, o session.StreamOptions) *hoard {
+func (e *Env) hoard(t *session.Engine, n int, o session.StreamOptions) *hoard {
 	e.Helper()
 	x := &hoard{e: e, h: NewHooks(), got: map[*session.Stream][]byte{}}
 	x.h.Data = func(s *session.Stream) {
@@ -105,7 +104,7 @@ const overshoot = 256 << 10
 func memoryLimit(e *Env) {
 	const limit, n = 2 << 20, 16
 	want := Pattern(1 << 20)
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
 	x := e.hoard(t, n, session.StreamOptions{ReadBufferLimit: 4 << 20})
 	var writers sync.WaitGroup
 	for _, p := range x.peers {
@@ -130,7 +129,7 @@ func memoryLimit(e *Env) {
 // memoryLimitLargest has one stream that holds most, and others that hold little.
 func memoryLimitLargest(e *Env) {
 	const limit = 2 << 20
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
 	greedy := e.hoard(t, 1, session.StreamOptions{ReadBufferLimit: 8 << 20})
 	want := Pattern(4 << 20)
 	wrote := make(chan struct{})
@@ -153,7 +152,7 @@ func memoryLimitLargest(e *Env) {
 // memoryLimitForEver has some streams keep all they can, for good. Others get their messages all the same.
 func memoryLimitForEver(e *Env) {
 	const limit, n, size, messages = 1 << 20, 6, 5000, 400
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
 	keep := e.hoard(t, 20, session.StreamOptions{})
 	for _, p := range keep.peers {
 		e.writeAll(p, Pattern(60_000))

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -115,7 +114,7 @@ func takenInACallback(e *Env) {
 
 // listenInShutdown begins to listen while the Transport ends, and after.
 func listenInShutdown(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	t := e.Open(nil)
@@ -171,7 +170,7 @@ func listenerMoves(e *Env) {
 		return
 	}
 	for _, balance := range []session.Balance{session.RoundRobin, session.ReusePort} {
-		t, log := e.openLogging(func(o *tandem.Options) { o.Loops, o.Balance = 2, balance })
+		t, log := e.openLogging(func(o *Options) { o.Loops, o.Balance = 2, balance })
 		h := echo()
 		h.env(e)
 		l, err := t.Listen(e.Network, e.Address(), h, nil)
@@ -196,10 +195,10 @@ func listenerMoves(e *Env) {
 
 // listenerOfTheLastLoop ends the only loop. Nothing waits for it.
 func listenerOfTheLastLoop(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := echo()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -17,7 +16,7 @@ import (
 const parkedLimit = 64
 
 // held keeps the only loop of a Transport busy until the function that it returns is called.
-func (e *Env) held(t tandem.Transport) (release func()) {
+func (e *Env) held(t *session.Engine) (release func()) {
 	e.Helper()
 	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	begun, end := make(chan struct{}), make(chan struct{})
@@ -36,11 +35,11 @@ func (e *Env) turn(s *session.Stream) {
 
 // burst has many connect while the loop is busy, so that it finds them all at once.
 func burst(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	const limit, all = 20, 150
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: limit})
@@ -72,11 +71,11 @@ func burst(e *Env) {
 
 // burstRejected is burst with RejectOverLimit: all above the limit are reset.
 func burstRejected(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	const limit, all = 20, 150
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: limit, RejectOverLimit: true})
@@ -96,7 +95,7 @@ func burstRejected(e *Env) {
 // park connects to a listener with a socket on each of two loops and room for one stream, until connections are parked.
 func (e *Env) park(h *Hooks) (l session.Listener, peers []Peer) {
 	e.Helper()
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.Balance = 2, session.ReusePort })
+	t := e.Open(func(o *Options) { o.Loops, o.Balance = 2, session.ReusePort })
 	h.env(e)
 	others := echo()
 	others.env(e)
@@ -229,7 +228,7 @@ func pauseAtLimit(e *Env) {
 
 // pauseFromEverywhere pauses and resumes on many goroutines and in callbacks while peers connect.
 func pauseFromEverywhere(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	h := echo()

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -82,7 +81,7 @@ func oneHeir(e *Env) {
 	if !e.once() {
 		return
 	}
-	servers := []tandem.Transport{e.Open(nil), e.Open(nil), e.Open(nil)}
+	servers := []*session.Engine{e.Open(nil), e.Open(nil), e.Open(nil)}
 	for range 30 {
 		path := e.stalePath()
 		results := make([]error, len(servers))

@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -140,7 +139,7 @@ func messageStays(e *Env) {
 }
 
 // sendPart sends bytes and waits until a Transport has received them.
-func (e *Env) sendPart(t tandem.Transport, p Peer, b []byte) {
+func (e *Env) sendPart(t *session.Engine, p Peer, b []byte) {
 	e.Helper()
 	before := t.Stats().BytesIn
 	_, err := p.Write(b)

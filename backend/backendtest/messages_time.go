@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -239,7 +238,7 @@ func timeoutMemory(e *Env) {
 		return
 	}
 	const limit = 512 << 10
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
 	f, got := timed(300 * time.Millisecond)
 	h := around(f)
 	wire := encoded(e, Pattern(200_000))

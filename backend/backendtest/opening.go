@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -43,7 +42,7 @@ func (e *Env) roomy() []backend.SocketOption {
 
 // heldUp begins a stream on t, and returns when its OnOpen, which calls first, is running. A dialled stream is given to
 // before, while it is being dialled.
-func (e *Env) heldUp(t tandem.Transport, h *Hooks, o session.StreamOptions, before, first func(*session.Stream)) opening {
+func (e *Env) heldUp(t *session.Engine, h *Hooks, o session.StreamOptions, before, first func(*session.Stream)) opening {
 	e.Helper()
 	h.env(e)
 	in, release := make(chan *session.Stream, 1), make(chan struct{})

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -73,7 +72,7 @@ type streamPeer struct {
 	closed bool
 }
 
-func dialPeer(t tandem.Transport, a net.Addr, options ...backend.SocketOption) (*streamPeer, error) {
+func dialPeer(t *session.Engine, a net.Addr, options ...backend.SocketOption) (*streamPeer, error) {
 	p := &streamPeer{}
 	p.cond = sync.NewCond(&p.mu)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -22,7 +21,7 @@ var quietRules = []Rule{
 // quiet is a state in which nothing can move, and the Transport whose loop has to sleep in it.
 type quietState struct {
 	name  string
-	t     tandem.Transport
+	t     *session.Engine
 	turns uint64
 }
 
@@ -94,7 +93,7 @@ func fillQueue(s *session.Stream) { _, _ = s.Write(pattern()[:6<<20]) }
 func quietStreams(e *Env) {
 	var states []quietState
 	for _, one := range stuckStreams {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.Open = one.open
 		h.Data = func(*session.Stream) {} // and leaves it
@@ -112,7 +111,7 @@ func quietStreams(e *Env) {
 
 // quietListeners has listeners that may not accept, with connections in the backlog.
 func quietListeners(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return // the same code
 	}
 	var states []quietState
@@ -124,7 +123,7 @@ func quietListeners(e *Env) {
 		"paused":                {pause: true},
 		"paused and at a limit": {o: session.ListenOptions{MaxConns: 1}, pause: true},
 	} {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.env(e)
 		l, err := t.Listen(e.Network, e.Address(), h, &c.o)
@@ -154,7 +153,7 @@ func quietDials(e *Env) {
 		func(*Env, *session.DialOptions) {},
 		errorQueueBeforeConnect,
 	} {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.env(e)
 		o := &session.DialOptions{}

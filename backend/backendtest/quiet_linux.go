@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -24,7 +23,7 @@ func stamps(fd uintptr) error {
 // quietErrorQueues has streams in every state whose error queue is not empty. They sleep, do not take that for an error,
 // and cost no threads in the kernel: a ring keeps one that it has once used.
 func quietErrorQueues(e *Env) {
-	if e.Network != "tcp" || e.Peer != nil {
+	if e.Network != "tcp" || e.Peers != nil {
 		return // Unix sockets have no error queue
 	}
 	const streams = 3
@@ -34,7 +33,7 @@ func quietErrorQueues(e *Env) {
 		if one.name == "paused, and the peer has reset" {
 			continue // an end
 		}
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := stamped(e, one.open)
 		workers := kernelWorkers()
 		for range streams {

@@ -11,19 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
 
 // driven opens a Transport without goroutines.
-func (e *Env) driven(o session.StreamOptions) tandem.Transport {
+func (e *Env) driven(o session.StreamOptions) *session.Engine {
 	e.Helper()
-	return e.Open(func(all *tandem.Options) { all.CallerDriven, all.Loops, all.StreamOptions = true, 1, o })
+	return e.Open(func(all *Options) { all.CallerDriven, all.Loops, all.Stream = true, 1, o })
 }
 
 // poll polls Transports in turn until done.
-func (e *Env) poll(done func() bool, what string, ts ...tandem.Transport) {
+func (e *Env) poll(done func() bool, what string, ts ...*session.Engine) {
 	e.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
@@ -43,7 +42,7 @@ type tail struct {
 }
 
 // adoptPair gives a Transport one end of a socketpair.
-func (e *Env) adoptPair(t tandem.Transport, h *Hooks) (*session.Stream, tail) {
+func (e *Env) adoptPair(t *session.Engine, h *Hooks) (*session.Stream, tail) {
 	e.Helper()
 	h.env(e)
 	a, b, err := socketPair()
@@ -89,21 +88,15 @@ func fairnessOfBytes(e *Env) {
 	if !e.once() {
 		return
 	}
-	most := 1 + 1
-	if cq := e.Options.UringCompletionEntries; cq > 0 && cq < 8*e.Options.UringBuffers {
-		most = 8 * e.Options.UringBuffers / cq // so many turns it takes until all buffers have been in the queue
-	}
-	e.flood(session.StreamOptions{TurnBudget: 1}, most)
+	e.flood(session.StreamOptions{TurnBudget: 1}, e.Turns)
 }
 
 // flood fails if the greedy stream is called more than most times between another's byte and its call.
 func (e *Env) flood(o session.StreamOptions, most int) {
 	e.Helper()
-	t := e.Open(func(all *tandem.Options) {
-		all.CallerDriven, all.Loops, all.StreamOptions = true, 1, o
-		if all.Backend == tandem.Uring && all.UringBufferSize == 0 {
-			all.UringBufferSize = 1 << 10 // many completions for what a socket holds
-		}
+	t := e.Open(func(all *Options) {
+		all.CallerDriven, all.Loops, all.Stream = true, 1, o
+		all.BufferSize = 1 << 10 // many events for what a socket holds
 	})
 	calls, bytes, heard := 0, 0, false
 	greedy := NewHooks()
@@ -175,7 +168,7 @@ func (i *inside) hooks(h *Hooks) *Hooks {
 
 // callerDriven has a server and a client in one goroutine, which is the only one there is.
 func callerDriven(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return // there is one of each kind in any case
 	}
 	before := runtime.NumGoroutine()
@@ -217,7 +210,7 @@ func callerDriven(e *Env) {
 
 // drivenPeers talks with plain connections, each of which is used in turn with Poll.
 func drivenPeers(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	t := e.driven(session.StreamOptions{})

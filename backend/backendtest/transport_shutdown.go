@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -31,7 +30,7 @@ func (h drainHooks) OnDrain(s *session.Stream) {
 }
 
 // nothingLeft checks at once, without waiting, that a Transport is gone.
-func (e *Env) nothingLeft(files int, t tandem.Transport, hooks ...*Hooks) {
+func (e *Env) nothingLeft(files int, t *session.Engine, hooks ...*Hooks) {
 	e.Helper()
 	if n := len(takeCensus().files); n > files {
 		e.Errorf("%d descriptors are left", n-files)
@@ -298,9 +297,6 @@ func afterShutdown(e *Env) {
 	if _, err := t.Poll(0); err == nil {
 		e.Error("Poll of a Transport that has ended, and was not driven by its caller, returned no error")
 	}
-	if i := t.Info(); i.Backend != e.Options.Backend {
-		e.Errorf("Info after the end: %v", i)
-	}
 	if n := h.Count("OnClose"); n != 1 {
 		e.Errorf("OnClose was called %d times", n)
 	}
@@ -311,7 +307,7 @@ func beginningsMeanwhile(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	late := NewHooks()
 	late.env(e)
@@ -398,7 +394,7 @@ func mappings(e *Env) {
 	}
 	const times = 30
 	cycle := func() {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 4 })
+		t := e.Open(func(o *Options) { o.Loops = 4 })
 		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
 		_, err := p.Write([]byte("x"))
 		e.Check(err, "write")

@@ -106,7 +106,7 @@ func (a *answerer) OnData(s *session.Stream) {
 
 // noAllocation counts all that the process allocates while a stream answers. A plain peer allocates nothing, either.
 func noAllocation(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // peers that are streams gather bytes in memory that they allocate
 	}
 	for _, size := range []int{64, 1 << 10, 16 << 10} {

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -36,7 +35,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 		heard <- ran.Load()
 		h.Collect(s)
 	}
-	s, p := e.PairOn(e.Open(func(o *tandem.Options) { o.Loops = 1 }), h, session.StreamOptions{})
+	s, p := e.PairOn(e.Open(func(o *Options) { o.Loops = 1 }), h, session.StreamOptions{})
 	letGo := hold(s)
 	give(s, func(i int) {
 		assert.EqualValues(e, i, ran.Load(), "the order")
@@ -77,7 +76,7 @@ func dueTimers(e *Env) {
 
 // longestTurn has one turn last, and a loop sleep.
 func longestTurn(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	const work = 200 * time.Millisecond
 	time.Sleep(work)

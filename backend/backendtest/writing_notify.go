@@ -11,14 +11,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
 // notes are the calls of functions given to WriteNotify, for one stream.
 type notes struct {
 	e      *Env
-	t      tandem.Transport
+	t      *session.Engine
 	mu     sync.Mutex // guards what follows
 	calls  []int      // per write
 	errs   []error

@@ -8,17 +8,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
 // oneLoop opens a Transport with one loop, on which all streams meet.
-func (e *Env) oneLoop() tandem.Transport {
-	return e.Open(func(o *tandem.Options) { o.Loops = 1 })
+func (e *Env) oneLoop() *session.Engine {
+	return e.Open(func(o *Options) { o.Loops = 1 })
 }
 
 // sends waits until the Transport has counted n sends since before, and checks that there are no more.
-func (e *Env) sends(t tandem.Transport, before uint64, n int, what string) {
+func (e *Env) sends(t *session.Engine, before uint64, n int, what string) {
 	e.Helper()
 	e.Eventually(func() bool { return t.Stats().Writes-before >= uint64(n) }, "%d sends for %s", n, what)
 	time.Sleep(moment)
@@ -283,18 +282,6 @@ func waterDefaults(e *Env) {
 	}
 }
 
-// handedOver is how many bytes the kernel may have handed over to a stream before it learns that the stream wants no
-// more for now.
-func (e *Env) handedOver() int {
-	switch o := e.Options; {
-	case o.Backend == tandem.Epoll:
-		return 64 << 10
-	case o.UringBufferSize > 0:
-		return o.UringBufferSize * o.UringBuffers * 8
-	}
-	return 3 << 20
-}
-
 func peerThatDoesNotRead(e *Env) {
 	const high, readLimit = 64 << 10, 64 << 10
 	h := NewHooks()
@@ -307,9 +294,9 @@ func peerThatDoesNotRead(e *Env) {
 	}
 	s, p := e.Pair(h, session.StreamOptions{HighWater: high, ReadBufferLimit: readLimit})
 	e.small(s)
-	bound := high + readLimit + e.handedOver()
+	bound := high + readLimit + e.HandedOver
 	want := Pattern(2*bound + 1<<20)
-	if e.Peer != nil { // which also receives, to begin with
+	if e.Peers != nil { // which also receives, to begin with
 		want = Pattern(2*bound + 4<<20)
 	}
 	done := make(chan struct{})
