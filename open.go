@@ -126,7 +126,7 @@ func openUring(o *Options) ([]backend.Driver, error) { return uring.NewAll(o.uri
 func openEpoll(o *Options) ([]backend.Driver, error) {
 	var drivers []backend.Driver
 	for range o.Loops {
-		d, err := epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, Thread: o.Affinity != nil})
+		d, err := epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, LockedThread: o.Affinity != nil})
 		if err != nil {
 			for _, d := range drivers {
 				_ = d.Close()

@@ -1,133 +1,58 @@
 package tandem
 
-import (
-	"time"
-
-	"github.com/tandem-io/tandem/backend"
-	"github.com/tandem-io/tandem/session"
-)
+import "github.com/tandem-io/tandem/session"
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
 // longest is given. They add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
 // Closed and the streams that are open.
-type Stats struct {
-	LoopStats
-	Loops []LoopStats // in the order of their indices
-}
+//
+//   - [session.Stats.LoopStats] are the figures of all loops together.
+//   - [session.Stats.Loops] are those of each loop.
+type Stats = session.Stats
 
 // LoopStats are the figures of one loop: counts since the Transport was opened, and how things stand now.
-type LoopStats struct {
-	Streams      int    // connected now
-	Parked       int    // accepted connections that wait for room below their listener's MaxConns, or for ResumeAccept
-	Opened       uint64 // streams whose OnOpen ran
-	Closed       uint64 // streams among these whose OnClose ran
-	Accepts      uint64 // connections accepted
-	AcceptErrors uint64 // accepts that failed
-
-	BytesIn        uint64 // received from the kernel
-	BytesDelivered uint64 // bytes among these that handlers read
-	BytesDropped   uint64 // bytes among these that were unread when their stream ended
-	BytesCopied    uint64 // bytes among these that were copied: left unread, received in a pause, or taken in small pieces
-	BytesOut       uint64 // taken by the kernel
-	Reads          uint64 // receives that brought bytes
-	Writes         uint64 // sends of which the kernel took bytes
-	DirectWrites   uint64 // sends among these that ran on the writer's goroutine
-
-	Turns       uint64 // turns of the loop
-	Polls       uint64 // polls of the kernel for events
-	Sleeps      uint64 // polls among these that were allowed to block
-	SystemCalls uint64 // for sockets and polls
-	Submissions uint64 // io_uring: requests handed to the kernel (SQEs)
-	Completions uint64 // io_uring: completions (CQEs)
-	NoBuffers   uint64 // io_uring: receives that found no buffer (ENOBUFS)
-	Overflows   uint64 // io_uring: times that the completion queue overflowed
-	WakeUps     uint64 // times that another goroutine woke a loop
-	Timers      uint64 // timers that fired
-	Panics      uint64 // panics caught in callbacks
-
-	// LongestTurn is how long the loop's longest turn took, without its sleep. All other streams waited for so long.
-	LongestTurn time.Duration
-
-	// LongestCallback is how long the longest callback for data took, including the receive before it.
-	// LongestCallbackStream is the ID of its stream.
-	LongestCallback       time.Duration
-	LongestCallbackStream uint64
-
-	// What the loop had handed out when it last went to sleep, or ended: sockets to the kernel, listeners included;
-	// io_uring requests in flight on them; receive buffers to users, by Take.
-	Sockets, Requests, BuffersTaken int
-
-	// Starved is how many sockets were waiting for receive buffers when the loop last went to sleep. io_uring only.
-	Starved int
-}
-
-// Stats implements Transport.
-func (t *transport) Stats() Stats {
-	var s Stats
-	for _, l := range t.Engine.Loops() {
-		one := loopStats(l)
-		s.Loops = append(s.Loops, one)
-		s.add(&one)
-	}
-	return s
-}
-
-// shown pairs each count of a loop with where it is shown.
-var shown = [...]struct {
-	counter backend.Counter
-	field   func(*LoopStats) *uint64
-}{
-	{backend.Opened, func(s *LoopStats) *uint64 { return &s.Opened }},
-	{backend.Closed, func(s *LoopStats) *uint64 { return &s.Closed }},
-	{backend.Accepts, func(s *LoopStats) *uint64 { return &s.Accepts }},
-	{backend.AcceptErrors, func(s *LoopStats) *uint64 { return &s.AcceptErrors }},
-	{backend.BytesIn, func(s *LoopStats) *uint64 { return &s.BytesIn }},
-	{backend.BytesDelivered, func(s *LoopStats) *uint64 { return &s.BytesDelivered }},
-	{backend.BytesDropped, func(s *LoopStats) *uint64 { return &s.BytesDropped }},
-	{backend.BytesCopied, func(s *LoopStats) *uint64 { return &s.BytesCopied }},
-	{backend.BytesOut, func(s *LoopStats) *uint64 { return &s.BytesOut }},
-	{backend.Reads, func(s *LoopStats) *uint64 { return &s.Reads }},
-	{backend.Writes, func(s *LoopStats) *uint64 { return &s.Writes }},
-	{backend.DirectWrites, func(s *LoopStats) *uint64 { return &s.DirectWrites }},
-	{backend.Turns, func(s *LoopStats) *uint64 { return &s.Turns }},
-	{backend.Polls, func(s *LoopStats) *uint64 { return &s.Polls }},
-	{backend.Sleeps, func(s *LoopStats) *uint64 { return &s.Sleeps }},
-	{backend.SystemCalls, func(s *LoopStats) *uint64 { return &s.SystemCalls }},
-	{backend.Submissions, func(s *LoopStats) *uint64 { return &s.Submissions }},
-	{backend.Completions, func(s *LoopStats) *uint64 { return &s.Completions }},
-	{backend.NoBuffers, func(s *LoopStats) *uint64 { return &s.NoBuffers }},
-	{backend.Overflows, func(s *LoopStats) *uint64 { return &s.Overflows }},
-	{backend.WakeUps, func(s *LoopStats) *uint64 { return &s.WakeUps }},
-	{backend.TimersFired, func(s *LoopStats) *uint64 { return &s.Timers }},
-	{backend.Panics, func(s *LoopStats) *uint64 { return &s.Panics }},
-}
-
-func loopStats(l *session.Loop) LoopStats {
-	var s LoopStats
-	for _, c := range shown {
-		*c.field(&s) = l.Total(c.counter)
-	}
-	s.Streams, s.Parked = l.Streams(), l.Parked()
-	s.LongestTurn = l.LongestTurn()
-	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
-	o := l.Outstanding()
-	s.Sockets, s.Requests, s.BuffersTaken, s.Starved = o.Sockets, o.Requests, o.Buffers, o.Starved
-	return s
-}
-
-// add sums another loop's figures up.
-func (s *LoopStats) add(o *LoopStats) {
-	for _, c := range shown {
-		*c.field(s) += *c.field(o)
-	}
-	s.Streams += o.Streams
-	s.Parked += o.Parked
-	s.LongestTurn = max(s.LongestTurn, o.LongestTurn)
-	if o.LongestCallback > s.LongestCallback {
-		s.LongestCallback, s.LongestCallbackStream = o.LongestCallback, o.LongestCallbackStream
-	}
-	s.Sockets += o.Sockets
-	s.Requests += o.Requests
-	s.BuffersTaken += o.BuffersTaken
-	s.Starved += o.Starved
-}
+//
+// Connections:
+//
+//   - [session.LoopStats.Streams] is how many streams are connected now.
+//   - [session.LoopStats.Parked] is how many accepted connections wait for room, or for ResumeAccept.
+//   - [session.LoopStats.Opened] counts streams whose OnOpen ran.
+//   - [session.LoopStats.Closed] counts those of them whose OnClose ran.
+//   - [session.LoopStats.Accepts] counts accepted connections.
+//   - [session.LoopStats.AcceptErrors] counts accepts that failed.
+//
+// Bytes:
+//
+//   - [session.LoopStats.BytesIn] counts bytes received from the kernel.
+//   - [session.LoopStats.BytesDelivered] counts those of them that handlers read.
+//   - [session.LoopStats.BytesDropped] counts those of them that were unread when their stream ended.
+//   - [session.LoopStats.BytesCopied] counts those of them that were copied.
+//   - [session.LoopStats.BytesOut] counts bytes that the kernel took.
+//   - [session.LoopStats.Reads] counts receives that brought bytes.
+//   - [session.LoopStats.Writes] counts sends of which the kernel took bytes.
+//   - [session.LoopStats.DirectWrites] counts those of them that ran on the writer's goroutine.
+//
+// Work:
+//
+//   - [session.LoopStats.Turns] counts turns of the loop.
+//   - [session.LoopStats.Polls] counts polls of the kernel for events.
+//   - [session.LoopStats.Sleeps] counts those of them that were allowed to block.
+//   - [session.LoopStats.SystemCalls] counts system calls for sockets and polls.
+//   - [session.LoopStats.Submissions] counts requests handed to io_uring.
+//   - [session.LoopStats.Completions] counts completions of io_uring.
+//   - [session.LoopStats.NoBuffers] counts receives by io_uring that found no buffer.
+//   - [session.LoopStats.Overflows] counts overflows of io_uring's completion queue.
+//   - [session.LoopStats.WakeUps] counts times that another goroutine woke the loop.
+//   - [session.LoopStats.Timers] counts timers that fired.
+//   - [session.LoopStats.Panics] counts panics caught in callbacks.
+//   - [session.LoopStats.LongestTurn] is how long the longest turn took.
+//   - [session.LoopStats.LongestCallback] is how long the longest callback for data took.
+//   - [session.LoopStats.LongestCallbackStream] is the ID of its stream.
+//
+// What the loop had handed out when it last went to sleep:
+//
+//   - [session.LoopStats.Sockets] is how many sockets the kernel had.
+//   - [session.LoopStats.Requests] is how many io_uring requests were in flight.
+//   - [session.LoopStats.BuffersTaken] is how many receive buffers users had taken.
+//   - [session.LoopStats.Starved] is how many sockets waited for receive buffers of io_uring.
+type LoopStats = session.LoopStats

@@ -2,11 +2,10 @@ package uring
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
-// Config says how a driver runs. The zero value is right.
+// Config says how a driver runs. Its zero value is valid.
 type Config struct {
 	Entries           int // of the submission queue, 1 to 32768; default 1024
 	CompletionEntries int // of the completion queue, 2 to 65536 and more than Entries; default 8 times Entries
@@ -30,9 +29,6 @@ const (
 	growth            = 8 // how many times Buffers there may be
 )
 
-// rungs are the steps of the ladder, the best first.
-var rungs = []string{"defer", "coop", "plain", "oneshot"}
-
 // Check names the first field that cannot be honoured.
 func (c Config) Check() error {
 	for _, f := range []struct {
@@ -53,8 +49,8 @@ func (c Config) Check() error {
 	if d.CompletionEntries < d.Entries {
 		return fmt.Errorf("CompletionEntries is %d; it must be at least Entries, %d", d.CompletionEntries, d.Entries)
 	}
-	if c.Rung != "" && !slices.Contains(rungs, c.Rung) {
-		return fmt.Errorf("Rung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungs, ", "))
+	if _, ok := findRung(c.Rung); !ok {
+		return fmt.Errorf("Rung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungNames(), ", "))
 	}
 	return nil
 }

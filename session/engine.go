@@ -192,6 +192,3 @@ func duplicate(c syscall.Conn) (int, error) {
 	}
 	return fd, dupErr
 }
-
-// Loops returns the loops, for their figures.
-func (e *Engine) Loops() []*Loop { return e.loops }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/sessiontest"
@@ -33,16 +33,16 @@ var sessionRules = []Rule{
 }
 
 // bothWays runs a rule on a Transport that its caller drives and on one with loops.
-func (e *Env) bothWays(rule func(t tandem.Transport)) {
-	if e.Dialled || e.Peer != nil {
+func (e *Env) bothWays(rule func(t *session.Engine)) {
+	if e.Dialled || e.Peers != nil {
 		return // both ends are there in any case
 	}
 	rule(e.Under())
-	rule(e.driven(tandem.StreamOptions{}))
+	rule(e.driven(session.StreamOptions{}))
 }
 
 // sessions returns both ends of a connection on one Transport.
-func (e *Env) sessions(t tandem.Transport) (dialled, accepted *session.Streaming) {
+func (e *Env) sessions(t *session.Engine) (dialled, accepted *session.Streaming) {
 	e.Helper()
 	dialled, accepted = e.connecting(t)
 	e.duty("both ends", func() bool { return dialled.Status() == session.Established }, dialled, accepted)
@@ -50,7 +50,7 @@ func (e *Env) sessions(t tandem.Transport) (dialled, accepted *session.Streaming
 }
 
 // connecting is sessions for what can do with a first one that is Establishing still.
-func (e *Env) connecting(t tandem.Transport) (dialled, accepted *session.Streaming) {
+func (e *Env) connecting(t *session.Engine) (dialled, accepted *session.Streaming) {
 	e.Helper()
 	a, err := session.Listen(t, e.Network, e.Address(), nil)
 	e.Check(err, "listen")
@@ -94,17 +94,17 @@ func (e *Env) duty(what string, done func() bool, all ...driver) {
 
 // conformance runs the contract of sessions, on what wrap makes of both ends of a connection.
 func (e *Env) conformance(wrap func(a, b *session.Streaming) (session.Bytes, session.Bytes)) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	for _, driven := range []bool{false, true} {
 		sessiontest.Run(e.T, func(sub *testing.T) (a, b session.Bytes) {
-			o := e.Options
+			var o Options
 			if o.CallerDriven = driven; driven {
 				o.Loops = 1
 			}
 			// Each subtest is a goroutine, and so it has a Transport of its own, which it alone polls.
-			t, err := tandem.Open(quiet(o))
+			t, err := start(e.Drivers, o)
 			if err != nil {
 				sub.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func sessionsLargePayload(e *Env) {
 		return
 	}
 	payload := Pattern(9_999_999)
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		for _, way := range [][2]*session.Streaming{{a, b}, {b, a}} {
 			rest := payload
@@ -194,9 +194,9 @@ func sessionsSlowConsumer(e *Env) {
 		return
 	}
 	const count, size = 100_000, 39
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		e.Check(b.Stream().SetSocketOption(tandem.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
+		e.Check(b.Stream().SetSocketOption(backend.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
 		one, two := session.NewFramed(b, frame.U64{}, 4096), session.NewFramed(a, frame.U64{}, 4096)
 		message := Pattern(count + size)
 		sent, came, pending := 0, 0, 0
@@ -236,7 +236,7 @@ func sessionsSlowConsumer(e *Env) {
 
 // sessionsSmallBuffer sends a frame that fits the write buffer and one that is much larger.
 func sessionsSmallBuffer(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		one, two := session.NewFramed(a, frame.U64{}, 1024), session.NewFramed(b, frame.U64{}, 1024)
 		for _, n := range []int{512, 888_888, 0, 512} {
@@ -252,7 +252,7 @@ func sessionsSmallBuffer(e *Env) {
 
 // sessionsRefused dials an address where nobody listens.
 func sessionsRefused(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
@@ -282,7 +282,7 @@ func sessionsRefused(e *Env) {
 
 // sessionsReset reads what came before a reset, first.
 func sessionsReset(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
@@ -316,7 +316,7 @@ func sessionsReset(e *Env) {
 
 // sessionsHalfClose answers a peer that has finished.
 func sessionsHalfClose(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		one := session.NewFramed(a, frame.U64{}, 1024)
 		two := session.NewFramed(b, frame.Line{}, 1024)

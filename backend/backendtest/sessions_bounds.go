@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -15,7 +14,7 @@ import (
 
 // sessionsAccept polls a listener before, with and after connections.
 func sessionsAccept(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, err := session.Listen(t, e.Network, e.Address(), nil)
 		e.Check(err, "listen")
 		for range 3 {
@@ -69,7 +68,7 @@ func sessionsShare(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	var all []driver
 	for range 10 {
 		a, b := e.sessions(t)
@@ -110,7 +109,7 @@ func sessionsShare(e *Env) {
 
 // sessionsBounded looks at what a session that is not read takes from the kernel, and at what one keeps that nobody takes.
 func sessionsBounded(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		block := Pattern(1 << 20)
 		sent, stuck := 0, 0
@@ -141,7 +140,7 @@ func sessionsBounded(e *Env) {
 
 // sessionsResetFull has a reset come while the session holds all that it may, and its stream some more.
 func sessionsResetFull(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
@@ -174,7 +173,7 @@ func sessionsResetFull(e *Env) {
 }
 
 // onStreamLoop runs fn on the loop of a session's stream.
-func (e *Env) onStreamLoop(t tandem.Transport, s *session.Streaming, fn func()) {
+func (e *Env) onStreamLoop(t *session.Engine, s *session.Streaming, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
 	e.Check(s.Stream().Post(func() { defer close(done); fn() }), "post")
@@ -190,7 +189,7 @@ func (e *Env) onStreamLoop(t tandem.Transport, s *session.Streaming, fn func()) 
 
 // sessionsNoAllocation sends messages to and fro.
 func sessionsNoAllocation(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		one, two := session.NewFramed(a, frame.U64{}, 0), session.NewFramed(b, frame.U64{}, 0)
 		for _, size := range []int{0, 64, 16 << 10} {

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -84,7 +83,7 @@ func (e *Env) handedOn(a *session.Streaming, s detachable, unread, unsent []byte
 // sessionsDetach hands on a session that has read a part of what came, with bytes that are not sent yet.
 func sessionsDetach(e *Env) {
 	for _, layered := range []bool{false, true} {
-		e.bothWays(func(t tandem.Transport) {
+		e.bothWays(func(t *session.Engine) {
 			a, b := e.sessions(t)
 			var s session.Bytes = b
 			if layered {
@@ -108,7 +107,7 @@ func sessionsDetach(e *Env) {
 // sessionsDetachFramed hands on a session of messages that has read one of three, with frames that wait. The third one has
 // come in part.
 func sessionsDetachFramed(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		f := session.NewFramed(b, codec, 1<<20)
 		wire := encoded(e, sized(5, 3000, 70_000)...)
@@ -128,7 +127,7 @@ func sessionsDetachFramed(e *Env) {
 
 // sessionsDetachStream detaches the stream of a session, which holds what has come.
 func sessionsDetachStream(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		sent := Pattern(100_000)
 		e.send(a, sent, b)
@@ -159,7 +158,7 @@ type opaque struct{ session.Bytes }
 
 // sessionsDetachInVain asks sessions that cannot be handed on, or not yet. They go on.
 func sessionsDetachInVain(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		f := session.NewFramed(opaque{b}, codec, 0)
 		_, err := f.Detach()
@@ -178,7 +177,7 @@ func sessionsDetachInVain(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(e, err)
 	defer l.Close()
@@ -194,7 +193,7 @@ func sessionsDetachInVain(e *Env) {
 
 // sessionsDetachKeeps uses a message behind Detach, as one does that has to do with what comes next.
 func sessionsDetachKeeps(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		want := sized(3000, 40_000)
 		for _, parts := range []int{1, 2} {
 			a, b := e.sessions(t)
@@ -229,7 +228,7 @@ func sessionsDetachKeeps(e *Env) {
 
 // sessionsInStages closes below layers while the peer sends on. It gets the answer.
 func sessionsInStages(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		f := session.NewFramed(session.Bytes(session.NewLiveness(session.Bytes(b), time.Hour, 0)), codec, 0)
 		e.send(f, []byte("no more"), a)
@@ -255,11 +254,11 @@ func sessionsInStages(e *Env) {
 
 // sessionsForgotten has connections that are reset before anybody accepts them.
 func sessionsForgotten(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
-		a, err := session.Listen(t, e.Network, e.Address(), &tandem.ListenOptions{MaxConns: 4})
+		a, err := session.Listen(t, e.Network, e.Address(), &session.ListenOptions{MaxConns: 4})
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
 		for range 20 {
@@ -285,7 +284,7 @@ func sessionsForgotten(e *Env) {
 }
 
 // polls drives a Transport that its caller has to poll, and nothing else.
-type polls struct{ t tandem.Transport }
+type polls struct{ t *session.Engine }
 
 // Drive is a session's.
 func (p polls) Drive() (session.Activity, error) {
@@ -303,7 +302,7 @@ type idles struct{}
 func (idles) Drive() (session.Activity, error) { return session.Idle, nil }
 
 // pollsOf drives t, if it has to be driven.
-func (e *Env) pollsOf(t tandem.Transport) driver {
+func (e *Env) pollsOf(t *session.Engine) driver {
 	if t == e.under {
 		return idles{}
 	}
@@ -325,7 +324,7 @@ func sessionsUnaccepted(e *Env) {
 		return
 	}
 	const bound, most = 1024, 1024 + 3*64
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, err := session.Listen(t, e.Network, e.Address(), nil)
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
@@ -358,7 +357,7 @@ func sessionsUnaccepted(e *Env) {
 
 // sessionsUnacceptedHold has a peer send to a session that nobody has accepted. It keeps a little, and no byte is lost.
 func sessionsUnacceptedHold(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, err := session.Listen(t, e.Network, e.Address(), nil)
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
