@@ -52,7 +52,7 @@ func TestS31_Info(t *testing.T) {
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
 		t.Run("rung "+rung, func(t *testing.T) {
 			o := silent(tandem.Uring)
-			o.UringRung = rung
+			o.Uring.Rung = rung
 			assert.Contains(t, openOrSkip(t, &o).Info().Features, "rung "+rung)
 		})
 	}
@@ -97,25 +97,25 @@ func TestS31_Environment(t *testing.T) {
 // TestS31_Arguments asks for what cannot be. The error names the field.
 func TestS31_Arguments(t *testing.T) {
 	cases := map[string]func(*tandem.Options){
-		"Backend":                func(o *tandem.Options) { o.Backend = 7 },
-		"Loops":                  func(o *tandem.Options) { o.Loops = -1 },
-		"Spin":                   func(o *tandem.Options) { o.Spin = -1 },
-		"Balance":                func(o *tandem.Options) { o.Balance = 9 },
-		"Affinity":               func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
-		"CallerDriven":           func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
-		"ExpectedStreams":        func(o *tandem.Options) { o.ExpectedStreams = -1 },
-		"MemoryLimit":            func(o *tandem.Options) { o.MemoryLimit = -1 },
-		"UringEntries":           func(o *tandem.Options) { o.UringEntries = -1 },
-		"UringCompletionEntries": func(o *tandem.Options) { o.UringEntries, o.UringCompletionEntries = 1024, 512 },
-		"UringBuffers":           func(o *tandem.Options) { o.UringBuffers = 1 << 20 },
-		"UringBufferSize":        func(o *tandem.Options) { o.UringBufferSize = 1 << 30 },
-		"UringRung":              func(o *tandem.Options) { o.UringRung = "top" },
-		"ReadBufferLimit":        func(o *tandem.Options) { o.ReadBufferLimit = -1 },
-		"WriteBufferLimit":       func(o *tandem.Options) { o.WriteBufferLimit = -1 },
-		"HighWater":              func(o *tandem.Options) { o.WriteBufferLimit, o.HighWater = 1000, 1001 },
-		"LowWater":               func(o *tandem.Options) { o.HighWater, o.LowWater = 1000, 1001 },
-		"IdleTimeout":            func(o *tandem.Options) { o.IdleTimeout = -1 },
-		"TurnBudget":             func(o *tandem.Options) { o.TurnBudget = -1 },
+		"Backend":                         func(o *tandem.Options) { o.Backend = 7 },
+		"Loops":                           func(o *tandem.Options) { o.Loops = -1 },
+		"Spin":                            func(o *tandem.Options) { o.Spin = -1 },
+		"Balance":                         func(o *tandem.Options) { o.Balance = 9 },
+		"Affinity":                        func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
+		"CallerDriven":                    func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
+		"ExpectedStreams":                 func(o *tandem.Options) { o.ExpectedStreams = -1 },
+		"MemoryLimit":                     func(o *tandem.Options) { o.MemoryLimit = -1 },
+		"Options.Uring.Entries":           func(o *tandem.Options) { o.Uring.Entries = -1 },
+		"Options.Uring.CompletionEntries": func(o *tandem.Options) { o.Uring.Entries, o.Uring.CompletionEntries = 1024, 512 },
+		"Options.Uring.Buffers":           func(o *tandem.Options) { o.Uring.Buffers = 1 << 20 },
+		"Options.Uring.BufferSize":        func(o *tandem.Options) { o.Uring.BufferSize = 1 << 30 },
+		"Options.Uring.Rung":              func(o *tandem.Options) { o.Uring.Rung = "top" },
+		"ReadBufferLimit":                 func(o *tandem.Options) { o.ReadBufferLimit = -1 },
+		"WriteBufferLimit":                func(o *tandem.Options) { o.WriteBufferLimit = -1 },
+		"HighWater":                       func(o *tandem.Options) { o.WriteBufferLimit, o.HighWater = 1000, 1001 },
+		"LowWater":                        func(o *tandem.Options) { o.HighWater, o.LowWater = 1000, 1001 },
+		"IdleTimeout":                     func(o *tandem.Options) { o.IdleTimeout = -1 },
+		"TurnBudget":                      func(o *tandem.Options) { o.TurnBudget = -1 },
 	}
 	backends(t, func(t *testing.T, b tandem.Backend) {
 		for field, change := range cases {

@@ -128,6 +128,6 @@ func memoryCure(c Config, n int) string {
 	if l := lockLimit(); l != unix.RLIM_INFINITY {
 		limit = fmt.Sprintf("%d KiB, which all processes of the user share", l>>10)
 	}
-	return fmt.Sprintf("the rings of %d loops lock about %d KiB, and locked memory is limited to %s; raise the limit (ulimit -l, LimitMEMLOCK= of systemd, CAP_IPC_LOCK), or lower Loops, UringEntries or UringBuffers",
+	return fmt.Sprintf("the rings of %d loops lock about %d KiB, and locked memory is limited to %s; raise the limit (ulimit -l, LimitMEMLOCK= of systemd, CAP_IPC_LOCK), or use fewer loops, Entries or Buffers",
 		n, (uint64(n)*lockedMemory(c)+1023)>>10, limit)
 }

@@ -6,56 +6,57 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Stats are the figures of a Transport: the sums over its loops, the longest of each time, and those of each loop.
-// They add up: BytesIn is BytesDelivered, BytesDropped and what streams hold unread; Opened is Closed and what is open.
+// Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
+// longest is given. They add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
+// Closed and the streams that are open.
 type Stats struct {
 	LoopStats
 	Loops []LoopStats // in the order of their indices
 }
 
-// LoopStats are counts since a Transport was opened, and what there is now.
+// LoopStats are the figures of one loop: counts since the Transport was opened, and how things stand now.
 type LoopStats struct {
 	Streams      int    // connected now
-	Parked       int    // connections accepted that wait for room below their listener's MaxConns, or for ResumeAccept
+	Parked       int    // accepted connections that wait for room below their listener's MaxConns, or for ResumeAccept
 	Opened       uint64 // streams whose OnOpen ran
-	Closed       uint64 // of these, streams whose OnClose ran
+	Closed       uint64 // streams among these whose OnClose ran
 	Accepts      uint64 // connections accepted
 	AcceptErrors uint64 // accepts that failed
 
 	BytesIn        uint64 // received from the kernel
-	BytesDelivered uint64 // of these, read by handlers
-	BytesDropped   uint64 // of these, unread when their stream ended
-	BytesCopied    uint64 // of these, copied, because they were left unread, came in a pause, or were taken in small pieces
+	BytesDelivered uint64 // bytes among these that handlers read
+	BytesDropped   uint64 // bytes among these that were unread when their stream ended
+	BytesCopied    uint64 // bytes among these that were copied: left unread, received in a pause, or taken in small pieces
 	BytesOut       uint64 // taken by the kernel
 	Reads          uint64 // receives that brought bytes
-	Writes         uint64 // sends that the kernel took bytes of
-	DirectWrites   uint64 // of these, made on the goroutine of the writer
+	Writes         uint64 // sends of which the kernel took bytes
+	DirectWrites   uint64 // sends among these that ran on the writer's goroutine
 
-	Turns       uint64 // of all loops
-	Polls       uint64 // looks and sleeps in the kernel
-	Sleeps      uint64 // of these, such that could sleep
+	Turns       uint64 // turns of the loop
+	Polls       uint64 // polls of the kernel for events
+	Sleeps      uint64 // polls among these that were allowed to block
 	SystemCalls uint64 // for sockets and polls
 	Submissions uint64 // io_uring: requests handed to the kernel (SQEs)
 	Completions uint64 // io_uring: completions (CQEs)
 	NoBuffers   uint64 // io_uring: receives that found no buffer (ENOBUFS)
-	Overflows   uint64 // io_uring: times that the completion queue had overflown
+	Overflows   uint64 // io_uring: times that the completion queue overflowed
 	WakeUps     uint64 // times that another goroutine woke a loop
-	Timers      uint64 // that fired
-	Panics      uint64 // caught in callbacks
+	Timers      uint64 // timers that fired
+	Panics      uint64 // panics caught in callbacks
 
-	// LongestTurn is how long the longest turn of a loop has taken, sleep apart. Nothing else on the loop went on then.
+	// LongestTurn is how long the loop's longest turn took, without its sleep. All other streams waited for so long.
 	LongestTurn time.Duration
 
-	// LongestCallback is how long the longest callback for data took, with the receive before it, and
-	// LongestCallbackStream the ID of its stream.
+	// LongestCallback is how long the longest callback for data took, including the receive before it.
+	// LongestCallbackStream is the ID of its stream.
 	LongestCallback       time.Duration
 	LongestCallbackStream uint64
 
-	// What there was out when each loop last went to sleep, or ended: sockets that the kernel had, listeners
-	// included; io_uring requests in flight on them; and receive buffers that users had taken.
+	// What the loop had handed out when it last went to sleep, or ended: sockets to the kernel, listeners included;
+	// io_uring requests in flight on them; receive buffers to users, by Take.
 	Sockets, Requests, BuffersTaken int
 
-	// Starved is how many sockets waited for receive buffers when the loop last went to sleep. io_uring only.
+	// Starved is how many sockets were waiting for receive buffers when the loop last went to sleep. io_uring only.
 	Starved int
 }
 

@@ -12,15 +12,6 @@
 //
 // All but Handler are polled: they never wait, belong to one goroutine at a time, and nothing moves without Drive.
 //
-// nbio, an older library for Rust, has the client too:
-//
-//	nbio                                            tandem
-//	HttpClient::new()                               httpsession.NewPool(t, nil)
-//	client.request(request)? -> session             pool.Do(request) -> exchange
-//	session.drive()?                                exchange.Drive()
-//	session.read()? -> Data(response)               exchange.Read() -> response, Data
-//	dropping the session                            exchange.Close(): the connection is free for the next
-//
 // # What is not here
 //
 // Content is whole: a message is delivered when all of it is there, within http1.Limits. What streams without end, or is
