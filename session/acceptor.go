@@ -12,7 +12,7 @@ const unaccepted = 1024
 // time may use it.
 type Acceptor struct {
 	listener Listener
-	pump     pump
+	pump     Poller
 	closed   bool
 	queue    acceptQueue
 }
@@ -45,14 +45,11 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 	if err != nil {
 		return nil, err
 	}
-	a.listener = l
+	a.listener, a.pump = l, ListenerPoller(l)
 	a.queue.mu.Lock()
 	a.queue.listener = l
 	a.queue.bound()
 	a.queue.mu.Unlock()
-	if own, ok := l.(*listener); ok {
-		a.pump.loop = own.engine.loops[0]
-	}
 	return a, nil
 }
 
@@ -126,7 +123,7 @@ func (a *Acceptor) Accept() (s *Streaming, ok bool, err error) {
 	if s = a.queue.take(); s != nil {
 		return s, true, nil
 	}
-	if _, err := a.pump.poll(); err != nil {
+	if _, err := a.pump.Poll(0); err != nil {
 		return nil, false, err
 	}
 	if s = a.queue.take(); s != nil {

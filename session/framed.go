@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 
-	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -22,10 +21,8 @@ import (
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type Framed[R, W any] struct {
 	inner Bytes
-	framing[R]
-	in    inbox
-	begin uint64 // where in comes from, in all that the peer sent
-	end   error  // of Read, from now on
+	in    *MessageBuffer[R]
+	end   error // of Read, from now on
 
 	codec  frame.Codec[W]
 	out    outbox
@@ -35,9 +32,6 @@ type Framed[R, W any] struct {
 
 // defaultWriteBuffer is the size of a write buffer, in bytes, if none is given.
 const defaultWriteBuffer = 64 << 10
-
-// spare is memory for messages that came in pieces. It goes round all Framed sessions of the process.
-var spare backend.Pool
 
 // NewFramed makes a Session of messages. writeBuffer is how many encoded bytes may wait in it; a frame that is larger is
 // taken when nothing else waits. In bytes, 0: 64 KiB. It panics as NewDuplex does.
@@ -57,9 +51,7 @@ func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], wri
 	case writeBuffer == 0:
 		writeBuffer = defaultWriteBuffer
 	}
-	f := &Framed[R, W]{inner: inner, framing: newFraming(in), codec: out, out: outbox{limit: writeBuffer}}
-	f.in.pool = &spare
-	return f
+	return &Framed[R, W]{inner: inner, in: NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
 }
 
 // Status implements Session.
@@ -72,7 +64,7 @@ func (f *Framed[R, W]) Status() Status {
 }
 
 // unread reports whether Read has something yet, if only an error.
-func (f *Framed[R, W]) unread() bool { return f.end == nil && f.in.len() > 0 }
+func (f *Framed[R, W]) unread() bool { return f.end == nil && f.in.Len() > 0 }
 
 // Drive implements Session.
 func (f *Framed[R, W]) Drive() (Activity, error) {
@@ -115,8 +107,7 @@ func (f *Framed[R, W]) Read() (m R, status ReadStatus, err error) {
 	if m, status, err = f.decode(); status == Data || err != nil {
 		return m, status, err
 	}
-	f.in.endLoan()
-	f.in.tidy()
+	f.in.Keep()
 	p, status, err := f.inner.Read()
 	switch {
 	case err == io.EOF:
@@ -126,25 +117,19 @@ func (f *Framed[R, W]) Read() (m R, status ReadStatus, err error) {
 		return m, None, err
 	case status != Data:
 		return m, status, nil
-	case f.in.mem != nil:
-		f.in.push(p)
-	default:
-		f.in.lend(p)
 	}
+	f.in.Add(p)
 	return f.decode()
 }
 
 // decode looks for a message in what there is.
 func (f *Framed[R, W]) decode() (m R, status ReadStatus, err error) {
-	m, n, ok, err := f.next(f.in.bytes(), f.begin)
-	if err != nil {
+	m, ok, err := f.in.Next()
+	switch {
+	case err != nil:
 		f.end = err
 		return m, None, err
-	}
-	f.in.consume(n)
-	f.begin += uint64(n)
-	f.in.wanted = f.wait
-	if ok {
+	case ok:
 		return m, Data, nil
 	}
 	return m, Buffered, nil
@@ -152,7 +137,7 @@ func (f *Framed[R, W]) decode() (m R, status ReadStatus, err error) {
 
 // last is what Read returns when the peer has finished.
 func (f *Framed[R, W]) last() (m R, status ReadStatus, err error) {
-	m, ok, err := f.framing.end(f.in.bytes(), f.begin)
+	m, ok, err := f.in.Final()
 	if f.end = err; err != nil {
 		return m, None, err
 	}
@@ -213,11 +198,11 @@ func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 	if f.closed {
 		return nil, net.ErrClosed
 	}
-	c, err := detachBelow(f.inner, slices.Concat(front, f.in.bytes()), slices.Concat(f.out.bytes(), rest))
+	c, err := detachBelow(f.inner, slices.Concat(front, f.in.Bytes()), slices.Concat(f.out.bytes(), rest))
 	if err != nil {
 		return nil, err
 	}
-	f.in = inbox{pool: &spare} // its memory is the last message's
+	f.in = new(MessageBuffer[R]) // the memory of the old one is the last message's
 	f.out.buf, f.out.head = nil, 0
 	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
 	return c, nil
@@ -244,7 +229,7 @@ func (f *Framed[R, W]) Close() error {
 func (f *Framed[R, W]) closeBy(end func() error) error {
 	f.push()
 	lost := f.out.len()
-	f.in.drop()
+	f.in.Drop()
 	f.out.buf, f.out.head = nil, 0
 	f.closed, f.end = true, net.ErrClosed
 	if err := end(); err != nil || lost == 0 {

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"sync/atomic"
 	"time"
+
+	"github.com/tandem-io/tandem/backend"
 )
 
 // Streaming is a Session of bytes over a Stream, in one of two ways:
@@ -20,9 +24,10 @@ import (
 type Streaming struct {
 	stream *Stream
 	link   link
-	pump   pump
-	lent   []byte // memory of the loop's pool that Read has lent
-	moved  uint64 // what Drive has seen happen
+	pump   Poller
+	pool   *backend.Pool // the memory of link.in
+	lent   []byte        // memory of the loop's pool that Read has lent
+	moved  uint64        // what Drive has seen happen
 	closed bool
 
 	queued     bool       // it waits in an Acceptor, whose lock guards this and what follows
@@ -57,7 +62,7 @@ func NewStreaming(s *Stream) *Streaming {
 }
 
 func (b *Streaming) own(s *Stream) {
-	b.stream, b.pump.loop = s, s.loop
+	b.stream, b.pump, b.pool = s, StreamPoller(s), Memory(s)
 }
 
 // Stream returns the stream, for its addresses, options and figures.
@@ -77,7 +82,7 @@ func (b *Streaming) Drive() (Activity, error) {
 	if err := b.failure(false); err != nil {
 		return Idle, err
 	}
-	n, err := b.pump.poll()
+	n, err := b.pump.Poll(0)
 	if err != nil {
 		return Idle, err
 	}
@@ -120,7 +125,7 @@ func (b *Streaming) Read() ([]byte, ReadStatus, error) {
 // giveBack ends the loan of the last Read.
 func (b *Streaming) giveBack() {
 	if b.lent != nil {
-		b.stream.loop.Pool.Put(b.lent)
+		b.pool.Put(b.lent)
 		b.lent = nil
 	}
 }
@@ -133,7 +138,7 @@ func (b *Streaming) Write(p []byte) ([]byte, WriteStatus, error) {
 	if b.Status() == Establishing {
 		return p, Pending, nil
 	}
-	n, err := b.stream.writePart(p)
+	n, err := WritePart(b.stream, p)
 	switch {
 	case err != nil:
 		return p, Pending, err
@@ -174,7 +179,7 @@ func (b *Streaming) closeBy(end func(*Stream) error) error {
 	b.closed = true
 	b.giveBack()
 	if p, _, err := b.link.take(); err == nil && p != nil {
-		b.stream.loop.Pool.Put(p)
+		b.pool.Put(p)
 	}
 	return end(b.stream)
 }
@@ -192,17 +197,19 @@ func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
 	if b.closed {
 		return nil, net.ErrClosed
 	}
-	c, err := b.stream.detach(front, rest)
+	var live atomic.Bool
+	c, err := DetachWith(b.stream, func() (unread, unsent []byte) {
+		live.Store(true)
+		return slices.Concat(front, b.link.detached()), rest
+	})
 	if err != nil {
 		return nil, err
 	}
 	b.closed = true
 	b.lent = nil // the caller's from now on
-	if e := b.stream.loop.engine; e.driven && !b.stream.loop.Stepping() {
-		for !c.isLive() {
-			if _, err := e.Poll(time.Millisecond); err != nil {
-				break
-			}
+	for b.pump.CallerDriven() && !live.Load() {
+		if _, err := b.pump.Poll(time.Millisecond); err != nil {
+			break // such as in a callback
 		}
 	}
 	return c, nil
@@ -229,26 +236,6 @@ func closeBelow(below io.Closer) error {
 		return c.CloseInStages()
 	}
 	return below.Close()
-}
-
-// pump polls a CallerDriven Transport for the sessions that share it.
-type pump struct {
-	loop *Loop
-	turn uint64 // that was seen last
-}
-
-// poll polls, unless somebody has done so since this pump's last turn.
-func (p *pump) poll() (int, error) {
-	if p.loop == nil || !p.loop.engine.driven {
-		return 0, nil
-	}
-	if p.loop.Here() && p.loop.Turn() != p.turn && !p.loop.Stepping() {
-		p.turn = p.loop.Turn()
-		return 0, nil
-	}
-	n, err := p.loop.engine.Poll(0)
-	p.turn = p.loop.Turn()
-	return n, err
 }
 
 var (

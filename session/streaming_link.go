@@ -47,16 +47,14 @@ func (l *link) OnData(s *Stream) {
 
 // receive takes up to most bytes from the stream.
 func (l *link) receive(s *Stream, most int) {
-	p := s.in.bytes()
-	p = p[:min(len(p), max(most, 0))]
+	p, _ := s.Next(min(s.Buffered(), max(most, 0)))
 	if old := l.in; cap(old)-len(old) < len(p) {
-		l.in = append(s.loop.Pool.Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
+		l.in = append(Memory(s).Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
 		if old != nil {
-			s.loop.Pool.Put(old)
+			Memory(s).Put(old)
 		}
 	}
 	l.in = append(l.in, p...)
-	s.consume(len(p))
 }
 
 // OnEOF implements Handler.
@@ -78,8 +76,8 @@ func (l *link) OnClose(s *Stream, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
-	if s.in.len() > 0 {
-		l.receive(s, s.in.len())
+	if n := s.Buffered(); n > 0 {
+		l.receive(s, n)
 	}
 	l.status, l.err = Terminated, err
 	if err == nil {
