@@ -1,4 +1,6 @@
-package session
+package polled
+
+import "github.com/tandem-io/tandem/session"
 
 // Session is one connection that its caller drives: nothing is called back, and nothing waits. A duty cycle is
 //
@@ -98,6 +100,6 @@ func nameOf[N ~uint8](n N, names ...string) string {
 
 // Transport is what sessions need of a tandem.Transport.
 type Transport interface {
-	Connect(network, address string, h Handler, o *DialOptions) (*Stream, error)
-	Listen(network, address string, h Handler, o *ListenOptions) (Listener, error)
+	Connect(network, address string, h session.Handler, o *session.DialOptions) (*session.Stream, error)
+	Listen(network, address string, h session.Handler, o *session.ListenOptions) (session.Listener, error)
 }

@@ -1,9 +1,11 @@
-package session
+package polled
 
 import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/tandem-io/tandem/session"
 )
 
 // A loop hands so many bytes to a session before the session has read them; fewer to one that nobody has accepted.
@@ -27,7 +29,7 @@ type link struct {
 }
 
 // OnOpen implements Handler.
-func (l *link) OnOpen(*Stream) {
+func (l *link) OnOpen(*session.Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
@@ -35,7 +37,7 @@ func (l *link) OnOpen(*Stream) {
 }
 
 // OnData implements Handler.
-func (l *link) OnData(s *Stream) {
+func (l *link) OnData(s *session.Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
@@ -46,19 +48,19 @@ func (l *link) OnData(s *Stream) {
 }
 
 // receive takes up to most bytes from the stream.
-func (l *link) receive(s *Stream, most int) {
+func (l *link) receive(s *session.Stream, most int) {
 	p, _ := s.Next(min(s.Buffered(), max(most, 0)))
 	if old := l.in; cap(old)-len(old) < len(p) {
-		l.in = append(Memory(s).Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
+		l.in = append(session.Memory(s).Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
 		if old != nil {
-			Memory(s).Put(old)
+			session.Memory(s).Put(old)
 		}
 	}
 	l.in = append(l.in, p...)
 }
 
 // OnEOF implements Handler.
-func (l *link) OnEOF(*Stream) {
+func (l *link) OnEOF(*session.Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events++
@@ -66,10 +68,10 @@ func (l *link) OnEOF(*Stream) {
 }
 
 // OnWritable implements Handler.
-func (l *link) OnWritable(*Stream) {}
+func (l *link) OnWritable(*session.Stream) {}
 
 // OnClose implements Handler. It takes what was received before the end.
-func (l *link) OnClose(s *Stream, err error) {
+func (l *link) OnClose(s *session.Stream, err error) {
 	if l.waits != nil {
 		l.waits()
 	}

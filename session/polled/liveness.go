@@ -1,4 +1,4 @@
-package session
+package polled
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ type Liveness[R, W any] struct {
 // inner must not be nil, and timeout must be positive: it panics otherwise.
 func NewLiveness[R, W any](inner Session[R, W], timeout time.Duration, signs Life) *Liveness[R, W] {
 	if inner == nil || timeout <= 0 {
-		panic("session: NewLiveness without a Session or a timeout")
+		panic("polled: NewLiveness without a Session or a timeout")
 	}
 	if signs == 0 {
 		signs = LifeAny
@@ -78,7 +78,7 @@ func (l *Liveness[R, W]) Drive() (Activity, error) {
 		}
 	}
 	if quiet := clock(l.Now).Sub(l.last); quiet > l.timeout {
-		l.err = fmt.Errorf("session: no sign of life for %v: %w", quiet, os.ErrDeadlineExceeded)
+		l.err = fmt.Errorf("polled: no sign of life for %v: %w", quiet, os.ErrDeadlineExceeded)
 		return Idle, l.err
 	}
 	return activity, nil

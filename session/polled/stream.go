@@ -1,4 +1,4 @@
-package session
+package polled
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Streaming is a Session of bytes over a Stream, in one of two ways:
@@ -22,9 +23,9 @@ import (
 // that share a CallerDriven Transport are driven on the goroutine that polls it, never in a callback; one of them polls
 // for all of them, once in a duty cycle, and none if the caller does.
 type Streaming struct {
-	stream *Stream
+	stream *session.Stream
 	link   link
-	pump   Poller
+	pump   session.Poller
 	pool   *backend.Pool // the memory of link.in
 	lent   []byte        // memory of the loop's pool that Read has lent
 	moved  uint64        // what Drive has seen happen
@@ -36,8 +37,8 @@ type Streaming struct {
 
 // Connect begins to connect and returns a Session that is Establishing. Sessions may close in one direction, as with
 // AllowHalfClose. o may be nil.
-func Connect(t Transport, network, address string, o *DialOptions) (*Streaming, error) {
-	var mine DialOptions
+func Connect(t Transport, network, address string, o *session.DialOptions) (*Streaming, error) {
+	var mine session.DialOptions
 	if o != nil {
 		mine = *o
 	}
@@ -53,7 +54,7 @@ func Connect(t Transport, network, address string, o *DialOptions) (*Streaming, 
 
 // NewStreaming makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
 // session's: it gets a handler of its own.
-func NewStreaming(s *Stream) *Streaming {
+func NewStreaming(s *session.Stream) *Streaming {
 	b := &Streaming{link: link{room: handover}}
 	b.own(s)
 	b.link.status = Established
@@ -61,12 +62,12 @@ func NewStreaming(s *Stream) *Streaming {
 	return b
 }
 
-func (b *Streaming) own(s *Stream) {
-	b.stream, b.pump, b.pool = s, StreamPoller(s), Memory(s)
+func (b *Streaming) own(s *session.Stream) {
+	b.stream, b.pump, b.pool = s, session.StreamPoller(s), session.Memory(s)
 }
 
 // Stream returns the stream, for its addresses, options and figures.
-func (b *Streaming) Stream() *Stream { return b.stream }
+func (b *Streaming) Stream() *session.Stream { return b.stream }
 
 // Status implements Session.
 func (b *Streaming) Status() Status {
@@ -138,7 +139,7 @@ func (b *Streaming) Write(p []byte) ([]byte, WriteStatus, error) {
 	if b.Status() == Establishing {
 		return p, Pending, nil
 	}
-	n, err := WritePart(b.stream, p)
+	n, err := session.WritePart(b.stream, p)
 	switch {
 	case err != nil:
 		return p, Pending, err
@@ -169,10 +170,10 @@ func (b *Streaming) CloseWrite() error {
 
 // Close implements Session: it is the Stream's Close. The loop sends what is queued, for at most CloseTimeout; a
 // CallerDriven Transport has to be polled for that, or shut down.
-func (b *Streaming) Close() error { return b.closeBy((*Stream).Close) }
+func (b *Streaming) Close() error { return b.closeBy((*session.Stream).Close) }
 
 // closeBy ends the session, and its stream by end.
-func (b *Streaming) closeBy(end func(*Stream) error) error {
+func (b *Streaming) closeBy(end func(*session.Stream) error) error {
 	if b.closed {
 		return nil
 	}
@@ -185,7 +186,7 @@ func (b *Streaming) closeBy(end func(*Stream) error) error {
 }
 
 // CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages.
-func (b *Streaming) CloseInStages() error { return b.closeBy(CloseInStages) }
+func (b *Streaming) CloseInStages() error { return b.closeBy(session.CloseInStages) }
 
 // Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
 // session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it
@@ -198,7 +199,7 @@ func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	var live atomic.Bool
-	c, err := DetachWith(b.stream, func() (unread, unsent []byte) {
+	c, err := session.DetachWith(b.stream, func() (unread, unsent []byte) {
 		live.Store(true)
 		return slices.Concat(front, b.link.detached()), rest
 	})
@@ -225,7 +226,7 @@ type detacher interface {
 func detachBelow(below any, front, rest []byte) (net.Conn, error) {
 	d, ok := below.(detacher)
 	if !ok {
-		return nil, fmt.Errorf("session: detach a %T: %w", below, errors.ErrUnsupported)
+		return nil, fmt.Errorf("polled: detach a %T: %w", below, errors.ErrUnsupported)
 	}
 	return d.detachWith(front, rest)
 }

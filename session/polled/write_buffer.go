@@ -1,4 +1,4 @@
-package session
+package polled
 
 import "github.com/tandem-io/tandem/frame"
 

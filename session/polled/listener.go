@@ -1,8 +1,10 @@
-package session
+package polled
 
 import (
 	"net"
 	"sync"
+
+	"github.com/tandem-io/tandem/session"
 )
 
 // unaccepted is how many sessions wait in an Acceptor before it stops accepting, unless MaxConns says less.
@@ -11,8 +13,8 @@ const unaccepted = 1024
 // Acceptor is a listener that its caller polls: Accept takes a session, or says that nobody waits. One goroutine at a
 // time may use it.
 type Acceptor struct {
-	listener Listener
-	pump     Poller
+	listener session.Listener
+	pump     session.Poller
 	closed   bool
 	queue    acceptQueue
 }
@@ -20,8 +22,8 @@ type Acceptor struct {
 // acceptQueue is the Handler of a listener. It runs on the loops, until each stream gets a handler of its own. Sessions
 // that wait are a list, so that one that ends leaves it whatever its place.
 type acceptQueue struct {
-	BaseHandler
-	listener Listener // set before any stream is waited for; nil before
+	session.BaseHandler
+	listener session.Listener // set before any stream is waited for; nil before
 
 	mu          sync.Mutex // guards what follows
 	first, last *Streaming
@@ -34,8 +36,8 @@ type acceptQueue struct {
 // read, and what the kernel hands over with that. They count for MaxConns; those that have failed leave the queue, and so
 // does what their peers had sent. When MaxConns of them wait, or 1,024, the rest waits in the kernel's backlog: a few more
 // may have been accepted by then. o may be nil.
-func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, error) {
-	var mine ListenOptions
+func Listen(t Transport, network, address string, o *session.ListenOptions) (*Acceptor, error) {
+	var mine session.ListenOptions
 	if o != nil {
 		mine = *o
 	}
@@ -45,7 +47,7 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 	if err != nil {
 		return nil, err
 	}
-	a.listener, a.pump = l, ListenerPoller(l)
+	a.listener, a.pump = l, session.ListenerPoller(l)
 	a.queue.mu.Lock()
 	a.queue.listener = l
 	a.queue.bound()
@@ -54,7 +56,7 @@ func Listen(t Transport, network, address string, o *ListenOptions) (*Acceptor, 
 }
 
 // OnOpen implements Handler.
-func (q *acceptQueue) OnOpen(s *Stream) {
+func (q *acceptQueue) OnOpen(s *session.Stream) {
 	b := NewStreaming(s)
 	b.link.waits = func() { q.remove(b) }
 	b.link.setRoom(handoverUnasked)
@@ -147,7 +149,7 @@ func (q *acceptQueue) take() *Streaming {
 func (a *Acceptor) Addr() net.Addr { return a.listener.Addr() }
 
 // Stats returns the listener's figures.
-func (a *Acceptor) Stats() ListenerStats { return a.listener.Stats() }
+func (a *Acceptor) Stats() session.ListenerStats { return a.listener.Stats() }
 
 // Close ends accepting, and resets connections that nobody has accepted. Sessions live on.
 func (a *Acceptor) Close() error {

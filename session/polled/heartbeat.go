@@ -1,4 +1,4 @@
-package session
+package polled
 
 import (
 	"net"
@@ -38,7 +38,7 @@ type Heartbeat[R, W any] struct {
 // inner and beat must not be nil, and interval must be positive: it panics otherwise.
 func NewHeartbeat[R, W any](inner Session[R, W], interval time.Duration, beat func(Session[R, W]) (Beat, error)) *Heartbeat[R, W] {
 	if inner == nil || beat == nil || interval <= 0 {
-		panic("session: NewHeartbeat without a Session, a beat function or an interval")
+		panic("polled: NewHeartbeat without a Session, a beat function or an interval")
 	}
 	return &Heartbeat[R, W]{Session: inner, interval: interval, beat: beat}
 }

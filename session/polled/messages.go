@@ -1,4 +1,4 @@
-package session
+package polled
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Framed is a Session of messages over a Session of bytes.
@@ -21,7 +22,7 @@ import (
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type Framed[R, W any] struct {
 	inner Bytes
-	in    *MessageBuffer[R]
+	in    *session.MessageBuffer[R]
 	end   error // of Read, from now on
 
 	codec  frame.Codec[W]
@@ -43,15 +44,15 @@ func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *Frame
 // written. A Session or codec that is nil, or a writeBuffer below 0, is a programming error: it panics.
 func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *Framed[R, W] {
 	if inner == nil || in == nil || out == nil {
-		panic("session: NewFramed or NewDuplex without a Session or a codec")
+		panic("polled: NewFramed or NewDuplex without a Session or a codec")
 	}
 	switch {
 	case writeBuffer < 0:
-		panic(fmt.Sprintf("session: NewFramed or NewDuplex with a write buffer of %d bytes", writeBuffer))
+		panic(fmt.Sprintf("polled: NewFramed or NewDuplex with a write buffer of %d bytes", writeBuffer))
 	case writeBuffer == 0:
 		writeBuffer = defaultWriteBuffer
 	}
-	return &Framed[R, W]{inner: inner, in: NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
+	return &Framed[R, W]{inner: inner, in: session.NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
 }
 
 // Status implements Session.
@@ -202,7 +203,7 @@ func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.in = new(MessageBuffer[R]) // the memory of the old one is the last message's
+	f.in = new(session.MessageBuffer[R]) // the memory of the old one is the last message's
 	f.out.buf, f.out.head = nil, 0
 	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
 	return c, nil
@@ -235,7 +236,7 @@ func (f *Framed[R, W]) closeBy(end func() error) error {
 	if err := end(); err != nil || lost == 0 {
 		return err
 	}
-	return fmt.Errorf("session: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)
+	return fmt.Errorf("polled: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)
 }
 
 var _ Bytes = (*Framed[[]byte, []byte])(nil)
