@@ -64,7 +64,7 @@ func Example_sessions() {
 		log.Fatal(err)
 	}
 	client := polled.NewFramed(conn, codec, 4096)
-	var servers []*polled.Framed[[]byte, []byte]
+	var servers []*polled.MessageSession[[]byte, []byte]
 
 	request := []byte("hello")
 	for sent := false; ; {
@@ -100,7 +100,7 @@ func Example_sessions() {
 }
 
 // echoFrame is what a server does with one session in each duty cycle.
-func echoFrame(s *polled.Framed[[]byte, []byte]) {
+func echoFrame(s *polled.MessageSession[[]byte, []byte]) {
 	if _, err := s.Drive(); err != nil {
 		_ = s.Close()
 		return
@@ -137,7 +137,7 @@ func ExampleTransport_heartbeat() {
 		return polled.Sent, err
 	})
 
-	var server *polled.Framed[[]byte, []byte]
+	var server *polled.MessageSession[[]byte, []byte]
 	for beats := 0; beats < 3; {
 		if _, err := client.Drive(); err != nil { // os.ErrDeadlineExceeded after a minute of silence
 			log.Fatal(err)

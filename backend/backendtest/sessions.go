@@ -42,7 +42,7 @@ func (e *Env) bothWays(rule func(t tandem.Transport)) {
 }
 
 // sessions returns both ends of a connection on one Transport.
-func (e *Env) sessions(t tandem.Transport) (dialled, accepted *polled.Streaming) {
+func (e *Env) sessions(t tandem.Transport) (dialled, accepted *polled.StreamSession) {
 	e.Helper()
 	dialled, accepted = e.connecting(t)
 	e.duty("both ends", func() bool { return dialled.Status() == polled.Established }, dialled, accepted)
@@ -50,7 +50,7 @@ func (e *Env) sessions(t tandem.Transport) (dialled, accepted *polled.Streaming)
 }
 
 // connecting is sessions for what can do with a first one that is Establishing still.
-func (e *Env) connecting(t tandem.Transport) (dialled, accepted *polled.Streaming) {
+func (e *Env) connecting(t tandem.Transport) (dialled, accepted *polled.StreamSession) {
 	e.Helper()
 	a, err := polled.Listen(t, e.Network, e.Address(), nil)
 	e.Check(err, "listen")
@@ -93,7 +93,7 @@ func (e *Env) duty(what string, done func() bool, all ...driver) {
 }
 
 // conformance runs the contract of sessions, on what wrap makes of both ends of a connection.
-func (e *Env) conformance(wrap func(a, b *polled.Streaming) (polled.Bytes, polled.Bytes)) {
+func (e *Env) conformance(wrap func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes)) {
 	if e.Dialled || e.Peer != nil {
 		return
 	}
@@ -120,11 +120,11 @@ func (e *Env) conformance(wrap func(a, b *polled.Streaming) (polled.Bytes, polle
 }
 
 func sessionsStreaming(e *Env) {
-	e.conformance(func(a, b *polled.Streaming) (polled.Bytes, polled.Bytes) { return a, b })
+	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) { return a, b })
 }
 
 func sessionsFramed(e *Env) {
-	e.conformance(func(a, b *polled.Streaming) (polled.Bytes, polled.Bytes) {
+	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) {
 		return polled.NewFramed(a, frame.U64{}, 4096), polled.NewFramed(b, frame.U64{}, 0)
 	})
 }
@@ -160,7 +160,7 @@ func sessionsLargePayload(e *Env) {
 	payload := Pattern(9_999_999)
 	e.bothWays(func(t tandem.Transport) {
 		a, b := e.sessions(t)
-		for _, way := range [][2]*polled.Streaming{{a, b}, {b, a}} {
+		for _, way := range [][2]*polled.StreamSession{{a, b}, {b, a}} {
 			rest := payload
 			var got []byte
 			e.duty("all bytes", func() bool {

@@ -29,7 +29,7 @@ func sessionsAccept(e *Env) {
 			e.Check(err, "connect")
 			dialled = append(dialled, s)
 		}
-		var accepted []*polled.Streaming
+		var accepted []*polled.StreamSession
 		e.duty("three sessions", func() bool {
 			s, ok, err := a.Accept()
 			e.Check(err, "accept")
@@ -59,7 +59,7 @@ func sessionsAccept(e *Env) {
 			e.Check(s.Close(), "close")
 		}
 		for _, s := range dialled {
-			e.Check(s.(*polled.Streaming).Close(), "close")
+			e.Check(s.(*polled.StreamSession).Close(), "close")
 		}
 	})
 }
@@ -101,7 +101,7 @@ func sessionsShare(e *Env) {
 		e.Error("Drive on a goroutine that does not poll the Transport returned no error")
 	}
 	for _, s := range all {
-		e.Check(s.(*polled.Streaming).Close(), "close")
+		e.Check(s.(*polled.StreamSession).Close(), "close")
 	}
 	if _, err := all[0].Drive(); !errors.Is(err, net.ErrClosed) {
 		e.Errorf("Drive of a closed session: %v", err)
@@ -174,7 +174,7 @@ func sessionsResetFull(e *Env) {
 }
 
 // onStreamLoop runs fn on the loop of a session's stream.
-func (e *Env) onStreamLoop(t tandem.Transport, s *polled.Streaming, fn func()) {
+func (e *Env) onStreamLoop(t tandem.Transport, s *polled.StreamSession, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
 	e.Check(s.Stream().Post(func() { defer close(done); fn() }), "post")

@@ -37,7 +37,7 @@ type detachable interface {
 
 // handedOn follows a session that was handed on: c first has unread, and then goes both ways; what a's peer had still to
 // send comes before that.
-func (e *Env) handedOn(a *polled.Streaming, s detachable, unread, unsent []byte) {
+func (e *Env) handedOn(a *polled.StreamSession, s detachable, unread, unsent []byte) {
 	e.Helper()
 	c, err := s.Detach()
 	require.NoError(e, err)
@@ -276,7 +276,7 @@ func sessionsForgotten(e *Env) {
 		p := e.dialPlain(a.Addr())
 		_, err = p.Write([]byte("here"))
 		require.NoError(e, err)
-		var s *polled.Streaming
+		var s *polled.StreamSession
 		e.duty("a session that lives", func() bool { s, ok, err = a.Accept(); return ok }, poll)
 		require.Equal(e, "here", string(e.receive(s, 4)))
 		e.Check(s.Close(), "close")
@@ -336,7 +336,7 @@ func sessionsUnaccepted(e *Env) {
 			e.driveOn(poll)
 		}
 		assert.LessOrEqual(e, a.Stats().Streams, most, "sessions that nobody has accepted")
-		var all []*polled.Streaming
+		var all []*polled.StreamSession
 		e.duty("all sessions", func() bool {
 			s, ok, err := a.Accept()
 			require.NoError(e, err)
@@ -375,7 +375,7 @@ func sessionsUnacceptedHold(e *Env) {
 			return now > 0 && now == before
 		}, poll)
 		assert.LessOrEqual(e, now, uint64(280<<10), "bytes of a session that nobody has accepted")
-		var s *polled.Streaming
+		var s *polled.StreamSession
 		e.duty("the session", func() bool {
 			var ok bool
 			s, ok, err = a.Accept()

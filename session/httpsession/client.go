@@ -36,7 +36,7 @@ type ClientOptions struct {
 // without a response, and net.ErrClosed when the connection will carry no more: after a request or a response that says
 // so. If the server finishes while a response is due, Read returns an error that is io.ErrUnexpectedEOF.
 type Client struct {
-	framed  *polled.Framed[*http1.Response, *http1.Request]
+	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
 	late    lateness
 	most    int  // requests without a response
@@ -87,7 +87,7 @@ func (c *Client) Flush() error { return c.framed.Flush() }
 func (c *Client) Close() error { return c.framed.Close() }
 
 // Detach hands the connection on as a net.Conn, with the bytes that came behind the last response, as
-// polled.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
+// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
 func (c *Client) Detach() (net.Conn, error) {
 	conn, err := c.framed.Detach()
 	if err == nil {

@@ -3,7 +3,7 @@
 //
 //	http1.Requests, http1.Responses      bytes to messages and back, frame/http1
 //	        │
-//	polled.Framed ── over any session of bytes: Connect, Accept, the in-memory pair, later TLS
+//	polled.MessageSession ── over any session of bytes: Connect, Accept, the in-memory pair, later TLS
 //	        │
 //	Client      requests out, responses in; one connection
 //	Pool        clients that are kept for reuse, with limits; Exchange: one request and its response

@@ -97,7 +97,7 @@ func TestServerHandsOn(t *testing.T) {
 		peer := dialPlain(t, a.Addr().String())
 		_, err = io.WriteString(peer, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nbehind the head")
 		require.NoError(t, err)
-		var inner *polled.Streaming
+		var inner *polled.StreamSession
 		until(t, func() bool {
 			s, ok, err := a.Accept()
 			require.NoError(t, err)

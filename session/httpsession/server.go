@@ -36,7 +36,7 @@ type ServerOptions struct {
 // response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends, when the
 // last response has gone out, if the client or a response says so, if the client has finished, or after such an error.
 type Server struct {
-	framed    *polled.Framed[*http1.Request, *http1.Response]
+	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
 	asked     []*http.Request // that were read and are not answered
 	continued *http1.Request  // that got 100 Continue
@@ -47,7 +47,7 @@ type Server struct {
 	closed    bool
 }
 
-// NewServer makes a Server of a connection, such as one of polled.Acceptor. o may be nil.
+// NewServer makes a Server of a connection, such as one of polled.Listener. o may be nil.
 func NewServer(inner polled.Bytes, o *ServerOptions) *Server {
 	var mine ServerOptions
 	if o != nil {
@@ -196,7 +196,7 @@ func (s *Server) Flush() error {
 }
 
 // Detach hands the connection on as a net.Conn, with the bytes that came behind the last request, as
-// polled.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
+// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
 // first. The Server ends.
 func (s *Server) Detach() (net.Conn, error) {
 	if s.closed {

@@ -67,7 +67,7 @@ func (h *Heartbeat[R, W]) Drive() (Activity, error) {
 	return h.Session.Drive()
 }
 
-// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+// Detach hands on the Session below, as MessageSession.Detach does, and so ends this one.
 func (h *Heartbeat[R, W]) Detach() (net.Conn, error) { return h.detachWith(nil, nil) }
 
 func (h *Heartbeat[R, W]) detachWith(front, rest []byte) (net.Conn, error) {

@@ -7,12 +7,12 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// unaccepted is how many sessions wait in an Acceptor before it stops accepting, unless MaxConns says less.
+// unaccepted is how many sessions wait in an Listener before it stops accepting, unless MaxConns says less.
 const unaccepted = 1024
 
-// Acceptor is a listener that its caller polls: Accept takes a session, or says that nobody waits. One goroutine at a
+// Listener is a listener that its caller polls: Accept takes a session, or says that nobody waits. One goroutine at a
 // time may use it.
-type Acceptor struct {
+type Listener struct {
 	listener session.Listener
 	pump     session.Poller
 	closed   bool
@@ -26,7 +26,7 @@ type acceptQueue struct {
 	listener session.Listener // set before any stream is waited for; nil before
 
 	mu          sync.Mutex // guards what follows
-	first, last *Streaming
+	first, last *StreamSession
 	n           int
 	paused      bool // unaccepted of them wait
 	closed      bool
@@ -36,13 +36,13 @@ type acceptQueue struct {
 // read, and what the kernel hands over with that. They count for MaxConns; those that have failed leave the queue, and so
 // does what their peers had sent. When MaxConns of them wait, or 1,024, the rest waits in the kernel's backlog: a few more
 // may have been accepted by then. o may be nil.
-func Listen(t Transport, network, address string, o *session.ListenOptions) (*Acceptor, error) {
+func Listen(t Transport, network, address string, o *session.ListenOptions) (*Listener, error) {
 	var mine session.ListenOptions
 	if o != nil {
 		mine = *o
 	}
 	mine.AllowHalfClose = true
-	a := &Acceptor{}
+	a := &Listener{}
 	l, err := t.Listen(network, address, &a.queue, &mine)
 	if err != nil {
 		return nil, err
@@ -57,9 +57,9 @@ func Listen(t Transport, network, address string, o *session.ListenOptions) (*Ac
 
 // OnOpen implements Handler.
 func (q *acceptQueue) OnOpen(s *session.Stream) {
-	b := NewStreaming(s)
-	b.link.waits = func() { q.remove(b) }
-	b.link.setRoom(handoverUnasked)
+	b := NewStreamSession(s)
+	b.handler.waits = func() { q.remove(b) }
+	b.handler.setRoom(handoverUnasked)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -91,13 +91,13 @@ func (q *acceptQueue) bound() {
 }
 
 // remove takes a session out of the queue, if it is still there.
-func (q *acceptQueue) remove(b *Streaming) {
+func (q *acceptQueue) remove(b *StreamSession) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.removeLocked(b)
 }
 
-func (q *acceptQueue) removeLocked(b *Streaming) {
+func (q *acceptQueue) removeLocked(b *StreamSession) {
 	if !b.queued {
 		return
 	}
@@ -117,8 +117,8 @@ func (q *acceptQueue) removeLocked(b *Streaming) {
 }
 
 // Accept returns a session that is Established, if there is one. It never waits. On a CallerDriven Transport it polls,
-// as Drive of a Streaming does. After Close the error is net.ErrClosed, and that of the listener if it has ended.
-func (a *Acceptor) Accept() (s *Streaming, ok bool, err error) {
+// as Drive of a StreamSession does. After Close the error is net.ErrClosed, and that of the listener if it has ended.
+func (a *Listener) Accept() (s *StreamSession, ok bool, err error) {
 	if a.closed {
 		return nil, false, net.ErrClosed
 	}
@@ -134,25 +134,25 @@ func (a *Acceptor) Accept() (s *Streaming, ok bool, err error) {
 	return nil, false, a.listener.Err()
 }
 
-func (q *acceptQueue) take() *Streaming {
+func (q *acceptQueue) take() *StreamSession {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b := q.first
 	if b != nil {
 		q.removeLocked(b)
-		b.link.setRoom(handover)
+		b.handler.setRoom(handover)
 	}
 	return b
 }
 
 // Addr is the address that is listened on.
-func (a *Acceptor) Addr() net.Addr { return a.listener.Addr() }
+func (a *Listener) Addr() net.Addr { return a.listener.Addr() }
 
 // Stats returns the listener's figures.
-func (a *Acceptor) Stats() session.ListenerStats { return a.listener.Stats() }
+func (a *Listener) Stats() session.ListenerStats { return a.listener.Stats() }
 
 // Close ends accepting, and resets connections that nobody has accepted. Sessions live on.
-func (a *Acceptor) Close() error {
+func (a *Listener) Close() error {
 	if a.closed {
 		return nil
 	}

@@ -110,7 +110,7 @@ func (l *Liveness[R, W]) Write(w W) (W, WriteStatus, error) {
 	return rest, status, err
 }
 
-// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+// Detach hands on the Session below, as MessageSession.Detach does, and so ends this one.
 func (l *Liveness[R, W]) Detach() (net.Conn, error) { return l.detachWith(nil, nil) }
 
 func (l *Liveness[R, W]) detachWith(front, rest []byte) (net.Conn, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// Framed is a Session of messages over a Session of bytes.
+// MessageSession is a Session of messages over a Session of bytes.
 //
 //	Read   ◄── codec, in place in what the Session below has lent; or in a copy, if a message came in pieces
 //	Write  ──► codec ──► write buffer ──► Drive, Flush: the Session below
@@ -20,7 +20,7 @@ import (
 // *frame.Error of Read, whose Offset counts from the first byte of the peer; Write still works then, for an answer.
 //
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
-type Framed[R, W any] struct {
+type MessageSession[R, W any] struct {
 	inner Bytes
 	in    *session.MessageBuffer[R]
 	end   error // of Read, from now on
@@ -36,13 +36,13 @@ const defaultWriteBuffer = 64 << 10
 
 // NewFramed makes a Session of messages. writeBuffer is how many encoded bytes may wait in it; a frame that is larger is
 // taken when nothing else waits. In bytes, 0: 64 KiB. It panics as NewDuplex does.
-func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *Framed[M, M] {
+func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *MessageSession[M, M] {
 	return NewDuplex(inner, codec, codec, writeBuffer)
 }
 
 // NewDuplex is NewFramed for messages that differ by direction, such as responses that are read and requests that are
 // written. A Session or codec that is nil, or a writeBuffer below 0, is a programming error: it panics.
-func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *Framed[R, W] {
+func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *MessageSession[R, W] {
 	if inner == nil || in == nil || out == nil {
 		panic("polled: NewFramed or NewDuplex without a Session or a codec")
 	}
@@ -52,11 +52,11 @@ func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], wri
 	case writeBuffer == 0:
 		writeBuffer = defaultWriteBuffer
 	}
-	return &Framed[R, W]{inner: inner, in: session.NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
+	return &MessageSession[R, W]{inner: inner, in: session.NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
 }
 
 // Status implements Session.
-func (f *Framed[R, W]) Status() Status {
+func (f *MessageSession[R, W]) Status() Status {
 	status := f.inner.Status()
 	if status == Terminated && f.unread() {
 		return Established
@@ -65,10 +65,10 @@ func (f *Framed[R, W]) Status() Status {
 }
 
 // unread reports whether Read has something yet, if only an error.
-func (f *Framed[R, W]) unread() bool { return f.end == nil && f.in.Len() > 0 }
+func (f *MessageSession[R, W]) unread() bool { return f.end == nil && f.in.Len() > 0 }
 
 // Drive implements Session.
-func (f *Framed[R, W]) Drive() (Activity, error) {
+func (f *MessageSession[R, W]) Drive() (Activity, error) {
 	activity, err := f.inner.Drive()
 	if err != nil {
 		if f.unread() {
@@ -86,7 +86,7 @@ func (f *Framed[R, W]) Drive() (Activity, error) {
 }
 
 // push hands down what waits, and reports whether any of it went.
-func (f *Framed[R, W]) push() bool {
+func (f *MessageSession[R, W]) push() bool {
 	if f.out.len() == 0 || f.broken != nil || f.inner.Status() != Established {
 		return false
 	}
@@ -101,7 +101,7 @@ func (f *Framed[R, W]) push() bool {
 }
 
 // Read implements Session. Buffered means that bytes have come, and not yet a message.
-func (f *Framed[R, W]) Read() (m R, status ReadStatus, err error) {
+func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 	if f.end != nil {
 		return m, None, f.end
 	}
@@ -124,7 +124,7 @@ func (f *Framed[R, W]) Read() (m R, status ReadStatus, err error) {
 }
 
 // decode looks for a message in what there is.
-func (f *Framed[R, W]) decode() (m R, status ReadStatus, err error) {
+func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Next()
 	switch {
 	case err != nil:
@@ -137,7 +137,7 @@ func (f *Framed[R, W]) decode() (m R, status ReadStatus, err error) {
 }
 
 // last is what Read returns when the peer has finished.
-func (f *Framed[R, W]) last() (m R, status ReadStatus, err error) {
+func (f *MessageSession[R, W]) last() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Final()
 	if f.end = err; err != nil {
 		return m, None, err
@@ -150,7 +150,7 @@ func (f *Framed[R, W]) last() (m R, status ReadStatus, err error) {
 }
 
 // Write implements Session.
-func (f *Framed[R, W]) Write(w W) (rest W, status WriteStatus, err error) {
+func (f *MessageSession[R, W]) Write(w W) (rest W, status WriteStatus, err error) {
 	switch f.inner.Status() {
 	case Establishing:
 		return w, Pending, nil
@@ -175,10 +175,10 @@ func (f *Framed[R, W]) Write(w W) (rest W, status WriteStatus, err error) {
 }
 
 // Queued returns how many bytes of frames wait for Drive or Flush.
-func (f *Framed[R, W]) Queued() int { return f.out.len() }
+func (f *MessageSession[R, W]) Queued() int { return f.out.len() }
 
 // Flush implements Session.
-func (f *Framed[R, W]) Flush() error {
+func (f *MessageSession[R, W]) Flush() error {
 	f.push()
 	if f.broken != nil {
 		return f.broken
@@ -193,9 +193,9 @@ func (f *Framed[R, W]) Flush() error {
 //
 // Bytes that a Decoder has consumed of a message whose end has not come are lost. Decoders of package frame consume none,
 // but for LengthFieldOptions.FailLate.
-func (f *Framed[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
+func (f *MessageSession[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
 
-func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
+func (f *MessageSession[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 	if f.closed {
 		return nil, net.ErrClosed
 	}
@@ -211,7 +211,7 @@ func (f *Framed[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
 
 // CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages, where the Session
 // below can do that.
-func (f *Framed[R, W]) CloseInStages() error {
+func (f *MessageSession[R, W]) CloseInStages() error {
 	if f.closed {
 		return nil
 	}
@@ -220,14 +220,14 @@ func (f *Framed[R, W]) CloseInStages() error {
 
 // Close implements Session. Frames for which the Session below has no room are lost, and then the error is
 // io.ErrShortWrite: to be sure of them, drive until Queued is 0.
-func (f *Framed[R, W]) Close() error {
+func (f *MessageSession[R, W]) Close() error {
 	if f.closed {
 		return nil
 	}
 	return f.closeBy(f.inner.Close)
 }
 
-func (f *Framed[R, W]) closeBy(end func() error) error {
+func (f *MessageSession[R, W]) closeBy(end func() error) error {
 	f.push()
 	lost := f.out.len()
 	f.in.Drop()
@@ -239,4 +239,4 @@ func (f *Framed[R, W]) closeBy(end func() error) error {
 	return fmt.Errorf("polled: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)
 }
 
-var _ Bytes = (*Framed[[]byte, []byte])(nil)
+var _ Bytes = (*MessageSession[[]byte, []byte])(nil)

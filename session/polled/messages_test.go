@@ -11,7 +11,7 @@ import (
 )
 
 // scripted is a Framed session over a scripted one.
-func scripted(reads ...sessiontest.Read[[]byte]) (*polled.Framed[[]byte, []byte], *sessiontest.Script[[]byte, []byte]) {
+func scripted(reads ...sessiontest.Read[[]byte]) (*polled.MessageSession[[]byte, []byte], *sessiontest.Script[[]byte, []byte]) {
 	inner := &sessiontest.Script[[]byte, []byte]{Reads: reads}
 	return polled.NewFramed(inner, frame.U64{MaxPayload: 100}, 32), inner
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// Streaming is a Session of bytes over a Stream, in one of two ways:
+// StreamSession is a Session of bytes over a Stream, in one of two ways:
 //
 //	Transport with loops       loop's goroutine ── OnData, 256 KiB at most ──► Read, on the owner's goroutine
 //	CallerDriven Transport     Drive polls the Transport, on the one goroutine there is
@@ -22,29 +22,29 @@ import (
 // Stream. Write takes what has room below HighWater. Sessions
 // that share a CallerDriven Transport are driven on the goroutine that polls it, never in a callback; one of them polls
 // for all of them, once in a duty cycle, and none if the caller does.
-type Streaming struct {
-	stream *session.Stream
-	link   link
-	pump   session.Poller
-	pool   *backend.Pool // the memory of link.in
-	lent   []byte        // memory of the loop's pool that Read has lent
-	moved  uint64        // what Drive has seen happen
-	closed bool
+type StreamSession struct {
+	stream  *session.Stream
+	handler streamHandler
+	pump    session.Poller
+	pool    *backend.Pool // the memory of handler.in
+	lent    []byte        // memory of the loop's pool that Read has lent
+	moved   uint64        // what Drive has seen happen
+	closed  bool
 
-	queued     bool       // it waits in an Acceptor, whose lock guards this and what follows
-	prev, next *Streaming // neighbours there
+	queued     bool           // it waits in an Listener, whose lock guards this and what follows
+	prev, next *StreamSession // neighbours there
 }
 
 // Connect begins to connect and returns a Session that is Establishing. Sessions may close in one direction, as with
 // AllowHalfClose. o may be nil.
-func Connect(t Transport, network, address string, o *session.DialOptions) (*Streaming, error) {
+func Connect(t Transport, network, address string, o *session.DialOptions) (*StreamSession, error) {
 	var mine session.DialOptions
 	if o != nil {
 		mine = *o
 	}
 	mine.AllowHalfClose = true
-	b := &Streaming{link: link{room: handover}}
-	s, err := t.Connect(network, address, &b.link, &mine)
+	b := &StreamSession{handler: streamHandler{room: handover}}
+	s, err := t.Connect(network, address, &b.handler, &mine)
 	if err != nil {
 		return nil, err
 	}
@@ -52,34 +52,34 @@ func Connect(t Transport, network, address string, o *session.DialOptions) (*Str
 	return b, nil
 }
 
-// NewStreaming makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
+// NewStreamSession makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
 // session's: it gets a handler of its own.
-func NewStreaming(s *session.Stream) *Streaming {
-	b := &Streaming{link: link{room: handover}}
+func NewStreamSession(s *session.Stream) *StreamSession {
+	b := &StreamSession{handler: streamHandler{room: handover}}
 	b.own(s)
-	b.link.status = Established
-	s.SetHandler(&b.link)
+	b.handler.status = Established
+	s.SetHandler(&b.handler)
 	return b
 }
 
-func (b *Streaming) own(s *session.Stream) {
+func (b *StreamSession) own(s *session.Stream) {
 	b.stream, b.pump, b.pool = s, session.StreamPoller(s), session.Memory(s)
 }
 
 // Stream returns the stream, for its addresses, options and figures.
-func (b *Streaming) Stream() *session.Stream { return b.stream }
+func (b *StreamSession) Stream() *session.Stream { return b.stream }
 
 // Status implements Session.
-func (b *Streaming) Status() Status {
+func (b *StreamSession) Status() Status {
 	if b.closed {
 		return Terminated
 	}
-	status, _ := b.link.state(false)
+	status, _ := b.handler.state(false)
 	return status
 }
 
 // Drive implements Session.
-func (b *Streaming) Drive() (Activity, error) {
+func (b *StreamSession) Drive() (Activity, error) {
 	if err := b.failure(false); err != nil {
 		return Idle, err
 	}
@@ -88,28 +88,28 @@ func (b *Streaming) Drive() (Activity, error) {
 		return Idle, err
 	}
 	activity := Idle
-	if moved := b.link.happened() + b.stream.Stats().BytesSent; n > 0 || moved != b.moved {
+	if moved := b.handler.happened() + b.stream.Stats().BytesSent; n > 0 || moved != b.moved {
 		activity, b.moved = Active, moved
 	}
 	return activity, b.failure(false)
 }
 
 // failure returns the error of a session that has ended; at once, or when all that came has been read.
-func (b *Streaming) failure(atOnce bool) error {
+func (b *StreamSession) failure(atOnce bool) error {
 	if b.closed {
 		return net.ErrClosed
 	}
-	_, err := b.link.state(atOnce)
+	_, err := b.handler.state(atOnce)
 	return err
 }
 
 // Read implements Session.
-func (b *Streaming) Read() ([]byte, ReadStatus, error) {
+func (b *StreamSession) Read() ([]byte, ReadStatus, error) {
 	b.giveBack()
 	if b.closed {
 		return nil, None, net.ErrClosed
 	}
-	p, resume, err := b.link.take()
+	p, resume, err := b.handler.take()
 	if resume {
 		b.stream.ResumeRead()
 	}
@@ -124,7 +124,7 @@ func (b *Streaming) Read() ([]byte, ReadStatus, error) {
 }
 
 // giveBack ends the loan of the last Read.
-func (b *Streaming) giveBack() {
+func (b *StreamSession) giveBack() {
 	if b.lent != nil {
 		b.pool.Put(b.lent)
 		b.lent = nil
@@ -132,7 +132,7 @@ func (b *Streaming) giveBack() {
 }
 
 // Write implements Session.
-func (b *Streaming) Write(p []byte) ([]byte, WriteStatus, error) {
+func (b *StreamSession) Write(p []byte) ([]byte, WriteStatus, error) {
 	if err := b.failure(true); err != nil {
 		return p, Pending, err
 	}
@@ -150,10 +150,10 @@ func (b *Streaming) Write(p []byte) ([]byte, WriteStatus, error) {
 }
 
 // Queued returns how many bytes Write has taken and the kernel has not.
-func (b *Streaming) Queued() int { return b.stream.Queued() }
+func (b *StreamSession) Queued() int { return b.stream.Queued() }
 
 // Flush implements Session.
-func (b *Streaming) Flush() error {
+func (b *StreamSession) Flush() error {
 	if err := b.failure(true); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (b *Streaming) Flush() error {
 }
 
 // CloseWrite sends what Write took, and then FIN: the peer reads io.EOF. Reading goes on.
-func (b *Streaming) CloseWrite() error {
+func (b *StreamSession) CloseWrite() error {
 	if err := b.failure(true); err != nil {
 		return err
 	}
@@ -170,38 +170,38 @@ func (b *Streaming) CloseWrite() error {
 
 // Close implements Session: it is the Stream's Close. The loop sends what is queued, for at most CloseTimeout; a
 // CallerDriven Transport has to be polled for that, or shut down.
-func (b *Streaming) Close() error { return b.closeBy((*session.Stream).Close) }
+func (b *StreamSession) Close() error { return b.closeBy((*session.Stream).Close) }
 
 // closeBy ends the session, and its stream by end.
-func (b *Streaming) closeBy(end func(*session.Stream) error) error {
+func (b *StreamSession) closeBy(end func(*session.Stream) error) error {
 	if b.closed {
 		return nil
 	}
 	b.closed = true
 	b.giveBack()
-	if p, _, err := b.link.take(); err == nil && p != nil {
+	if p, _, err := b.handler.take(); err == nil && p != nil {
 		b.pool.Put(p)
 	}
 	return end(b.stream)
 }
 
 // CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages.
-func (b *Streaming) CloseInStages() error { return b.closeBy(session.CloseInStages) }
+func (b *StreamSession) CloseInStages() error { return b.closeBy(session.CloseInStages) }
 
 // Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
 // session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it
 // returns an error, such as syscall.ENOTCONN or EMFILE, the session goes on. What the last Read returned stays valid.
-func (b *Streaming) Detach() (net.Conn, error) { return b.detachWith(nil, nil) }
+func (b *StreamSession) Detach() (net.Conn, error) { return b.detachWith(nil, nil) }
 
 // detachWith is Detach for a layer above, with bytes that it has read and not used, and such as it has still to send.
-func (b *Streaming) detachWith(front, rest []byte) (net.Conn, error) {
+func (b *StreamSession) detachWith(front, rest []byte) (net.Conn, error) {
 	if b.closed {
 		return nil, net.ErrClosed
 	}
 	var live atomic.Bool
 	c, err := session.DetachWith(b.stream, func() (unread, unsent []byte) {
 		live.Store(true)
-		return slices.Concat(front, b.link.detached()), rest
+		return slices.Concat(front, b.handler.detached()), rest
 	})
 	if err != nil {
 		return nil, err
@@ -240,6 +240,6 @@ func closeBelow(below io.Closer) error {
 }
 
 var (
-	_ Bytes     = (*Streaming)(nil)
-	_ io.Closer = (*Streaming)(nil)
+	_ Bytes     = (*StreamSession)(nil)
+	_ io.Closer = (*StreamSession)(nil)
 )

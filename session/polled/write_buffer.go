@@ -2,7 +2,7 @@ package polled
 
 import "github.com/tandem-io/tandem/frame"
 
-// outbox is the write buffer of a Framed session: buf[head:] waits. What has gone leaves room at the front, which is
+// outbox is the write buffer of a MessageSession session: buf[head:] waits. What has gone leaves room at the front, which is
 // reclaimed when it is as large as the limit: so no byte is moved more than once on average.
 type outbox struct {
 	buf     []byte
