@@ -2,40 +2,27 @@ package polled
 
 import (
 	"net"
-	"sync"
 
 	"github.com/tandem-io/tandem/session"
 )
 
-// unaccepted is how many sessions wait in an Listener before it stops accepting, unless MaxConns says less.
-const unaccepted = 1024
+// mostUnaccepted is the number of sessions that wait in a Listener before it stops accepting, unless MaxConns is lower.
+const mostUnaccepted = 1024
 
-// Listener is a listener that its caller polls: Accept takes a session, or says that nobody waits. One goroutine at a
-// time may use it.
+// Listener is a listener that its caller polls: Accept returns a session, or reports that none is waiting. One goroutine at
+// a time may use it.
 type Listener struct {
 	listener session.Listener
-	pump     session.Poller
+	poller   session.Poller
 	closed   bool
 	queue    acceptQueue
 }
 
-// acceptQueue is the Handler of a listener. It runs on the loops, until each stream gets a handler of its own. Sessions
-// that wait are a list, so that one that ends leaves it whatever its place.
-type acceptQueue struct {
-	session.BaseHandler
-	listener session.Listener // set before any stream is waited for; nil before
-
-	mu          sync.Mutex // guards what follows
-	first, last *StreamSession
-	n           int
-	paused      bool // unaccepted of them wait
-	closed      bool
-}
-
-// Listen opens a listener as Transport.Listen does. Connections that nobody has accepted wait here, and 16 KiB of each are
-// read, and what the kernel hands over with that. They count for MaxConns; those that have failed leave the queue, and so
-// does what their peers had sent. When MaxConns of them wait, or 1,024, the rest waits in the kernel's backlog: a few more
-// may have been accepted by then. o may be nil.
+// Listen listens as Transport.Listen does. AllowHalfClose is always set. o may be nil.
+//
+// Connections are queued until Accept returns them, and count for MaxConns meanwhile. Of each, about 16 KiB are read.
+// Those that fail leave the queue, and what their peers had sent is lost. When 1,024 connections are queued, or MaxConns of
+// them, further ones wait in the kernel's backlog; a few more may have been accepted by then.
 func Listen(t Transport, network, address string, o *session.ListenOptions) (*Listener, error) {
 	var mine session.ListenOptions
 	if o != nil {
@@ -47,77 +34,16 @@ func Listen(t Transport, network, address string, o *session.ListenOptions) (*Li
 	if err != nil {
 		return nil, err
 	}
-	a.listener, a.pump = l, session.ListenerPoller(l)
+	a.listener, a.poller = l, session.ListenerPoller(l)
 	a.queue.mu.Lock()
 	a.queue.listener = l
-	a.queue.bound()
+	a.queue.limit()
 	a.queue.mu.Unlock()
 	return a, nil
 }
 
-// OnOpen implements Handler.
-func (q *acceptQueue) OnOpen(s *session.Stream) {
-	b := NewStreamSession(s)
-	b.handler.waits = func() { q.remove(b) }
-	b.handler.setRoom(handoverUnasked)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		_ = s.Abort()
-		return
-	}
-	if b.prev = q.last; b.prev == nil {
-		q.first = b
-	} else {
-		b.prev.next = b
-	}
-	q.last = b
-	b.queued = true
-	q.n++
-	q.bound()
-}
-
-// bound stops accepting while too many wait. mu is held.
-func (q *acceptQueue) bound() {
-	switch {
-	case q.listener == nil:
-	case !q.paused && q.n >= unaccepted:
-		q.paused = true
-		q.listener.PauseAccept()
-	case q.paused && q.n <= unaccepted/2:
-		q.paused = false
-		q.listener.ResumeAccept()
-	}
-}
-
-// remove takes a session out of the queue, if it is still there.
-func (q *acceptQueue) remove(b *StreamSession) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.removeLocked(b)
-}
-
-func (q *acceptQueue) removeLocked(b *StreamSession) {
-	if !b.queued {
-		return
-	}
-	if b.prev == nil {
-		q.first = b.next
-	} else {
-		b.prev.next = b.next
-	}
-	if b.next == nil {
-		q.last = b.prev
-	} else {
-		b.next.prev = b.prev
-	}
-	b.prev, b.next, b.queued = nil, nil, false
-	q.n--
-	q.bound()
-}
-
-// Accept returns a session that is Established, if there is one. It never waits. On a CallerDriven Transport it polls,
-// as Drive of a StreamSession does. After Close the error is net.ErrClosed, and that of the listener if it has ended.
+// Accept returns a session that is Established, if one is waiting. It never waits. On a CallerDriven Transport it polls, as
+// Drive of a session does. After Close the error is net.ErrClosed; if the listener has failed, it is that failure.
 func (a *Listener) Accept() (s *StreamSession, ok bool, err error) {
 	if a.closed {
 		return nil, false, net.ErrClosed
@@ -125,7 +51,7 @@ func (a *Listener) Accept() (s *StreamSession, ok bool, err error) {
 	if s = a.queue.take(); s != nil {
 		return s, true, nil
 	}
-	if _, err := a.pump.Poll(0); err != nil {
+	if _, err := a.poller.Poll(0); err != nil {
 		return nil, false, err
 	}
 	if s = a.queue.take(); s != nil {
@@ -134,24 +60,13 @@ func (a *Listener) Accept() (s *StreamSession, ok bool, err error) {
 	return nil, false, a.listener.Err()
 }
 
-func (q *acceptQueue) take() *StreamSession {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	b := q.first
-	if b != nil {
-		q.removeLocked(b)
-		b.handler.setRoom(handover)
-	}
-	return b
-}
-
-// Addr is the address that is listened on.
+// Addr returns the address that is listened on.
 func (a *Listener) Addr() net.Addr { return a.listener.Addr() }
 
-// Stats returns the listener's figures.
+// Stats returns the listener's statistics.
 func (a *Listener) Stats() session.ListenerStats { return a.listener.Stats() }
 
-// Close ends accepting, and resets connections that nobody has accepted. Sessions live on.
+// Close stops accepting, and resets the connections that nobody has accepted. Accepted sessions go on.
 func (a *Listener) Close() error {
 	if a.closed {
 		return nil

@@ -12,47 +12,49 @@ import (
 
 // MessageSession is a Session of messages over a Session of bytes.
 //
-//	Read   ◄── codec, in place in what the Session below has lent; or in a copy, if a message came in pieces
-//	Write  ──► codec ──► write buffer ──► Drive, Flush: the Session below
+//	Read   ◄── codec ◄── memory of the Session below, or a copy if a message arrives in pieces
+//	Write  ──► codec ──► write buffer ──► Drive, Flush ──► the Session below
 //
-// A message that Read returns may be a part of borrowed memory: it is valid until the next Read or Close. What is
-// gathered for one message grows as bytes come, to MaxSize of the codec at most. Bytes that are no message are a
-// *frame.Error of Read, whose Offset counts from the first byte of the peer; Write still works then, for an answer.
+// A message that Read returns is valid until the next Read or Close. The memory for a message that arrives in pieces grows
+// as its bytes arrive, to MaxSize of the codec at most. Invalid bytes make Read return a *frame.Error, whose Offset counts
+// from the first byte of the peer; Write still works then, for an answer.
 //
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type MessageSession[R, W any] struct {
 	inner Bytes
 	in    *session.MessageBuffer[R]
-	end   error // of Read, from now on
+	end   error // what Read returns from now on; nil: it goes on
 
 	codec  frame.Codec[W]
-	out    outbox
-	broken error // of writing, from now on
+	out    outgoing
+	broken error // what Write returns from now on; nil: it goes on
 	closed bool
 }
 
-// defaultWriteBuffer is the size of a write buffer, in bytes, if none is given.
+// defaultWriteBuffer is the default size of a write buffer, in bytes.
 const defaultWriteBuffer = 64 << 10
 
-// NewFramed makes a Session of messages. writeBuffer is how many encoded bytes may wait in it; a frame that is larger is
-// taken when nothing else waits. In bytes, 0: 64 KiB. It panics as NewDuplex does.
+// NewFramed returns a Session of messages. Up to writeBuffer bytes of encoded messages are buffered for sending; a larger
+// message is taken when the buffer is empty. 0 means 64 KiB. NewFramed panics as NewDuplex does.
 func NewFramed[M any](inner Bytes, codec frame.Codec[M], writeBuffer int) *MessageSession[M, M] {
 	return NewDuplex(inner, codec, codec, writeBuffer)
 }
 
-// NewDuplex is NewFramed for messages that differ by direction, such as responses that are read and requests that are
-// written. A Session or codec that is nil, or a writeBuffer below 0, is a programming error: it panics.
+// NewDuplex is NewFramed for two types of messages, such as responses that are read and requests that are written. It
+// panics if a Session or codec is nil, or writeBuffer is negative.
 func NewDuplex[R, W any](inner Bytes, in frame.Codec[R], out frame.Codec[W], writeBuffer int) *MessageSession[R, W] {
 	if inner == nil || in == nil || out == nil {
 		panic("polled: NewFramed or NewDuplex without a Session or a codec")
 	}
-	switch {
-	case writeBuffer < 0:
+	if writeBuffer < 0 {
 		panic(fmt.Sprintf("polled: NewFramed or NewDuplex with a write buffer of %d bytes", writeBuffer))
-	case writeBuffer == 0:
+	}
+	if writeBuffer == 0 {
 		writeBuffer = defaultWriteBuffer
 	}
-	return &MessageSession[R, W]{inner: inner, in: session.NewMessageBuffer(in), codec: out, out: outbox{limit: writeBuffer}}
+	return &MessageSession[R, W]{
+		inner: inner, in: session.NewMessageBuffer(in), codec: out, out: outgoing{limit: writeBuffer},
+	}
 }
 
 // Status implements Session.
@@ -64,7 +66,7 @@ func (f *MessageSession[R, W]) Status() Status {
 	return status
 }
 
-// unread reports whether Read has something yet, if only an error.
+// unread reports whether Read has anything left to return, if only an error.
 func (f *MessageSession[R, W]) unread() bool { return f.end == nil && f.in.Len() > 0 }
 
 // Drive implements Session.
@@ -72,7 +74,7 @@ func (f *MessageSession[R, W]) Drive() (Activity, error) {
 	activity, err := f.inner.Drive()
 	if err != nil {
 		if f.unread() {
-			err = nil // Read comes first, and then to the same end
+			err = nil // Read returns the rest first, and then the error
 		}
 		return activity, err
 	}
@@ -80,12 +82,12 @@ func (f *MessageSession[R, W]) Drive() (Activity, error) {
 		activity = Active
 	}
 	if f.end != nil {
-		return activity, f.broken // else it waits until all has been read
+		return activity, f.broken // otherwise it is reported when everything has been read
 	}
 	return activity, nil
 }
 
-// push hands down what waits, and reports whether any of it went.
+// push writes the buffer to the Session below, and reports whether that took any of it.
 func (f *MessageSession[R, W]) push() bool {
 	if f.out.len() == 0 || f.broken != nil || f.inner.Status() != Established {
 		return false
@@ -100,7 +102,7 @@ func (f *MessageSession[R, W]) push() bool {
 	return n > 0
 }
 
-// Read implements Session. Buffered means that bytes have come, and not yet a message.
+// Read implements Session. Buffered means that bytes have arrived, but not yet a complete message.
 func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 	if f.end != nil {
 		return m, None, f.end
@@ -112,7 +114,7 @@ func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 	p, status, err := f.inner.Read()
 	switch {
 	case err == io.EOF:
-		return f.last()
+		return f.readFinal()
 	case err != nil:
 		f.end = err
 		return m, None, err
@@ -123,7 +125,7 @@ func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 	return f.decode()
 }
 
-// decode looks for a message in what there is.
+// decode looks for a message in the bytes received so far.
 func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Next()
 	switch {
@@ -136,8 +138,8 @@ func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	return m, Buffered, nil
 }
 
-// last is what Read returns when the peer has finished.
-func (f *MessageSession[R, W]) last() (m R, status ReadStatus, err error) {
+// readFinal is Read when the peer has finished sending.
+func (f *MessageSession[R, W]) readFinal() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Final()
 	if f.end = err; err != nil {
 		return m, None, err
@@ -174,7 +176,7 @@ func (f *MessageSession[R, W]) Write(w W) (rest W, status WriteStatus, err error
 	return rest, Success, nil
 }
 
-// Queued returns how many bytes of frames wait for Drive or Flush.
+// Queued returns the number of encoded bytes that wait for Drive or Flush.
 func (f *MessageSession[R, W]) Queued() int { return f.out.len() }
 
 // Flush implements Session.
@@ -186,31 +188,32 @@ func (f *MessageSession[R, W]) Flush() error {
 	return f.inner.Flush()
 }
 
-// Detach hands the connection below on as a net.Conn: bytes that were read and made no message are read from it first,
-// and frames that wait are sent before anything that is written to it. The session ends: its methods return
-// net.ErrClosed. The message that Read returned last stays valid. If the Session below cannot be handed on the error is
-// errors.ErrUnsupported, and nothing changes; nor does it after any other error.
+// Detach returns the connection below as a net.Conn. Bytes that were received and not decoded are read from it first, and
+// messages in the write buffer are sent before anything that is written to it. The session ends: its methods return
+// net.ErrClosed. The message that Read returned last stays valid. If the Session below has no Detach, the error is
+// errors.ErrUnsupported. After an error the session goes on.
 //
-// Bytes that a Decoder has consumed of a message whose end has not come are lost. Decoders of package frame consume none,
-// but for LengthFieldOptions.FailLate.
+// Bytes of an incomplete message that the Decoder has already consumed are lost. Decoders of package frame consume none,
+// except with LengthFieldOptions.FailLate.
 func (f *MessageSession[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
 
-func (f *MessageSession[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
+// detachWith implements detacher.
+func (f *MessageSession[R, W]) detachWith(unread, unsent []byte) (net.Conn, error) {
 	if f.closed {
 		return nil, net.ErrClosed
 	}
-	c, err := detachBelow(f.inner, slices.Concat(front, f.in.Bytes()), slices.Concat(f.out.bytes(), rest))
+	c, err := detachBelow(f.inner, slices.Concat(unread, f.in.Bytes()), slices.Concat(f.out.bytes(), unsent))
 	if err != nil {
 		return nil, err
 	}
-	f.in = new(session.MessageBuffer[R]) // the memory of the old one is the last message's
-	f.out.buf, f.out.head = nil, 0
+	f.in = new(session.MessageBuffer[R]) // the last message is in the memory of the old one
+	f.out.drop()
 	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
 	return c, nil
 }
 
-// CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages, where the Session
-// below can do that.
+// CloseInStages is Close for a peer that may still be sending, as the function session.CloseInStages, if the Session below
+// supports that.
 func (f *MessageSession[R, W]) CloseInStages() error {
 	if f.closed {
 		return nil
@@ -218,8 +221,8 @@ func (f *MessageSession[R, W]) CloseInStages() error {
 	return f.closeBy(func() error { return closeBelow(f.inner) })
 }
 
-// Close implements Session. Frames for which the Session below has no room are lost, and then the error is
-// io.ErrShortWrite: to be sure of them, drive until Queued is 0.
+// Close implements Session. Messages in the write buffer for which the Session below has no room are lost, and then the
+// error is io.ErrShortWrite. To avoid that, drive until Queued is 0.
 func (f *MessageSession[R, W]) Close() error {
 	if f.closed {
 		return nil
@@ -231,12 +234,12 @@ func (f *MessageSession[R, W]) closeBy(end func() error) error {
 	f.push()
 	lost := f.out.len()
 	f.in.Drop()
-	f.out.buf, f.out.head = nil, 0
+	f.out.drop()
 	f.closed, f.end = true, net.ErrClosed
 	if err := end(); err != nil || lost == 0 {
 		return err
 	}
-	return fmt.Errorf("polled: close: %d bytes of frames were not sent: %w", lost, io.ErrShortWrite)
+	return fmt.Errorf("polled: close: %d bytes of messages were not sent: %w", lost, io.ErrShortWrite)
 }
 
 var _ Bytes = (*MessageSession[[]byte, []byte])(nil)

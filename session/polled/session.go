@@ -1,91 +1,89 @@
 package polled
 
-import "github.com/tandem-io/tandem/session"
-
-// Session is one connection that its caller drives: nothing is called back, and nothing waits. A duty cycle is
+// Session is one connection that its caller drives. Nothing is called back, and nothing waits. A duty cycle is
 //
 //	activity, err := s.Drive()            // the connection's turn
-//	data, status, err := s.Read()         // what has come
-//	rest, written, err := s.Write(data)   // what is to go; Pending: pass the rest again, later
+//	data, status, err := s.Read()         // what has been received
+//	rest, written, err := s.Write(data)   // what is to be sent; with Pending, pass rest again later
 //
-// An error is a failure of the connection or of its protocol, and stays: nothing that merely has to wait is an error.
-// What came before a failure is read first: Read, Drive and Status show the failure when that has been read. Write shows
-// it at once. After Close every method returns net.ErrClosed.
+// An error is a failure of the connection or of its protocol, and is permanent: having to wait is never an error. Data
+// that was received before a failure is read first; Read, Drive and Status report the failure afterwards. Write reports it
+// at once. After Close every method returns net.ErrClosed.
 //
-// One goroutine at a time may use a Session. R is what it reads, W what it writes.
+// One goroutine at a time may use a Session. R is the type that it reads, W the type that it writes.
 type Session[R, W any] interface {
-	// Status tells how far the connection is.
+	// Status returns the state of the connection.
 	Status() Status
 
-	// Drive does what there is to do, without waiting: it connects, shakes hands, and moves what Write took. Nothing
-	// moves without it. A dial that fails is an error here.
+	// Drive does the pending work of the connection, without waiting: it connects, shakes hands, and sends what Write
+	// took. Nothing moves without it. A dial that fails is an error of Drive.
 	Drive() (Activity, error)
 
-	// Read returns what has come. With Data, r is valid until the next Read or Close. The error is io.EOF when the peer
-	// has finished, which does not keep this end from writing. If it did so within a message, it is a *frame.Error
-	// that is io.ErrUnexpectedEOF.
+	// Read returns what has been received. With Data, r is valid until the next Read or Close. The error is io.EOF when
+	// the peer has finished sending; this end may still write then. If the peer finished within a message, the error is
+	// a *frame.Error that is io.ErrUnexpectedEOF.
 	Read() (r R, status ReadStatus, err error)
 
-	// Write takes w, or the first part of it. With Pending, the caller passes rest again, after Drive: that is always
-	// right. Nothing of w is kept.
+	// Write takes w, or the first part of it. With Pending, the caller passes rest again after Drive, which is always
+	// correct. Write keeps no reference to w.
 	Write(w W) (rest W, status WriteStatus, err error)
 
-	// Flush hands on what Write took, as much of it as can go now. Drive sees to the rest.
+	// Flush hands on as much of what Write took as can be sent now. Drive hands on the rest.
 	Flush() error
 
-	// Close ends the connection. What Write took and this layer has handed on still goes out. Calls after the first
-	// do nothing.
+	// Close ends the connection. What Write took and this layer has handed on is still sent. Calls after the first do
+	// nothing.
 	Close() error
 }
 
-// Bytes is a Session that carries a stream of bytes: where one piece ends and the next begins means nothing.
+// Bytes is a Session that carries a stream of bytes, in which the boundaries of single reads and writes have no meaning.
 type Bytes = Session[[]byte, []byte]
 
-// Status is how far a Session is. It only grows.
+// Status is the state of a Session. It only grows.
 type Status uint8
 
 // The statuses, in order.
 const (
-	Establishing Status = iota // Read returns None, Write Pending
-	Established                // bytes go both ways
-	Terminated                 // closed or failed, and all that came has been read
+	Establishing Status = iota // Read returns None, Write returns Pending
+	Established                // both directions are open
+	Terminated                 // closed or failed, and everything received has been read
 )
 
 // String returns the constant's name, in lower case.
 func (s Status) String() string { return nameOf(s, "establishing", "established", "terminated") }
 
-// Activity tells whether Drive found something to do.
+// Activity reports whether Drive found anything to do.
 type Activity uint8
 
-// What Drive found.
+// Results of Drive.
 const (
-	Idle   Activity = iota // nothing: with None from Read, the caller may sleep
+	Idle   Activity = iota // nothing: if Read returns None as well, the caller may sleep
 	Active                 // something was done
 )
 
 // String returns the constant's name, in lower case.
 func (a Activity) String() string { return nameOf(a, "idle", "active") }
 
-// ReadStatus tells what Read has.
+// ReadStatus describes the result of a Read.
 type ReadStatus uint8
 
-// What Read has.
+// Results of Read.
 const (
-	None     ReadStatus = iota // nothing has come; only this may make the caller idle
-	Buffered                   // something has come, and it is not yet a message
-	Data                       // a message, or bytes
+	None     ReadStatus = iota // nothing was received; with any other status the caller should not sleep
+	Buffered                   // bytes were received, but not yet a complete message
+	Data                       // r holds a message, or bytes
 )
 
 // String returns the constant's name, in lower case.
 func (r ReadStatus) String() string { return nameOf(r, "none", "buffered", "data") }
 
-// WriteStatus tells what became of a Write.
+// WriteStatus describes the result of a Write.
 type WriteStatus uint8
 
-// What Write took.
+// Results of Write.
 const (
-	Success WriteStatus = iota // all was taken
-	Pending                    // the rest was not, or nothing: there is no room
+	Success WriteStatus = iota // everything was taken
+	Pending                    // rest was not taken, for lack of room
 )
 
 // String returns the constant's name, in lower case.
@@ -96,10 +94,4 @@ func nameOf[N ~uint8](n N, names ...string) string {
 		return names[n]
 	}
 	return "unknown"
-}
-
-// Transport is what sessions need of a tandem.Transport.
-type Transport interface {
-	Connect(network, address string, h session.Handler, o *session.DialOptions) (*session.Stream, error)
-	Listen(network, address string, h session.Handler, o *session.ListenOptions) (session.Listener, error)
 }

@@ -1,8 +1,6 @@
 package polled
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -13,60 +11,42 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// StreamSession is a Session of bytes over a Stream, in one of two ways:
+// StreamSession is a Session of bytes over a Stream. How the bytes reach the caller depends on the Transport:
 //
-//	Transport with loops       loop's goroutine ── OnData, 256 KiB at most ──► Read, on the owner's goroutine
-//	CallerDriven Transport     Drive polls the Transport, on the one goroutine there is
+//	with loops        loop's goroutine ── OnData, 256 KiB at most ──► Read, on the caller's goroutine
+//	CallerDriven      Drive polls the Transport, on the one goroutine there is
 //
-// Unread bytes beyond 256 KiB wait in the Stream and with the peer; a Transport's MemoryLimit counts only those in the
-// Stream. Write takes what has room below HighWater. Sessions
-// that share a CallerDriven Transport are driven on the goroutine that polls it, never in a callback; one of them polls
-// for all of them, once in a duty cycle, and none if the caller does.
+// Beyond 256 KiB of unread bytes the Stream stops reading, and then the peer has to wait. The Transport's MemoryLimit
+// counts only bytes that are still in the Stream. Write takes what fits below HighWater.
 type StreamSession struct {
 	stream  *session.Stream
 	handler streamHandler
-	pump    session.Poller
-	pool    *backend.Pool // the memory of handler.in
-	lent    []byte        // memory of the loop's pool that Read has lent
-	moved   uint64        // what Drive has seen happen
+	poller  session.Poller
+	pool    *backend.Pool // provides the memory of handler.in
+	lent    []byte        // returned by the last Read, from pool; nil: nothing
+	seen    uint64        // events and sent bytes when Drive returned last
 	closed  bool
 
-	queued     bool           // it waits in an Listener, whose lock guards this and what follows
-	prev, next *StreamSession // neighbours there
+	queued     bool           // whether the session is in a Listener's queue, whose lock guards this and the links
+	prev, next *StreamSession // neighbours in that queue
 }
 
-// Connect begins to connect and returns a Session that is Establishing. Sessions may close in one direction, as with
-// AllowHalfClose. o may be nil.
-func Connect(t Transport, network, address string, o *session.DialOptions) (*StreamSession, error) {
-	var mine session.DialOptions
-	if o != nil {
-		mine = *o
-	}
-	mine.AllowHalfClose = true
-	b := &StreamSession{handler: streamHandler{room: handover}}
-	s, err := t.Connect(network, address, &b.handler, &mine)
-	if err != nil {
-		return nil, err
-	}
-	b.own(s)
-	return b, nil
-}
-
-// NewStreamSession makes a Session of a stream, in a callback of it such as OnOpen. From then on the stream is the
-// session's: it gets a handler of its own.
+// NewStreamSession makes a Session of a stream. It is called in a callback of the stream, such as OnOpen, and replaces the
+// stream's handler.
 func NewStreamSession(s *session.Stream) *StreamSession {
-	b := &StreamSession{handler: streamHandler{room: handover}}
-	b.own(s)
+	b := &StreamSession{handler: streamHandler{room: mostUnread}}
+	b.bind(s)
 	b.handler.status = Established
 	s.SetHandler(&b.handler)
 	return b
 }
 
-func (b *StreamSession) own(s *session.Stream) {
-	b.stream, b.pump, b.pool = s, session.StreamPoller(s), session.Memory(s)
+// bind sets the fields that depend on the stream.
+func (b *StreamSession) bind(s *session.Stream) {
+	b.stream, b.poller, b.pool = s, session.StreamPoller(s), session.Memory(s)
 }
 
-// Stream returns the stream, for its addresses, options and figures.
+// Stream returns the stream, for its addresses, options and statistics.
 func (b *StreamSession) Stream() *session.Stream { return b.stream }
 
 // Status implements Session.
@@ -83,18 +63,18 @@ func (b *StreamSession) Drive() (Activity, error) {
 	if err := b.failure(false); err != nil {
 		return Idle, err
 	}
-	n, err := b.pump.Poll(0)
+	n, err := b.poller.Poll(0)
 	if err != nil {
 		return Idle, err
 	}
 	activity := Idle
-	if moved := b.handler.happened() + b.stream.Stats().BytesSent; n > 0 || moved != b.moved {
-		activity, b.moved = Active, moved
+	if now := b.handler.eventCount() + b.stream.Stats().BytesSent; n > 0 || now != b.seen {
+		activity, b.seen = Active, now
 	}
 	return activity, b.failure(false)
 }
 
-// failure returns the error of a session that has ended; at once, or when all that came has been read.
+// failure returns why the session has ended: at once, or only when everything received has been read.
 func (b *StreamSession) failure(atOnce bool) error {
 	if b.closed {
 		return net.ErrClosed
@@ -105,7 +85,7 @@ func (b *StreamSession) failure(atOnce bool) error {
 
 // Read implements Session.
 func (b *StreamSession) Read() ([]byte, ReadStatus, error) {
-	b.giveBack()
+	b.endLoan()
 	if b.closed {
 		return nil, None, net.ErrClosed
 	}
@@ -123,8 +103,8 @@ func (b *StreamSession) Read() ([]byte, ReadStatus, error) {
 	return p, Data, nil
 }
 
-// giveBack ends the loan of the last Read.
-func (b *StreamSession) giveBack() {
+// endLoan returns the memory of the last Read to the pool.
+func (b *StreamSession) endLoan() {
 	if b.lent != nil {
 		b.pool.Put(b.lent)
 		b.lent = nil
@@ -149,7 +129,7 @@ func (b *StreamSession) Write(p []byte) ([]byte, WriteStatus, error) {
 	return nil, Success, nil
 }
 
-// Queued returns how many bytes Write has taken and the kernel has not.
+// Queued returns the number of bytes that Write has taken and the kernel has not.
 func (b *StreamSession) Queued() int { return b.stream.Queued() }
 
 // Flush implements Session.
@@ -168,9 +148,12 @@ func (b *StreamSession) CloseWrite() error {
 	return b.stream.CloseWrite()
 }
 
-// Close implements Session: it is the Stream's Close. The loop sends what is queued, for at most CloseTimeout; a
-// CallerDriven Transport has to be polled for that, or shut down.
+// Close implements Session. As Stream.Close it sends what is queued, and gives up a peer that takes nothing for
+// CloseTimeout. A CallerDriven Transport has to be polled until then, or shut down.
 func (b *StreamSession) Close() error { return b.closeBy((*session.Stream).Close) }
+
+// CloseInStages is Close for a peer that may still be sending, as the function session.CloseInStages.
+func (b *StreamSession) CloseInStages() error { return b.closeBy(session.CloseInStages) }
 
 // closeBy ends the session, and its stream by end.
 func (b *StreamSession) closeBy(end func(*session.Stream) error) error {
@@ -178,68 +161,43 @@ func (b *StreamSession) closeBy(end func(*session.Stream) error) error {
 		return nil
 	}
 	b.closed = true
-	b.giveBack()
+	b.endLoan()
 	if p, _, err := b.handler.take(); err == nil && p != nil {
 		b.pool.Put(p)
 	}
 	return end(b.stream)
 }
 
-// CloseInStages is Close for a peer that may still be sending, as of the function CloseInStages.
-func (b *StreamSession) CloseInStages() error { return b.closeBy(session.CloseInStages) }
-
-// Detach hands the connection on as a net.Conn, with every byte that the session holds, as Stream.Detach does. The
-// session ends: its methods return net.ErrClosed. On a CallerDriven Transport it polls until the Conn is live. If it
-// returns an error, such as syscall.ENOTCONN or EMFILE, the session goes on. What the last Read returned stays valid.
+// Detach returns the connection as a net.Conn, as Stream.Detach does, with every byte that the session holds. The session
+// ends: its methods return net.ErrClosed. On a CallerDriven Transport Detach polls until the Conn is live. If it returns
+// an error, such as syscall.ENOTCONN or EMFILE, the session goes on. What the last Read returned stays valid.
 func (b *StreamSession) Detach() (net.Conn, error) { return b.detachWith(nil, nil) }
 
-// detachWith is Detach for a layer above, with bytes that it has read and not used, and such as it has still to send.
-func (b *StreamSession) detachWith(front, rest []byte) (net.Conn, error) {
+// detachWith implements detacher.
+func (b *StreamSession) detachWith(unread, unsent []byte) (net.Conn, error) {
 	if b.closed {
 		return nil, net.ErrClosed
 	}
 	var live atomic.Bool
-	c, err := session.DetachWith(b.stream, func() (unread, unsent []byte) {
+	c, err := session.DetachWith(b.stream, func() ([]byte, []byte) {
 		live.Store(true)
-		return slices.Concat(front, b.handler.detached()), rest
+		return slices.Concat(unread, b.handler.takeUnread()), unsent
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.closed = true
-	b.lent = nil // the caller's from now on
-	for b.pump.CallerDriven() && !live.Load() {
-		if _, err := b.pump.Poll(time.Millisecond); err != nil {
+	b.lent = nil // belongs to the caller from now on
+	for b.poller.CallerDriven() && !live.Load() {
+		if _, err := b.poller.Poll(time.Millisecond); err != nil {
 			break // such as in a callback
 		}
 	}
 	return c, nil
 }
 
-// detacher is a Session that can be handed on.
-type detacher interface {
-	detachWith(front, rest []byte) (net.Conn, error)
-}
-
-// detachBelow hands on the Session below a layer, with bytes that the layer has read and not used, and such as it has
-// still to send.
-func detachBelow(below any, front, rest []byte) (net.Conn, error) {
-	d, ok := below.(detacher)
-	if !ok {
-		return nil, fmt.Errorf("polled: detach a %T: %w", below, errors.ErrUnsupported)
-	}
-	return d.detachWith(front, rest)
-}
-
-// closeBelow closes the Session below a layer in stages, where that can do so.
-func closeBelow(below io.Closer) error {
-	if c, ok := below.(interface{ CloseInStages() error }); ok {
-		return c.CloseInStages()
-	}
-	return below.Close()
-}
-
 var (
 	_ Bytes     = (*StreamSession)(nil)
 	_ io.Closer = (*StreamSession)(nil)
+	_ detacher  = (*StreamSession)(nil)
 )

@@ -8,24 +8,25 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// A loop hands so many bytes to a session before the session has read them; fewer to one that nobody has accepted.
+// A session buffers this many received bytes before its stream stops reading; fewer while nobody has accepted it.
 const (
-	handover        = 256 << 10
-	handoverUnasked = 16 << 10
+	mostUnread           = 256 << 10
+	mostUnreadUnaccepted = 16 << 10
 )
 
-// streamHandler is the Handler of a session's stream. It runs on the loop, and shares what follows with the session's owner.
+// streamHandler is the Handler of a session's stream. Its callbacks run on the loop, its other methods on the goroutine of
+// the session's caller.
 type streamHandler struct {
-	mu     sync.Mutex // guards all
+	mu     sync.Mutex // guards everything but ended
 	status Status
-	in     []byte // has come and was not read: memory of the loop's pool, or nil
+	in     []byte // received and not yet read; memory of the loop's pool, or nil
 	room   int    // bytes that in may hold
-	full   bool   // the stream was paused, because in is full
-	eof    bool   // the peer has finished
+	full   bool   // whether the stream was paused because in is full
+	eof    bool   // whether the peer has finished sending
 	err    error  // why the stream has ended
-	events uint64 // callbacks
+	events uint64 // number of callbacks
 
-	waits func() // takes the session out of an Listener's queue, or nil; set before the first callback
+	ended func() // removes the session from a Listener's queue, or nil; set before the first callback
 }
 
 // OnOpen implements Handler.
@@ -47,13 +48,14 @@ func (h *streamHandler) OnData(s *session.Stream) {
 	}
 }
 
-// receive takes up to most bytes from the stream.
+// receive moves up to most bytes from the stream to in. mu is held.
 func (h *streamHandler) receive(s *session.Stream, most int) {
 	p, _ := s.Next(min(s.Buffered(), max(most, 0)))
 	if old := h.in; cap(old)-len(old) < len(p) {
-		h.in = append(session.Memory(s).Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
+		pool := session.Memory(s)
+		h.in = append(pool.Get(max(len(old)+len(p), 2*len(old)))[:0], old...)
 		if old != nil {
-			session.Memory(s).Put(old)
+			pool.Put(old)
 		}
 	}
 	h.in = append(h.in, p...)
@@ -70,10 +72,10 @@ func (h *streamHandler) OnEOF(*session.Stream) {
 // OnWritable implements Handler.
 func (h *streamHandler) OnWritable(*session.Stream) {}
 
-// OnClose implements Handler. It takes what was received before the end.
+// OnClose implements Handler. It keeps what was received before the end.
 func (h *streamHandler) OnClose(s *session.Stream, err error) {
-	if h.waits != nil {
-		h.waits()
+	if h.ended != nil {
+		h.ended()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -87,8 +89,8 @@ func (h *streamHandler) OnClose(s *session.Stream, err error) {
 	}
 }
 
-// detached gives what has come and was not read to the Conn that the stream is handed to.
-func (h *streamHandler) detached() []byte {
+// takeUnread returns what was received and not read, for the Conn that the stream becomes.
+func (h *streamHandler) takeUnread() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.in
@@ -96,7 +98,8 @@ func (h *streamHandler) detached() []byte {
 	return p
 }
 
-// state returns status and error; those of an end only when all that came has been read, or at once.
+// state returns the status and the error. The end of the stream shows only when everything received has been read, unless
+// atOnce is set.
 func (h *streamHandler) state(atOnce bool) (Status, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,21 +109,21 @@ func (h *streamHandler) state(atOnce bool) (Status, error) {
 	return h.status, h.err
 }
 
-// setRoom bounds what is handed over before it is read.
+// setRoom limits how many bytes are buffered.
 func (h *streamHandler) setRoom(bytes int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.room = bytes
 }
 
-// happened counts what has happened, for a comparison with later.
-func (h *streamHandler) happened() uint64 {
+// eventCount returns the number of callbacks so far.
+func (h *streamHandler) eventCount() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.events
 }
 
-// take returns what has come and its memory, whether the stream must be resumed, and why no more will come.
+// take returns what was received, whether the stream has to be resumed, and why nothing more will be received.
 func (h *streamHandler) take() (p []byte, resume bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

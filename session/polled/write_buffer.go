@@ -2,35 +2,38 @@ package polled
 
 import "github.com/tandem-io/tandem/frame"
 
-// outbox is the write buffer of a MessageSession session: buf[head:] waits. What has gone leaves room at the front, which is
-// reclaimed when it is as large as the limit: so no byte is moved more than once on average.
-type outbox struct {
+// outgoing is the write buffer of a MessageSession. buf[head:] has not been sent. The room in front of it is reclaimed when
+// it has the size of the limit, so that each byte is moved once on average, at most.
+type outgoing struct {
 	buf     []byte
 	head    int
-	limit   int // bytes that may wait, but for one larger frame
-	refused int // size of the frame for which there was no room last; 0: none
+	limit   int // bytes that may be buffered, unless there is a single larger message
+	refused int // size of the message that was refused last, for lack of room; 0: none was
 }
 
-func (o *outbox) len() int      { return len(o.buf) - o.head }
-func (o *outbox) bytes() []byte { return o.buf[o.head:] }
+func (o *outgoing) len() int      { return len(o.buf) - o.head }
+func (o *outgoing) bytes() []byte { return o.buf[o.head:] }
 
-// advance drops n bytes from the front: they are somebody else's now.
-func (o *outbox) advance(n int) {
+// drop empties the buffer and releases its memory.
+func (o *outgoing) drop() { o.buf, o.head = nil, 0 }
+
+// advance removes n bytes from the front.
+func (o *outgoing) advance(n int) {
 	switch o.head += n; {
 	case o.head < len(o.buf):
-	case cap(o.buf) > 4*o.limit: // it has grown for one frame
-		o.buf, o.head = nil, 0
+	case cap(o.buf) > 4*o.limit: // it grew for a single large message
+		o.drop()
 	default:
 		o.buf, o.head = o.buf[:0], 0
 	}
 }
 
-// full reports whether there is no room for n bytes more. An empty buffer has room for any number.
-func (o *outbox) full(n int) bool { return o.len() > 0 && o.len()+n > o.limit }
+// full reports whether there is no room for n more bytes. An empty buffer has room for any number.
+func (o *outgoing) full(n int) bool { return o.len() > 0 && o.len()+n > o.limit }
 
-// put encodes m behind what waits, or reports that there is no room for it. A frame of the size that was refused last is
-// refused without encoding it again; whatever that was, there is room when the buffer is empty.
-func put[M any](o *outbox, codec frame.Codec[M], m M) (taken bool, err error) {
+// put appends the encoded m, or reports that there is no room for it. After a refusal it does not encode again until
+// there is room for a message of the refused size; an empty buffer always has room.
+func put[M any](o *outgoing, codec frame.Codec[M], m M) (taken bool, err error) {
 	if o.full(o.refused) {
 		return false, nil
 	}
