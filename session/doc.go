@@ -1,15 +1,12 @@
 // Package session holds the state machine of a connection, the [Stream]; listeners and dials, which make streams; and
 // [Frames], which turns the bytes of a stream into messages. It knows no kernel: a backend.Driver moves its bytes.
-// Programs use most of it by its names in package tandem. Package session/polled has sessions that their caller drives,
-// built on streams.
+// Programs use most of it by its names in package tandem.
 //
-//	called: one callback for each message
-//
-//	  func(s *Stream, m M)    WriteFrame
-//	          ▲                  │
-//	        Frames               │    frame.Codec
-//	          ▲                  ▼
-//	          └───── Stream ◄────┘
+//	your code          func(s *Stream, m M)     WriteFrame        session/polled: sessions that their caller drives
+//	                          ▲                    │                  │
+//	messages                Frames                 │              MessageBuffer, WritePart, DetachWith, StreamPoller
+//	                          ▲                    ▼                  │
+//	bytes                     └───── Stream ◄──────┴──────────────────┘
 //
 // How bytes pass through a Stream:
 //
@@ -35,15 +32,24 @@
 //
 // # Messages
 //
-// A handler of Frames is called once for each message. It decodes in place, and keeps the rules of a Stream: pauses,
-// budgets, limits.
+// [Frames] makes a Handler that calls a function once for each message. It decodes in place, and keeps the rules of a
+// Stream: pauses, budgets and limits. [WriteFrame] encodes a message and writes it. A codec is one of package frame, or
+// your own.
 //
-//	h := session.Frames(frame.Simple{}, func(s *session.Stream, m []byte) {
-//		if err := session.WriteFrame(s, frame.Simple{}, m); err != nil {
+//	codec := frame.U64{MaxPayload: 1 << 20}
+//	h := session.Frames(codec, func(s *session.Stream, m []byte) {
+//		if err := session.WriteFrame(s, codec, m); err != nil {
 //			_ = s.Abort()
 //		}
 //	})
 //	l, err := t.Listen("tcp", "127.0.0.1:1337", h, nil)
+//
+// # Layers
+//
+// Package session/polled, and any other layer above a Stream, uses the methods of the Stream and these functions:
+// [WritePart] takes what fits, [DetachWith] hands over the bytes that the layer holds, [CloseInStages] closes while the
+// peer may still be sending, [Memory] is the loop's memory, a [Poller] shares a CallerDriven Transport, and a
+// [MessageBuffer] decodes messages from bytes that do not come from a Stream.
 //
 // # The contract
 //

@@ -1,4 +1,4 @@
-package session_test
+package polled_test
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
@@ -23,9 +23,9 @@ func newManual() *manual { return &manual{now: time.Unix(1, 0)} }
 func TestHeartbeat(t *testing.T) {
 	clock := newManual()
 	inner := &sessiontest.Script[string, string]{}
-	h := session.NewHeartbeat(inner, 50*time.Millisecond, func(s session.Session[string, string]) (session.Beat, error) {
+	h := polled.NewHeartbeat(inner, 50*time.Millisecond, func(s polled.Session[string, string]) (polled.Beat, error) {
 		_, _, err := s.Write("beat")
-		return session.Sent, err
+		return polled.Sent, err
 	})
 	h.Now = clock.Now
 	active := 0
@@ -34,7 +34,7 @@ func TestHeartbeat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a == session.Active {
+		if a == polled.Active {
 			active++
 		}
 		clock.advance(time.Millisecond)
@@ -52,15 +52,15 @@ func TestHeartbeatOutcomes(t *testing.T) {
 	clock := newManual()
 	failure := errors.New("on purpose")
 	inner := &sessiontest.Script[string, string]{
-		Statuses: []session.Status{session.Establishing, session.Establishing},
+		Statuses: []polled.Status{polled.Establishing, polled.Establishing},
 	}
-	outcomes := []session.Beat{session.Failed, session.Failed, session.Sent, session.Skipped, session.Sent}
+	outcomes := []polled.Beat{polled.Failed, polled.Failed, polled.Sent, polled.Skipped, polled.Sent}
 	var at []time.Duration
 	begin := clock.now
-	h := session.NewHeartbeat(inner, 10*time.Millisecond, func(session.Session[string, string]) (session.Beat, error) {
+	h := polled.NewHeartbeat(inner, 10*time.Millisecond, func(polled.Session[string, string]) (polled.Beat, error) {
 		at = append(at, clock.now.Sub(begin)/time.Millisecond)
 		if len(outcomes) == 0 {
-			return session.Sent, failure
+			return polled.Sent, failure
 		}
 		beat := outcomes[0]
 		outcomes = outcomes[1:]
@@ -86,30 +86,30 @@ func TestLiveness(t *testing.T) {
 	type script = sessiontest.Script[string, string]
 	for _, c := range []struct {
 		name  string
-		sign  session.Life
+		sign  polled.Life
 		inner func() *script
-		do    func(session.Session[string, string])
+		do    func(polled.Session[string, string])
 	}{
-		{"drive", session.LifeDrive, func() *script { return &script{Drives: []sessiontest.Drive{{}, {Activity: session.Active}}} },
-			func(session.Session[string, string]) {}},
-		{"read", session.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: session.Data}}} },
-			func(s session.Session[string, string]) { _, _, _ = s.Read() }},
-		{"buffered", session.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: session.Buffered}}} },
-			func(s session.Session[string, string]) { _, _, _ = s.Read() }},
-		{"write", session.LifeWrite, func() *script { return &script{} },
-			func(s session.Session[string, string]) { _, _, _ = s.Write("x") }},
-		{"connect", session.LifeConnect, func() *script {
-			return &script{Statuses: []session.Status{session.Establishing, session.Establishing, session.Established}}
-		}, func(session.Session[string, string]) {}},
-		{"nothing read", 0, func() *script { return &script{} }, func(s session.Session[string, string]) { _, _, _ = s.Read() }},
+		{"drive", polled.LifeDrive, func() *script { return &script{Drives: []sessiontest.Drive{{}, {Activity: polled.Active}}} },
+			func(polled.Session[string, string]) {}},
+		{"read", polled.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: polled.Data}}} },
+			func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
+		{"buffered", polled.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: polled.Buffered}}} },
+			func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
+		{"write", polled.LifeWrite, func() *script { return &script{} },
+			func(s polled.Session[string, string]) { _, _, _ = s.Write("x") }},
+		{"connect", polled.LifeConnect, func() *script {
+			return &script{Statuses: []polled.Status{polled.Establishing, polled.Establishing, polled.Established}}
+		}, func(polled.Session[string, string]) {}},
+		{"nothing read", 0, func() *script { return &script{} }, func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
 		{"nothing taken", 0, func() *script {
-			return &script{Writes: []sessiontest.Write[string]{{Status: session.Pending}}}
-		}, func(s session.Session[string, string]) { _, _, _ = s.Write("x") }},
+			return &script{Writes: []sessiontest.Write[string]{{Status: polled.Pending}}}
+		}, func(s polled.Session[string, string]) { _, _, _ = s.Write("x") }},
 	} {
-		for _, signs := range []session.Life{session.LifeConnect, session.LifeDrive, session.LifeRead, session.LifeWrite, session.LifeAny, 0} {
+		for _, signs := range []polled.Life{polled.LifeConnect, polled.LifeDrive, polled.LifeRead, polled.LifeWrite, polled.LifeAny, 0} {
 			counts := signs&c.sign != 0 || signs == 0 && c.sign != 0
 			clock := newManual()
-			l := session.NewLiveness(c.inner(), 10*time.Millisecond, signs)
+			l := polled.NewLiveness(c.inner(), 10*time.Millisecond, signs)
 			l.Now = clock.Now
 			drive := func(after time.Duration) error {
 				clock.advance(after)
@@ -127,7 +127,7 @@ func TestLiveness(t *testing.T) {
 			if alive := err == nil; alive != counts {
 				t.Errorf("%s, with signs %04b: Drive: %v", c.name, signs, err)
 			}
-			if err = drive(6 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || l.Status() != session.Terminated {
+			if err = drive(6 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || l.Status() != polled.Terminated {
 				t.Errorf("%s, with signs %04b, without a further sign: Drive: %v; %v", c.name, signs, err, l.Status())
 			}
 		}

@@ -1,25 +1,25 @@
-package session
+package polled
 
 import (
 	"net"
 	"time"
 )
 
-// Beat is what became of a heartbeat.
+// Beat is the result of a heartbeat.
 type Beat uint8
 
-// What a beat can come to.
+// Results of a heartbeat.
 const (
 	Sent    Beat = iota // it was written
-	Skipped             // it is not needed now
-	Failed              // it could not be written now, such as for want of room: the next Drive tries again
+	Skipped             // none was needed
+	Failed              // it could not be written, for example for lack of room: the next Drive tries again
 )
 
 // String returns the constant's name, in lower case.
 func (b Beat) String() string { return nameOf(b, "sent", "skipped", "failed") }
 
-// Heartbeat is a Session that writes something again and again while it is Established, so that the peer hears of it.
-// Drive does that; everything else is the Session's below.
+// Heartbeat is a Session that writes something at regular intervals while it is Established, so that the peer knows that
+// it is alive. Drive does that; all other methods are those of the Session below.
 type Heartbeat[R, W any] struct {
 	Session[R, W]
 
@@ -28,17 +28,17 @@ type Heartbeat[R, W any] struct {
 
 	interval time.Duration
 	beat     func(Session[R, W]) (Beat, error)
-	next     time.Time // zero: the first Drive of an established session sets it
+	next     time.Time // when the next beat is due; zero until Drive finds the session Established
 }
 
-// NewHeartbeat calls beat in Drive once in each interval, first when one has passed since Drive found the session
-// Established. It gets the Session below, for writing to it; its error is an error of Drive. Beats that nobody drove are
-// not made up for: the next interval begins with a beat that was Sent or Skipped.
+// NewHeartbeat returns a Session whose Drive calls beat once in each interval. The first interval begins when Drive finds
+// the session Established, and each further one when a beat was Sent or Skipped; beats that were missed because nobody
+// called Drive are not made up for. beat is passed the Session below, to write to. Its error becomes an error of Drive.
 //
-// inner and beat must not be nil, and interval must be positive: it panics otherwise.
+// NewHeartbeat panics if inner or beat is nil, or interval is not positive.
 func NewHeartbeat[R, W any](inner Session[R, W], interval time.Duration, beat func(Session[R, W]) (Beat, error)) *Heartbeat[R, W] {
 	if inner == nil || beat == nil || interval <= 0 {
-		panic("session: NewHeartbeat without a Session, a beat function or an interval")
+		panic("polled: NewHeartbeat without a Session, a beat function or an interval")
 	}
 	return &Heartbeat[R, W]{Session: inner, interval: interval, beat: beat}
 }
@@ -67,14 +67,15 @@ func (h *Heartbeat[R, W]) Drive() (Activity, error) {
 	return h.Session.Drive()
 }
 
-// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+// Detach returns the connection as a net.Conn, as MessageSession.Detach does, and ends the session.
 func (h *Heartbeat[R, W]) Detach() (net.Conn, error) { return h.detachWith(nil, nil) }
 
-func (h *Heartbeat[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
-	return detachBelow(h.Session, front, rest)
+// detachWith implements detacher.
+func (h *Heartbeat[R, W]) detachWith(unread, unsent []byte) (net.Conn, error) {
+	return detachBelow(h.Session, unread, unsent)
 }
 
-// CloseInStages is Close for a peer that may still be sending, where the Session below can do that.
+// CloseInStages is Close for a peer that may still be sending, if the Session below supports that.
 func (h *Heartbeat[R, W]) CloseInStages() error { return closeBelow(h.Session) }
 
 func clock(now func() time.Time) time.Time {

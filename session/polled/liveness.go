@@ -1,4 +1,4 @@
-package session
+package polled
 
 import (
 	"fmt"
@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Life is a set of what counts as a sign of life.
+// Life is a set of signs of life.
 type Life uint8
 
 // Signs of life.
 const (
 	LifeConnect Life = 1 << iota // the session becomes Established
-	LifeDrive                    // Drive is Active
-	LifeRead                     // Read has Data, or Buffered
-	LifeWrite                    // Write is a Success
+	LifeDrive                    // Drive returns Active
+	LifeRead                     // Read returns Data or Buffered
+	LifeWrite                    // Write returns Success
 
 	LifeAny Life = LifeConnect | LifeDrive | LifeRead | LifeWrite
 )
 
-// Liveness is a Session that fails if there is no sign of life for too long. Drive tells that, with an error that is
-// os.ErrDeadlineExceeded; from then on it is Terminated, and to be closed.
+// Liveness is a Session that fails when there has been no sign of life for too long. Drive then returns an error that is
+// os.ErrDeadlineExceeded, and the session is Terminated. The caller closes it.
 type Liveness[R, W any] struct {
 	Session[R, W]
 
@@ -30,19 +30,19 @@ type Liveness[R, W any] struct {
 
 	timeout time.Duration
 	signs   Life
-	begun   bool
-	last    time.Time // of the last sign
-	was     Status
-	err     error
+	begun   bool      // whether Drive has been called
+	last    time.Time // time of the last sign
+	was     Status    // status when Drive was called last
+	err     error     // why the session has failed; nil: it has not
 }
 
-// NewLiveness watches inner from its first Drive on. signs say what keeps it alive; 0: LifeAny. LifeRead alone asks for
-// something that the peer sent, and is what finds out a peer that has gone.
+// NewLiveness returns a Session that watches inner from the first Drive on, and fails after a timeout without any of the
+// signs. 0 means LifeAny. To detect a peer that is gone use LifeRead alone, which only the peer can cause.
 //
-// inner must not be nil, and timeout must be positive: it panics otherwise.
+// NewLiveness panics if inner is nil or timeout is not positive.
 func NewLiveness[R, W any](inner Session[R, W], timeout time.Duration, signs Life) *Liveness[R, W] {
 	if inner == nil || timeout <= 0 {
-		panic("session: NewLiveness without a Session or a timeout")
+		panic("polled: NewLiveness without a Session or a timeout")
 	}
 	if signs == 0 {
 		signs = LifeAny
@@ -50,7 +50,7 @@ func NewLiveness[R, W any](inner Session[R, W], timeout time.Duration, signs Lif
 	return &Liveness[R, W]{Session: inner, timeout: timeout, signs: signs}
 }
 
-// sign notes that there was one.
+// sign records a sign of life, if it is one that counts.
 func (l *Liveness[R, W]) sign(of Life) {
 	if l.signs&of != 0 {
 		l.last = clock(l.Now)
@@ -78,7 +78,7 @@ func (l *Liveness[R, W]) Drive() (Activity, error) {
 		}
 	}
 	if quiet := clock(l.Now).Sub(l.last); quiet > l.timeout {
-		l.err = fmt.Errorf("session: no sign of life for %v: %w", quiet, os.ErrDeadlineExceeded)
+		l.err = fmt.Errorf("polled: no sign of life for %v: %w", quiet, os.ErrDeadlineExceeded)
 		return Idle, l.err
 	}
 	return activity, nil
@@ -110,12 +110,13 @@ func (l *Liveness[R, W]) Write(w W) (W, WriteStatus, error) {
 	return rest, status, err
 }
 
-// Detach hands on the Session below, as Framed.Detach does, and so ends this one.
+// Detach returns the connection as a net.Conn, as MessageSession.Detach does, and ends the session.
 func (l *Liveness[R, W]) Detach() (net.Conn, error) { return l.detachWith(nil, nil) }
 
-func (l *Liveness[R, W]) detachWith(front, rest []byte) (net.Conn, error) {
-	return detachBelow(l.Session, front, rest)
+// detachWith implements detacher.
+func (l *Liveness[R, W]) detachWith(unread, unsent []byte) (net.Conn, error) {
+	return detachBelow(l.Session, unread, unsent)
 }
 
-// CloseInStages is Close for a peer that may still be sending, where the Session below can do that.
+// CloseInStages is Close for a peer that may still be sending, if the Session below supports that.
 func (l *Liveness[R, W]) CloseInStages() error { return closeBelow(l.Session) }

@@ -1,4 +1,4 @@
-package session_test
+package polled_test
 
 import (
 	"errors"
@@ -6,34 +6,34 @@ import (
 	"testing"
 
 	"github.com/tandem-io/tandem/frame"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // scripted is a Framed session over a scripted one.
-func scripted(reads ...sessiontest.Read[[]byte]) (*session.Framed[[]byte, []byte], *sessiontest.Script[[]byte, []byte]) {
+func scripted(reads ...sessiontest.Read[[]byte]) (*polled.MessageSession[[]byte, []byte], *sessiontest.Script[[]byte, []byte]) {
 	inner := &sessiontest.Script[[]byte, []byte]{Reads: reads}
-	return session.NewFramed(inner, frame.U64{MaxPayload: 100}, 32), inner
+	return polled.NewFramed(inner, frame.U64{MaxPayload: 100}, 32), inner
 }
 
 func data(p string) sessiontest.Read[[]byte] {
-	return sessiontest.Read[[]byte]{Data: []byte(p), Status: session.Data}
+	return sessiontest.Read[[]byte]{Data: []byte(p), Status: polled.Data}
 }
 
 // TestFramedStatuses reads a message in pieces: None, Buffered, Data.
 func TestFramedStatuses(t *testing.T) {
 	f, _ := scripted(
-		sessiontest.Read[[]byte]{}, data("\x05\x00\x00"), sessiontest.Read[[]byte]{Status: session.Buffered},
+		sessiontest.Read[[]byte]{}, data("\x05\x00\x00"), sessiontest.Read[[]byte]{Status: polled.Buffered},
 		data("\x00\x00\x00\x00\x00he"), data("llo\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00!"),
 		sessiontest.Read[[]byte]{Err: io.EOF})
 	for i, want := range []struct {
-		status session.ReadStatus
+		status polled.ReadStatus
 		m      string
 		err    error
 	}{
-		{session.None, "", nil}, {session.Buffered, "", nil}, {session.Buffered, "", nil}, {session.Buffered, "", nil},
-		{session.Data, "hello", nil}, {session.Data, "", nil}, {session.Data, "!", nil},
-		{session.None, "", io.EOF}, {session.None, "", io.EOF},
+		{polled.None, "", nil}, {polled.Buffered, "", nil}, {polled.Buffered, "", nil}, {polled.Buffered, "", nil},
+		{polled.Data, "hello", nil}, {polled.Data, "", nil}, {polled.Data, "!", nil},
+		{polled.None, "", io.EOF}, {polled.None, "", io.EOF},
 	} {
 		m, status, err := f.Read()
 		if status != want.status || string(m) != want.m || err != want.err {
@@ -46,7 +46,7 @@ func TestFramedStatuses(t *testing.T) {
 func TestFramedWrongBytes(t *testing.T) {
 	for wrong, kind := range map[string]error{"\xff\xff\xff\xff\xff\xff\xff\xff": frame.ErrTooLarge, "\x01": io.ErrUnexpectedEOF} {
 		f, inner := scripted(data("\x01\x00\x00\x00\x00\x00\x00\x00!"), data(wrong), sessiontest.Read[[]byte]{Err: io.EOF})
-		if m, status, err := f.Read(); string(m) != "!" || status != session.Data || err != nil {
+		if m, status, err := f.Read(); string(m) != "!" || status != polled.Data || err != nil {
 			t.Fatalf("Read: %q, %v, %v", m, status, err)
 		}
 		var err error
@@ -61,7 +61,7 @@ func TestFramedWrongBytes(t *testing.T) {
 		if !errors.As(err, &e) || !errors.Is(err, kind) || e.Offset != offset {
 			t.Errorf("Read: %v, not %v at byte %d", err, kind, offset)
 		}
-		if _, status, err := f.Write([]byte("bad")); status != session.Success || err != nil {
+		if _, status, err := f.Write([]byte("bad")); status != polled.Success || err != nil {
 			t.Errorf("Write: %v, %v", status, err)
 		}
 		if _, err := f.Drive(); err != nil || len(inner.Written) != 1 {
@@ -73,11 +73,11 @@ func TestFramedWrongBytes(t *testing.T) {
 // TestFramedWriteBuffer takes frames as a whole or not at all, and a large one when nothing else waits.
 func TestFramedWriteBuffer(t *testing.T) {
 	below, peer := sessiontest.Pair(10)
-	f := session.NewFramed(below, frame.U64{MaxPayload: 100}, 32)
-	write := func(n int, want session.WriteStatus, queued int) {
+	f := polled.NewFramed(below, frame.U64{MaxPayload: 100}, 32)
+	write := func(n int, want polled.WriteStatus, queued int) {
 		t.Helper()
 		m := make([]byte, n)
-		if rest, status, err := f.Write(m); status != want || err != nil || status == session.Pending && len(rest) != n {
+		if rest, status, err := f.Write(m); status != want || err != nil || status == polled.Pending && len(rest) != n {
 			t.Fatalf("Write of %d bytes: %d, %v, %v; want %v", n, len(rest), status, err, want)
 		}
 		if f.Queued() != queued {
@@ -93,25 +93,25 @@ func TestFramedWriteBuffer(t *testing.T) {
 			_, _, _ = peer.Read()
 		}
 	}
-	write(16, session.Success, 24)
-	write(1, session.Success, 23) // 10 went below to make room
-	write(16, session.Pending, 23)
+	write(16, polled.Success, 24)
+	write(1, polled.Success, 23) // 10 went below to make room
+	write(16, polled.Pending, 23)
 	if _, _, err := peer.Read(); err != nil {
 		t.Fatal(err)
 	}
-	write(16, session.Pending, 13)
+	write(16, polled.Pending, 13)
 	drain()
-	write(100, session.Success, 108) // larger than the buffer, which is empty
-	write(0, session.Pending, 98)
+	write(100, polled.Success, 108) // larger than the buffer, which is empty
+	write(0, polled.Pending, 98)
 	drain()
-	if _, status, err := f.Write(make([]byte, 101)); status != session.Pending || !errors.Is(err, frame.ErrTooLarge) {
+	if _, status, err := f.Write(make([]byte, 101)); status != polled.Pending || !errors.Is(err, frame.ErrTooLarge) {
 		t.Errorf("Write of more than the codec takes: %v, %v", status, err)
 	}
-	write(3, session.Success, 11)
+	write(3, polled.Success, 11)
 	if err := f.Close(); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Close with a byte that nobody took: %v", err)
 	}
-	if err := f.Close(); err != nil || below.Status() != session.Terminated {
+	if err := f.Close(); err != nil || below.Status() != polled.Terminated {
 		t.Errorf("Close again: %v; below: %v", err, below.Status())
 	}
 }

@@ -7,52 +7,53 @@ import (
 	"github.com/tandem-io/tandem/frame"
 )
 
-// framing finds the messages in what one peer sends. A FrameHandler has one for each stream, and a Framed session one.
-type framing[M any] struct {
+// messageDecoder finds the messages in what one peer sends. A FrameHandler has one for each stream, and a MessageBuffer
+// has one.
+type messageDecoder[M any] struct {
 	dec  frame.Decoder[M]
 	most int // bytes that may be kept for one message
 	wait int // unread bytes below which there is no use in looking
 }
 
-func newFraming[M any](c frame.Codec[M]) framing[M] {
-	return framing[M]{dec: c.NewDecoder(), most: c.MaxSize()}
+func newMessageDecoder[M any](c frame.Codec[M]) messageDecoder[M] {
+	return messageDecoder[M]{dec: c.NewDecoder(), most: c.MaxSize()}
 }
 
 // next looks for a message at the front of p, which is all that is unread and begins at byte at of what the peer sent.
 // n bytes of p are consumed whatever the outcome. With neither a message nor an error, wait says when to look again.
-func (f *framing[M]) next(p []byte, at uint64) (m M, n int, ok bool, err error) {
-	if len(p) == 0 || len(p) < f.wait {
+func (d *messageDecoder[M]) next(p []byte, at uint64) (m M, n int, ok bool, err error) {
+	if len(p) == 0 || len(p) < d.wait {
 		return m, 0, false, nil
 	}
-	m, n, need, err := f.dec.Decode(p)
+	m, n, need, err := d.dec.Decode(p)
 	switch {
 	case err != nil:
 		return m, 0, false, placed(err, at)
 	case n < 0 || n > len(p) || n == 0 && need <= 0:
-		panic(fmt.Sprintf("tandem: %T.Decode consumed %d of %d bytes, and needs %d", f.dec, n, len(p), need))
+		panic(fmt.Sprintf("tandem: %T.Decode consumed %d of %d bytes, and needs %d", d.dec, n, len(p), need))
 	case need <= 0:
-		f.wait = 0
+		d.wait = 0
 		return m, n, true, nil
 	}
 	left := len(p) - n
-	if need > f.most-left {
-		return m, 0, false, f.exceeded(at + uint64(n))
+	if need > d.most-left {
+		return m, 0, false, d.exceeded(at + uint64(n))
 	}
-	f.wait = left + need
+	d.wait = left + need
 	return m, n, false, nil
 }
 
 // exceeded is for a Decoder that has no error of its own for a message that is too large.
-func (f *framing[M]) exceeded(at uint64) error {
+func (d *messageDecoder[M]) exceeded(at uint64) error {
 	return &frame.Error{
-		Codec: fmt.Sprintf("%T", f.dec), Offset: int64(at), Err: frame.ErrTooLarge,
-		What: fmt.Sprintf("a message of more than %d bytes", f.most),
+		Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at), Err: frame.ErrTooLarge,
+		What: fmt.Sprintf("a message of more than %d bytes", d.most),
 	}
 }
 
 // end looks for a last message in p, behind which the peer has finished.
-func (f *framing[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
-	m, ok, err = f.dec.End(p)
+func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
+	m, ok, err = d.dec.End(p)
 	if err != nil {
 		return m, false, placed(err, at)
 	}

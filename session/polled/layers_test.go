@@ -1,4 +1,4 @@
-package session_test
+package polled_test
 
 import (
 	"errors"
@@ -10,29 +10,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // TestLayersRefuseWhatIsIncomplete gives layers what they cannot work with. They say so at once.
 func TestLayersRefuseWhatIsIncomplete(t *testing.T) {
-	type texts = session.Session[string, string]
+	type texts = polled.Session[string, string]
 	below := &sessiontest.Script[[]byte, []byte]{}
 	text := &sessiontest.Script[string, string]{}
-	beat := func(texts) (session.Beat, error) { return session.Sent, nil }
+	beat := func(texts) (polled.Beat, error) { return polled.Sent, nil }
 	for name, call := range map[string]func(){
-		"Framed without a Session":   func() { session.NewFramed(nil, frame.U64{}, 0) },
-		"Framed without a codec":     func() { session.NewFramed[[]byte](below, nil, 0) },
-		"Framed with less than 0":    func() { session.NewFramed(below, frame.U64{}, -1) },
-		"Duplex that cannot read":    func() { session.NewDuplex[[]byte, []byte](below, nil, frame.U64{}, 0) },
-		"Duplex that cannot write":   func() { session.NewDuplex[[]byte, []byte](below, frame.U64{}, nil, 0) },
-		"Heartbeat of nothing":       func() { session.NewHeartbeat(texts(nil), time.Second, beat) },
-		"Heartbeat without a beat":   func() { session.NewHeartbeat(texts(text), time.Second, nil) },
-		"Heartbeat without interval": func() { session.NewHeartbeat(texts(text), 0, beat) },
-		"Heartbeat backwards":        func() { session.NewHeartbeat(texts(text), -time.Second, beat) },
-		"Liveness of nothing":        func() { session.NewLiveness(texts(nil), time.Second, 0) },
-		"Liveness without a time":    func() { session.NewLiveness(texts(text), 0, 0) },
-		"Liveness backwards":         func() { session.NewLiveness(texts(text), -time.Second, 0) },
+		"Framed without a Session":   func() { polled.NewFramed(nil, frame.U64{}, 0) },
+		"Framed without a codec":     func() { polled.NewFramed[[]byte](below, nil, 0) },
+		"Framed with less than 0":    func() { polled.NewFramed(below, frame.U64{}, -1) },
+		"Duplex that cannot read":    func() { polled.NewDuplex[[]byte, []byte](below, nil, frame.U64{}, 0) },
+		"Duplex that cannot write":   func() { polled.NewDuplex[[]byte, []byte](below, frame.U64{}, nil, 0) },
+		"Heartbeat of nothing":       func() { polled.NewHeartbeat(texts(nil), time.Second, beat) },
+		"Heartbeat without a beat":   func() { polled.NewHeartbeat(texts(text), time.Second, nil) },
+		"Heartbeat without interval": func() { polled.NewHeartbeat(texts(text), 0, beat) },
+		"Heartbeat backwards":        func() { polled.NewHeartbeat(texts(text), -time.Second, beat) },
+		"Liveness of nothing":        func() { polled.NewLiveness(texts(nil), time.Second, 0) },
+		"Liveness without a time":    func() { polled.NewLiveness(texts(text), 0, 0) },
+		"Liveness backwards":         func() { polled.NewLiveness(texts(text), -time.Second, 0) },
 	} {
 		t.Run(name, func(t *testing.T) { assert.Panics(t, call) })
 	}
@@ -51,17 +51,17 @@ func TestFramedMaxSize(t *testing.T) {
 		inner := &sessiontest.Script[[]byte, []byte]{}
 		inner.Reads = append(inner.Reads, data("\x00\x00\x00\x00\x00\x00\x00\x00"), data(string([]byte{size, 0, 0, 0, 0, 0, 0, 0})),
 			data(string(make([]byte, size))))
-		f := session.NewFramed(inner, codec, 0)
+		f := polled.NewFramed(inner, codec, 0)
 		_, status, err := f.Read() // an empty one in front, which counts for the offset
 		require.NoError(t, err)
-		require.Equal(t, session.Data, status)
+		require.Equal(t, polled.Data, status)
 		_, status, err = f.Read()
 		if ok {
 			require.NoError(t, err)
-			require.Equal(t, session.Buffered, status)
+			require.Equal(t, polled.Buffered, status)
 			m, status, err := f.Read()
 			require.NoError(t, err)
-			require.Equal(t, session.Data, status)
+			require.Equal(t, polled.Data, status)
 			require.Len(t, m, int(size))
 			continue
 		}
@@ -85,11 +85,11 @@ func (s *staged) CloseInStages() error {
 
 // TestCloseInStages goes through layers, and closes a Session that knows no stages all the same.
 func TestCloseInStages(t *testing.T) {
-	layers := map[string]func(session.Bytes) session.Bytes{
-		"Framed":   func(s session.Bytes) session.Bytes { return session.NewFramed(s, frame.U64{}, 0) },
-		"Liveness": func(s session.Bytes) session.Bytes { return session.NewLiveness(s, time.Hour, 0) },
-		"Heartbeat": func(s session.Bytes) session.Bytes {
-			return session.NewHeartbeat(s, time.Hour, func(session.Bytes) (session.Beat, error) { return session.Sent, nil })
+	layers := map[string]func(polled.Bytes) polled.Bytes{
+		"Framed":   func(s polled.Bytes) polled.Bytes { return polled.NewFramed(s, frame.U64{}, 0) },
+		"Liveness": func(s polled.Bytes) polled.Bytes { return polled.NewLiveness(s, time.Hour, 0) },
+		"Heartbeat": func(s polled.Bytes) polled.Bytes {
+			return polled.NewHeartbeat(s, time.Hour, func(polled.Bytes) (polled.Beat, error) { return polled.Sent, nil })
 		},
 	}
 	for name, wrap := range layers {
@@ -104,8 +104,8 @@ func TestCloseInStages(t *testing.T) {
 	}
 	t.Run("frames that wait", func(t *testing.T) {
 		s := &staged{}
-		s.Writes = []sessiontest.Write[[]byte]{{Rest: make([]byte, 9), Status: session.Pending}}
-		f := session.NewFramed(session.Bytes(s), frame.U64{}, 0)
+		s.Writes = []sessiontest.Write[[]byte]{{Rest: make([]byte, 9), Status: polled.Pending}}
+		f := polled.NewFramed(polled.Bytes(s), frame.U64{}, 0)
 		_, _, err := f.Write([]byte("x"))
 		require.NoError(t, err)
 		require.ErrorIs(t, f.CloseInStages(), io.ErrShortWrite)
