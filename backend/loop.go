@@ -15,6 +15,7 @@ type LoopConfig struct {
 	Driver Driver
 	Spin   time.Duration // look this long without sleeping before sleeping
 	CPU    int           // run on this CPU only; -1: anywhere
+	Clock  Clock         // nil: SystemClock
 
 	// Culprit names the callback that runs now, for the error of a loop whose goroutine it has ended. nil: nobody knows.
 	Culprit func() string
@@ -59,6 +60,7 @@ type LoopConfig struct {
 // Fields and methods belong to the loop's goroutine, unless the comment says otherwise.
 type Loop struct {
 	Driver Driver
+	Time   Clock    // any goroutine; it does not change
 	Pool   Pool     // any goroutine
 	Count  Counters // what happened since the last turn's end
 
@@ -96,7 +98,11 @@ type Loop struct {
 
 // NewLoop makes a loop. Either Run or Bind comes next.
 func NewLoop(cfg LoopConfig) *Loop {
-	l := &Loop{Driver: cfg.Driver, cfg: cfg, begin: time.Now(), done: make(chan struct{})}
+	l := &Loop{Driver: cfg.Driver, Time: cfg.Clock, cfg: cfg, done: make(chan struct{})}
+	if l.Time == nil {
+		l.Time = SystemClock{}
+	}
+	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
 	return l
 }

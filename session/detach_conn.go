@@ -129,11 +129,11 @@ func (c *detached) await(op string, direction int) error {
 		if c.loop.engine.onLoop() { // two loops could wait for each other
 			return c.opError(op, backend.ErrOnLoop)
 		}
-		var passed <-chan time.Time
+		var passed <-chan struct{}
 		if !deadline.IsZero() {
-			timer := time.NewTimer(time.Until(deadline))
-			defer timer.Stop()
-			passed = timer.C
+			var stop func() bool
+			passed, stop = backend.After(c.loop.Time, deadline.Sub(c.loop.Time.Now()))
+			defer stop()
 		}
 		select {
 		case <-c.live:
@@ -203,7 +203,7 @@ func (c *detached) readWaiting(p []byte) (n int, done bool, err error) {
 		return 0, true, c.opError("read", net.ErrClosed)
 	case len(c.unread) == 0 && !c.lost:
 		return 0, false, nil
-	case !d.IsZero() && !time.Now().Before(d):
+	case !d.IsZero() && !c.loop.Time.Now().Before(d):
 		return 0, true, c.opError("read", os.ErrDeadlineExceeded)
 	case len(c.unread) == 0:
 		return 0, true, c.err

@@ -94,7 +94,7 @@ func (c *detached) awaitDeadline() bool {
 	if closed {
 		return false
 	}
-	if deadline.IsZero() || time.Now().Before(deadline) {
+	if deadline.IsZero() || c.loop.Time.Now().Before(deadline) {
 		return true // it was moved already
 	}
 	<-moved
@@ -114,7 +114,7 @@ func (c *detached) finishClosed() {
 		}
 		limit := time.Time{}
 		if c.closeTimeout > 0 {
-			limit = time.Now().Add(c.closeTimeout)
+			limit = c.loop.Time.Now().Add(c.closeTimeout)
 		}
 		_ = c.Conn.SetWriteDeadline(limit)
 		n, err := c.Conn.Write(p[:min(len(p), sendPiece)])

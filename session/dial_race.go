@@ -69,7 +69,7 @@ func (d *dial) start() {
 		s.failed(d.failure(os.ErrDeadlineExceeded))
 	case d.opts.Timeout > 0 && d.result == nil: // Dial, which waits, looks after that itself
 		d.timeout.Fire = func() { s.failed(d.failure(os.ErrDeadlineExceeded)) }
-		s.loop.StartTimer(&d.timeout, time.Until(d.deadline))
+		s.loop.StartTimer(&d.timeout, d.deadline.Sub(s.loop.Time.Now()))
 	}
 	if d.target.host == "" {
 		d.todo = d.target.known

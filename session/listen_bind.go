@@ -99,9 +99,10 @@ func (l *listener) bindOne(config *net.ListenConfig, network, address string) (i
 // bindAgain listens, and again for a while if the address is taken, because the kernel frees those of a process that
 // used io_uring late: up to 33 ms after its end were seen on Linux 6.18.
 func (l *listener) bindAgain(listen func() (net.Listener, error)) (net.Listener, error) {
-	for end := time.Now().Add(l.patience()); ; time.Sleep(takenInterval) {
+	clock := l.engine.clock
+	for end := clock.Now().Add(l.patience()); ; backend.Sleep(clock, takenInterval) {
 		ln, err := listen()
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+		if !errors.Is(err, syscall.EADDRINUSE) || clock.Now().After(end) {
 			return ln, err
 		}
 		if l.engine.down.Load() {

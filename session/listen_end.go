@@ -38,7 +38,7 @@ func (l *listener) Close() error {
 
 // wait waits for loops that have to let go of the sockets, up to heldUpPatience, and reports whether they have.
 func (l *listener) wait() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), heldUpPatience)
+	ctx, cancel := l.engine.clock.WithTimeout(context.Background(), heldUpPatience)
 	defer cancel()
 	return l.await(ctx.Done())
 }
