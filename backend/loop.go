@@ -59,10 +59,11 @@ type LoopConfig struct {
 //
 // Fields and methods belong to the loop's goroutine, unless the comment says otherwise.
 type Loop struct {
-	Driver Driver
-	Time   Clock    // any goroutine; it does not change
-	Pool   Pool     // any goroutine
-	Count  Counters // what happened since the last turn's end
+	Driver  Driver
+	Sockets Sockets  // of the Driver, also after the loop's end; any goroutine
+	Time    Clock    // any goroutine
+	Pool    Pool     // any goroutine
+	Count   Counters // what happened since the last turn's end
 
 	cfg    LoopConfig
 	owner  atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
@@ -98,7 +99,7 @@ type Loop struct {
 
 // NewLoop makes a loop. Either Run or Bind comes next.
 func NewLoop(cfg LoopConfig) *Loop {
-	l := &Loop{Driver: cfg.Driver, Time: cfg.Clock, cfg: cfg, done: make(chan struct{})}
+	l := &Loop{Driver: cfg.Driver, Sockets: cfg.Driver, Time: cfg.Clock, cfg: cfg, done: make(chan struct{})}
 	if l.Time == nil {
 		l.Time = SystemClock{}
 	}

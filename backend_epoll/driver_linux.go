@@ -39,6 +39,7 @@ type Config struct {
 
 // Driver is a backend.Driver on epoll.
 type Driver struct {
+	backend.Linux
 	epfd       int
 	alarm      *backend.EventFD
 	file       *os.File        // the epoll descriptor in Go's poller, nil with Config.Thread
@@ -138,7 +139,7 @@ func (d *Driver) Connect(s *backend.Socket) { d.want(s, connecting, true) }
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	d.count[backend.SystemCalls]++
-	n, err := backend.SendVector(s.FD, bufs)
+	n, err := backend.SendVector(s.FD(), bufs)
 	if err == syscall.EAGAIN {
 		d.want(s, sendWaits, true)
 		return 0, backend.ErrPending
@@ -151,7 +152,7 @@ func (d *Driver) Release(s *backend.Socket) {
 	if s.State&known != 0 {
 		// The descriptor may have been duplicated; then closing it would not end the kernel's interest in it.
 		d.count[backend.SystemCalls]++
-		_ = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_DEL, s.FD, nil)
+		_ = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_DEL, s.FD(), nil)
 	}
 	s.State = 0
 	d.slots.Remove(s)
@@ -199,7 +200,7 @@ func (d *Driver) dispatch() (events int) {
 
 func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	if events&unix.EPOLLERR != 0 && s.State&(accepting|connecting) == 0 {
-		if events = withoutQueue(s.FD, events); events == 0 {
+		if events = withoutQueue(s.FD(), events); events == 0 {
 			return
 		}
 	}
@@ -218,7 +219,7 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 		if drained := d.accept(s, id); drained && events&unix.EPOLLHUP != 0 {
 			// Somebody has shut the socket down. Of a Unix one accept(2) says only that there is nothing.
 			d.want(s, accepting, false)
-			s.Owner.Accepted(-1, backend.Address{}, syscall.EINVAL)
+			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EINVAL)
 		}
 	case s.State&connecting != 0:
 		d.connected(s, events)
@@ -232,9 +233,9 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 // connected reports the end of a connect. An entry of the error queue alone is none; but to take such an entry can take
 // the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so that is asked for first.
 func (d *Driver) connected(s *backend.Socket, events uint32) {
-	err := backend.TakeError(s.FD)
+	err := backend.TakeError(s.FD())
 	if err == nil && events&(unix.EPOLLOUT|unix.EPOLLHUP) == 0 {
-		backend.DrainErrors(s.FD)
+		backend.DrainErrors(s.FD())
 		return
 	}
 	d.want(s, connecting, false)
@@ -259,7 +260,7 @@ func (d *Driver) reportWritable(s *backend.Socket) {
 // receive makes one recv(2): level-triggered readiness brings the rest of a busy socket after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
 	d.count[backend.SystemCalls]++
-	n, err := backend.Recv(s.FD, d.buf)
+	n, err := backend.Recv(s.FD(), d.buf)
 	switch {
 	case n > 0:
 		d.lent = n
@@ -288,10 +289,10 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 		}
 		if err != nil {
 			d.want(s, accepting, false)
-			s.Owner.Accepted(-1, backend.Address{}, err)
+			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, err)
 			return false
 		}
-		s.Owner.Accepted(fd, from, nil)
+		s.Owner.Accepted(backend.NewDescriptor(fd), from, nil)
 		if d.slots.Lookup(id) != s || s.State&accepting == 0 {
 			return false
 		}
@@ -303,9 +304,9 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 // connection is still there when it is accepted.
 func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
 	if s.Shared {
-		return backend.AcceptShared(s.FD)
+		return backend.AcceptShared(s.FD())
 	}
-	return backend.AcceptFrom(s.FD)
+	return backend.AcceptFrom(s.FD())
 }
 
 // Keep implements backend.Driver. A few bytes are not worth the whole buffer.

@@ -50,8 +50,8 @@ func (o *recorder) Connected(err error)    { o.connected = err }
 func (o *recorder) Broken()                { o.broken++ }
 func (o *recorder) Released()              { o.released = true }
 
-func (o *recorder) Accepted(fd int, from backend.Address, err error) {
-	o.fd, o.from, o.accepted = fd, from, err
+func (o *recorder) Accepted(d backend.Descriptor, from backend.Address, err error) {
+	o.fd, o.from, o.accepted = d.FD(), from, err
 }
 
 // forEachSleep runs the test with a driver of each kind.
@@ -90,7 +90,7 @@ func pair(t *testing.T) (a, b int) {
 func attach(t *testing.T, d *Driver, fd int) *recorder {
 	t.Helper()
 	o := &recorder{fd: -1}
-	o.sock = backend.Socket{FD: fd, Owner: o}
+	o.sock = backend.Socket{Descriptor: backend.NewDescriptor(fd), Owner: o}
 	if err := d.Attach(&o.sock); err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +135,10 @@ func TestEventOfTheReleased(t *testing.T) {
 			return func([]byte) {
 				slot := other.sock.ID.Slot()
 				d.Release(&other.sock)
-				if err := unix.Dup3(c, other.sock.FD, unix.O_CLOEXEC); err != nil { // closes it, and gives its number to c
+				if err := unix.Dup3(c, other.sock.FD(), unix.O_CLOEXEC); err != nil { // closes it, and gives its number to c
 					t.Fatal(err)
 				}
-				next = attach(t, d, other.sock.FD)
+				next = attach(t, d, other.sock.FD())
 				if next.sock.ID.Slot() != slot {
 					t.Fatalf("the next has slot %d, not %d", next.sock.ID.Slot(), slot)
 				}
@@ -169,14 +169,14 @@ func TestEventOfTheReleased(t *testing.T) {
 func TestDuplicatedDescriptor(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {
 		o, peer := receiver(t, d)
-		shared, err := backend.Duplicate(o.sock.FD)
+		shared, err := backend.Duplicate(o.sock.FD())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer backend.CloseFD(shared)
 		d.Release(&o.sock)
-		backend.CloseFD(o.sock.FD)
-		o.sock.FD = -1
+		backend.CloseFD(o.sock.FD())
+		o.sock.Descriptor = backend.Descriptor{}
 		send(t, peer, "for nobody")
 		for range 3 {
 			if n := turn(t, d); n > 1 || n == 1 && !o.released {

@@ -14,9 +14,9 @@ const acceptsPerLook = 64
 // armAccept asks for connections. A multishot accept takes all that are in the backlog before a cancel can act.
 func (d *Driver) armAccept(s *backend.Socket) {
 	if s.Bounded {
-		d.request(s, opAccept).PrepAccept(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.request(s, opAccept).PrepAccept(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	} else {
-		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.request(s, opAccept).PrepAcceptMultishot(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	}
 }
 
@@ -41,13 +41,13 @@ func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 		backend.CloseFD(int(c.Res))
 		return
 	case c.Res >= 0:
-		s.Owner.Accepted(int(c.Res), backend.Address{}, nil)
+		s.Owner.Accepted(backend.NewDescriptor(int(c.Res)), backend.Address{}, nil)
 		d.acceptMore(s)
 	case s == nil || s.State&releasing != 0:
 		return
 	case c.Res != -int32(syscall.ECANCELED):
 		d.want(s, wantAccept, false)
-		s.Owner.Accepted(-1, backend.Address{}, syscall.Errno(-c.Res))
+		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.Errno(-c.Res))
 	}
 	if last && s.State&releasing == 0 {
 		d.changes.Add(s)
@@ -62,10 +62,10 @@ func (d *Driver) acceptMore(s *backend.Socket) {
 			return
 		}
 		d.count[backend.SystemCalls]++
-		fd, err := backend.Accept(s.FD)
+		fd, err := backend.Accept(s.FD())
 		if err != nil {
 			return
 		}
-		s.Owner.Accepted(fd, backend.Address{}, nil)
+		s.Owner.Accepted(backend.NewDescriptor(fd), backend.Address{}, nil)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // it has ended.
 func (d *Driver) Connect(s *backend.Socket) {
 	s.State |= connecting
-	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
+	d.request(s, opConnect).PrepPollAdd(s.FD(), unix.POLLOUT, false)
 }
 
 func (d *Driver) connected(s *backend.Socket, c CQE) {
@@ -27,9 +27,9 @@ func (d *Driver) connected(s *backend.Socket, c CQE) {
 		s.Owner.Connected(syscall.Errno(-c.Res))
 		return
 	}
-	err := backend.TakeError(s.FD)
+	err := backend.TakeError(s.FD())
 	if err == nil && c.Res&(unix.POLLOUT|unix.POLLHUP) == 0 {
-		backend.DrainErrors(s.FD)
+		backend.DrainErrors(s.FD())
 		d.Connect(s) // it is still going on
 		return
 	}

@@ -55,6 +55,7 @@ const (
 
 // Driver is a backend.Driver on io_uring. After Start it belongs to one thread.
 type Driver struct {
+	backend.Linux
 	config   Config
 	rung     rung
 	ring     *Ring

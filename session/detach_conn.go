@@ -164,11 +164,7 @@ func (c *detached) awaitSender() {
 	c.mu.Lock()
 	sending := c.sending
 	c.mu.Unlock()
-	over := false
-	if raw, err := c.SyscallConn(); sending && err == nil {
-		_ = raw.Control(func(fd uintptr) { over = backend.HungUp(int(fd)) })
-	}
-	if over { // so that no Write of send's waits for the peer
+	if sending && c.loop.Sockets.HungUp(c.Conn) { // so that no Write of send's waits for the peer
 		c.writing.Lock()
 		defer c.writing.Unlock()
 	}

@@ -197,7 +197,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if d.target, err = parseTarget(network, address, d.opts.LocalAddr); err != nil {
 		return refuse(err)
 	}
-	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket, nil); err != nil {
+	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket); err != nil {
 		return refuse(err)
 	}
 	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {

@@ -156,21 +156,14 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := duplicate(c)
+	fd, remote, err := e.sockets().Adopt(c)
 	if err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
-	remote := backend.RemoteAddress(fd)
-	if remote.Kind == backend.NoAddress || !backend.IsStream(fd) {
-		backend.CloseFD(fd)
-		return nil, fmt.Errorf("tandem: adopt: not a connected TCP or Unix stream socket: %w", syscall.ENOTCONN)
-	}
-	// A lingering close would stop the loop for its time, socket(7).
-	_ = backend.SetSocketOptions(fd, []backend.SocketOption{backend.Linger(-1)}, backend.OnStream)
 	l := e.pick(remote)
 	s := newStream(l, h, opts)
 	if err := l.begin(func() { s.adopt(fd, remote) }); err != nil {
-		backend.CloseFD(fd)
+		l.Sockets.CloseSocket(fd, backend.Closing{})
 		l.unpick()
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
@@ -180,18 +173,8 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	return s, nil
 }
 
-// duplicate returns a non-blocking descriptor for the socket of c.
-func duplicate(c syscall.Conn) (int, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd, dupErr := -1, error(nil)
-	if err := raw.Control(func(original uintptr) { fd, dupErr = backend.Duplicate(int(original)) }); err != nil {
-		return -1, err
-	}
-	return fd, dupErr
-}
+// sockets makes sockets for any of the loops.
+func (e *Engine) sockets() backend.Sockets { return e.loops[0].Sockets }
 
 // Loops returns the loops, for their figures.
 func (e *Engine) Loops() []*Loop { return e.loops }

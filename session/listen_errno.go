@@ -103,9 +103,8 @@ func (a *acceptor) retry() {
 
 // refuse resets a connection that cannot have the options of its listener, for which a privilege must have been given
 // up.
-func (a *acceptor) refuse(fd int, err error) {
-	backend.ResetOnClose(fd)
-	backend.CloseFD(fd)
+func (a *acceptor) refuse(fd backend.Descriptor, err error) {
+	a.reset(fd)
 	a.listener.errors.Add(1)
 	a.loop.Count[backend.AcceptErrors]++
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {

@@ -23,10 +23,10 @@ import (
 
 // stubDriver accepts nothing by itself: a test reports what it likes to the owners of the sockets.
 type stubDriver struct {
-	backend.Driver // nil: what is missing below is not called
-	accepting      map[*backend.Socket]bool
-	onAccept       func(on bool)
-	released       []*backend.Socket
+	backend.Linux
+	accepting map[*backend.Socket]bool
+	onAccept  func(on bool)
+	released  []*backend.Socket
 }
 
 func (*stubDriver) Start(*backend.Counters) error        { return nil }
@@ -35,7 +35,13 @@ func (*stubDriver) Close() error                         { return nil }
 func (*stubDriver) Outstanding() (o backend.Outstanding) { return o }
 func (*stubDriver) Attach(*backend.Socket) error         { return nil }
 func (*stubDriver) Receive(*backend.Socket, bool)        {}
-func (d *stubDriver) Release(s *backend.Socket)          { d.released = append(d.released, s) }
+func (*stubDriver) Connect(*backend.Socket)              {}
+func (*stubDriver) Keep() func()                         { return nil }
+func (*stubDriver) Features() []string                   { return nil }
+func (*stubDriver) Send(*backend.Socket, [][]byte) (int, error) {
+	return 0, backend.ErrPending
+}
+func (d *stubDriver) Release(s *backend.Socket) { d.released = append(d.released, s) }
 
 func (d *stubDriver) Accept(s *backend.Socket, on bool) {
 	d.accepting[s] = on
@@ -112,11 +118,11 @@ func (s *stage) accepting(l *listener) bool {
 }
 
 // connection returns a descriptor that passes for a connection.
-func (s *stage) connection() int {
+func (s *stage) connection() backend.Descriptor {
 	s.Helper()
 	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	require.NoError(s, err)
-	return fd
+	return backend.NewDescriptor(fd)
 }
 
 // kill ends a loop as a failed driver does.
@@ -127,9 +133,9 @@ func (s *stage) kill(l *Loop, err error) {
 	require.ErrorIs(s, stepErr, err)
 }
 
-func (s *stage) closed(fd int, what string) {
+func (s *stage) closed(d backend.Descriptor, what string) {
 	s.Helper()
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	_, err := unix.FcntlInt(uintptr(d.FD()), unix.F_GETFD, 0)
 	assert.ErrorIs(s, err, syscall.EBADF, "%s is still open", what)
 }
 
@@ -166,7 +172,7 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		a := l.acceptors()[0]
 		require.True(t, s.accepting(l))
 		s.drivers[0].accepting[&a.sock] = false // an error switches it off
-		a.Accepted(-1, backend.Address{}, e)
+		a.Accepted(backend.Descriptor{}, backend.Address{}, e)
 		a.loop.StopTimer(&a.timer) // or the turn may be so late that the back-off is over
 		s.turn()
 		stats := l.Stats()
@@ -186,7 +192,7 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		}
 		require.NoError(t, l.Close())
 		s.turn()
-		s.closed(a.sock.FD, "the socket")
+		s.closed(a.sock.Descriptor, "the socket")
 		assert.Zero(t, s.engine.loops[0].holders, "%v: the loop is held", e)
 	}
 }
@@ -215,12 +221,12 @@ func TestBackOffDoubles(t *testing.T) {
 	l := s.listen(nil)
 	a := l.acceptors()[0]
 	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
-		a.Accepted(-1, backend.Address{}, syscall.EMFILE)
+		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 		assert.Equal(t, want*time.Millisecond, a.delay)
 		a.retry()
 	}
 	a.Accepted(s.connection(), backend.Address{}, nil)
-	a.Accepted(-1, backend.Address{}, syscall.ENOMEM)
+	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.ENOMEM)
 	assert.Equal(t, firstBackoff, a.delay, "after an accept that succeeded")
 	assert.Equal(t, 1, bytes.Count(s.log.Bytes(), []byte("cannot accept")), "more than one message a second")
 	_ = l.Close()
@@ -233,10 +239,10 @@ func TestConnectionsThatKeepFailing(t *testing.T) {
 	l := s.listen(nil)
 	a := l.acceptors()[0]
 	for range longRow - 1 {
-		a.Accepted(-1, backend.Address{}, syscall.EPERM)
+		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EPERM)
 	}
 	require.Zero(t, l.Stats().Backoffs)
-	a.Accepted(-1, backend.Address{}, syscall.EPERM)
+	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EPERM)
 	assert.EqualValues(t, 1, l.Stats().Backoffs)
 	_ = l.Close()
 	s.turn()
@@ -279,7 +285,7 @@ func TestCloseFreesTheParked(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(&ListenOptions{MaxConns: 1})
 	l.live.Store(1)
-	var fds []int
+	var fds []backend.Descriptor
 	for range 3 {
 		fds = append(fds, s.connection())
 		l.acceptors()[0].Accepted(fds[len(fds)-1], backend.Address{}, nil)
