@@ -182,7 +182,7 @@ func (c *detached) readError(err error) error {
 		return c.opError("read", net.ErrClosed)
 	case c.err != nil:
 		return c.err
-	case err == io.EOF && c.broken != nil && !errors.Is(c.broken, syscall.EPIPE):
+	case err == io.EOF && c.broken != nil && !backend.IsBrokenPipe(c.broken):
 		return c.opError("read", errors.Unwrap(c.broken)) // send has taken it from the socket, and told nobody
 	}
 	return err

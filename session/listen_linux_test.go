@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -142,28 +141,6 @@ func (s *stage) closed(d backend.Descriptor, what string) {
 // lastErrno is above all that Linux has, asm-generic/errno.h.
 const lastErrno = 140
 
-// TestJudge has the verdict on every errno there is.
-func TestJudge(t *testing.T) {
-	short := []syscall.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ENOSPC}
-	failed := []syscall.Errno{
-		unix.EPERM, unix.EINTR, unix.EAGAIN, unix.EACCES, unix.EPIPE, unix.ENONET, unix.EPROTO, unix.EMSGSIZE, unix.ENOPROTOOPT,
-		unix.EOPNOTSUPP, unix.ENETDOWN, unix.ENETUNREACH, unix.ECONNABORTED, unix.ECONNRESET, unix.ETIMEDOUT,
-		unix.ECONNREFUSED, unix.EHOSTDOWN, unix.EHOSTUNREACH,
-	}
-	for e := syscall.Errno(1); e < lastErrno; e++ {
-		want := socketFailed
-		switch {
-		case slices.Contains(short, e):
-			want = resourceShort
-		case slices.Contains(failed, e):
-			want = connectionFailed
-		}
-		assert.Equal(t, want, judge(e), "%d: %v", e, e)
-		assert.Equal(t, want, judge(fmt.Errorf("accept: %w", os.NewSyscallError("accept", e))), "%v, wrapped", e)
-	}
-	assert.Equal(t, socketFailed, judge(errors.New("no errno at all")))
-}
-
 // TestEveryErrnoOfAccept reports every errno to a listener, and looks what it does.
 func TestEveryErrnoOfAccept(t *testing.T) {
 	for e := syscall.Errno(1); e < lastErrno; e++ {
@@ -177,17 +154,17 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		s.turn()
 		stats := l.Stats()
 		assert.EqualValues(t, 1, stats.Errors, "%v", e)
-		switch judge(e) {
-		case connectionFailed:
+		switch verdict, _ := backend.JudgeAccept(e); verdict {
+		case backend.ConnectionFailed:
 			assert.True(t, s.accepting(l), "%v stops the listener", e)
 			assert.Zero(t, stats.Backoffs, "%v", e)
 			assert.NoError(t, l.Err())
-		case resourceShort:
+		case backend.ResourceShort:
 			assert.False(t, s.accepting(l), "%v: no back-off", e)
 			assert.EqualValues(t, 1, stats.Backoffs, "%v", e)
 			assert.NoError(t, l.Err())
 			assert.Contains(t, s.log.String(), "level=WARN")
-		case socketFailed:
+		case backend.SocketFailed:
 			s.ended(l, e)
 		}
 		require.NoError(t, l.Close())
