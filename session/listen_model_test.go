@@ -72,7 +72,7 @@ func (m *listenModel) emfile() {
 		return
 	}
 	a := m.l.acceptors()[0]
-	m.drivers[a.loop.index].accepting[&a.sock] = false
+	m.of(a.sock.Descriptor).accepting = false
 	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 	a.loop.StartTimer(&a.timer, time.Hour) // only retry ends the wait
 	m.waits = true
