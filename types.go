@@ -231,4 +231,4 @@ var ErrWouldBlock = session.ErrWouldBlock
 // InheritedListeners returns the sockets that a service manager such as systemd has opened for this process, by the
 // protocol of sd_listen_fds(3), with their names. A second call returns none. Each goes to ListenOptions.From, or to
 // Transport.Adopt; the caller closes it.
-func InheritedListeners() ([]*os.File, error) { return session.InheritedListeners() }
+func InheritedListeners() ([]*os.File, error) { return backend.InheritedListeners() }

@@ -14,6 +14,7 @@ import (
 
 // Driver is a backend.Driver on io_uring. After Start it belongs to one thread.
 type Driver struct {
+	backend.Linux
 	backend.Table
 	config   Config
 	rung     rung

@@ -41,10 +41,12 @@ func (o *recorder) Received(p []byte) {
 	o.got = append(o.got, p...)
 }
 
-func (o *recorder) ReceiveEnded(err error)                      { o.ended = err }
-func (o *recorder) Accepted(fd int, _ backend.Address, _ error) { o.accepted = append(o.accepted, fd) }
-func (o *recorder) Broken()                                     { o.broken++ }
-func (o *recorder) Released()                                   { o.released = true }
+func (o *recorder) ReceiveEnded(err error) { o.ended = err }
+func (o *recorder) Accepted(d backend.Descriptor, _ backend.Address, _ error) {
+	o.accepted = append(o.accepted, d.FD())
+}
+func (o *recorder) Broken()   { o.broken++ }
+func (o *recorder) Released() { o.released = true }
 
 // forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
 func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
@@ -72,7 +74,7 @@ func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
 func attach(t *testing.T, d *Driver) (o *recorder, peer int) {
 	t.Helper()
 	o, peer = pair(t, d)
-	fd := o.sock.FD
+	fd := o.sock.FD()
 	t.Cleanup(func() { backend.CloseFD(fd); backend.CloseFD(peer) })
 	turn(t, d)
 	return o, peer
@@ -85,7 +87,7 @@ func pair(t *testing.T, d *Driver) (o *recorder, peer int) {
 		t.Fatal(err)
 	}
 	o = &recorder{}
-	o.sock = backend.Socket{FD: pair[0], Owner: o}
+	o.sock = backend.Socket{Descriptor: backend.NewDescriptor(pair[0]), Owner: o}
 	if err := d.Attach(&o.sock); err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +348,7 @@ func TestStaleCompletion(t *testing.T) {
 		}
 		send(t, nextPeer, []byte("for the next"))
 		until(t, d, func() bool { return string(next.got) == "for the next" })
-		_ = unix.Shutdown(o.sock.FD, unix.SHUT_RDWR) // ends the request of the one that has left
+		_ = unix.Shutdown(o.sock.FD(), unix.SHUT_RDWR) // ends the request of the one that has left
 		left := 0
 		if o.sock.State&watched != 0 {
 			left = 1 // which nobody can end any longer, but the driver
@@ -387,7 +389,7 @@ func TestStaleAccept(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := &recorder{}
-		o.sock = backend.Socket{FD: fd, Owner: o}
+		o.sock = backend.Socket{Descriptor: backend.NewDescriptor(fd), Owner: o}
 		if err := d.Attach(&o.sock); err != nil {
 			t.Fatal(err)
 		}
@@ -501,7 +503,7 @@ func TestHangUpWhileTheReceiveIsBeingSwitched(t *testing.T) {
 		if err := unix.Shutdown(peer, unix.SHUT_RDWR); err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Shutdown(o.sock.FD, unix.SHUT_RDWR); err != nil {
+		if err := unix.Shutdown(o.sock.FD(), unix.SHUT_RDWR); err != nil {
 			t.Fatal(err)
 		}
 		until(t, d, func() bool { return o.sock.State&hung != 0 })

@@ -38,7 +38,7 @@ func (o *witness) ReceiveEnded(err error) { o.ended = err; o.ends++ }
 func attachFD(t *testing.T, d *Driver, fd int) *witness {
 	t.Helper()
 	o := &witness{}
-	o.sock = backend.Socket{FD: fd, Owner: o}
+	o.sock = backend.Socket{Descriptor: backend.NewDescriptor(fd), Owner: o}
 	require.NoError(t, d.Attach(&o.sock))
 	return o
 }

@@ -20,7 +20,7 @@ import (
 func TestReleaseLeavesOthersOfTheFileAlone(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
 		one, peer := attach(t, d)
-		fd, err := backend.Duplicate(one.sock.FD)
+		fd, err := backend.Duplicate(one.sock.FD())
 		require.NoError(t, err)
 		t.Cleanup(func() { backend.CloseFD(fd) })
 		other := attachFD(t, d, fd)
@@ -131,7 +131,7 @@ func TestRequestsEndedByOverflow(t *testing.T) {
 		for _, o := range all {
 			o.broken = 0
 		}
-		overflow(func(i int) { shut(t, peers[i], unix.SHUT_RD); shut(t, all[i].sock.FD, unix.SHUT_RDWR) })
+		overflow(func(i int) { shut(t, peers[i], unix.SHUT_RD); shut(t, all[i].sock.FD(), unix.SHUT_RDWR) })
 		until(t, d, func() bool { return count(func(o *recorder) bool { return o.broken > 0 }) == n })
 		release(t, d, all...)
 	})

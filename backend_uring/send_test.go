@@ -48,7 +48,7 @@ func TestSendWaitsForRoom(t *testing.T) {
 		},
 		"error queue": func(t *testing.T, o *witness, _ interface{ CloseWrite() error }) {
 			const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-			require.NoError(t, unix.SetsockoptInt(o.sock.FD, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
+			require.NoError(t, unix.SetsockoptInt(o.sock.FD(), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
 		},
 		"nothing": func(*testing.T, *witness, interface{ CloseWrite() error }) {},
 	} {
@@ -146,12 +146,12 @@ func TestErrorQueue(t *testing.T) {
 			d.Receive(&o.sock, on)
 			turn(t, d)
 			const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-			require.NoError(t, unix.SetsockoptInt(o.sock.FD, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
+			require.NoError(t, unix.SetsockoptInt(o.sock.FD(), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
 			_, err := d.Send(&o.sock, [][]byte{[]byte("stamped")})
 			require.ErrorIs(t, err, backend.ErrPending)
 			until(t, d, func() bool { return len(o.sent) > 0 })
 			polls(t, d, 20*time.Millisecond)
-			assert.False(t, backend.HasError(o.sock.FD))
+			assert.False(t, backend.HasError(o.sock.FD()))
 			assert.LessOrEqual(t, polls(t, d, 100*time.Millisecond), 3, "turns in which nothing happened")
 			assert.Zero(t, o.broken)
 			assert.Zero(t, o.sock.State&hung, "the connection is well")

@@ -29,7 +29,7 @@ func newFloods(t *testing.T, d *Driver, n, room int) *floods {
 		fd := -1
 		require.NoError(t, raw.Control(func(p uintptr) { fd = int(p) }))
 		require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, room))
-		require.NoError(t, unix.SetsockoptInt(o.sock.FD, unix.SOL_SOCKET, unix.SO_RCVBUF, room))
+		require.NoError(t, unix.SetsockoptInt(o.sock.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, room))
 		o.received = func(p []byte) { o.bytes += len(p) }
 		d.Receive(&o.sock, true)
 		f.all, f.peers = append(f.all, o), append(f.peers, fd)

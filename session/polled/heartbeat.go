@@ -3,6 +3,8 @@ package polled
 import (
 	"net"
 	"time"
+
+	"github.com/tandem-io/tandem/backend"
 )
 
 // Beat is the result of a heartbeat.
@@ -80,7 +82,7 @@ func (h *Heartbeat[R, W]) CloseInStages() error { return closeBelow(h.Session) }
 
 func clock(now func() time.Time) time.Time {
 	if now == nil {
-		return time.Now()
+		return backend.SystemClock{}.Now()
 	}
 	return now()
 }
