@@ -199,19 +199,23 @@ func TestOptionsReachTheTransport(t *testing.T) {
 			got := connected(t, tr, tandem.BaseHandler{}).Options()
 			assert.Equal(t, []int{12345, 1234}, []int{got.HighWater, got.LowWater})
 		})
-		t.Run("MemoryLimit", func(t *testing.T) {
-			const limit = 1 << 20
-			tr := open(t, func(o *tandem.Options) {
-				o.MemoryLimit, o.ReadBufferLimit = limit, 64<<20
-			})
-			a, b := tcpPair(t)
-			_, err := tr.Adopt(a, leaving{})
-			require.NoError(t, err)
-			require.NoError(t, b.SetWriteDeadline(time.Now().Add(time.Second)))
-			n, err := b.Write(make([]byte, 32<<20))
-			assert.ErrorContains(t, err, "timeout", "nothing stopped after %d bytes", n)
-			assert.LessOrEqual(t, tr.Stats().BytesIn, uint64(limit), "bytes unread")
-		})
+	})
+}
+
+// TestMemoryLimitReachesTheTransport writes more to a stream that reads nothing than all streams may hold together.
+func TestMemoryLimitReachesTheTransport(t *testing.T) {
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		const limit = 1 << 20
+		o := silent(b)
+		o.MemoryLimit, o.ReadBufferLimit = limit, 64<<20
+		tr := openOrSkip(t, &o)
+		ours, peer := tcpPair(t)
+		_, err := tr.Adopt(ours, leaving{})
+		require.NoError(t, err)
+		require.NoError(t, peer.SetWriteDeadline(time.Now().Add(time.Second)))
+		n, err := peer.Write(make([]byte, 32<<20))
+		assert.ErrorContains(t, err, "timeout", "nothing stopped after %d bytes", n)
+		assert.LessOrEqual(t, tr.Stats().BytesIn, uint64(limit), "bytes unread")
 	})
 }
 
