@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
 // fitEnv says that this process is a child that has little locked memory: which case, and so many bytes.
@@ -102,8 +103,8 @@ func someMemory(t *testing.T) {
 				return
 			}
 			o, peer := attach(t, d)
-			send(t, peer, []byte("works"))
-			until(t, d, func() bool { return string(o.got) == "works" })
+			drivertest.Send(t, peer, []byte("works"))
+			until(t, d, func() bool { return string(o.Got) == "works" })
 			release(t, d, o)
 			assert.NoError(t, d.Close())
 		}()
