@@ -119,7 +119,7 @@ func (d *Driver) awaitRequests(atMost time.Duration) {
 	}
 }
 
-// completeAll handles all completions, when there are no sockets any longer.
+// completeAll handles all completions, when the table has no sockets any longer.
 func (d *Driver) completeAll() {
 	l := &d.later
 	lists := [...][]ring.CQE{l.old[l.at:], l.again, l.fresh}

@@ -126,7 +126,7 @@ func tooLittleMemory(t *testing.T) {
 	assert.Less(t, time.Since(began), 6*time.Second)
 }
 
-// memoryComesBack opens and closes what takes most of the memory. The kernel gives it back late.
+// memoryComesBack opens and closes what takes most of the memory. The kernel returns it late.
 func memoryComesBack(t *testing.T) {
 	for range 5 {
 		drivers, err := NewAll(Config{}, 2)
@@ -139,7 +139,7 @@ func memoryComesBack(t *testing.T) {
 	}
 }
 
-// Queues are halved down to 128 entries, and not below what was asked for.
+// Queues are halved, but not below 128 entries.
 func TestHalf(t *testing.T) {
 	c := Config{}.withDefaults()
 	var all [][2]int

@@ -61,7 +61,7 @@ func unsupported(err error) error {
 	return e
 }
 
-// sysctlDisabled is the value of kernel.io_uring_disabled, "" where there is none (before Linux 6.6).
+// sysctlDisabled is the value of kernel.io_uring_disabled, or "" if it does not exist (before Linux 6.6).
 func sysctlDisabled() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
 	return string(bytes.TrimSpace(b))

@@ -18,8 +18,9 @@ const (
 	opMask uint64 = 1<<64 - 1<<backend.IDBits
 )
 
-// Socket.State has four groups of bits: what the owner wants, which requests are in flight or in line, what the driver
-// knows of the connection, and whether the socket is being released. Socket.InFlight counts the requests in flight.
+// Socket.State has these groups of bits: what the owner wants, which requests are in flight, cancellations and waiting
+// lines, what the driver knows of the connection, and whether the socket is being released. Socket.InFlight counts the
+// requests in flight.
 //
 // A receive, or the accept of a listening socket:
 //
@@ -66,7 +67,7 @@ const (
 
 	// Cancellations, and waiting in line.
 
-	cancelling   // the cancellation of what is armed was asked for
+	cancelling   // the armed request is being cancelled
 	cancelMissed // a cancellation did not find its request, which may be in flight all the same
 	awaitsBuffer // a receive waits in line for buffers
 	postponed    // received bytes wait for the next Poll
