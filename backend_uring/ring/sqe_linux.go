@@ -26,6 +26,11 @@ func (s *SQE) PrepAcceptMultishot(fd int, flags uint32) {
 // Since Linux 5.19 with a [BufRing]; io_uring_prep_recv(3).
 func (s *SQE) PrepRecvSelect(fd int, group uint16, n uint32) {
 	s.Opcode = OpRecv
+	s.selectBuffer(fd, group, n)
+}
+
+// selectBuffer makes an operation on fd fill at most n bytes of a buffer of the group.
+func (s *SQE) selectBuffer(fd int, group uint16, n uint32) {
 	s.Flags = SQEBufferSelect
 	s.Fd = int32(fd)
 	s.Len = n
@@ -52,10 +57,7 @@ func (s *SQE) LimitMultishot(piece, total uint32) {
 // Since Linux 5.19 with a [BufRing]; io_uring_prep_read(3).
 func (s *SQE) PrepReadSelect(fd int, group uint16, n uint32) {
 	s.Opcode = OpRead
-	s.Flags = SQEBufferSelect
-	s.Fd = int32(fd)
-	s.Len = n
-	s.BufIndex = group
+	s.selectBuffer(fd, group, n)
 }
 
 // PrepSend sends p, with the flags of send(2). The result may be short. The kernel reads p until the completion: the caller
