@@ -115,7 +115,7 @@ var (
 )
 
 // InheritedListeners returns the sockets that a service manager has opened for this process, for ListenOptions.From.
-func InheritedListeners() ([]*os.File, error) { return session.InheritedListeners() }
+func InheritedListeners() ([]*os.File, error) { return backend.InheritedListeners() }
 
 // Backend is a kernel interface.
 type Backend int

@@ -8,6 +8,7 @@ import (
 // deadDriver takes the place of a driver that has been closed, so that what ends after it needs no path of its own: it
 // refuses sockets and bytes, and answers Release.
 type deadDriver struct {
+	Sockets  // of closed
 	closed   Driver
 	released Releases
 }

@@ -29,14 +29,14 @@ func TestDescriptorsAreCloseOnExec(t *testing.T) {
 		return fd
 	}
 	socket := func() int {
-		fd, err := NewSocket(loopback)
-		return check("NewSocket", fd, err)
+		d, err := Linux{}.NewSocket(loopback, DialSocket{})
+		return check("NewSocket", d.FD(), err)
 	}
-	l := socket()
-	require.NoError(t, Bind(l, loopback))
-	require.NoError(t, unix.Listen(l, 8))
+	at, err := Linux{}.Listen("tcp", "127.0.0.1:0", ListenSocket{Clock: SystemClock{}})
+	l := check("Listen", at.FD(), err)
 	for range 3 {
-		require.ErrorIs(t, ConnectTo(socket(), LocalAddress(l)), unix.EINPROGRESS)
+		_, err := Linux{}.BeginConnect(NewDescriptor(socket()), LocalAddress(l))
+		require.NoError(t, err)
 	}
 	require.Eventually(t, func() bool { return HasInput(l) }, patience, step)
 	fd, err := Accept(l)
@@ -59,18 +59,18 @@ func TestDescriptorsAreCloseOnExec(t *testing.T) {
 
 // AcceptShared does not wait although somebody has made the open file blocking, and leaves it non-blocking.
 func TestAcceptSharedDoesNotWait(t *testing.T) {
-	l, err := NewSocket(loopback)
+	at, err := Linux{}.Listen("tcp", "127.0.0.1:0", ListenSocket{Clock: SystemClock{}})
 	require.NoError(t, err)
+	l := at.FD()
 	defer CloseFD(l)
-	require.NoError(t, Bind(l, loopback))
-	require.NoError(t, unix.Listen(l, 8))
 	require.NoError(t, unix.SetNonblock(l, false))
 	_, _, err = AcceptShared(l)
 	require.ErrorIs(t, err, unix.EAGAIN)
-	peer, err := NewSocket(loopback)
+	peer, err := Linux{}.NewSocket(loopback, DialSocket{})
 	require.NoError(t, err)
-	defer CloseFD(peer)
-	_ = ConnectTo(peer, LocalAddress(l))
+	defer CloseFD(peer.FD())
+	_, err = Linux{}.BeginConnect(peer, LocalAddress(l))
+	require.NoError(t, err)
 	require.Eventually(t, func() bool { return HasInput(l) }, patience, step)
 	fd, _, err := AcceptShared(l)
 	require.NoError(t, err)

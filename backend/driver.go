@@ -8,12 +8,18 @@ import (
 // ErrPending is what [Driver.Send] returns when the answer comes later, by [Events.Sent].
 var ErrPending = errors.New("backend: send pending")
 
+// MaxVector is how many slices TrySendVector and [Driver.Send] take at most.
+const MaxVector = 64
+
 // MaxOvershoot is how many bytes of a socket a driver reports at most after Receive has switched receiving off.
 const MaxOvershoot = 256 << 10
 
 // Driver moves the bytes of the sockets of one loop. The package documentation is its contract. All methods belong to
-// the loop's goroutine, except Wake. A method that takes a Socket must not be called after Release of it.
+// the loop's goroutine, except Wake and those of Sockets. A method that takes a Socket must not be called after Release
+// of it.
 type Driver interface {
+	Sockets
+
 	// Start is called once, on the loop's goroutine, before anything else there. A driver that is bound to a thread
 	// binds here. From then on it adds to c what it does; c belongs to the loop's goroutine.
 	Start(c *Counters) error
@@ -42,7 +48,7 @@ type Driver interface {
 	// Connect waits for the end of a connect(2) that is in progress, and reports it once by Connected.
 	Connect(s *Socket)
 
-	// Send sends from bufs, in order. It returns how many bytes the kernel took at once, or ErrPending if Sent will
+	// Send sends from bufs, in order, at most MaxVector of them. It returns how many bytes the kernel took at once, or ErrPending if Sent will
 	// tell, or the error. It may take fewer than all. The slice bufs itself is free again when Send returns.
 	Send(s *Socket, bufs [][]byte) (n int, err error)
 
@@ -92,7 +98,7 @@ type Events interface {
 
 	// Accepted reports a new descriptor, which is the owner's, and the peer's address if the kernel told it with the
 	// connection, else the zero Address; or an errno, and accepting is off.
-	Accepted(fd int, from Address, err error)
+	Accepted(d Descriptor, from Address, err error)
 
 	Broken()   // receiving is off and the kernel reports an error or a hang-up
 	Released() // nothing refers to the descriptor any longer
@@ -117,7 +123,7 @@ func (NoEvents) Sent(int, error) {}
 func (NoEvents) Connected(error) {}
 
 // Accepted implements Events.
-func (NoEvents) Accepted(int, Address, error) {}
+func (NoEvents) Accepted(Descriptor, Address, error) {}
 
 // Broken implements Events.
 func (NoEvents) Broken() {}
@@ -128,8 +134,8 @@ func (NoEvents) Released() {}
 // Socket is one descriptor on one driver. Its owner sets what comes first, down to Shared, before Attach; the other
 // fields are the driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
 type Socket struct {
-	FD    int    // non-blocking, close-on-exec
-	Owner Events // may be replaced between two events
+	Descriptor        // non-blocking, close-on-exec
+	Owner      Events // may be replaced between two events
 
 	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
 	// not all that are in the backlog.

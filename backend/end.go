@@ -153,7 +153,7 @@ func (l *Loop) letGo() {
 	if err := l.Driver.Close(); err != nil {
 		l.setErr(err)
 	}
-	l.Driver = &deadDriver{closed: l.Driver}
+	l.Driver = &deadDriver{Sockets: l.Sockets, closed: l.Driver}
 	if l.unpin != nil {
 		l.unpin()
 	}

@@ -15,6 +15,7 @@ type LoopConfig struct {
 	Driver Driver
 	Spin   time.Duration // look this long without sleeping before sleeping
 	CPU    int           // run on this CPU only; -1: anywhere
+	Clock  Clock         // nil: SystemClock
 
 	// Culprit names the callback that runs now, for the error of a loop whose goroutine it has ended. nil: nobody knows.
 	Culprit func() string
@@ -58,9 +59,11 @@ type LoopConfig struct {
 //
 // Fields and methods belong to the loop's goroutine, unless the comment says otherwise.
 type Loop struct {
-	Driver Driver
-	Pool   Pool     // any goroutine
-	Count  Counters // what happened since the last turn's end
+	Driver  Driver
+	Sockets Sockets  // of the Driver, also after the loop's end; any goroutine
+	Time    Clock    // any goroutine
+	Pool    Pool     // any goroutine
+	Count   Counters // what happened since the last turn's end
 
 	cfg    LoopConfig
 	owner  atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
@@ -96,7 +99,11 @@ type Loop struct {
 
 // NewLoop makes a loop. Either Run or Bind comes next.
 func NewLoop(cfg LoopConfig) *Loop {
-	l := &Loop{Driver: cfg.Driver, cfg: cfg, begin: time.Now(), done: make(chan struct{})}
+	l := &Loop{Driver: cfg.Driver, Sockets: cfg.Driver, Time: cfg.Clock, cfg: cfg, done: make(chan struct{})}
+	if l.Time == nil {
+		l.Time = SystemClock{}
+	}
+	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
 	return l
 }

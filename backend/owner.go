@@ -114,12 +114,8 @@ func (l *Loop) TakeOver(ctx context.Context) error {
 			return ErrOnLoop
 		}
 		l.cfg.Driver.Wake()
-		select {
-		case <-l.done:
-			return l.whyNot()
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Millisecond):
+		if err := l.pause(ctx); err != nil {
+			return err
 		}
 	}
 	defer l.unclaim()
@@ -142,6 +138,20 @@ func (l *Loop) TakeOver(ctx context.Context) error {
 	l.Fail(err)
 	l.finish()
 	return l.Err()
+}
+
+// pause waits a little for the goroutine that has the loop.
+func (l *Loop) pause(ctx context.Context) error {
+	passed, stop := After(l.Time, time.Millisecond)
+	defer stop()
+	select {
+	case <-l.done:
+		return l.whyNot()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-passed:
+		return nil
+	}
 }
 
 // claim reserves a loop that is free, and reports whether it could.

@@ -93,9 +93,3 @@ func scopeID(zone string) uint32 {
 	n, _ := strconv.Atoi(zone)
 	return uint32(n)
 }
-
-// Bind is bind(2).
-func Bind(fd int, a Address) error {
-	sa, _ := sockaddr(a)
-	return unix.Bind(fd, sa)
-}

@@ -2,8 +2,8 @@ package backend
 
 import "golang.org/x/sys/unix"
 
-// Unsent is how many bytes of a socket's send queue the peer's kernel has not taken yet: SIOCOUTQ, tcp(7), unix(7).
-func Unsent(fd int) int {
+// unsent is how many bytes of a socket's send queue the peer's kernel has not taken yet: SIOCOUTQ, tcp(7), unix(7).
+func unsent(fd int) int {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 	if err != nil {
 		return 0
@@ -17,9 +17,9 @@ var handedOver = [...][2]int{
 	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
 }
 
-// SaveOptions reads the options that package net changes when it takes over the socket, and returns a function that
+// saveOptions reads the options that package net changes when it takes over the socket, and returns a function that
 // sets them again. The descriptor must be open then. Options that the socket does not have are left alone.
-func SaveOptions(fd int) (restore func()) {
+func saveOptions(fd int) (restore func()) {
 	var values [len(handedOver)]int
 	var has [len(handedOver)]bool
 	for i, o := range handedOver {

@@ -39,9 +39,6 @@ func Send(fd int, p []byte) (int, error) {
 	}
 }
 
-// MaxVector is how many slices SendVector takes at most.
-const MaxVector = 64
-
 // Vector is the memory of one vectored send: what sendmsg(2) reads by address. It must stay where it is, and
 // reachable, until the kernel is done with it.
 type Vector struct {
@@ -143,25 +140,8 @@ func AcceptShared(fd int) (int, Address, error) {
 	return -1, Address{}, e
 }
 
-// NewSocket makes a non-blocking, close-on-exec stream socket that can connect to a.
-func NewSocket(a Address) (int, error) {
-	_, family := sockaddr(a)
-	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-}
-
-// ConnectTo begins to connect: nil if it is done at once, EINPROGRESS if not.
-func ConnectTo(fd int, a Address) error {
-	sa, _ := sockaddr(a)
-	err := unix.Connect(fd, sa)
-	if err == unix.EINTR { // it goes on by itself, as connect(2) says of signals
-		return unix.EINPROGRESS
-	}
-	return err
-}
-
-// Discard drops what the kernel has received, up to limit bytes. A close that leaves received bytes behind makes the
-// kernel answer the peer with a reset, which destroys what the peer has not read yet of what was sent to it.
-func Discard(fd, limit int) {
+// discard drops what the kernel has received, up to limit bytes.
+func discard(fd, limit int) {
 	scratch := scratchBuffer()
 	defer freeScratch(scratch)
 	for limit > 0 {
@@ -178,9 +158,7 @@ var scratches = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b
 func scratchBuffer() *[]byte { return scratches.Get().(*[]byte) }
 func freeScratch(b *[]byte)  { scratches.Put(b) }
 
-// ShutdownWrite sends FIN after what has been sent: shutdown(2).
-func ShutdownWrite(fd int) error { return rawShutdown(fd, unix.SHUT_WR) }
-
+// rawShutdown is shutdown(2).
 func rawShutdown(fd, how int) error {
 	if _, _, e := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), uintptr(how), 0); e != 0 {
 		return e
@@ -240,19 +218,16 @@ func dropError(fd int) bool {
 	}
 }
 
-// IsStream tells whether a descriptor is a stream socket, as those of TCP are, and some Unix ones: SO_TYPE, socket(7).
-func IsStream(fd int) bool {
+// isStream reports whether a descriptor is a stream socket, as those of TCP are, and some Unix ones: SO_TYPE, socket(7).
+func isStream(fd int) bool {
 	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	return err == nil && t == unix.SOCK_STREAM
 }
 
-// HasError tells whether a socket has a pending error, without clearing it.
+// HasError reports whether a socket has a pending error, without clearing it.
 func HasError(fd int) bool { return ready(fd, unix.POLLERR) }
 
-// HungUp reports whether a connection is over in both directions.
-func HungUp(fd int) bool { return ready(fd, unix.POLLHUP) }
-
-// HasInput tells whether there is something to receive.
+// HasInput reports whether there is something to receive.
 func HasInput(fd int) bool { return ready(fd, unix.POLLIN) }
 
 // ready is poll(2) without waiting.
@@ -262,21 +237,17 @@ func ready(fd int, event int16) bool {
 	return err == nil && p[0].Revents&event != 0
 }
 
-// SetNoDelay sets TCP_NODELAY, tcp(7). Sockets that are not TCP are left alone.
-func SetNoDelay(fd int, on bool) error {
-	v := 0
-	if on {
-		v = 1
-	}
-	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, v)
+// setNoDelay sets TCP_NODELAY, tcp(7). Sockets that are not TCP are left alone.
+func setNoDelay(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err == unix.EOPNOTSUPP || err == unix.ENOPROTOOPT {
 		return nil
 	}
 	return err
 }
 
-// SetKeepAlive switches TCP keep-alive on with the standard library's defaults: idle 15 s, interval 15 s, 9 probes.
-func SetKeepAlive(fd int) error {
+// setKeepAlive switches TCP keep-alive on with the standard library's defaults: idle 15 s, interval 15 s, 9 probes.
+func setKeepAlive(fd int) error {
 	for _, o := range [...][3]int{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
@@ -288,8 +259,8 @@ func SetKeepAlive(fd int) error {
 	return nil
 }
 
-// SetReusePort sets SO_REUSEPORT: several sockets share one address, and the kernel spreads connections over them.
-func SetReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+// setReusePort sets SO_REUSEPORT: several sockets share one address, and the kernel spreads connections over them.
+func setReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
 // Duplicate returns another descriptor for the same open file, close-on-exec, and makes the file non-blocking.
 func Duplicate(fd int) (int, error) {
@@ -304,11 +275,11 @@ func Duplicate(fd int) (int, error) {
 	return n, nil
 }
 
-// CloseOnExec keeps a descriptor from children.
-func CloseOnExec(fd int) { unix.CloseOnExec(fd) }
+// closeOnExec keeps a descriptor from children.
+func closeOnExec(fd int) { unix.CloseOnExec(fd) }
 
-// IsListening tells whether fd is a stream socket that listens: SO_ACCEPTCONN, socket(7).
-func IsListening(fd int) bool {
+// isListening reports whether fd is a stream socket that listens: SO_ACCEPTCONN, socket(7).
+func isListening(fd int) bool {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_STREAM {
 		return false

@@ -10,11 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen is listen(2). For a socket that listens already it changes the backlog.
-func Listen(fd, backlog int) error { return unix.Listen(fd, backlog) }
-
-// MaxBacklog is the largest backlog that the kernel grants: net.core.somaxconn, listen(2).
-func MaxBacklog() int {
+// maxBacklog is the largest backlog that the kernel grants: net.core.somaxconn, listen(2).
+func maxBacklog() int {
 	if b, err := os.ReadFile("/proc/sys/net/core/somaxconn"); err == nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
 			return n
@@ -23,9 +20,9 @@ func MaxBacklog() int {
 	return 1<<31 - 1 // it cannot be told
 }
 
-// PeerProcess is the process that connected the other end of a Unix socket, or that called listen(2) there:
+// peerProcess is the process that connected the other end of a Unix socket, or that called listen(2) there:
 // SO_PEERCRED, unix(7).
-func PeerProcess(fd int) (pid int, err error) {
+func peerProcess(fd int) (pid int, err error) {
 	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)
@@ -33,9 +30,9 @@ func PeerProcess(fd int) (pid int, err error) {
 	return int(c.Pid), nil
 }
 
-// ProcessEnded reports whether a process is known to have ended, whether its parent has waited for it or not. A process
+// processEnded reports whether a process is known to have ended, whether its parent has waited for it or not. A process
 // of a namespace that is not ours has pid 0, and is not known.
-func ProcessEnded(pid int) bool {
+func processEnded(pid int) bool {
 	if pid <= 0 {
 		return false
 	}
@@ -51,9 +48,9 @@ func ProcessEnded(pid int) bool {
 	return len(rest) > 0 && (rest[0] == 'Z' || rest[0] == 'X')
 }
 
-// LockFile creates an empty file, or opens one, and locks it: flock(2). If another has locked it the error is EAGAIN.
+// lockFile creates an empty file, or opens one, and locks it: flock(2). If another has locked it the error is EAGAIN.
 // The lock goes with the process.
-func LockFile(name string) (*os.File, error) {
+func lockFile(name string) (*os.File, error) {
 	// Without O_NONBLOCK the open of a FIFO that somebody has put there would wait.
 	fd, err := unix.Open(name, unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -71,8 +68,8 @@ func LockFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// UnlockFile removes the file that LockFile has locked, if it is still empty, and unlocks it.
-func UnlockFile(f *os.File, name string) {
+// unlockFile removes the file that lockFile has locked, if it is still empty, and unlocks it.
+func unlockFile(f *os.File, name string) {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() == 0 && sameFile(f, name) {
 		_ = os.Remove(name)
 	}

@@ -65,5 +65,5 @@ func (t *Table) MarkReleased(s *Socket) {
 // ReportReleased calls Released for the sockets that were detached before, and returns how many they were.
 func (t *Table) ReportReleased() int { return t.released.Report() }
 
-// Sockets returns how many sockets are attached or have not had their Released.
-func (t *Table) Sockets() int { return t.Len() + t.released.Len() }
+// Unreleased returns how many sockets have been attached and have not had their Released.
+func (t *Table) Unreleased() int { return t.Len() + t.released.Len() }

@@ -23,6 +23,7 @@ const (
 
 // Driver is a backend.Driver on epoll.
 type Driver struct {
+	backend.Linux
 	backend.Table
 	epfd     int
 	alarm    *backend.EventFD
@@ -109,7 +110,7 @@ func (d *Driver) Connect(s *backend.Socket) { d.SetInterest(s, connecting, true)
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	d.count[backend.SystemCalls]++
-	n, err := backend.SendVector(s.FD, bufs)
+	n, err := backend.SendVector(s.FD(), bufs)
 	if err == syscall.EAGAIN {
 		d.SetInterest(s, sendWaits, true)
 		return 0, backend.ErrPending
@@ -122,7 +123,7 @@ func (d *Driver) Release(s *backend.Socket) {
 	if s.State&known != 0 {
 		// If the descriptor was duplicated, closing it does not remove it from the epoll set.
 		d.count[backend.SystemCalls]++
-		_ = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_DEL, s.FD, nil)
+		_ = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_DEL, s.FD(), nil)
 	}
 	s.State = 0
 	d.MarkReleased(s)
@@ -169,7 +170,7 @@ func (d *Driver) dispatch() (events int) {
 
 func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	if events&unix.EPOLLERR != 0 && s.State&(accepting|connecting) == 0 {
-		if events = withoutQueue(s.FD, events); events == 0 {
+		if events = withoutQueue(s.FD(), events); events == 0 {
 			return
 		}
 	}
@@ -188,7 +189,7 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 		if drained := d.accept(s, id); drained && events&unix.EPOLLHUP != 0 {
 			// The socket was shut down. On a Unix one accept(2) reports only that there is no connection.
 			d.SetInterest(s, accepting, false)
-			s.Owner.Accepted(-1, backend.Address{}, syscall.EINVAL)
+			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EINVAL)
 		}
 	case s.State&connecting != 0:
 		d.connected(s, events)
@@ -202,9 +203,9 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 // connected reports the end of a connect. An event can be due to the error queue alone. Taking an entry of that queue
 // can take the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so connected asks for the error first.
 func (d *Driver) connected(s *backend.Socket, events uint32) {
-	err := backend.TakeError(s.FD)
+	err := backend.TakeError(s.FD())
 	if err == nil && events&(unix.EPOLLOUT|unix.EPOLLHUP) == 0 {
-		backend.DrainErrors(s.FD)
+		backend.DrainErrors(s.FD())
 		return
 	}
 	d.SetInterest(s, connecting, false)
@@ -230,7 +231,7 @@ func (d *Driver) reportWritable(s *backend.Socket) {
 // receive makes one recv(2). Readiness is level-triggered, so the rest of a busy socket comes after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
 	d.count[backend.SystemCalls]++
-	n, err := backend.Recv(s.FD, d.buf)
+	n, err := backend.Recv(s.FD(), d.buf)
 	switch {
 	case n > 0:
 		d.lent = n
@@ -259,10 +260,10 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 		}
 		if err != nil {
 			d.SetInterest(s, accepting, false)
-			s.Owner.Accepted(-1, backend.Address{}, err)
+			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, err)
 			return false
 		}
-		s.Owner.Accepted(fd, from, nil)
+		s.Owner.Accepted(backend.NewDescriptor(fd), from, nil)
 		if d.Lookup(id) != s || s.State&accepting == 0 {
 			return false
 		}
@@ -274,9 +275,9 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 // the time it is accepted, so it needs a call that never blocks.
 func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
 	if s.Shared {
-		return backend.AcceptShared(s.FD)
+		return backend.AcceptShared(s.FD())
 	}
-	return backend.AcceptFrom(s.FD)
+	return backend.AcceptFrom(s.FD())
 }
 
 // Keep implements backend.Driver. It refuses to give the whole buffer away for a few bytes.
@@ -303,7 +304,7 @@ func (d *Driver) Features() []string {
 
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
-	return backend.Outstanding{Sockets: d.Sockets(), Buffers: int(d.kept.Load())}
+	return backend.Outstanding{Sockets: d.Unreleased(), Buffers: int(d.kept.Load())}
 }
 
 // Close implements backend.Driver.

@@ -70,7 +70,7 @@ func (d *Driver) updateKernel(s *backend.Socket) {
 	}
 	e := epollEvent(events, uint64(s.ID))
 	d.count[backend.SystemCalls]++
-	if err := unix.EpollCtl(d.epfd, op, s.FD, &e); err != nil {
+	if err := unix.EpollCtl(d.epfd, op, s.FD(), &e); err != nil {
 		d.refused(s, err)
 		return
 	}
@@ -86,7 +86,7 @@ func (d *Driver) refused(s *backend.Socket, err error) {
 		s.Owner.Connected(err)
 	case s.State&accepting != 0:
 		s.State &^= accepting
-		s.Owner.Accepted(-1, backend.Address{}, err)
+		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, err)
 	default:
 		s.State &^= receiving | sendWaits
 		s.Owner.ReceiveEnded(err)

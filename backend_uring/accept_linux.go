@@ -15,9 +15,9 @@ const maxAccepts = 64
 // armAccept asks for connections. A multishot accept takes the whole backlog before it can be cancelled.
 func (d *Driver) armAccept(s *backend.Socket) {
 	if s.Bounded {
-		d.request(s, opAccept).PrepAccept(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.request(s, opAccept).PrepAccept(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	} else {
-		d.request(s, opAccept).PrepAcceptMultishot(s.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.request(s, opAccept).PrepAcceptMultishot(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	}
 }
 
@@ -42,13 +42,13 @@ func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 		backend.CloseFD(int(c.Res))
 		return
 	case c.Res >= 0:
-		s.Owner.Accepted(int(c.Res), backend.Address{}, nil)
+		s.Owner.Accepted(backend.NewDescriptor(int(c.Res)), backend.Address{}, nil)
 		d.acceptMore(s)
 	case s == nil || s.State&releasing != 0:
 		return
 	case c.Res != -int32(syscall.ECANCELED):
 		d.SetInterest(s, wantAccept, false)
-		s.Owner.Accepted(-1, backend.Address{}, syscall.Errno(-c.Res))
+		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.Errno(-c.Res))
 	}
 	if last && s.State&releasing == 0 {
 		d.Changed(s)
@@ -63,10 +63,10 @@ func (d *Driver) acceptMore(s *backend.Socket) {
 			return
 		}
 		d.count[backend.SystemCalls]++
-		fd, err := backend.Accept(s.FD)
+		fd, err := backend.Accept(s.FD())
 		if err != nil {
 			return
 		}
-		s.Owner.Accepted(fd, backend.Address{}, nil)
+		s.Owner.Accepted(backend.NewDescriptor(fd), backend.Address{}, nil)
 	}
 }

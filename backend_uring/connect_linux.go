@@ -13,7 +13,7 @@ import (
 // finished.
 func (d *Driver) Connect(s *backend.Socket) {
 	s.State |= connecting
-	d.request(s, opConnect).PrepPollAdd(s.FD, unix.POLLOUT, false)
+	d.request(s, opConnect).PrepPollAdd(s.FD(), unix.POLLOUT, false)
 }
 
 func (d *Driver) connected(s *backend.Socket, c ring.CQE) {
@@ -28,9 +28,9 @@ func (d *Driver) connected(s *backend.Socket, c ring.CQE) {
 		s.Owner.Connected(syscall.Errno(-c.Res))
 		return
 	}
-	err := backend.TakeError(s.FD)
+	err := backend.TakeError(s.FD())
 	if err == nil && c.Res&(unix.POLLOUT|unix.POLLHUP) == 0 {
-		backend.DrainErrors(s.FD)
+		backend.DrainErrors(s.FD())
 		d.Connect(s) // it is still in progress
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 // Driver is a backend.Driver on io_uring. After Start it belongs to one thread.
 type Driver struct {
+	backend.Linux
 	backend.Table
 	config   Config
 	rung     rung
@@ -125,7 +126,7 @@ func (d *Driver) Features() []string {
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
 	return backend.Outstanding{
-		Sockets: d.Sockets(), Requests: d.requests - d.waker.requests, Buffers: d.buffers.keptNow(),
+		Sockets: d.Unreleased(), Requests: d.requests - d.waker.requests, Buffers: d.buffers.keptNow(),
 		Starved: d.quiet.len() + d.bulk.len(),
 	}
 }

@@ -131,7 +131,7 @@ func roundTripHere(c Config) (multishot bool, err error) {
 	defer backend.CloseFD(pair[0])
 	defer backend.CloseFD(pair[1])
 	p := &probe{}
-	p.sock = backend.Socket{FD: pair[0], Owner: p}
+	p.sock = backend.Socket{Descriptor: backend.NewDescriptor(pair[0]), Owner: p}
 	if err := d.Attach(&p.sock); err != nil {
 		return false, err
 	}

@@ -35,11 +35,11 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 	e := d.request(s, opReceive)
 	piece := min(d.buffers.size, pieceBytes)
 	if !d.rung.multishot || s.State&hung != 0 || limit <= piece {
-		e.PrepRecvSelect(s.FD, bufferGroup, uint32(piece))
+		e.PrepRecvSelect(s.FD(), bufferGroup, uint32(piece))
 		return
 	}
 	s.State |= multi
-	e.PrepRecvMultishot(s.FD, bufferGroup)
+	e.PrepRecvMultishot(s.FD(), bufferGroup)
 	e.LimitMultishot(uint32(piece), uint32(min(limit, multishotBytes)))
 }
 
@@ -66,7 +66,7 @@ func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR:
 		d.Changed(s) // ask again, if it is wanted
 	case errno == syscall.EAGAIN: // the socket became ready because of its error queue
-		backend.DrainErrors(s.FD)
+		backend.DrainErrors(s.FD())
 		d.Changed(s)
 	case errno == syscall.ENOBUFS:
 		d.awaitBuffer(s)

@@ -19,12 +19,12 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	e := d.request(s, opSend)
 	if len(bufs) == 1 {
 		s.Op = firstByte(bufs[0]) // keeps the bytes reachable as long as the kernel may read them
-		e.PrepSend(s.FD, bufs[0], flags)
+		e.PrepSend(s.FD(), bufs[0], flags)
 	} else {
 		v := backend.NewVector()
 		v.Set(bufs)
 		s.Op = v
-		e.PrepSendMsg(s.FD, &v.Header, flags)
+		e.PrepSendMsg(s.FD(), &v.Header, flags)
 	}
 	return 0, backend.ErrPending
 }
@@ -68,7 +68,7 @@ func (d *Driver) sent(s *backend.Socket, c ring.CQE) {
 // them on a worker thread, the send gives up with EAGAIN; io_arm_poll_handler in io_uring/poll.c. A multishot poll reports
 // both only once.
 func (d *Driver) awaitRoom(s *backend.Socket) {
-	backend.DrainErrors(s.FD)
+	backend.DrainErrors(s.FD())
 	s.State |= dontWait
 	if s.State&roomSeen != 0 { // during the send
 		s.Owner.Sent(0, nil)
@@ -83,7 +83,7 @@ func (d *Driver) awaitRoom(s *backend.Socket) {
 func (d *Driver) pollRoom(s *backend.Socket) {
 	if s.State&roomPolled == 0 {
 		s.State |= roomPolled
-		d.request(s, opRoom).PrepPollAdd(s.FD, unix.POLLOUT, true)
+		d.request(s, opRoom).PrepPollAdd(s.FD(), unix.POLLOUT, true)
 	}
 }
 
@@ -102,7 +102,7 @@ func (d *Driver) room(s *backend.Socket, c ring.CQE, last bool) {
 	switch {
 	case c.Res < 0:
 		err = syscall.Errno(-c.Res)
-	case c.Res&(unix.POLLOUT|unix.POLLHUP) != 0, c.Res&unix.POLLERR != 0 && !(backend.DrainErrors(s.FD) && !backend.HasError(s.FD)):
+	case c.Res&(unix.POLLOUT|unix.POLLHUP) != 0, c.Res&unix.POLLERR != 0 && !(backend.DrainErrors(s.FD()) && !backend.HasError(s.FD())):
 		s.State |= roomSeen
 	}
 	if s.State&roomAwaited == 0 {

@@ -21,7 +21,7 @@ func (d *Driver) watch(s *backend.Socket) {
 		// POLLERR, POLLHUP and POLLRDHUP need not be in the mask. Multishot is edge-triggered, so a lasting hang-up is
 		// reported once. Since Linux 5.13; io_uring_prep_poll_multishot(3).
 		s.State |= watched
-		d.request(s, opWatch).PrepPollAdd(s.FD, 0, true)
+		d.request(s, opWatch).PrepPollAdd(s.FD(), 0, true)
 	}
 }
 
@@ -45,7 +45,7 @@ func (d *Driver) hungUp(s *backend.Socket, c ring.CQE, last bool) {
 	if last {
 		d.pollAgain(s)
 	}
-	if c.Res&unix.POLLERR != 0 && backend.DrainErrors(s.FD) && !backend.HasError(s.FD) {
+	if c.Res&unix.POLLERR != 0 && backend.DrainErrors(s.FD()) && !backend.HasError(s.FD()) {
 		c.Res &^= unix.POLLERR
 		if s.State&(armed|multi) == armed { // it retried because of the queue until a worker thread took it, which it blocks
 			s.State |= overlooked

@@ -152,10 +152,10 @@ func (s *Stream) watchClose(sent bool) {
 func (s *Stream) taken() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 {
+	if !s.fd.Valid() {
 		return s.sent
 	}
-	return s.sent - uint64(backend.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
+	return s.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.

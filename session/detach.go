@@ -2,7 +2,6 @@ package session
 
 import (
 	"net"
-	"os"
 	"slices"
 	"syscall"
 
@@ -38,7 +37,7 @@ func (s *Stream) detach(front, rest []byte) (*detached, error) {
 	case s.phase != open:
 		return nil, net.ErrClosed
 	}
-	conn, err := duplicateConn(s.fd)
+	conn, err := s.loop.Sockets.HandOver(s.fd)
 	if err != nil {
 		return nil, s.opErrorLocked("detach", err)
 	}
@@ -48,23 +47,6 @@ func (s *Stream) detach(front, rest []byte) (*detached, error) {
 	s.moveLocked(detaching)
 	s.markLocked(s.loop.Here())
 	return s.handOff, nil
-}
-
-// duplicateConn returns another descriptor for the socket fd as a net.Conn, with the socket's options as they are.
-func duplicateConn(fd int) (net.Conn, error) {
-	own, err := backend.Duplicate(fd)
-	if err != nil {
-		return nil, err
-	}
-	file := os.NewFile(uintptr(own), "detached")
-	defer file.Close()
-	restore := backend.SaveOptions(fd) // package net sets its own defaults
-	conn, err := net.FileConn(file)    // duplicates the descriptor once more
-	if err != nil {
-		return nil, err
-	}
-	restore()
-	return conn, nil
 }
 
 // handOver gives the connection to the Conn that Detach returned. The driver has let go of it.

@@ -129,11 +129,11 @@ func (c *detached) await(op string, direction int) error {
 		if c.loop.engine.onLoop() { // two loops could wait for each other
 			return c.opError(op, backend.ErrOnLoop)
 		}
-		var passed <-chan time.Time
+		var passed <-chan struct{}
 		if !deadline.IsZero() {
-			timer := time.NewTimer(time.Until(deadline))
-			defer timer.Stop()
-			passed = timer.C
+			var stop func() bool
+			passed, stop = backend.After(c.loop.Time, deadline.Sub(c.loop.Time.Now()))
+			defer stop()
 		}
 		select {
 		case <-c.live:
@@ -164,11 +164,7 @@ func (c *detached) awaitSender() {
 	c.mu.Lock()
 	sending := c.sending
 	c.mu.Unlock()
-	over := false
-	if raw, err := c.SyscallConn(); sending && err == nil {
-		_ = raw.Control(func(fd uintptr) { over = backend.HungUp(int(fd)) })
-	}
-	if over { // so that no Write of send's waits for the peer
+	if sending && c.loop.Sockets.HungUp(c.Conn) { // so that no Write of send's waits for the peer
 		c.writing.Lock()
 		defer c.writing.Unlock()
 	}
@@ -186,7 +182,7 @@ func (c *detached) readError(err error) error {
 		return c.opError("read", net.ErrClosed)
 	case c.err != nil:
 		return c.err
-	case err == io.EOF && c.broken != nil && !errors.Is(c.broken, syscall.EPIPE):
+	case err == io.EOF && c.broken != nil && !backend.IsBrokenPipe(c.broken):
 		return c.opError("read", errors.Unwrap(c.broken)) // send has taken it from the socket, and told nobody
 	}
 	return err
@@ -203,7 +199,7 @@ func (c *detached) readWaiting(p []byte) (n int, done bool, err error) {
 		return 0, true, c.opError("read", net.ErrClosed)
 	case len(c.unread) == 0 && !c.lost:
 		return 0, false, nil
-	case !d.IsZero() && !time.Now().Before(d):
+	case !d.IsZero() && !c.loop.Time.Now().Before(d):
 		return 0, true, c.opError("read", os.ErrDeadlineExceeded)
 	case len(c.unread) == 0:
 		return 0, true, c.err

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
-	"syscall"
 	"time"
-
-	"github.com/tandem-io/tandem/backend"
 )
 
 // sendPiece is how much of rest goes to the kernel at a time, so that progress shows.
@@ -44,7 +41,9 @@ func (c *detached) send() {
 		c.fin = false
 		if c.closed && !c.ended {
 			c.ended = true
-			discardInput(c.Conn)
+			// What nobody read would make the kernel answer the close with a reset, and so destroy what the peer has not
+			// read yet.
+			c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
 			_ = c.Conn.Close()
 		}
 		if !c.closed || c.ended {
@@ -94,7 +93,7 @@ func (c *detached) awaitDeadline() bool {
 	if closed {
 		return false
 	}
-	if deadline.IsZero() || time.Now().Before(deadline) {
+	if deadline.IsZero() || c.loop.Time.Now().Before(deadline) {
 		return true // it was moved already
 	}
 	<-moved
@@ -114,7 +113,7 @@ func (c *detached) finishClosed() {
 		}
 		limit := time.Time{}
 		if c.closeTimeout > 0 {
-			limit = time.Now().Add(c.closeTimeout)
+			limit = c.loop.Time.Now().Add(c.closeTimeout)
 		}
 		_ = c.Conn.SetWriteDeadline(limit)
 		n, err := c.Conn.Write(p[:min(len(p), sendPiece)])
@@ -142,14 +141,5 @@ func (c *detached) tellLocked() {
 func resetConn(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
-	}
-}
-
-// discardInput drops what has been received and nobody read, because the kernel would answer a close with a reset, and
-// so destroy what the peer has not read yet.
-func discardInput(c net.Conn) {
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err == nil {
-		_ = raw.Control(func(fd uintptr) { backend.Discard(int(fd), defaultReadBufferLimit) })
 	}
 }

@@ -61,7 +61,7 @@ func (e *Engine) Connect(network, address string, h Handler, o *DialOptions) (*S
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := d.opts.timed(e.life)
+	ctx, cancel := d.opts.timed(e.life, e.clock)
 	d.lookup = cancel
 	held := true // the engine, until all sockets are made
 	defer func() {
@@ -111,7 +111,7 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 	}
 	result := make(chan error, 1)
 	d.result = result
-	timed, stop := d.opts.timed(ctx)
+	timed, stop := d.opts.timed(ctx, e.clock)
 	defer stop()
 	inner, cancel := context.WithCancel(timed)
 	defer cancel()
@@ -130,11 +130,11 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 }
 
 // timed is ctx with the Timeout.
-func (o *DialOptions) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+func (o *DialOptions) timed(ctx context.Context, clock backend.Clock) (context.Context, context.CancelFunc) {
 	if o.Timeout == 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, o.Timeout)
+	return clock.WithTimeout(ctx, o.Timeout)
 }
 
 // await waits for the result of a dial.
@@ -197,7 +197,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if d.target, err = parseTarget(network, address, d.opts.LocalAddr); err != nil {
 		return refuse(err)
 	}
-	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket, nil); err != nil {
+	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket); err != nil {
 		return refuse(err)
 	}
 	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {

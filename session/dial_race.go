@@ -69,7 +69,7 @@ func (d *dial) start() {
 		s.failed(d.failure(os.ErrDeadlineExceeded))
 	case d.opts.Timeout > 0 && d.result == nil: // Dial, which waits, looks after that itself
 		d.timeout.Fire = func() { s.failed(d.failure(os.ErrDeadlineExceeded)) }
-		s.loop.StartTimer(&d.timeout, time.Until(d.deadline))
+		s.loop.StartTimer(&d.timeout, d.deadline.Sub(s.loop.Time.Now()))
 	}
 	if d.target.host == "" {
 		d.todo = d.target.known
@@ -118,7 +118,7 @@ func (d *dial) next() {
 func (d *dial) socketMade(m madeSocket) {
 	d.making = false
 	if d.over {
-		m.close()
+		d.discard(m)
 		return
 	}
 	d.made = append(d.made, m)
@@ -131,22 +131,20 @@ func (d *dial) try(addr backend.Address, m madeSocket) bool {
 		d.note(addr, m.err)
 		return false
 	}
-	err := backend.ConnectTo(m.fd, addr)
-	if err == nil {
+	loop := d.stream.loop
+	connected, err := loop.Sockets.BeginConnect(m.fd, addr)
+	if err == nil && connected {
 		d.decide(nil)
 		d.connected(m.fd, addr)
 		return true
 	}
-	if err != syscall.EINPROGRESS {
-		backend.CloseFD(m.fd)
-		d.note(addr, os.NewSyscallError("connect", err))
-		return false
-	}
 	a := &attempt{dial: d, addr: addr}
-	a.sock = backend.Socket{FD: m.fd, Owner: a}
-	loop := d.stream.loop
-	if err := loop.Driver.Attach(&a.sock); err != nil {
-		backend.CloseFD(m.fd)
+	a.sock = backend.Socket{Descriptor: m.fd, Owner: a}
+	if err == nil {
+		err = loop.Driver.Attach(&a.sock)
+	}
+	if err != nil {
+		d.closeSocket(m.fd)
 		d.note(addr, err)
 		return false
 	}
@@ -162,7 +160,7 @@ func (a *attempt) Connected(err error) {
 	if d.over || a.over {
 		return // it is being released already
 	}
-	if err == nil && selfConnected(a.sock.FD) {
+	if err == nil && d.selfConnected(a.sock.Descriptor) {
 		err = syscall.ECONNREFUSED
 	}
 	if a.winner = err == nil; a.winner {
@@ -189,9 +187,9 @@ func (a *attempt) Released() {
 	}
 	delete(d.running, a)
 	if a.winner {
-		d.connected(a.sock.FD, a.addr)
+		d.connected(a.sock.Descriptor, a.addr)
 	} else {
-		backend.CloseFD(a.sock.FD)
+		d.closeSocket(a.sock.Descriptor)
 		d.next()
 	}
 	d.settle()
@@ -215,20 +213,20 @@ func (d *dial) decide(winner *attempt) {
 
 func (d *dial) closeMade() {
 	for _, m := range d.made {
-		m.close()
+		d.discard(m)
 	}
 	d.made = nil
 }
 
 // connected gives the stream its descriptor, unless it has ended meanwhile. The race is decided.
-func (d *dial) connected(fd int, addr backend.Address) {
+func (d *dial) connected(fd backend.Descriptor, addr backend.Address) {
 	s := d.stream
 	if s.ended() {
-		backend.CloseFD(fd)
+		d.closeSocket(fd)
 		return
 	}
-	if err := d.sockopt.connected(fd); err != nil {
-		backend.CloseFD(fd)
+	if err := d.sockopt.connected(s.loop.Sockets, fd); err != nil {
+		d.closeSocket(fd)
 		s.failed(d.opError(addr, err))
 		return
 	}
@@ -270,7 +268,7 @@ func (d *dial) loopDied() {
 	d.lookup()
 	d.closeMade()
 	for a := range d.running {
-		backend.CloseFD(a.sock.FD)
+		d.closeSocket(a.sock.Descriptor)
 		d.stream.loop.unhold()
 	}
 	clear(d.running)

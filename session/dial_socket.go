@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime/debug"
-	"sync"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -16,14 +14,19 @@ import (
 
 // madeSocket is a socket that is ready to connect, or why it could not be made.
 type madeSocket struct {
-	fd  int
+	fd  backend.Descriptor
 	err error
 }
 
-func (m madeSocket) close() {
+// discard closes a socket that is not needed.
+func (d *dial) discard(m madeSocket) {
 	if m.err == nil {
-		backend.CloseFD(m.fd)
+		d.closeSocket(m.fd)
 	}
+}
+
+func (d *dial) closeSocket(fd backend.Descriptor) {
+	d.stream.loop.Sockets.CloseSocket(fd, backend.Closing{})
 }
 
 var errGoexitInControl = errors.New("Control has called runtime.Goexit")
@@ -49,7 +52,7 @@ func (d *dial) serve(ctx context.Context) {
 		case addr := <-d.wanted:
 			m := d.makeSocket(ctx, addr)
 			if ctx.Err() != nil || loop.Post(backend.TaskFunc(func() { d.socketMade(m) })) != nil {
-				m.close()
+				d.discard(m)
 			}
 		case <-ctx.Done():
 		}
@@ -59,50 +62,19 @@ func (d *dial) serve(ctx context.Context) {
 
 // makeSocket makes a socket that is ready to connect to addr. Off the loop, but for a Connect that is called there.
 func (d *dial) makeSocket(ctx context.Context, addr backend.Address) madeSocket {
-	fd, err := backend.NewSocket(addr)
-	if err != nil {
-		return madeSocket{err: os.NewSyscallError("socket", err)}
+	o := backend.DialSocket{Options: d.sockopt.options}
+	if d.opts.Control != nil || d.opts.ControlContext != nil {
+		o.Control = func(network, address string, c syscall.RawConn) error { return d.callControl(ctx, network, address, c) }
 	}
-	done := false
-	defer func() {
-		if !done {
-			backend.CloseFD(fd)
-		}
-	}()
-	if err := d.prepare(ctx, fd, addr); err != nil {
-		return madeSocket{err: err}
+	if d.target.local != nil {
+		o.Local = localAddress(d.target.local, addr)
 	}
-	done = true
-	return madeSocket{fd: fd}
-}
-
-// prepare makes a socket ready to connect to addr: options, the user's Control, the local address.
-func (d *dial) prepare(ctx context.Context, fd int, addr backend.Address) error {
-	if addr.Kind == backend.TCPAddress {
-		if err := errors.Join(backend.SetNoDelay(fd, true), backend.SetKeepAlive(fd)); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	}
-	conn := &hookConn{fd: fd}
-	defer conn.end()
-	network, address := familyOf(addr), addr.NetAddr().String()
-	if err := d.sockopt.control(network, address, conn); err != nil {
-		return err
-	}
-	if err := d.callControl(ctx, network, address, conn); err != nil {
-		return err
-	}
-	if d.target.local == nil {
-		return nil
-	}
-	return os.NewSyscallError("bind", backend.Bind(fd, localAddress(d.target.local, addr)))
+	fd, err := d.stream.loop.Sockets.NewSocket(addr, o)
+	return madeSocket{fd: fd, err: err}
 }
 
 // callControl calls the user's function. A panic in it is the dial's error.
 func (d *dial) callControl(ctx context.Context, network, address string, c syscall.RawConn) (err error) {
-	if d.opts.Control == nil && d.opts.ControlContext == nil {
-		return nil
-	}
 	if !d.stream.loop.engine.propagate {
 		defer func() {
 			if v := recover(); v != nil {
@@ -116,52 +88,12 @@ func (d *dial) callControl(ctx context.Context, network, address string, c sysca
 	return d.opts.Control(network, address, c)
 }
 
-// familyOf is the network of an address as Control functions are told it.
-func familyOf(a backend.Address) string {
-	switch {
-	case a.Kind == backend.UnixAddress:
-		return "unix"
-	case a.IP.Addr().Is4():
-		return "tcp4"
-	}
-	return "tcp6"
-}
-
 // selfConnected reports whether a TCP socket was connected to itself, which happens when the kernel gives it the very
 // port that it dials, on this host.
-func selfConnected(fd int) bool {
-	local, remote := backend.LocalAddress(fd), backend.RemoteAddress(fd)
+func (d *dial) selfConnected(fd backend.Descriptor) bool {
+	sockets := d.stream.loop.Sockets
+	local, remote := sockets.LocalAddress(fd), sockets.RemoteAddress(fd)
 	return local.Kind == backend.TCPAddress && local == remote
-}
-
-// hookConn is a socket that is going to connect, as Control functions get it. It is good until end, because the
-// descriptor is closed at a time that the functions do not know, and may be somebody else's then.
-type hookConn struct {
-	mu sync.RWMutex // held while fd is used
-	fd int          // -1 after the end
-}
-
-// Control implements syscall.RawConn.
-func (c *hookConn) Control(f func(uintptr)) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.fd < 0 {
-		return net.ErrClosed
-	}
-	f(uintptr(c.fd))
-	return nil
-}
-
-// Read implements syscall.RawConn.
-func (*hookConn) Read(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-// Write implements syscall.RawConn.
-func (*hookConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-func (c *hookConn) end() {
-	c.mu.Lock()
-	c.fd = -1
-	c.mu.Unlock()
 }
 
 // localAddress is a as the address to dial remote from: if it names no IP address, any of the remote's family.

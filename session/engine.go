@@ -23,7 +23,8 @@ type Config struct {
 	CallerDriven bool
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
-	MemoryLimit  int64 // bytes that streams hold unread in all, 0: none
+	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
+	Clock        backend.Clock // nil: backend.SystemClock
 	Stream       StreamOptions
 }
 
@@ -35,6 +36,7 @@ type Engine struct {
 	driven    bool
 	propagate bool
 	log       *slog.Logger
+	clock     backend.Clock
 	next      atomic.Uint64
 	memory    memory
 	panics    panicLog
@@ -59,8 +61,11 @@ type Engine struct {
 // New starts an Engine. If it returns an error, the drivers are closed.
 func New(c Config) (*Engine, error) {
 	e := &Engine{
-		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger,
+		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
+	}
+	if e.clock == nil {
+		e.clock = backend.SystemClock{}
 	}
 	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {
@@ -68,7 +73,7 @@ func New(c Config) (*Engine, error) {
 		if len(c.Affinity) > 0 {
 			cpu = c.Affinity[i]
 		}
-		e.loops = append(e.loops, newLoop(e, i, backend.LoopConfig{Driver: d, Spin: c.Spin, CPU: cpu}))
+		e.loops = append(e.loops, newLoop(e, i, backend.LoopConfig{Driver: d, Spin: c.Spin, CPU: cpu, Clock: e.clock}))
 	}
 	if e.driven {
 		return e, nil
@@ -151,21 +156,14 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := duplicate(c)
+	fd, remote, err := e.sockets().Adopt(c)
 	if err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
-	remote := backend.RemoteAddress(fd)
-	if remote.Kind == backend.NoAddress || !backend.IsStream(fd) {
-		backend.CloseFD(fd)
-		return nil, fmt.Errorf("tandem: adopt: not a connected TCP or Unix stream socket: %w", syscall.ENOTCONN)
-	}
-	// A lingering close would stop the loop for its time, socket(7).
-	_ = backend.SetSocketOptions(fd, []backend.SocketOption{backend.Linger(-1)}, backend.OnStream)
 	l := e.pick(remote)
 	s := newStream(l, h, opts)
 	if err := l.begin(func() { s.adopt(fd, remote) }); err != nil {
-		backend.CloseFD(fd)
+		l.Sockets.CloseSocket(fd, backend.Closing{})
 		l.unpick()
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
@@ -175,18 +173,8 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	return s, nil
 }
 
-// duplicate returns a non-blocking descriptor for the socket of c.
-func duplicate(c syscall.Conn) (int, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd, dupErr := -1, error(nil)
-	if err := raw.Control(func(original uintptr) { fd, dupErr = backend.Duplicate(int(original)) }); err != nil {
-		return -1, err
-	}
-	return fd, dupErr
-}
+// sockets makes sockets for any of the loops.
+func (e *Engine) sockets() backend.Sockets { return e.loops[0].Sockets }
 
 // Loops returns the loops, for their figures.
 func (e *Engine) Loops() []*Loop { return e.loops }

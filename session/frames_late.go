@@ -83,7 +83,7 @@ func (l *lateness) look() {
 	case l.doubt == 0:
 		l.doubt = looks // the loop has to look whether bytes have come
 	case l.doubt == looks:
-	case left > -l.timeout && (s.waiting() || s.receiving && backend.HasInput(s.sock.FD)):
+	case left > -l.timeout && (s.waiting() || s.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor)):
 		l.doubt, left = 0, max(l.timeout/8, time.Millisecond) // there were too many events for one look
 	default:
 		s.closeWith(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded))

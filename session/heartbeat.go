@@ -3,6 +3,8 @@ package session
 import (
 	"net"
 	"time"
+
+	"github.com/tandem-io/tandem/backend"
 )
 
 // Beat is what became of a heartbeat.
@@ -79,7 +81,7 @@ func (h *Heartbeat[R, W]) CloseInStages() error { return closeBelow(h.Session) }
 
 func clock(now func() time.Time) time.Time {
 	if now == nil {
-		return time.Now()
+		return backend.SystemClock{}.Now()
 	}
 	return now()
 }

@@ -2,8 +2,6 @@ package session
 
 import (
 	"net"
-	"os"
-	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -61,7 +59,7 @@ func (s *Stream) progress() {
 	if fin {
 		s.finSent = true
 		s.loop.Count[backend.SystemCalls]++
-		_ = backend.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
+		_ = s.loop.Sockets.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
 	}
 	if s.phase == closing && drained && (!s.staged || s.eof || s.rxDone) {
 		s.moveLocked(ending)
@@ -120,10 +118,7 @@ func (s *Stream) opError(op string, err error) error {
 }
 
 func (s *Stream) opErrorLocked(op string, err error) error {
-	if errno, ok := err.(syscall.Errno); ok {
-		err = os.NewSyscallError(op, errno)
-	}
-	e := &net.OpError{Op: op, Net: "tcp", Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: err}
+	e := &net.OpError{Op: op, Net: "tcp", Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: backend.CallError(op, err)}
 	if s.local.Kind == backend.UnixAddress || s.remote.Kind == backend.UnixAddress {
 		e.Net = "unix"
 	}
@@ -134,7 +129,7 @@ func (s *Stream) opErrorLocked(op string, err error) error {
 func (s *Stream) release() {
 	s.mu.Lock()
 	s.moveLocked(releasing)
-	attached := s.fd >= 0
+	attached := s.fd.Valid()
 	d := s.dial
 	s.mu.Unlock()
 	s.receiving = false
@@ -227,24 +222,24 @@ func (s *Stream) finished() {
 // there was, or without leaving bytes behind that would cause one. No other goroutine is about to send to it, because mu
 // is held; one that has it pinned closes it in unpin.
 func (s *Stream) closeLocked() {
-	if s.fd < 0 {
+	if !s.fd.Valid() {
 		return
 	}
-	fd := s.fd
-	s.fd, s.sock.FD = -1, -1
+	fd, how := s.fd, backend.Closing{}
+	s.fd, s.sock.Descriptor = backend.Descriptor{}, backend.Descriptor{}
 	s.loop.Count[backend.SystemCalls]++
 	switch {
 	case s.handOff != nil:
 	case s.reset || s.out.n > 0:
 		s.loop.Count[backend.SystemCalls]++
-		backend.ResetOnClose(fd)
+		how.Reset = true
 	case (s.cause == nil || s.blamed) && !s.rxDone:
 		s.loop.Count[backend.SystemCalls]++
-		backend.Discard(fd, s.opts.ReadBufferLimit)
+		how.Discard = s.opts.ReadBufferLimit
 	}
 	if s.pins > 0 {
-		s.orphan, s.orphaned = fd, true
+		s.orphan, s.burial, s.orphaned = fd, how, true
 		return
 	}
-	backend.CloseFD(fd)
+	s.loop.Sockets.CloseSocket(fd, how)
 }

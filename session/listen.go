@@ -3,10 +3,10 @@ package session
 import (
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -94,7 +94,7 @@ type listener struct {
 	reject  bool
 	shared  bool // the socket is from elsewhere
 	addr    net.Addr
-	file    socketFile
+	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
 
 	mu      sync.Mutex  // guards what follows
 	heads   []*acceptor // replaced when it changes, so that a copy stays valid without the lock
@@ -132,8 +132,8 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (L
 		return nil, err
 	}
 	if err := l.prepare(fds, &mine); err != nil {
-		l.file.remove(l.patience())
-		closeAll(fds)
+		l.removeFile()
+		l.closeAll(fds)
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: err}
 	}
 	if err := l.start(fds); err != nil {
@@ -161,8 +161,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, fmt.Errorf("tandem: ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case o.Backlog < 0:
 		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
-	case o.Backlog > 0 && o.Backlog > backend.MaxBacklog():
-		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; the kernel allows %d: raise net.core.somaxconn", o.Backlog, backend.MaxBacklog())
+	case o.Backlog > 0 && o.Backlog > e.sockets().MaxBacklog():
+		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; the kernel allows %d: raise net.core.somaxconn", o.Backlog, e.sockets().MaxBacklog())
 	case e.down.Load():
 		return nil, net.ErrClosed
 	}
@@ -170,34 +170,33 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
 		shared: o.From != nil,
 	}
-	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket, o.Control); err != nil {
+	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
-	o.Control = l.sockopt.control
 	return l, nil
 }
 
 // prepare sets what can be set only on sockets that listen.
-func (l *listener) prepare(fds []int, o *ListenOptions) error {
+func (l *listener) prepare(fds []backend.Descriptor, o *ListenOptions) error {
 	for _, fd := range fds {
 		if o.Backlog == 0 {
 			break
 		}
-		if err := backend.Listen(fd, o.Backlog); err != nil {
-			return os.NewSyscallError("listen", err)
+		if err := l.engine.sockets().SetBacklog(fd, o.Backlog); err != nil {
+			return err
 		}
 	}
-	return l.sockopt.listening(fds, o.From != nil)
+	return l.sockopt.listening(l.engine.sockets(), fds, o.From != nil)
 }
 
 // start spreads the sockets over the loops, and begins to accept. From then on they are the acceptors'; if it returns
 // an error, they are closed.
-func (l *listener) start(fds []int) error {
+func (l *listener) start(fds []backend.Descriptor) error {
 	e := l.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.down.Load() {
-		closeAll(fds)
+		l.closeAll(fds)
 		return net.ErrClosed
 	}
 	first := int(e.next.Load()) // listeners of several ports do not all accept on the first loop
@@ -209,7 +208,7 @@ func (l *listener) start(fds []int) error {
 	for i, fd := range fds {
 		a := newAcceptor(l, fd)
 		if !a.startOnOne(first + i) {
-			backend.CloseFD(fd)
+			e.sockets().CloseSocket(fd, backend.Closing{})
 			continue
 		}
 		l.heads = append(l.heads, a)
@@ -259,8 +258,8 @@ func (l *listener) Stats() ListenerStats {
 	}
 }
 
-func closeAll(fds []int) {
+func (l *listener) closeAll(fds []backend.Descriptor) {
 	for _, fd := range fds {
-		backend.CloseFD(fd)
+		l.engine.sockets().CloseSocket(fd, backend.Closing{})
 	}
 }

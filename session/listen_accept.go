@@ -28,7 +28,7 @@ type acceptor struct {
 
 // connection is what an accept brought.
 type connection struct {
-	fd   int
+	fd   backend.Descriptor
 	from backend.Address // the peer, if the kernel told it
 }
 
@@ -41,9 +41,9 @@ const (
 	haltBackoff                  // it waits for resources
 )
 
-func newAcceptor(l *listener, fd int) *acceptor {
+func newAcceptor(l *listener, fd backend.Descriptor) *acceptor {
 	a := &acceptor{listener: l, gone: make(chan struct{})}
-	a.sock = backend.Socket{FD: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
+	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
 	a.timer.Fire = a.retry
 	return a
 }
@@ -80,18 +80,22 @@ func (a *acceptor) stop() {
 func (a *acceptor) dropParked() {
 	a.setFull(false)
 	for _, c := range a.parked {
-		backend.ResetOnClose(c.fd)
-		backend.CloseFD(c.fd)
+		a.reset(c.fd)
 	}
 	a.countParked(-len(a.parked))
 	a.parked = nil
+}
+
+// reset closes a connection that is not wanted, as the kernel does with its backlog.
+func (a *acceptor) reset(fd backend.Descriptor) {
+	a.loop.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
 }
 
 // Released implements backend.Events: the descriptor is the acceptor's alone.
 func (a *acceptor) Released() {
 	a.over = true
 	a.loop.acceptors.remove(a)
-	backend.CloseFD(a.sock.FD)
+	a.loop.Sockets.CloseSocket(a.sock.Descriptor, backend.Closing{})
 	close(a.gone)
 	a.loop.unhold()
 }
@@ -161,7 +165,7 @@ func (a *acceptor) tellDriver() {
 }
 
 // Accepted implements backend.Events.
-func (a *acceptor) Accepted(fd int, from backend.Address, err error) {
+func (a *acceptor) Accepted(fd backend.Descriptor, from backend.Address, err error) {
 	if err != nil {
 		a.on = false
 		a.failed(err)
@@ -169,7 +173,7 @@ func (a *acceptor) Accepted(fd int, from backend.Address, err error) {
 	}
 	l := a.listener
 	a.delay, a.row = 0, 0
-	if err := l.sockopt.connected(fd); err != nil {
+	if err := l.sockopt.connected(a.loop.Sockets, fd); err != nil {
 		a.refuse(fd, err)
 		return
 	}
@@ -222,8 +226,7 @@ func (a *acceptor) unpark() {
 
 func (a *acceptor) reject(c connection) {
 	a.listener.rejected.Add(1)
-	backend.ResetOnClose(c.fd)
-	backend.CloseFD(c.fd)
+	a.reset(c.fd)
 }
 
 // open hands a connection, for which there is room, to its loop.
@@ -251,7 +254,7 @@ func (e *Engine) source(c connection) backend.Address {
 	if e.balance != SourceHash || c.from.Kind != backend.NoAddress {
 		return c.from
 	}
-	return backend.RemoteAddress(c.fd)
+	return e.sockets().RemoteAddress(c.fd)
 }
 
 // atLimit reports whether further connections have to wait.

@@ -38,7 +38,7 @@ func (l *listener) Close() error {
 
 // wait waits for loops that have to let go of the sockets, up to heldUpPatience, and reports whether they have.
 func (l *listener) wait() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), heldUpPatience)
+	ctx, cancel := l.engine.clock.WithTimeout(context.Background(), heldUpPatience)
 	defer cancel()
 	return l.await(ctx.Done())
 }
@@ -69,7 +69,7 @@ func (l *listener) end(err error) {
 	l.engine.mu.Lock()
 	delete(l.engine.listeners, l)
 	l.engine.mu.Unlock()
-	l.file.remove(l.patience()) // while somebody still listens there, so that nobody takes it for stale
+	l.removeFile() // while somebody still listens there, so that nobody takes it for stale
 	for _, a := range heads {
 		_ = a.loop.Post(backend.TaskFunc(a.stop)) // a loop that has ended calls loopDied
 	}
@@ -100,7 +100,7 @@ func (a *acceptor) loopDied(err error) {
 // held.
 func (a *acceptor) move() bool {
 	l := a.listener
-	b := newAcceptor(l, a.sock.FD)
+	b := newAcceptor(l, a.sock.Descriptor)
 	b.parked = a.parked
 	if !b.startOnOne(a.loop.index + 1) {
 		return false

@@ -152,10 +152,9 @@ func (l *Loop) begin(start func()) error {
 
 // open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
 // begins any longer it is reset, as the kernel does with its backlog.
-func (l *Loop) open(fd int, peer backend.Address, from *listener) {
+func (l *Loop) open(fd backend.Descriptor, peer backend.Address, from *listener) {
 	if l.draining || l.Ending() {
-		backend.ResetOnClose(fd)
-		backend.CloseFD(fd)
+		l.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
 		l.unpick()
 		from.ended()
 		return

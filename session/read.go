@@ -176,10 +176,10 @@ func (e *streamEvents) ReceiveEnded(err error) {
 // that are waiting.
 func (e *streamEvents) Broken() {
 	s := (*Stream)(e)
-	if s.flow.Load()&(flowPaused|flowShut) == 0 && !s.rxDone || !backend.HasError(s.sock.FD) {
+	if s.flow.Load()&(flowPaused|flowShut) == 0 && !s.rxDone {
 		return
 	}
-	if err := backend.TakeError(s.sock.FD); err != nil {
+	if err := s.loop.Sockets.TakeError(s.sock.Descriptor); err != nil {
 		s.broken("read", err)
 	}
 }
@@ -241,7 +241,7 @@ func (s *Stream) drain() {
 // receiveRest takes a piece of what the kernel still has.
 func (s *Stream) receiveRest() {
 	scratch := s.loop.scratch()
-	n, err := backend.Recv(s.sock.FD, scratch)
+	n, err := s.loop.Sockets.TryReceive(s.sock.Descriptor, scratch)
 	if n <= 0 || err != nil {
 		s.drained = true
 		return

@@ -51,10 +51,12 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 	before := e.turns()
 	e.abortAll()
+	passed, stop := backend.After(e.clock, shutdownGrace)
+	defer stop()
 	select {
 	case <-e.ended:
 		return ctx.Err()
-	case <-time.After(shutdownGrace):
+	case <-passed:
 		return e.unfinished("shutdown", before, ctx.Err())
 	}
 }
@@ -76,10 +78,12 @@ func (e *Engine) Close() error {
 	}
 	e.abortAll()
 	for before := e.turns(); ; {
+		passed, stop := backend.After(e.clock, closePatience)
 		select {
 		case <-e.ended:
+			stop()
 			return nil
-		case <-time.After(closePatience):
+		case <-passed:
 		}
 		now := e.turns()
 		if slices.Equal(now, before) {
@@ -222,7 +226,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 	}
 	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	defer context.AfterFunc(ctx, func() { e.clock.AfterFunc(grace, cancel) })()
 	select {
 	case e.winding <- struct{}{}:
 		defer func() { <-e.winding }()

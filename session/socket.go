@@ -14,7 +14,7 @@ import (
 func (s *Stream) SyscallConn() (syscall.RawConn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 || s.handOff != nil {
+	if !s.fd.Valid() || s.handOff != nil {
 		return nil, net.ErrClosed
 	}
 	return rawConn{s}, nil
@@ -28,7 +28,7 @@ func (c rawConn) Control(f func(fd uintptr)) error {
 		return err
 	}
 	defer c.s.unpin()
-	f(uintptr(fd))
+	c.s.loop.Sockets.Control(fd, f)
 	return nil
 }
 
@@ -36,11 +36,11 @@ func (rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
 func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 
 // pin keeps the descriptor open until unpin, also beyond the stream's end.
-func (s *Stream) pin() (fd int, err error) {
+func (s *Stream) pin() (backend.Descriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 || s.handOff != nil {
-		return -1, net.ErrClosed
+	if !s.fd.Valid() || s.handOff != nil {
+		return backend.Descriptor{}, net.ErrClosed
 	}
 	s.pins++
 	return s.fd, nil
@@ -51,10 +51,10 @@ func (s *Stream) unpin() {
 	s.mu.Lock()
 	s.pins--
 	closes := s.pins == 0 && s.orphaned
-	fd := s.orphan
+	fd, how := s.orphan, s.burial
 	s.orphaned = s.orphaned && !closes
 	s.mu.Unlock()
 	if closes {
-		backend.CloseFD(fd)
+		s.loop.Sockets.CloseSocket(fd, how)
 	}
 }

@@ -13,8 +13,8 @@ import (
 // then belongs in DialOptions.Socket. Errors are *net.OpError with a *backend.SocketOptionError, and net.ErrClosed after
 // the end. A value that the kernel cut short is an error too, and in force.
 func (s *Stream) SetSocketOption(o backend.SocketOption) error {
-	return s.withSocket("set", func(fd int) error {
-		return backend.SetSocketOptions(fd, []backend.SocketOption{o}, backend.OnStream)
+	return s.withSocket("set", func(fd backend.Descriptor) error {
+		return s.loop.Sockets.SetOptions(fd, []backend.SocketOption{o}, backend.OnStream)
 	})
 }
 
@@ -22,20 +22,20 @@ func (s *Stream) SetSocketOption(o backend.SocketOption) error {
 // returns has the value that the kernel has, which for ReceiveBuffer and SendBuffer is twice what was set. Any
 // goroutine. Errors are those of SetSocketOption.
 func (s *Stream) SocketOption(o backend.SocketOption) (got backend.SocketOption, err error) {
-	err = s.withSocket("get", func(fd int) error {
-		got, err = backend.GetSocketOption(fd, o)
+	err = s.withSocket("get", func(fd backend.Descriptor) error {
+		got, err = s.loop.Sockets.Option(fd, o)
 		return err
 	})
 	return got, err
 }
 
 // withSocket calls do with the descriptor, which stays open meanwhile because finish closes it under the same lock.
-func (s *Stream) withSocket(op string, do func(fd int) error) error {
+func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
 	switch {
-	case s.fd >= 0 && s.handOff == nil:
+	case s.fd.Valid() && s.handOff == nil:
 		err = do(s.fd)
 	case s.phase == dialing:
 		err = syscall.ENOTCONN
@@ -52,49 +52,38 @@ func (s *Stream) withSocket(op string, do func(fd int) error) error {
 	return failed
 }
 
-// socketOptions are those of a listener or a dial, and what its user does with a socket.
+// socketOptions are those of a listener or a dial.
 type socketOptions struct {
 	place   backend.SocketPlace
 	options []backend.SocketOption // before bind or connect
 	again   []backend.SocketOption // of these, such as have to be set on the connected socket too
-	user    func(network, address string, c syscall.RawConn) error
 }
 
-func newSocketOptions(network string, place backend.SocketPlace, options []backend.SocketOption,
-	user func(network, address string, c syscall.RawConn) error) (socketOptions, error) {
+func newSocketOptions(network string, place backend.SocketPlace, options []backend.SocketOption) (socketOptions, error) {
 	if err := backend.CheckSocketOptions(network, options, place); err != nil {
 		return socketOptions{}, err
 	}
 	again := backend.SocketOptionsAgain(network, options, place)
-	return socketOptions{place: place, options: slices.Clone(options), again: again, user: user}, nil
-}
-
-// control is called before bind(2) or connect(2): first the options are set, then the user has the last word.
-func (p *socketOptions) control(network, address string, c syscall.RawConn) error {
-	var err error
-	if cerr := c.Control(func(fd uintptr) { err = backend.SetSocketOptions(int(fd), p.options, p.place) }); cerr != nil {
-		return cerr
-	}
-	if err != nil || p.user == nil {
-		return err
-	}
-	return p.user(network, address, c)
+	return socketOptions{place: place, options: slices.Clone(options), again: again}, nil
 }
 
 // connected sets what a connected socket has not kept, or not inherited.
-func (p *socketOptions) connected(fd int) error {
-	return backend.SetSocketOptions(fd, p.again, p.place)
+func (p *socketOptions) connected(sockets backend.Sockets, fd backend.Descriptor) error {
+	if len(p.again) == 0 {
+		return nil
+	}
+	return sockets.SetOptions(fd, p.again, p.place)
 }
 
-// listening is for sockets that listen, before anything is accepted. What came from elsewhere did not pass control, and
+// listening is for sockets that listen, before anything is accepted. What came from elsewhere was not prepared, and
 // listen(2) has undone some of what the others were given.
-func (p *socketOptions) listening(fds []int, fromElsewhere bool) error {
+func (p *socketOptions) listening(sockets backend.Sockets, fds []backend.Descriptor, fromElsewhere bool) error {
 	options := p.again
 	if fromElsewhere {
 		options = p.options
 	}
 	for _, fd := range fds {
-		if err := backend.SetSocketOptions(fd, options, p.place); err != nil {
+		if err := sockets.SetOptions(fd, options, p.place); err != nil {
 			return err
 		}
 	}

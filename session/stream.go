@@ -43,15 +43,16 @@ type Stream struct {
 	posted   bool  // a task of this stream is on its way to the loop
 	pins     int16 // calls that use the descriptor without the lock
 	orphaned bool  // the stream has ended meanwhile: the last of them closes orphan
-	orphan   int
-	watched  bool // an idle timeout is set
+	orphan   backend.Descriptor
+	burial   backend.Closing // how
+	watched  bool            // an idle timeout is set
 	out      queue
 	accepted uint64 // bytes that writes have been given, ever
 	sent     uint64 // of these, bytes that the kernel took
 	notify   []notification
 	posts    []func() // accepted by Post and not run yet
 	direct   int64    // when bytes last went out from another goroutine, if watched
-	fd       int      // -1: none
+	fd       backend.Descriptor
 	dial     *dial
 	handOff  *detached // Detach was called
 	local    backend.Address
@@ -107,17 +108,16 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
-	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), fd: -1, index: -1}
-	s.sock.FD = -1
+	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 	s.out.pool = &l.Pool
 	s.in.pool, s.in.loop = &l.Pool, &l.Count
 	return s
 }
 
 // adopt is attach for a descriptor from elsewhere, which may come too late.
-func (s *Stream) adopt(fd int, remote backend.Address) {
+func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address) {
 	if s.loop.draining {
-		backend.CloseFD(fd)
+		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
 		s.failed(net.ErrClosed)
 		return
 	}
@@ -126,11 +126,11 @@ func (s *Stream) adopt(fd int, remote backend.Address) {
 
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it. remote is the peer's
 // address if it is known already.
-func (s *Stream) attach(fd int, remote backend.Address) {
-	s.sock.FD, s.sock.Owner = fd, s.events()
-	local := backend.LocalAddress(fd)
+func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
+	s.sock.Descriptor, s.sock.Owner = fd, s.events()
+	local := s.loop.Sockets.LocalAddress(fd)
 	if remote.Kind == backend.NoAddress {
-		remote = backend.RemoteAddress(fd)
+		remote = s.loop.Sockets.RemoteAddress(fd)
 	}
 	s.setAddresses(local, remote)
 	err := s.loop.Driver.Attach(&s.sock)
@@ -311,4 +311,4 @@ func (s *Stream) Stats() StreamStats {
 func (*streamEvents) Connected(error) {}
 
 // Accepted implements backend.Events. A stream accepts nothing.
-func (*streamEvents) Accepted(int, backend.Address, error) {}
+func (*streamEvents) Accepted(backend.Descriptor, backend.Address, error) {}

@@ -303,7 +303,7 @@ func (s *Stream) checkIdle() {
 	case i.doubt == 0:
 		i.doubt = looks // a loop that was held up has to look whether bytes have come
 	case i.doubt == looks:
-	case s.receiving && backend.HasInput(s.sock.FD):
+	case s.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor):
 		again = max(i.next()/8, time.Millisecond) // there were too many events for one look
 	default:
 		s.failed(os.ErrDeadlineExceeded)

@@ -2,7 +2,7 @@ package session
 
 import (
 	"net"
-	"syscall"
+	"sync"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -29,7 +29,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	}
 	n := 0
 	if !here && len(p) > 0 && s.idleLocked() {
-		n = s.directLocked(p)
+		n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
 	}
 	if n < len(p) {
 		s.out.push(p[n:])
@@ -49,7 +49,7 @@ func (s *Stream) writePart(p []byte) (int, error) {
 	}
 	n := 0
 	if !here && len(p) > 0 && s.idleLocked() {
-		if n = s.directLocked(p); s.phase > open {
+		if n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p)); s.phase > open {
 			return 0, s.causeOr(net.ErrClosed)
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 	}
 	sent := 0
 	if !here && total > 0 && s.idleLocked() && len(bufs) <= backend.MaxVector {
-		sent = s.directLocked(bufs...)
+		sent = s.directLocked(s.trySendVector(bufs))
 	}
 	if sent < total {
 		skip := sent
@@ -119,7 +119,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		return nil
 	}
 	if !here && s.idleLocked() {
-		n := s.directLocked(mine.bytes)
+		n := s.directLocked(s.loop.Sockets.TrySend(s.fd, mine.bytes))
 		if mine.bytes = mine.bytes[n:]; len(mine.bytes) == 0 {
 			mine.Release()
 			return nil
@@ -144,7 +144,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 	}
 	n := 0
 	if !here && s.idleLocked() {
-		n = s.directLocked(p)
+		n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
 	}
 	s.notify = append(s.notify, notification{end: s.accepted, fn: fn})
 	s.out.push(p[n:])
@@ -196,14 +196,13 @@ func (s *Stream) idleLocked() bool {
 	return s.out.n == 0 && !s.sending && s.phase == open && len(s.notify) == 0
 }
 
-// directLocked sends from the calling goroutine and returns how much the kernel took. A failure ends the stream.
-func (s *Stream) directLocked(bufs ...[]byte) int {
-	n, err := backend.SendVector(s.fd, bufs)
+// directLocked follows a send from the calling goroutine, and returns how much the kernel took. A failure ends the stream.
+func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
 	if err != nil {
-		if err != syscall.EAGAIN {
-			s.failLocked(s.opErrorLocked("write", err), false)
-		}
+		s.failLocked(s.opErrorLocked("write", err), false)
+	}
+	if n == 0 {
 		return 0
 	}
 	s.sent += uint64(n)
@@ -214,6 +213,22 @@ func (s *Stream) directLocked(bufs ...[]byte) int {
 		s.direct = s.loop.Clock()
 	}
 	return n
+}
+
+// vectors are what trySendVector copies into, so that the slices of a caller need not move to the heap.
+var vectors = sync.Pool{New: func() any { return new([backend.MaxVector][]byte) }}
+
+// trySendVector sends several slices from the calling goroutine.
+func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
+	if len(bufs) == 1 {
+		return s.loop.Sockets.TrySend(s.fd, bufs[0])
+	}
+	v := vectors.Get().(*[backend.MaxVector][]byte)
+	k := copy(v[:], bufs)
+	n, err := s.loop.Sockets.TrySendVector(s.fd, v[:k])
+	clear(v[:k])
+	vectors.Put(v)
+	return n, err
 }
 
 // queuedLocked follows every addition to the queue, of n bytes.
@@ -263,17 +278,17 @@ func (s *Stream) flushLocked() {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.out.n > 0 && !s.sending && budget > 0; {
-		n, err := backend.SendVector(s.fd, s.out.vector(s.loop.vec[:0]))
+		n, err := s.loop.Sockets.TrySendVector(s.fd, s.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
-		switch err {
-		case nil:
-			s.tookLocked(n)
-			budget -= n
-		case syscall.EAGAIN:
-			s.sendLocked()
-		default:
+		switch {
+		case err != nil:
 			s.failLocked(s.opErrorLocked("write", err), true)
 			return
+		case n == 0:
+			s.sendLocked()
+		default:
+			s.tookLocked(n)
+			budget -= n
 		}
 	}
 	s.mark()

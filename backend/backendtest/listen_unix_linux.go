@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
-	"github.com/tandem-io/tandem/backend"
 )
 
 // stalePath makes a socket file at which nobody listens.
@@ -122,8 +121,9 @@ func lockedPath(e *Env) {
 	}
 	path := e.stalePath()
 	lock := path + ".tandem-lock"
-	held, err := backend.LockFile(lock)
+	held, err := os.OpenFile(lock, os.O_CREATE|os.O_RDWR, 0o600)
 	require.NoError(e, err)
+	require.NoError(e, syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
 	_, err = e.Under().Listen("unix", path, NewHooks(), nil)
 	assert.ErrorIs(e, err, syscall.EADDRINUSE)
 	assert.ErrorContains(e, err, lock)

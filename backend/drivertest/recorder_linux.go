@@ -24,7 +24,7 @@ type Recorder struct {
 }
 
 // FD returns the socket's descriptor.
-func (o *Recorder) FD() int { return o.Socket.FD }
+func (o *Recorder) FD() int { return o.Socket.FD() }
 
 // Received implements backend.Events.
 func (o *Recorder) Received(p []byte) {
@@ -48,8 +48,8 @@ func (o *Recorder) Sent(n int, err error) { o.Sends, o.SendErr = append(o.Sends,
 func (o *Recorder) Connected(err error) { o.Connects = append(o.Connects, err) }
 
 // Accepted implements backend.Events.
-func (o *Recorder) Accepted(fd int, from backend.Address, err error) {
-	o.Conns, o.From, o.AcceptErr = append(o.Conns, fd), from, err
+func (o *Recorder) Accepted(d backend.Descriptor, from backend.Address, err error) {
+	o.Conns, o.From, o.AcceptErr = append(o.Conns, d.FD()), from, err
 }
 
 // Broken implements backend.Events.

@@ -18,7 +18,7 @@ const Patience = 10 * time.Second
 func Attach(t *testing.T, d backend.Driver, fd int) *Recorder {
 	t.Helper()
 	o := &Recorder{}
-	o.Socket = backend.Socket{FD: fd, Owner: o}
+	o.Socket = backend.Socket{Descriptor: backend.NewDescriptor(fd), Owner: o}
 	require.NoError(t, d.Attach(&o.Socket))
 	return o
 }

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session"
 )
@@ -133,7 +133,7 @@ func (a *answer) response() (*http1.Response, error) {
 		h.Set("Content-Type", http.DetectContentType(a.content))
 	}
 	if _, set := h["Date"]; !set {
-		h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		h.Set("Date", backend.SystemClock{}.Now().UTC().Format(http.TimeFormat))
 	}
 	r := &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: a.asked}, Content: a.content}
 	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {

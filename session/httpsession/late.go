@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -21,11 +22,11 @@ func (l *lateness) exceeded(status session.ReadStatus) bool {
 		return false
 	case l.since.IsZero():
 		if status == session.Buffered {
-			l.since = time.Now()
+			l.since = backend.SystemClock{}.Now()
 		}
 		return false
 	}
-	return time.Since(l.since) >= l.timeout
+	return backend.SystemClock{}.Since(l.since) >= l.timeout
 }
 
 // whole says that the message has come.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session"
 )
@@ -81,7 +82,7 @@ func NewPool(t session.Transport, o *PoolOptions) *Pool {
 		mine.IdleTimeout = defaultIdleTimeout
 	}
 	if mine.Now == nil {
-		mine.Now = time.Now
+		mine.Now = backend.SystemClock{}.Now
 	}
 	if mine.Dial == nil {
 		mine.Dial = func(scheme, address string) (session.Bytes, error) { return dialPlain(t, scheme, address) }

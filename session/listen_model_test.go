@@ -19,7 +19,7 @@ import (
 type listenModel struct {
 	*stage
 	l       *listener
-	fds     []int // of all connections
+	fds     []backend.Descriptor // of all connections
 	streams int
 	parked  int
 	paused  bool
@@ -72,8 +72,8 @@ func (m *listenModel) emfile() {
 		return
 	}
 	a := m.l.acceptors()[0]
-	m.drivers[a.loop.index].accepting[&a.sock] = false
-	a.Accepted(-1, backend.Address{}, syscall.EMFILE)
+	m.of(a.sock.Descriptor).accepting = false
+	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 	a.loop.StartTimer(&a.timer, time.Hour) // only retry ends the wait
 	m.waits = true
 }
@@ -137,7 +137,7 @@ func (m *listenModel) end(name string) {
 		m.stage.closed(fd, name+": a connection")
 	}
 	a := m.l.acceptors()[0]
-	m.stage.closed(a.sock.FD, name+": the socket")
+	m.stage.closed(a.sock.Descriptor, name+": the socket")
 	select {
 	case <-a.gone:
 	default:

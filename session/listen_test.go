@@ -4,98 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// stubDriver accepts nothing by itself: a test reports what it likes to the owners of the sockets.
-type stubDriver struct {
-	backend.Driver // nil: what is missing below is not called
-	accepting      map[*backend.Socket]bool
-	onAccept       func(on bool)
-	released       []*backend.Socket
-}
-
-func (*stubDriver) Start(*backend.Counters) error        { return nil }
-func (*stubDriver) Wake()                                {}
-func (*stubDriver) Close() error                         { return nil }
-func (*stubDriver) Outstanding() (o backend.Outstanding) { return o }
-func (*stubDriver) Attach(*backend.Socket) error         { return nil }
-func (*stubDriver) Receive(*backend.Socket, bool)        {}
-func (d *stubDriver) Release(s *backend.Socket)          { d.released = append(d.released, s) }
-
-func (d *stubDriver) Accept(s *backend.Socket, on bool) {
-	d.accepting[s] = on
-	if d.onAccept != nil {
-		d.onAccept(on)
-	}
-}
-
-func (d *stubDriver) Poll(time.Duration) (int, error) {
-	all := d.released
-	d.released = nil
-	for _, s := range all {
-		delete(d.accepting, s)
-		s.Owner.Released()
-	}
-	return len(all), nil
-}
-
-// stage is an engine whose loops run in turn() on the test's goroutine.
-type stage struct {
-	*testing.T
-	engine  *Engine
-	drivers []*stubDriver
-	log     bytes.Buffer
-}
-
-func newStage(t *testing.T, loops int) *stage {
-	t.Helper()
-	s := &stage{T: t}
-	c := Config{CallerDriven: true, Balance: ReusePort, Logger: slog.New(slog.NewTextHandler(&s.log, nil))}
-	for range loops {
-		d := &stubDriver{accepting: map[*backend.Socket]bool{}}
-		s.drivers = append(s.drivers, d)
-		c.Drivers = append(c.Drivers, d)
-	}
-	e, err := New(c)
-	require.NoError(t, err)
-	s.engine = e
-	for _, l := range e.loops {
-		require.NoError(t, l.Bind())
-	}
-	return s
-}
-
-// turn has every loop that lives do what it has to.
-func (s *stage) turn() {
-	s.Helper()
-	for range 2 {
-		for _, l := range s.engine.loops {
-			if !l.dead.Load() {
-				_, err := l.Step(0)
-				require.NoError(s, err)
-			}
-		}
-	}
-}
-
 func (s *stage) listen(o *ListenOptions) *listener {
 	s.Helper()
-	l, err := s.engine.Listen("unix", filepath.Join(s.TempDir(), "s"), BaseHandler{}, o)
+	l, err := s.engine.Listen("unix", "/s", BaseHandler{}, o)
 	require.NoError(s, err)
 	s.turn()
 	return l.(*listener)
@@ -104,59 +27,15 @@ func (s *stage) listen(o *ListenOptions) *listener {
 // accepting reports whether a driver was told to accept for the listener.
 func (s *stage) accepting(l *listener) bool {
 	for _, a := range l.acceptors() {
-		if !a.loop.dead.Load() && s.drivers[a.loop.index].accepting[&a.sock] {
+		if !a.loop.dead.Load() && s.of(a.sock.Descriptor).accepting {
 			return true
 		}
 	}
 	return false
 }
 
-// connection returns a descriptor that passes for a connection.
-func (s *stage) connection() int {
-	s.Helper()
-	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	require.NoError(s, err)
-	return fd
-}
-
-// kill ends a loop as a failed driver does.
-func (s *stage) kill(l *Loop, err error) {
-	s.Helper()
-	l.Fail(err)
-	_, stepErr := l.Step(0)
-	require.ErrorIs(s, stepErr, err)
-}
-
-func (s *stage) closed(fd int, what string) {
-	s.Helper()
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	assert.ErrorIs(s, err, syscall.EBADF, "%s is still open", what)
-}
-
 // lastErrno is above all that Linux has, asm-generic/errno.h.
 const lastErrno = 140
-
-// TestJudge has the verdict on every errno there is.
-func TestJudge(t *testing.T) {
-	short := []syscall.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ENOSPC}
-	failed := []syscall.Errno{
-		unix.EPERM, unix.EINTR, unix.EAGAIN, unix.EACCES, unix.EPIPE, unix.ENONET, unix.EPROTO, unix.EMSGSIZE, unix.ENOPROTOOPT,
-		unix.EOPNOTSUPP, unix.ENETDOWN, unix.ENETUNREACH, unix.ECONNABORTED, unix.ECONNRESET, unix.ETIMEDOUT,
-		unix.ECONNREFUSED, unix.EHOSTDOWN, unix.EHOSTUNREACH,
-	}
-	for e := syscall.Errno(1); e < lastErrno; e++ {
-		want := socketFailed
-		switch {
-		case slices.Contains(short, e):
-			want = resourceShort
-		case slices.Contains(failed, e):
-			want = connectionFailed
-		}
-		assert.Equal(t, want, judge(e), "%d: %v", e, e)
-		assert.Equal(t, want, judge(fmt.Errorf("accept: %w", os.NewSyscallError("accept", e))), "%v, wrapped", e)
-	}
-	assert.Equal(t, socketFailed, judge(errors.New("no errno at all")))
-}
 
 // TestEveryErrnoOfAccept reports every errno to a listener, and looks what it does.
 func TestEveryErrnoOfAccept(t *testing.T) {
@@ -165,28 +44,28 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		l := s.listen(nil)
 		a := l.acceptors()[0]
 		require.True(t, s.accepting(l))
-		s.drivers[0].accepting[&a.sock] = false // an error switches it off
-		a.Accepted(-1, backend.Address{}, e)
+		s.of(a.sock.Descriptor).accepting = false // an error switches it off
+		a.Accepted(backend.Descriptor{}, backend.Address{}, e)
 		a.loop.StopTimer(&a.timer) // or the turn may be so late that the back-off is over
 		s.turn()
 		stats := l.Stats()
 		assert.EqualValues(t, 1, stats.Errors, "%v", e)
-		switch judge(e) {
-		case connectionFailed:
+		switch verdict, _ := backend.JudgeAccept(e); verdict {
+		case backend.ConnectionFailed:
 			assert.True(t, s.accepting(l), "%v stops the listener", e)
 			assert.Zero(t, stats.Backoffs, "%v", e)
 			assert.NoError(t, l.Err())
-		case resourceShort:
+		case backend.ResourceShort:
 			assert.False(t, s.accepting(l), "%v: no back-off", e)
 			assert.EqualValues(t, 1, stats.Backoffs, "%v", e)
 			assert.NoError(t, l.Err())
 			assert.Contains(t, s.log.String(), "level=WARN")
-		case socketFailed:
+		case backend.SocketFailed:
 			s.ended(l, e)
 		}
 		require.NoError(t, l.Close())
 		s.turn()
-		s.closed(a.sock.FD, "the socket")
+		s.closed(a.sock.Descriptor, "the socket")
 		assert.Zero(t, s.engine.loops[0].holders, "%v: the loop is held", e)
 	}
 }
@@ -203,8 +82,7 @@ func (s *stage) ended(l *listener, e syscall.Errno) {
 	assert.Zero(s, l.Stats().Backoffs, "%v", e)
 	assert.Contains(s, s.log.String(), "level=ERROR")
 	assert.NotContains(s, s.log.String(), "cannot accept;", "%v is taken for a want of resources", e)
-	_, err := os.Lstat(l.Addr().String())
-	assert.ErrorIs(s, err, os.ErrNotExist, "%v: the socket's file is left", e)
+	assert.Equal(s, 1, s.unlinked, "%v: the socket's file is left", e)
 	require.NoError(s, l.Close())
 	assert.ErrorIs(s, l.Err(), e, "Close hides why the listener ended")
 }
@@ -215,12 +93,12 @@ func TestBackOffDoubles(t *testing.T) {
 	l := s.listen(nil)
 	a := l.acceptors()[0]
 	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
-		a.Accepted(-1, backend.Address{}, syscall.EMFILE)
+		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 		assert.Equal(t, want*time.Millisecond, a.delay)
 		a.retry()
 	}
 	a.Accepted(s.connection(), backend.Address{}, nil)
-	a.Accepted(-1, backend.Address{}, syscall.ENOMEM)
+	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.ENOMEM)
 	assert.Equal(t, firstBackoff, a.delay, "after an accept that succeeded")
 	assert.Equal(t, 1, bytes.Count(s.log.Bytes(), []byte("cannot accept")), "more than one message a second")
 	_ = l.Close()
@@ -233,10 +111,10 @@ func TestConnectionsThatKeepFailing(t *testing.T) {
 	l := s.listen(nil)
 	a := l.acceptors()[0]
 	for range longRow - 1 {
-		a.Accepted(-1, backend.Address{}, syscall.EPERM)
+		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EPERM)
 	}
 	require.Zero(t, l.Stats().Backoffs)
-	a.Accepted(-1, backend.Address{}, syscall.EPERM)
+	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EPERM)
 	assert.EqualValues(t, 1, l.Stats().Backoffs)
 	_ = l.Close()
 	s.turn()
@@ -279,7 +157,7 @@ func TestCloseFreesTheParked(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(&ListenOptions{MaxConns: 1})
 	l.live.Store(1)
-	var fds []int
+	var fds []backend.Descriptor
 	for range 3 {
 		fds = append(fds, s.connection())
 		l.acceptors()[0].Accepted(fds[len(fds)-1], backend.Address{}, nil)
@@ -357,10 +235,9 @@ func TestListenWithoutLoops(t *testing.T) {
 	for _, l := range []*listener{l, again} {
 		assert.ErrorIs(t, l.Err(), cause)
 		assert.NoError(t, l.Close())
-		_, err := os.Lstat(l.Addr().String())
-		assert.ErrorIs(t, err, os.ErrNotExist)
 	}
-	_, err := s.engine.Listen("unix", filepath.Join(t.TempDir(), "s"), BaseHandler{}, nil)
+	assert.Equal(t, 2, s.unlinked, "the sockets' files")
+	_, err := s.engine.Listen("unix", "/s", BaseHandler{}, nil)
 	var op *net.OpError
 	require.ErrorAs(t, err, &op)
 	assert.ErrorIs(t, err, cause)

@@ -1,12 +1,10 @@
-package session
+package backend
 
 import (
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-
-	"github.com/tandem-io/tandem/backend"
 )
 
 // firstInherited is the number of the first descriptor that a service manager passes, SD_LISTEN_FDS_START;
@@ -15,8 +13,8 @@ const firstInherited = 3
 
 // InheritedListeners returns the sockets that a service manager such as systemd has opened for this process, by the
 // protocol of sd_listen_fds(3): LISTEN_FDS of them, if LISTEN_PID is this process. Their names are those of
-// LISTEN_FDNAMES. It clears these variables, so that children do not believe to be meant, and a second call returns
-// none. Each file goes to ListenOptions.From, or to Adopt; the caller closes it.
+// LISTEN_FDNAMES. It clears these variables, so that child processes do not claim the descriptors, and a second
+// call returns none. Each file goes to ListenOptions.From, or to Adopt; the caller closes it.
 func InheritedListeners() ([]*os.File, error) {
 	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
@@ -36,7 +34,7 @@ func InheritedListeners() ([]*os.File, error) {
 		if i < len(names) && names[i] != "" {
 			name = names[i]
 		}
-		backend.CloseOnExec(firstInherited + i)
+		closeOnExec(firstInherited + i)
 		files = append(files, os.NewFile(uintptr(firstInherited+i), name))
 	}
 	return files, nil

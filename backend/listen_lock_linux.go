@@ -1,13 +1,12 @@
-package session
+package backend
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem/backend"
+	"golang.org/x/sys/unix"
 )
 
 // lockSuffix makes the name of the file that is locked out of a socket's path.
@@ -26,20 +25,20 @@ func lockPatience(may time.Duration) time.Duration { return max(2*may, 20*time.M
 
 // lockPath locks a path, and waits so long for another who has. Where no such file can be made the error says so; if it
 // was the directory that forbids it, there is no lock and no error: bind(2) will say the same, or have a right of its own.
-func lockPath(path string, patience time.Duration) (*pathLock, error) {
+func lockPath(path string, patience time.Duration, clock Clock) (*pathLock, error) {
 	name := path + lockSuffix
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		file, err := backend.LockFile(name)
+	for end := clock.Now().Add(patience); ; Sleep(clock, time.Millisecond) {
+		file, err := lockFile(name)
 		switch {
 		case err == nil:
 			return &pathLock{file, name}, nil
-		case !errors.Is(err, syscall.EAGAIN):
+		case !errors.Is(err, unix.EAGAIN):
 			if _, there := os.Lstat(name); there == nil {
 				return nil, fmt.Errorf("lock the path: %w", err)
 			}
 			return nil, nil
-		case time.Now().After(end):
-			return nil, fmt.Errorf("another process is beginning to listen there, and has locked %s: %w", name, syscall.EADDRINUSE)
+		case clock.Now().After(end):
+			return nil, fmt.Errorf("another process is beginning to listen there, and has locked %s: %w", name, unix.EADDRINUSE)
 		}
 	}
 }
@@ -47,6 +46,6 @@ func lockPath(path string, patience time.Duration) (*pathLock, error) {
 // release gives the lock back.
 func (l *pathLock) release() {
 	if l != nil {
-		backend.UnlockFile(l.file, l.name)
+		unlockFile(l.file, l.name)
 	}
 }

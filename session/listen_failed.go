@@ -1,11 +1,8 @@
 package session
 
 import (
-	"errors"
 	"net"
 	"os"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -17,67 +14,20 @@ const (
 	longRow      = 32 // so many failed connections in a row are no accident
 )
 
-// verdict is what a failed accept means for its listener.
-type verdict uint8
-
-const (
-	socketFailed     verdict = iota // it will not accept again
-	connectionFailed                // the next one may not
-	resourceShort                   // which passes
-)
-
-// connectionErrors are those of a connection that broke before it was accepted, or that a rule forbids: accept(2),
-// "Error handling". The list there is not complete: an ICMP message may also leave EMSGSIZE, EACCES, ECONNREFUSED;
-// icmp_err_convert in net/ipv4/icmp.c, tab_unreach in net/ipv6/icmp.c. EPERM is a firewall's.
-var connectionErrors = []syscall.Errno{
-	syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE,
-	syscall.EPROTO, syscall.ENOPROTOOPT, syscall.EOPNOTSUPP, syscall.EPERM, syscall.EACCES, syscall.EMSGSIZE,
-	syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT, enonet,
-}
-
-// enonet is ENONET, which package syscall does not have everywhere.
-const enonet = syscall.Errno(64)
-
-// resourceErrors come with what an operator can do. ENOSPC is epoll_ctl(2)'s.
-var resourceErrors = map[syscall.Errno]string{
-	syscall.EMFILE:  "raise the limit of open files of the process (ulimit -n), or close streams",
-	syscall.ENFILE:  "raise the system's limit of open files (fs.file-max)",
-	syscall.ENOBUFS: "the kernel is short of memory for sockets",
-	syscall.ENOMEM:  "the kernel is short of memory",
-	syscall.ENOSPC:  "raise fs.epoll.max_user_watches",
-}
-
-// judge decides what every errno of an accept means. It is the one place that does.
-func judge(err error) verdict {
-	var e syscall.Errno
-	if !errors.As(err, &e) {
-		return socketFailed
-	}
-	switch _, resource := resourceErrors[e]; {
-	case resource:
-		return resourceShort
-	case slices.Contains(connectionErrors, e):
-		return connectionFailed
-	}
-	return socketFailed
-}
-
 // failed follows an accept that failed. The driver has switched accepting off.
 func (a *acceptor) failed(err error) {
 	a.listener.errors.Add(1)
 	a.loop.Count[backend.AcceptErrors]++
-	switch judge(err) {
-	case connectionFailed:
+	switch verdict, cure := backend.JudgeAccept(err); verdict {
+	case backend.ConnectionFailed:
 		if a.row++; a.row < longRow {
 			a.tellDriver()
 			return
 		}
 		a.backOff(err, "connections fail as they are accepted")
-	case resourceShort:
-		var e syscall.Errno
-		_ = errors.As(err, &e)
-		a.backOff(err, resourceErrors[e])
-	case socketFailed:
+	case backend.ResourceShort:
+		a.backOff(err, cure)
+	case backend.SocketFailed:
 		a.stop()
 		a.listener.lost(a, os.NewSyscallError("accept", err))
 	}
@@ -103,9 +53,8 @@ func (a *acceptor) retry() {
 
 // refuse resets a connection that cannot have the options of its listener, for which a privilege must have been given
 // up.
-func (a *acceptor) refuse(fd int, err error) {
-	backend.ResetOnClose(fd)
-	backend.CloseFD(fd)
+func (a *acceptor) refuse(fd backend.Descriptor, err error) {
+	a.reset(fd)
 	a.listener.errors.Add(1)
 	a.loop.Count[backend.AcceptErrors]++
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {

@@ -1,4 +1,4 @@
-package session
+package backend
 
 import (
 	"errors"
@@ -6,28 +6,28 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem/backend"
+	"golang.org/x/sys/unix"
 )
 
 // isPath reports whether the address of a Unix socket is a file: neither abstract nor chosen by the kernel, unix(7).
 func isPath(address string) bool { return address != "" && address[0] != '@' && address[0] != 0 }
 
-// socketFile is the file of a Unix socket, which the listener that created it removes. The zero socketFile is none.
+// socketFile is the file of a Unix socket, which the listener that created it removes.
 type socketFile struct {
-	path string
-	info os.FileInfo
+	path  string // "": it is gone
+	info  os.FileInfo
+	clock Clock
 }
 
 // created remembers the file that bind(2) has made at path. The working directory may change before it is removed.
-func (f *socketFile) created(path string) {
+func (b *binding) created(path string) {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
 	if info, err := os.Lstat(path); err == nil {
-		f.path, f.info = path, info
+		b.file = &socketFile{path, info, b.o.Clock}
 	}
 }
 
@@ -36,7 +36,7 @@ func (f *socketFile) remove(patience time.Duration) {
 	if f.path == "" {
 		return
 	}
-	if lock, err := lockPath(f.path, lockPatience(patience)); err == nil {
+	if lock, err := lockPath(f.path, lockPatience(patience), f.clock); err == nil {
 		defer lock.release()
 	}
 	now, err := os.Lstat(f.path)
@@ -51,26 +51,27 @@ func (f *socketFile) remove(patience time.Duration) {
 // Between two that do this at once stands the lock: whoever holds it sees no socket of another's that is bound and does
 // not listen yet, and nothing changes between its look and its removal. The kernel frees the lock of a process that
 // dies in the middle, and what such a process has bound is stale.
-func (l *listener) bindPath(listen func() (net.Listener, error), path string) (net.Listener, error) {
-	lock, err := lockPath(path, lockPatience(l.patience()))
+func (b *binding) bindPath(path string) (net.Listener, error) {
+	clock := b.o.Clock
+	lock, err := lockPath(path, lockPatience(b.o.Patience), clock)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"}, Err: err}
 	}
 	defer lock.release()
-	for end := time.Now().Add(l.patience()); ; {
-		ln, err := listen()
+	for end := clock.Now().Add(b.o.Patience); ; {
+		ln, err := b.listen()
 		if err == nil {
 			ln.(*net.UnixListener).SetUnlinkOnClose(false)
-			l.file.created(path)
+			b.created(path)
 			return ln, nil
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if !errors.Is(err, unix.EADDRINUSE) {
 			return nil, err
 		}
 		switch who, why := occupant(path); {
 		case who == nobody:
-		case who == leaving && time.Now().Before(end) && !l.engine.down.Load():
-			time.Sleep(takenInterval)
+		case who == leaving && clock.Now().Before(end) && !b.givenUp():
+			Sleep(clock, takenInterval)
 		default:
 			return nil, because(err, why)
 		}
@@ -120,7 +121,7 @@ func occupant(path string) (tenant, string) {
 		}
 		return another, "somebody listens there"
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
+	if !errors.Is(err, unix.ECONNREFUSED) {
 		return another, fmt.Sprintf("it cannot be told whether somebody listens there (%v)", err)
 	}
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
@@ -140,8 +141,8 @@ func listenerLeft(c *net.UnixConn) bool {
 	}
 	left := false
 	_ = raw.Control(func(fd uintptr) {
-		pid, err := backend.PeerProcess(int(fd))
-		left = err == nil && backend.ProcessEnded(pid)
+		pid, err := peerProcess(int(fd))
+		left = err == nil && processEnded(pid)
 	})
 	return left
 }

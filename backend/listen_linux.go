@@ -1,0 +1,130 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// takenInterval is how often Listen tries an address that is taken.
+const takenInterval = 5 * time.Millisecond
+
+// Listen implements Sockets. The standard library resolves, binds and listens; its socket is duplicated, because its own
+// is in Go's poller.
+func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) {
+	config := net.ListenConfig{KeepAlive: -1, Control: o.control}
+	config.SetMultipathTCP(false)
+	b := binding{o: &o, listen: func() (net.Listener, error) {
+		return config.Listen(context.Background(), network, address)
+	}}
+	var ln net.Listener
+	var err error
+	if network == "unix" && isPath(address) {
+		ln, err = b.bindPath(address)
+	} else {
+		ln, err = b.bindAgain()
+	}
+	if err != nil {
+		return Listening{}, err
+	}
+	at := Listening{Addr: ln.Addr()}
+	if b.file != nil {
+		at.Unlink = b.file.remove
+	}
+	fd, err := duplicate(ln.(syscall.Conn))
+	_ = ln.Close()
+	if err != nil {
+		if at.Unlink != nil {
+			at.Unlink(o.Patience)
+		}
+		return Listening{}, &net.OpError{Op: "listen", Net: network, Addr: at.Addr, Err: err}
+	}
+	at.Descriptor = NewDescriptor(fd)
+	return at, nil
+}
+
+// control is called before bind(2): first the defaults, then the options, then the user has the last word. Accepted
+// connections inherit the defaults, tcp(7).
+func (o *ListenSocket) control(network, address string, c syscall.RawConn) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = o.prepare(int(fd), network) }); cerr != nil || err != nil {
+		return errors.Join(cerr, err)
+	}
+	if o.Control == nil {
+		return nil
+	}
+	return o.Control(network, address, c)
+}
+
+func (o *ListenSocket) prepare(fd int, network string) error {
+	var err error
+	if network != "unix" {
+		err = setDefaults(fd)
+	}
+	if o.ReusePort {
+		err = errors.Join(err, setReusePort(fd))
+	}
+	if err != nil {
+		return err
+	}
+	return SetSocketOptions(fd, o.Options, OnListener)
+}
+
+// binding is one call of Listen.
+type binding struct {
+	o      *ListenSocket
+	listen func() (net.Listener, error)
+	file   *socketFile // that it has created
+}
+
+// bindAgain listens, and again for a while if the address is taken, because the kernel frees those of a process that
+// used io_uring late: up to 33 ms after its end were seen on Linux 6.18.
+func (b *binding) bindAgain() (net.Listener, error) {
+	clock := b.o.Clock
+	for end := clock.Now().Add(b.o.Patience); ; Sleep(clock, takenInterval) {
+		ln, err := b.listen()
+		if !errors.Is(err, unix.EADDRINUSE) || clock.Now().After(end) || b.givenUp() {
+			return ln, err
+		}
+	}
+}
+
+func (b *binding) givenUp() bool { return b.o.GivenUp != nil && b.o.GivenUp() }
+
+// SetBacklog implements Sockets: listen(2) of a socket that listens already.
+func (Linux) SetBacklog(d Descriptor, backlog int) error {
+	return os.NewSyscallError("listen", unix.Listen(d.FD(), backlog))
+}
+
+// MaxBacklog implements Sockets.
+func (Linux) MaxBacklog() int { return maxBacklog() }
+
+// AdoptListener implements Sockets.
+func (Linux) AdoptListener(network string, c syscall.Conn) (Listening, error) {
+	fd, err := duplicate(c)
+	if err != nil {
+		return Listening{}, err
+	}
+	at := LocalAddress(fd)
+	l := Listening{Addr: at.NetAddr()}
+	switch {
+	case !isListening(fd):
+		err = fmt.Errorf("it is not a stream socket that listens: %w", unix.EINVAL)
+	case (at.Kind == UnixAddress) != (network == "unix"):
+		err = fmt.Errorf("it does not listen on %s: %w", network, unix.EAFNOSUPPORT)
+	case network != "unix":
+		err = setDefaults(fd)
+	}
+	if err != nil {
+		CloseFD(fd)
+		return l, err
+	}
+	l.Descriptor = NewDescriptor(fd)
+	return l, nil
+}
