@@ -14,7 +14,8 @@ import (
 	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
-// closesSoon closes a driver, which must not take long, and reports whether its buffers are still mapped. Any goroutine.
+// closesSoon closes a driver, which must not take long, and reports whether its buffers are still mapped. Any
+// goroutine.
 func closesSoon(t *testing.T, d *Driver) (mapped bool) {
 	t.Helper()
 	began := time.Now()

@@ -39,8 +39,8 @@ type Driver struct {
 
 var _ backend.Driver = (*Driver)(nil)
 
-// New makes a driver with everything that takes locked memory or descriptors. If these are short, New fails and not Start.
-// The error wraps the errno and names the step that failed.
+// New makes a driver with everything that takes locked memory or descriptors. If these are short, New fails and not
+// Start. The error wraps the errno and names the step that failed.
 func New(c Config) (*Driver, error) {
 	c = c.withDefaults()
 	r, step, err := setUp(c)

@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
-// The tests in this package cover what the conformance suite cannot see: how the driver counts buffers, slots and requests.
-// Each begins with forEachRung.
+// The tests in this package cover what the conformance suite cannot see: how the driver counts buffers, slots and
+// requests. Each begins with forEachRung.
 
 const patience = drivertest.Patience
 

@@ -23,8 +23,8 @@ import (
 // fitEnv says that this process is a child that has little locked memory: which case, and so many bytes.
 const fitEnv = "TANDEM_FIT"
 
-// TestLockedMemory runs each case in a process of an ordinary user of its own, because locked memory is counted for each
-// user, and lets root have as much as it likes.
+// TestLockedMemory runs each case in a process of an ordinary user of its own, because locked memory is counted for
+// each user, and lets root have as much as it likes.
 func TestLockedMemory(t *testing.T) {
 	cases := map[string]struct {
 		limit uint64

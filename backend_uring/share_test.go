@@ -180,8 +180,8 @@ func allGotBytes(all []*drivertest.Recorder) bool {
 	return !slices.ContainsFunc(all, func(o *drivertest.Recorder) bool { return len(o.Got) == 0 })
 }
 
-// Sockets that were served and have nothing to receive do not keep others waiting, though no completion of theirs ends a
-// sleep.
+// Sockets that were served and have nothing to receive do not keep others waiting, though no completion of theirs ends
+// a sleep.
 func TestNoSleepWithSocketsInLine(t *testing.T) {
 	forEachRung(t, Config{Buffers: 2, BufferSize: 16}, func(t *testing.T, d *Driver) {
 		var all []*drivertest.Recorder
