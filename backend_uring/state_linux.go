@@ -52,18 +52,18 @@ const (
 const (
 	// What the owner wants.
 
-	wantReceive uint32 = 1 << iota
-	wantAccept
-	stream // Receive was called: hang-ups are watched for
+	wantReceive uint32 = 1 << iota // receiving is on
+	wantAccept                     // accepting is on
+	stream                         // Receive was called: hang-ups are watched for
 
 	// Requests in flight.
 
-	armed // a receive or an accept
-	multi // the receive is multishot
-	watched
-	sending
+	armed      // a receive or an accept
+	multi      // the receive is multishot
+	watched    // the watch for hang-ups
+	sending    // a send
 	roomPolled // the poll for room
-	connecting
+	connecting // the poll for the end of a connect
 
 	// Cancellations, and waiting in line.
 
@@ -85,5 +85,5 @@ const (
 
 	// The end.
 
-	releasing
+	releasing // Release was called
 )
