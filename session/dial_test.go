@@ -82,34 +82,36 @@ func TestDialSucceeds(t *testing.T) {
 	}
 }
 
+// dialFailed is how OnClose of a dial that failed begins.
+const dialFailed = "close dial tcp 192.0.2.1:1: "
+
 func TestDialFails(t *testing.T) {
-	const prefix = "close dial tcp 192.0.2.1:1: "
 	t.Run("refused", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(nil)
 		c.made[0].answer = syscall.ECONNREFUSED
 		c.gone()
-		assert.Equal(t, prefix+"connect: connection refused", c.took())
+		assert.Equal(t, dialFailed+"connect: connection refused", c.took())
 	})
 	t.Run("at once", func(t *testing.T) {
 		c := newCaller(t)
 		c.onSocket = func(f *fakeSocket) { c.made = append(c.made, f); f.answer = syscall.ENETUNREACH }
 		c.connect(nil)
 		c.gone()
-		assert.Equal(t, prefix+"network is unreachable", c.took())
+		assert.Equal(t, dialFailed+"network is unreachable", c.took())
 	})
 	t.Run("no socket", func(t *testing.T) {
 		c := newCaller(t)
 		c.refuse = syscall.EMFILE
 		c.connect(nil)
 		c.gone()
-		assert.Equal(t, prefix+"too many open files", c.took())
+		assert.Equal(t, dialFailed+"too many open files", c.took())
 	})
 	t.Run("Control", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(&DialOptions{Control: func(string, string, syscall.RawConn) error { panic("on purpose") }})
 		c.gone()
-		assert.Equal(t, prefix+"panic in a callback: on purpose", c.took())
+		assert.Equal(t, dialFailed+"panic in a callback: on purpose", c.took())
 	})
 	t.Run("Timeout", func(t *testing.T) {
 		c := newCaller(t)
@@ -119,15 +121,18 @@ func TestDialFails(t *testing.T) {
 		require.Empty(t, c.took())
 		c.pass(time.Second)
 		c.gone()
-		assert.Equal(t, prefix+"i/o timeout", c.took())
+		assert.Equal(t, dialFailed+"i/o timeout", c.took())
 	})
 	t.Run("a Timeout that has passed", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(&DialOptions{Timeout: -1})
 		c.gone()
 		assert.Empty(t, c.made)
-		assert.Equal(t, prefix+"i/o timeout", c.took())
+		assert.Equal(t, dialFailed+"i/o timeout", c.took())
 	})
+}
+
+func TestDialIsGivenUp(t *testing.T) {
 	t.Run("Close", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(nil)
@@ -149,24 +154,27 @@ func TestDialFails(t *testing.T) {
 		c.connect(nil)
 		c.kill(c.engine.loops[0], errors.New("on purpose"))
 		assert.Equal(t, closed, c.s.phase)
-		assert.Equal(t, prefix+"tandem: loop 0 has ended: on purpose", c.took())
+		assert.Equal(t, dialFailed+"tandem: loop 0 has ended: on purpose", c.took())
 		assert.True(t, c.made[0].closed)
 	})
 	t.Run("a shutdown", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(nil)
 		require.NoError(t, c.engine.Close())
-		assert.Equal(t, prefix+"use of closed network connection", c.took())
+		assert.Equal(t, dialFailed+"use of closed network connection", c.took())
 		assert.True(t, c.made[0].closed)
 		_, err := c.engine.Connect("tcp", "192.0.2.1:1", c.recorder, nil)
 		assert.ErrorIs(t, err, net.ErrClosed)
 	})
+}
+
+func TestDialWithoutConnection(t *testing.T) {
 	t.Run("Attach", func(t *testing.T) {
 		c := newCaller(t)
 		c.onSocket = func(f *fakeSocket) { c.made = append(c.made, f); c.refuse = syscall.ENOBUFS }
 		c.connect(nil)
 		c.gone()
-		assert.Equal(t, prefix+"no buffer space available", c.took())
+		assert.Equal(t, dialFailed+"no buffer space available", c.took())
 	})
 	t.Run("to itself", func(t *testing.T) {
 		c := newCaller(t)
@@ -174,7 +182,7 @@ func TestDialFails(t *testing.T) {
 		c.made[0].local = c.made[0].peer
 		c.made[0].answer = nil
 		c.gone()
-		assert.Equal(t, prefix+"connect: connection refused", c.took())
+		assert.Equal(t, dialFailed+"connect: connection refused", c.took())
 	})
 }
 

@@ -126,7 +126,7 @@ func (a *actor) ended(events string, how backend.Closing) {
 	assert.ErrorIs(a, err, net.ErrClosed)
 	for name, fn := range map[string]func() error{
 		"CloseWrite": a.s.CloseWrite, "Flush": a.s.Flush, "Post": func() error { return a.s.Post(func() {}) },
-		"Detach": func() error { _, err := a.s.Detach(); return err },
+		"Detach":      func() error { _, err := a.s.Detach(); return err },
 		"SyscallConn": func() error { _, err := a.s.SyscallConn(); return err },
 	} {
 		assert.ErrorIs(a, fn(), net.ErrClosed, name)
@@ -216,6 +216,9 @@ func TestStreamsEnd(t *testing.T) {
 		a.pass(time.Second)
 		a.ended("close i/o timeout", backend.Closing{Reset: true})
 	})
+}
+
+func TestStreamsEndWithAReset(t *testing.T) {
 	t.Run("Abort", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.f.room = 0
@@ -261,10 +264,12 @@ func TestStreamsEnd(t *testing.T) {
 	})
 }
 
+// failed is the event of a stream whose peer has reset it, as it made a call.
+func failed(op string) string {
+	return "close " + op + " unix local->peer: " + op + ": connection reset by peer"
+}
+
 func TestStreamsFail(t *testing.T) {
-	failed := func(op string) string {
-		return "close " + op + " unix local->peer: " + op + ": connection reset by peer"
-	}
 	t.Run("as they receive", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.f.send("before ")
@@ -304,6 +309,9 @@ func TestStreamsFail(t *testing.T) {
 		a.ended(failed("write"), backend.Closing{Reset: true})
 		assert.ErrorIs(t, told, syscall.ECONNRESET)
 	})
+}
+
+func TestStreamsFailUnseen(t *testing.T) {
 	t.Run("in a pause", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.s.PauseRead()
@@ -431,7 +439,7 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
-func TestDetachInEveryPhase(t *testing.T) {
+func TestDetach(t *testing.T) {
 	t.Run("dialing", func(t *testing.T) {
 		s := newStage(t, 1)
 		stream, err := s.engine.Adopt(nil2{}, BaseHandler{})
@@ -477,6 +485,9 @@ func TestDetachInEveryPhase(t *testing.T) {
 		a.ended("close <nil>", backend.Closing{})
 		require.NoError(t, c.Close())
 	})
+}
+
+func TestDetachFails(t *testing.T) {
 	t.Run("without a descriptor to spare", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.refuse = syscall.EMFILE
@@ -507,7 +518,10 @@ func TestDetachInEveryPhase(t *testing.T) {
 		assert.ErrorIs(t, err, net.ErrClosed)
 		a.ended("close <nil>", inOrder)
 	})
-	t.Run("its deadlines follow the clock", func(t *testing.T) {
+}
+
+func TestDetachedDeadlines(t *testing.T) {
+	t.Run("follow the clock", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		c, err := a.s.Detach()
 		require.NoError(t, err)
