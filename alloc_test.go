@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
@@ -30,11 +31,8 @@ func benchmarkEcho(b *testing.B, on tandem.Backend, size int) {
 	}
 	defer t.Close()
 	l, err := t.Listen("tcp", "127.0.0.1:0", answering{}, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	fd := connectTo(b, l.Addr().(*net.TCPAddr))
-	defer unix.Close(fd)
 	message := make([]byte, size)
 	exchange := func() {
 		if n, err := unix.Write(fd, message); n != size || err != nil {
@@ -58,21 +56,13 @@ func benchmarkEcho(b *testing.B, on tandem.Backend, size int) {
 	}
 }
 
-// connectTo returns a blocking socket.
+// connectTo returns a blocking socket, which is closed with the benchmark.
 func connectTo(b *testing.B, a *net.TCPAddr) int {
 	b.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	to := &unix.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())}
-	if err := unix.Connect(fd, to); err != nil {
-		_ = unix.Close(fd)
-		b.Fatal(err)
-	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		_ = unix.Close(fd)
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = unix.Close(fd) })
+	require.NoError(b, unix.Connect(fd, &unix.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())}))
+	require.NoError(b, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 	return fd
 }

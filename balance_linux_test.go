@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
@@ -26,9 +28,7 @@ func balanced(t *testing.T, b tandem.Backend, policy tandem.Balance) (tandem.Tra
 	tr := openOrSkip(t, &tandem.Options{Backend: b, Loops: 4, Balance: policy, Logger: slog.New(slog.DiscardHandler)})
 	h := openedHandler{opened: make(chan *tandem.Stream, 1000)}
 	l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return tr, l, h
 }
 
@@ -37,12 +37,10 @@ func balanced(t *testing.T, b tandem.Backend, policy tandem.Balance) (tandem.Tra
 func openOrSkip(t *testing.T, o *tandem.Options) tandem.Transport {
 	t.Helper()
 	tr, err := tandem.Open(o)
-	if err != nil {
-		if o.Backend == tandem.Uring && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-			t.Skipf("NOT TESTED: %v", err)
-		}
-		t.Fatal(err)
+	if err != nil && o.Backend == tandem.Uring && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
+		t.Skipf("NOT TESTED: %v", err)
 	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = tr.Close() })
 	return tr
 }
@@ -51,9 +49,7 @@ func connectFrom(t *testing.T, local string, l tandem.Listener) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
 	c, err := d.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -67,9 +63,7 @@ func TestBalance(t *testing.T) {
 				connectFrom(t, "127.0.0.1", l)
 				count[(<-h.opened).Loop()]++
 			}
-			if count != [4]int{10, 10, 10, 10} {
-				t.Errorf("40 connections were spread as %v", count)
-			}
+			assert.Equal(t, [4]int{10, 10, 10, 10}, count, "how 40 connections were spread")
 		})
 		t.Run(b.String()+"/least-streams", func(t *testing.T) {
 			_, l, h := balanced(t, b, tandem.LeastStreams)
@@ -83,14 +77,11 @@ func TestBalance(t *testing.T) {
 				connectFrom(t, ip, l)
 				first := (<-h.opened).Loop()
 				connectFrom(t, ip, l)
-				if second := (<-h.opened).Loop(); first != second {
-					t.Errorf("connections from %s are on loops %d and %d", ip, first, second)
-				}
+				assert.Equal(t, first, (<-h.opened).Loop(), "the loops of two connections from %s", ip)
 				used[first] = true
 			}
-			if len(used) != 4 { // with 64 addresses on 4 loops, one is missed in 4 of 10^8 runs
-				t.Errorf("64 addresses are on %d of 4 loops", len(used))
-			}
+			// With 64 addresses on 4 loops, one is missed in 4 of 10^8 runs.
+			assert.Len(t, used, 4, "loops that 64 addresses are on")
 		})
 		t.Run(b.String()+"/reuse-port", func(t *testing.T) {
 			_, l, h := balanced(t, b, tandem.ReusePort)
@@ -99,9 +90,7 @@ func TestBalance(t *testing.T) {
 				connectFrom(t, "127.0.0.1", l)
 				used[(<-h.opened).Loop()] = true
 			}
-			if len(used) != 4 {
-				t.Errorf("200 connections are on %d of 4 loops", len(used))
-			}
+			assert.Len(t, used, 4, "loops that 200 connections are on")
 		})
 	}
 }
@@ -115,20 +104,14 @@ func testLeastStreams(t *testing.T, l tandem.Listener, h openedHandler) {
 			onTwo = append(onTwo, s)
 		}
 	}
-	if len(onTwo) != 4 {
-		t.Fatalf("%d of 16 streams are on loop 2", len(onTwo))
-	}
+	require.Len(t, onTwo, 4, "of 16 streams those on loop 2")
 	for _, s := range onTwo {
 		_ = s.Close()
 	}
-	if !eventually(func() bool { return l.Stats().Streams == 12 }) {
-		t.Fatal("the streams did not close")
-	}
+	require.True(t, eventually(func() bool { return l.Stats().Streams == 12 }), "the streams did not close")
 	for i := range 4 {
 		connectFrom(t, "127.0.0.1", l)
-		if got := (<-h.opened).Loop(); got != 2 {
-			t.Errorf("connection %d is on loop %d, not on the empty one", i, got)
-		}
+		assert.Equal(t, 2, (<-h.opened).Loop(), "the loop of connection %d, where the empty one is 2", i)
 	}
 }
 
@@ -137,9 +120,7 @@ func TestAffinity(t *testing.T) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
 			var set unix.CPUSet
-			if err := unix.SchedGetaffinity(0, &set); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, unix.SchedGetaffinity(0, &set))
 			var cpus []int
 			for cpu := 0; len(cpus) < 2 && cpu < 1024; cpu++ {
 				if set.IsSet(cpu) {
@@ -153,17 +134,13 @@ func TestAffinity(t *testing.T) {
 			tr := openOrSkip(t, &tandem.Options{Backend: b, Loops: 2, Affinity: cpus, Logger: slog.New(slog.DiscardHandler)})
 			h := openedHandler{opened: make(chan *tandem.Stream, 10)}
 			l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			for range 4 {
 				connectFrom(t, "127.0.0.1", l)
 				s := <-h.opened
 				allowed := make(chan string)
 				_ = s.Post(func() { allowed <- allowedCPUs() })
-				if got, want := <-allowed, fmt.Sprint(cpus[s.Loop()]); got != want {
-					t.Errorf("loop %d may run on CPUs %s, not %s", s.Loop(), got, want)
-				}
+				assert.Equal(t, fmt.Sprint(cpus[s.Loop()]), <-allowed, "the CPUs that loop %d may run on", s.Loop())
 			}
 		})
 	}

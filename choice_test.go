@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem"
@@ -62,9 +64,9 @@ func TestChoice(t *testing.T) {
 			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChoice$", "-test.v")
 			// The race detector would let each child sleep for a second at its end.
 			c.Env = append(os.Environ(), childEnv+"="+name, "TANDEM_BACKEND=", "GORACE=atexit_sleep_ms=0")
-			if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "--- SKIP") {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			out, err := c.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.NotContains(t, string(out), "--- SKIP")
 		})
 	}
 }
@@ -72,34 +74,22 @@ func TestChoice(t *testing.T) {
 // refused runs under a filter.
 func refused(t *testing.T, name string) {
 	r, ok := refusals[name]
-	if !ok {
-		t.Fatalf("no case %q", name)
-	}
-	if err := filter(r.errno, r.calls); err != nil {
-		t.Fatalf("seccomp: %v", err)
-	}
+	require.True(t, ok, "no case %q", name)
+	require.NoError(t, filter(r.errno, r.calls))
 	if r, w, err := os.Pipe(); err == nil { // the runtime makes its poller now
 		_, _ = r.Close(), w.Close()
 	}
 	before := descriptors(t)
 	o := &tandem.Options{Loops: 2, Logger: slog.New(slog.DiscardHandler)}
 	tr, err := tandem.Open(o)
-	if err != nil {
-		t.Fatalf("Auto does not fall back: %v", err)
-	}
+	require.NoError(t, err, "Auto does not fall back")
 	i := tr.Info()
-	if i.Backend != tandem.Epoll {
-		t.Errorf("Auto means %v", i)
-	}
+	assert.Equal(t, tandem.Epoll, i.Backend, "what Auto means")
 	for _, part := range []string{"uring", r.cause, r.errno.Error()} {
-		if !strings.Contains(i.Reason, part) {
-			t.Errorf("the reason does not name %q: %s", part, i.Reason)
-		}
+		assert.Contains(t, i.Reason, part)
 	}
 	talk(t, tr)
-	if err := tr.Shutdown(t.Context()); err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
+	assert.NoError(t, tr.Shutdown(t.Context()))
 	t.Setenv("TANDEM_BACKEND", "uring") // which is to name a backend, as Options.Backend is
 	_, err = tandem.Open(o)
 	namesCure(t, err, r.errno)
@@ -108,23 +98,23 @@ func refused(t *testing.T, name string) {
 	_, err = tandem.Open(o)
 	namesCure(t, err, r.errno)
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
-		o.UringRung = rung
-		if _, err := tandem.Open(o); !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, r.errno) {
-			t.Errorf("on the rung %s: %v", rung, err)
-		}
+		o.Uring.Rung = rung
+		_, err := tandem.Open(o)
+		assert.ErrorIs(t, err, errors.ErrUnsupported, "on the rung %s", rung)
+		assert.ErrorIs(t, err, r.errno, "on the rung %s", rung)
 	}
-	if after := descriptors(t); len(after) > len(before) {
-		t.Errorf("descriptors are left: %q, before: %q", after, before)
-	}
+	after := descriptors(t)
+	assert.LessOrEqual(t, len(after), len(before), "descriptors are left: %q, before: %q", after, before)
 }
 
 // namesCure checks the error of a program that asks for io_uring where it is refused.
 func namesCure(t *testing.T, err error, errno syscall.Errno) {
 	t.Helper()
 	var u *backend.UnsupportedError
-	if !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, errno) || !errors.As(err, &u) || u.Cure == "" {
-		t.Fatalf("Uring: %v (%T)", err, err)
-	}
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorIs(t, err, errno)
+	require.ErrorAs(t, err, &u)
+	require.NotEmpty(t, u.Cure)
 	cures := []string{"seccomp", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 	if errno != unix.ENOSYS {
 		if b, err := os.ReadFile("/proc/sys/kernel/io_uring_disabled"); err == nil {
@@ -135,9 +125,7 @@ func namesCure(t *testing.T, err error, errno syscall.Errno) {
 		}
 	}
 	for _, part := range cures {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("the error does not name %q: %v", part, err)
-		}
+		assert.ErrorContains(t, err, part)
 	}
 }
 
@@ -145,22 +133,17 @@ func namesCure(t *testing.T, err error, errno syscall.Errno) {
 func talk(t *testing.T, tr tandem.Transport) {
 	t.Helper()
 	l, err := tr.Listen("tcp", "127.0.0.1:0", answering{}, nil)
-	if err != nil {
-		t.Fatalf("listen: %v", err)
-	}
+	require.NoError(t, err)
 	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatalf("dial: %v", err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	answer := make([]byte, 4)
-	if _, err := c.Write([]byte("ping")); err != nil {
-		t.Fatalf("write: %v", err)
-	}
-	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "ping" {
-		t.Fatalf("%q came back: %v", answer, err)
-	}
+	_, err = c.Write([]byte("ping"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(c, answer)
+	require.NoError(t, err)
+	require.Equal(t, "ping", string(answer), "the answer")
 }
 
 // answering answers what comes.
@@ -175,9 +158,7 @@ func (answering) OnData(s *tandem.Stream) {
 // names its step and its cure, and leaves nothing.
 func tooFewFiles(t *testing.T) {
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	if tr, err := tandem.Open(&tandem.Options{Logger: slog.New(slog.DiscardHandler)}); err == nil {
 		_ = tr.Close() // the runtime has its own descriptors now
 	}
@@ -185,9 +166,7 @@ func tooFewFiles(t *testing.T) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Auto} {
 		failures := 0
 		for room := 0; ; room++ {
-			if room > 40 {
-				t.Fatalf("%v does not open with room for 40 descriptors", b)
-			}
+			require.LessOrEqual(t, room, 40, "%v does not open with room for so many descriptors", b)
 			err := openWithRoom(t, b, first, room, limit)
 			if err == nil {
 				break
@@ -199,17 +178,11 @@ func tooFewFiles(t *testing.T) {
 			}
 			failures++
 			for _, part := range []string{"too many open files", "ulimit -n", "open"} {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%v with room for %d descriptors: the error does not name %q: %v", b, room, part, err)
-				}
+				assert.ErrorContains(t, err, part, "%v with room for %d descriptors", b, room)
 			}
-			if !errors.Is(err, unix.EMFILE) {
-				t.Errorf("%v with room for %d descriptors: %v", b, room, err)
-			}
+			assert.ErrorIs(t, err, unix.EMFILE, "%v with room for %d descriptors", b, room)
 		}
-		if failures == 0 {
-			t.Errorf("%v opens with room for no descriptor", b)
-		}
+		assert.NotZero(t, failures, "%v opens with room for no descriptor", b)
 	}
 }
 
@@ -217,19 +190,14 @@ func openWithRoom(t *testing.T, b tandem.Backend, first, room int, limit unix.Rl
 	t.Helper()
 	before := descriptors(t)
 	low := unix.Rlimit{Cur: uint64(first + room), Max: limit.Max}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 8, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		_ = tr.Close()
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if after := descriptors(t); len(after) > len(before) {
-		t.Errorf("%v with room for %d descriptors: left are %q, before: %q", b, room, after, before)
-	}
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	after := descriptors(t)
+	assert.LessOrEqual(t, len(after), len(before), "%v with room for %d descriptors: left are %q, before: %q", b, room, after, before)
 	return err
 }
 
@@ -237,9 +205,7 @@ func openWithRoom(t *testing.T, b tandem.Backend, first, room int, limit unix.Rl
 func lowestFree(t *testing.T) int {
 	t.Helper()
 	f, err := os.Open("/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
 	return int(f.Fd())
 }
@@ -247,9 +213,7 @@ func lowestFree(t *testing.T) int {
 func descriptors(t *testing.T) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, f := range entries {
 		if target, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
 			all = append(all, f.Name()+" -> "+target)

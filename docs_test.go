@@ -3,7 +3,6 @@ package tandem_test
 import (
 	"bufio"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // readmeProgram is the echo server of README.md.
@@ -19,18 +21,14 @@ func readmeProgram(t *testing.T) string {
 	t.Helper()
 	_, rest, found := strings.Cut(read(t, "README.md"), "```go\n")
 	program, _, ended := strings.Cut(rest, "```\n")
-	if !found || !ended {
-		t.Fatal("README.md has no block of Go")
-	}
+	require.True(t, found && ended, "README.md has no block of Go")
 	return program
 }
 
 func read(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(b)
 }
 
@@ -38,26 +36,17 @@ func read(t *testing.T, name string) string {
 func TestREADMEProgram(t *testing.T) {
 	const address = `"127.0.0.1:7000"`
 	source := readmeProgram(t)
-	if strings.Count(source, address) != 1 {
-		t.Fatalf("the program does not listen on %s", address)
-	}
+	require.Equal(t, 1, strings.Count(source, address), "how often the program names %s", address)
 	dir := t.TempDir()
 	file, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "echo")
-	if err := os.WriteFile(file, []byte(strings.Replace(source, address, `"127.0.0.1:0"`, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "build", "-o", program, file).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(source, address, `"127.0.0.1:0"`, 1)), 0o600))
+	out, err := exec.Command("go", "build", "-o", program, file).CombinedOutput()
+	require.NoError(t, err, "go build: %s", out)
 
 	server := exec.Command(program)
 	logged, err := server.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, server.Start())
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
@@ -77,25 +66,22 @@ func listening(t *testing.T, logged io.Reader) string {
 		}
 		all.WriteString(lines.Text() + "\n")
 	}
-	t.Fatalf("the program ended without an address; its log:\n%s", &all)
+	require.Fail(t, "the program ended without an address", "its log:\n%s", &all)
 	return ""
 }
 
 func exchange(t *testing.T, address, message string) {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := io.WriteString(c, message); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.WriteString(c, message)
+	require.NoError(t, err)
 	answer := make([]byte, len(message))
-	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != message {
-		t.Fatalf("got %q, %v; want %q", answer, err, message)
-	}
+	_, err = io.ReadFull(c, answer)
+	require.NoError(t, err)
+	require.Equal(t, message, string(answer))
 }
 
 // TestREADMEHandler keeps the handler of README.md and that of ExampleOpen the same.
@@ -103,29 +89,31 @@ func TestREADMEHandler(t *testing.T) {
 	example := read(t, "example_test.go")
 	_, handler, _ := strings.Cut(readmeProgram(t), "type echo")
 	handler, _, _ = strings.Cut(handler, "func main")
-	if handler == "" || !strings.Contains(example, "type echo"+handler) {
-		t.Errorf("example_test.go does not have the handler of README.md:\ntype echo%s", handler)
-	}
+	require.NotEmpty(t, handler)
+	assert.Contains(t, example, "type echo"+handler)
 }
 
 // TestLinks looks for the target of every relative link in the pages for people.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	pages, err := filepath.Glob("*.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatalf("no pages: %v", err)
+	var pages []string
+	for _, pattern := range []string{"*.md", "*/*.md", "*/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		pages = append(pages, found...)
 	}
+	require.Contains(t, pages, "README.md")
+	require.Contains(t, pages, filepath.Join("session", "CONTRACT.md"))
 	for _, page := range pages {
 		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
 			target, _, _ := strings.Cut(m[1], "#")
 			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
 			}
-			if !fs.ValidPath(strings.TrimSuffix(target, "/")) {
-				t.Errorf("%s: %s is no path below the root", page, m[1])
-			} else if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: %v", page, err)
-			}
+			target = filepath.Join(filepath.Dir(page), target)
+			assert.True(t, filepath.IsLocal(target), "%s: %s leads out of the repository", page, m[1])
+			_, err := os.Stat(target)
+			assert.NoError(t, err, "%s links to %s", page, m[1])
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // A server whose messages are frames, called once for each, and a client of the same kind.
@@ -54,23 +55,23 @@ func Example_sessions() {
 	defer t.Close()
 	codec := frame.U64{MaxPayload: 1 << 20}
 
-	listener, err := session.Listen(t, "tcp", "127.0.0.1:0", nil)
+	listener, err := polled.Listen(t, "tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, err := session.Connect(t, "tcp", listener.Addr().String(), nil)
+	conn, err := polled.Connect(t, "tcp", listener.Addr().String(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	client := session.NewFramed(conn, codec, 4096)
-	var servers []*session.Framed[[]byte, []byte]
+	client := polled.NewFramed(conn, codec, 4096)
+	var servers []*polled.MessageSession[[]byte, []byte]
 
 	request := []byte("hello")
 	for sent := false; ; {
 		if s, ok, err := listener.Accept(); err != nil {
 			log.Fatal(err)
 		} else if ok {
-			servers = append(servers, session.NewFramed(s, codec, 4096))
+			servers = append(servers, polled.NewFramed(s, codec, 4096))
 		}
 		for _, s := range servers {
 			echoFrame(s)
@@ -84,13 +85,13 @@ func Example_sessions() {
 			if err != nil {
 				log.Fatal(err)
 			}
-			sent = status == session.Success
+			sent = status == polled.Success
 		}
 		answer, status, err := client.Read()
 		if err != nil {
 			log.Fatal(err)
 		}
-		if status == session.Data {
+		if status == polled.Data {
 			fmt.Printf("%s\n", answer)
 			return
 		}
@@ -99,12 +100,12 @@ func Example_sessions() {
 }
 
 // echoFrame is what a server does with one session in each duty cycle.
-func echoFrame(s *session.Framed[[]byte, []byte]) {
+func echoFrame(s *polled.MessageSession[[]byte, []byte]) {
 	if _, err := s.Drive(); err != nil {
 		_ = s.Close()
 		return
 	}
-	if m, status, err := s.Read(); err == nil && status == session.Data {
+	if m, status, err := s.Read(); err == nil && status == polled.Data {
 		// A server that answers more than its client reads keeps what is Pending, and reads nothing meanwhile.
 		_, _, _ = s.Write(m)
 	}
@@ -117,40 +118,40 @@ func ExampleTransport_heartbeat() {
 		log.Fatal(err)
 	}
 	defer t.Close()
-	listener, err := session.Listen(t, "tcp", "127.0.0.1:0", nil)
+	listener, err := polled.Listen(t, "tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, err := session.Connect(t, "tcp", listener.Addr().String(), nil)
+	conn, err := polled.Connect(t, "tcp", listener.Addr().String(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	framed := session.NewFramed(conn, frame.Line{}, 0)
-	alive := session.NewLiveness(framed, time.Minute, session.LifeConnect|session.LifeRead)
-	client := session.NewHeartbeat(alive, time.Millisecond, func(s session.Session[[]byte, []byte]) (session.Beat, error) {
+	framed := polled.NewFramed(conn, frame.Line{}, 0)
+	alive := polled.NewLiveness(framed, time.Minute, polled.LifeConnect|polled.LifeRead)
+	client := polled.NewHeartbeat(alive, time.Millisecond, func(s polled.Session[[]byte, []byte]) (polled.Beat, error) {
 		_, status, err := s.Write([]byte("still here"))
-		if status == session.Pending {
-			return session.Failed, err // the next Drive tries again
+		if status == polled.Pending {
+			return polled.Failed, err // the next Drive tries again
 		}
-		return session.Sent, err
+		return polled.Sent, err
 	})
 
-	var server *session.Framed[[]byte, []byte]
+	var server *polled.MessageSession[[]byte, []byte]
 	for beats := 0; beats < 3; {
 		if _, err := client.Drive(); err != nil { // os.ErrDeadlineExceeded after a minute of silence
 			log.Fatal(err)
 		}
 		if server == nil {
 			if s, ok, _ := listener.Accept(); ok {
-				server = session.NewFramed(s, frame.Line{}, 0)
+				server = polled.NewFramed(s, frame.Line{}, 0)
 			}
 			continue
 		}
 		if _, err := server.Drive(); err != nil {
 			log.Fatal(err)
 		}
-		if m, status, _ := server.Read(); status == session.Data {
+		if m, status, _ := server.Read(); status == polled.Data {
 			fmt.Printf("%s\n", m)
 			beats++
 		}
@@ -162,4 +163,4 @@ func ExampleTransport_heartbeat() {
 }
 
 // A tandem.Transport is what sessions ask for.
-var _ session.Transport = tandem.Transport(nil)
+var _ polled.Transport = tandem.Transport(nil)

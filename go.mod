@@ -6,6 +6,8 @@ require golang.org/x/sys v0.49.0
 
 require pgregory.net/rapid v1.3.0
 
+require github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
+
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect

@@ -8,6 +8,9 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem"
 )
 
@@ -26,57 +29,42 @@ func TestInheritedListeners(t *testing.T) {
 		return
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer l.Close()
 	file, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer file.Close()
 	child := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" -test.run='^TestInheritedListeners$'`, os.Args[0])
 	child.Env = append(os.Environ(), "TANDEM_TEST_INHERITS=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=web")
 	child.ExtraFiles = []*os.File{file} // becomes descriptor 3
 	child.Stdout, child.Stderr = os.Stderr, os.Stderr
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, child.Start())
 	c, err := net.Dial("tcp", l.Addr().String()) // waits in the backlog until the child accepts
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(c, "inherited"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	_, err = io.WriteString(c, "inherited")
+	require.NoError(t, err)
 	got := make([]byte, 9)
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != "inherited" {
-		t.Errorf("the child answered %q, %v", got, err)
-	}
+	_, err = io.ReadFull(c, got)
+	assert.NoError(t, err)
+	assert.Equal(t, "inherited", string(got), "the child's answer")
 	_ = c.Close()
-	if err := child.Wait(); err != nil {
-		t.Errorf("the child: %v", err)
-	}
+	assert.NoError(t, child.Wait(), "the child")
 }
 
 func serveInherited(t *testing.T) {
 	files, err := tandem.InheritedListeners()
-	if err != nil || len(files) != 1 || files[0].Name() != "web" {
-		t.Fatalf("inherited %v: %v", files, err)
-	}
-	if again, err := tandem.InheritedListeners(); len(again) != 0 || err != nil {
-		t.Errorf("inherited again: %v, %v", again, err)
-	}
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.Equal(t, "web", files[0].Name())
+	again, err := tandem.InheritedListeners()
+	assert.NoError(t, err)
+	assert.Empty(t, again, "inherited again")
 	tr := openOrSkip(t, &tandem.Options{Logger: slog.New(slog.DiscardHandler)})
 	h := lastEcho{ended: make(chan error, 1)}
-	if _, err := tr.Listen("unix", "", h, &tandem.ListenOptions{From: files[0]}); err == nil {
-		t.Error("a TCP socket was taken over as a Unix one")
-	}
-	if _, err := tr.Listen("tcp", "", h, &tandem.ListenOptions{From: files[0]}); err != nil {
-		t.Fatal(err)
-	}
+	_, err = tr.Listen("unix", "", h, &tandem.ListenOptions{From: files[0]})
+	assert.Error(t, err, "a TCP socket was taken over as a Unix one")
+	_, err = tr.Listen("tcp", "", h, &tandem.ListenOptions{From: files[0]})
+	require.NoError(t, err)
 	_ = files[0].Close()
-	if err := <-h.ended; err != nil {
-		t.Errorf("OnClose(%v)", err)
-	}
+	assert.NoError(t, <-h.ended, "OnClose")
 }

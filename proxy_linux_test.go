@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem"
 )
 
@@ -112,17 +115,11 @@ func TestProxyDoesNotCopy(t *testing.T) {
 			o := &tandem.Options{Backend: b, Loops: 1, Logger: slog.New(slog.DiscardHandler)}
 			servers, proxies := openOrSkip(t, o), openOrSkip(t, o)
 			target, err := servers.Listen("tcp", "127.0.0.1:0", echoHandler{}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			l, err := listenProxy(proxies, target.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer c.Close()
 			want := randomBytes(rand.New(rand.NewPCG(1, 2)), 4<<20)
 			go func() {
@@ -130,14 +127,12 @@ func TestProxyDoesNotCopy(t *testing.T) {
 				_ = c.(*net.TCPConn).CloseWrite()
 			}()
 			got, err := io.ReadAll(c)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%d of %d bytes came back, or wrong ones: %v", len(got), len(want), err)
-			}
+			require.NoError(t, err)
+			require.Len(t, got, len(want))
+			require.True(t, bytes.Equal(got, want), "wrong bytes came back")
 			s := proxies.Stats()
 			t.Logf("the proxy received %d bytes in %d pieces and copied %d", s.BytesIn, s.Reads, s.BytesCopied)
-			if s.BytesIn != 2*uint64(len(want)) {
-				t.Errorf("the proxy received %d bytes, not %d", s.BytesIn, 2*len(want))
-			}
+			assert.EqualValues(t, 2*len(want), s.BytesIn, "bytes that the proxy received")
 			checkCopies(t, b, s)
 		})
 	}
@@ -146,7 +141,5 @@ func TestProxyDoesNotCopy(t *testing.T) {
 // checkCopies allows for pieces so small that a copy is cheaper than a buffer, and on io_uring for what came in a pause.
 func checkCopies(t *testing.T, b tandem.Backend, s tandem.Stats) {
 	t.Helper()
-	if s.BytesCopied > s.BytesIn/4 {
-		t.Errorf("%v: %d of %d bytes were copied", b, s.BytesCopied, s.BytesIn)
-	}
+	assert.LessOrEqual(t, s.BytesCopied, s.BytesIn/4, "%v: bytes that were copied", b)
 }

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem"
 )
 
@@ -26,19 +29,17 @@ func TestSoak(t *testing.T) {
 	total := 3 * time.Second
 	if v := os.Getenv("TANDEM_SOAK"); v != "" {
 		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("TANDEM_SOAK: %v", err)
-		}
+		require.NoError(t, err, "TANDEM_SOAK")
 		total = d
 	}
 	setups := []tandem.Options{
 		{Backend: tandem.Epoll},
 		{Backend: tandem.Uring},
-		{Backend: tandem.Uring, UringEntries: 4, UringCompletionEntries: 8, UringBuffers: 4, UringBufferSize: 64},
+		{Backend: tandem.Uring, Uring: tandem.UringOptions{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64}},
 	}
 	for _, o := range setups {
 		name := o.Backend.String()
-		if o.UringEntries != 0 {
+		if o.Uring.Entries != 0 {
 			name += "-tiny"
 		}
 		t.Run(name, func(t *testing.T) { soak(t, o, total/time.Duration(len(setups))) })
@@ -55,14 +56,12 @@ type soaker struct {
 
 func soak(t *testing.T, o tandem.Options, d time.Duration) {
 	o.Logger, o.Loops = slog.New(slog.DiscardHandler), 2
-	if probe, err := tandem.Open(&o); err != nil {
-		if os.Getenv("TANDEM_REQUIRE_URING") == "1" {
-			t.Fatal(err)
-		}
+	probe, err := tandem.Open(&o)
+	if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
 		t.Skipf("NOT TESTED: %v", err)
-	} else {
-		_ = probe.Close()
 	}
+	require.NoError(t, err)
+	require.NoError(t, probe.Close())
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -77,9 +76,9 @@ func soak(t *testing.T, o tandem.Options, d time.Duration) {
 		totals.Timers += s.Timers
 		totals.NoBuffers += s.NoBuffers
 		totals.Overflows += s.Overflows
-		if !eventually(func() bool { return runtime.NumGoroutine() <= goroutines && openFiles() <= files }) {
-			t.Fatalf("left behind: %d goroutines, was %d; %d descriptors, was %d", runtime.NumGoroutine(), goroutines, openFiles(), files)
-		}
+		gone := eventually(func() bool { return runtime.NumGoroutine() <= goroutines && openFiles() <= files })
+		require.True(t, gone, "left behind: %d goroutines, was %d; %d descriptors, was %d",
+			runtime.NumGoroutine(), goroutines, openFiles(), files)
 	}
 	var m runtime.MemStats
 	runtime.GC()
@@ -105,9 +104,7 @@ func openFiles() int {
 // oneLife opens, troubles, and shuts down in the middle of it.
 func oneLife(t *testing.T, o tandem.Options, r *rand.Rand, d time.Duration) tandem.Stats {
 	server, err := tandem.Open(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := &soaker{t: t, server: server, addrs: map[string]string{}}
 	s.listen("echo", echoHandler{}, tandem.StreamOptions{})
 	s.listen("bounded", echoHandler{}, tandem.StreamOptions{HighWater: 4 << 10, LowWater: 1 << 10, ReadBufferLimit: 8 << 10})
@@ -127,22 +124,20 @@ func oneLife(t *testing.T, o tandem.Options, r *rand.Rand, d time.Duration) tand
 	patience := time.Duration(r.IntN(100)) * time.Millisecond
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("shutdown: %v", err)
+	if err := server.Shutdown(ctx); err != nil {
+		assert.ErrorIs(t, err, context.DeadlineExceeded, "shutdown")
 	}
 	clients.Wait()
 	st := server.Stats()
-	if st.Opened != st.Closed || st.Streams+st.Sockets+st.Requests+st.BuffersTaken != 0 || st.BytesIn != st.BytesDelivered+st.BytesDropped {
-		t.Errorf("after the shutdown: %+v", st)
-	}
+	assert.Equal(t, st.Opened, st.Closed, "streams that opened and closed: %+v", st)
+	assert.Zero(t, st.Streams+st.Sockets+st.Requests+st.BuffersTaken, "what is left after the shutdown: %+v", st)
+	assert.Equal(t, st.BytesIn, st.BytesDelivered+st.BytesDropped, "bytes: %+v", st)
 	return st
 }
 
 func (s *soaker) listen(name string, h tandem.Handler, o tandem.StreamOptions) {
 	l, err := s.server.Listen("tcp", "127.0.0.1:0", h, &tandem.ListenOptions{StreamOptions: o})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	require.NoError(s.t, err)
 	s.addrs[name] = l.Addr().String()
 }
 
@@ -176,7 +171,7 @@ func (s *soaker) trouble(r *rand.Rand) {
 	}
 	for !s.stopping.Load() {
 		if err := scenarios[r.IntN(len(scenarios))](r); err != nil && !s.stopping.Load() {
-			s.t.Error(err)
+			assert.NoError(s.t, err)
 			return
 		}
 	}

@@ -26,7 +26,7 @@ const (
 	Submissions                   // io_uring: SQEs handed to the kernel
 	Completions                   // io_uring: CQEs reaped
 	NoBuffers                     // io_uring: receives that ended with ENOBUFS
-	Overflows                     // io_uring: times that the completion queue had overflown
+	Overflows                     // io_uring: times that the completion queue overflowed
 	WakeUps                       // times another goroutine ended the loop's sleep
 	TimersFired                   // timers that ran
 	Panics                        // panics caught in callbacks

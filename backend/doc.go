@@ -39,7 +39,7 @@
 // # Errors
 //
 // A driver reports a [syscall.Errno] as the kernel gave it, or [io.EOF]. EINTR, EAGAIN, a full submission queue, an
-// overflown completion queue and an empty buffer ring are its own affair and never reported.
+// overflowed completion queue and an empty buffer ring are its own affair and never reported.
 //
 // # Ending
 //

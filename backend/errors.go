@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // UnsupportedError says that a backend cannot run here, and for an operator why, and what would help.
@@ -13,7 +14,8 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	s := fmt.Sprintf("%s cannot run here: %v", e.Backend, e.Cause)
+	cause := strings.TrimPrefix(e.Cause.Error(), e.Backend+": ")
+	s := fmt.Sprintf("%s cannot run here: %s", e.Backend, cause)
 	if e.Cure != "" {
 		s += "; " + e.Cure
 	}

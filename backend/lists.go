@@ -1,7 +1,7 @@
 package backend
 
-// Changes gathers sockets whose wishes a driver has yet to tell the kernel, so that a wish that is taken back before
-// the next Poll costs nothing.
+// Changes holds the sockets whose interest a driver has yet to tell the kernel, so that an interest that is taken back
+// before the next Poll costs nothing.
 type Changes struct{ list []*Socket }
 
 // Add puts s on the list, once.
@@ -12,35 +12,35 @@ func (c *Changes) Add(s *Socket) {
 	}
 }
 
-// Drain empties the list into tell. What tell adds comes in the same Drain. Sockets that have left the table since are
-// passed over.
-func (c *Changes) Drain(t *Slots, tell func(*Socket)) {
+// Flush empties the list and calls update for each socket on it, except for those that have left the table. Sockets that
+// update adds are part of the same Flush.
+func (c *Changes) Flush(t *Slots, update func(*Socket)) {
 	for i := 0; i < len(c.list); i++ {
 		s := c.list[i]
 		c.list[i] = nil
 		s.changed = false
 		if t.Lookup(s.ID) == s {
-			tell(s)
+			update(s)
 		}
 	}
 	c.list = c.list[:0]
 }
 
-// Releases gathers sockets whose Released has to be called by the next Poll.
+// Releases holds the sockets whose Released the next Poll has to call.
 type Releases struct {
 	list  []*Socket
-	batch []*Socket // batch[:done] have been reported
+	batch []*Socket // Released was called for batch[:done]
 	done  int
 }
 
 // Add puts s on the list.
 func (r *Releases) Add(s *Socket) { r.list = append(r.list, s) }
 
-// Len is how many there are.
+// Len returns how many there are.
 func (r *Releases) Len() int { return len(r.list) + len(r.batch) - r.done }
 
-// Report calls Released for all that were added before, and returns how many. If one of them does not return, the rest
-// come with the next Report.
+// Report calls Released for all that were added before, and returns how many they were. If one of these calls does not
+// return, the next Report continues behind it.
 func (r *Releases) Report() (n int) {
 	if r.done == len(r.batch) {
 		if len(r.list) == 0 {

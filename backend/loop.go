@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,9 +184,6 @@ func (l *Loop) runTurn(wait time.Duration) (n int, err error) {
 	l.measure(n > 0)
 	l.shared.publish(&l.Count)
 	whole = true
-	if err != nil {
-		err = fmt.Errorf("loop: %w", err)
-	}
 	return n, err
 }
 

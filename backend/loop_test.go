@@ -18,7 +18,7 @@ import (
 // drivers are all ways in which a loop sleeps and is woken.
 var drivers = map[string]func() (backend.Driver, error){
 	"epoll":         func() (backend.Driver, error) { return epoll.New(epoll.Config{}) },
-	"epoll-thread":  func() (backend.Driver, error) { return epoll.New(epoll.Config{Thread: true}) },
+	"epoll-thread":  func() (backend.Driver, error) { return epoll.New(epoll.Config{LockedThread: true}) },
 	"uring":         func() (backend.Driver, error) { return newUring(uring.Config{}) },
 	"uring-eventfd": func() (backend.Driver, error) { return newUring(uring.Config{EventFD: true}) },
 	"uring-coop":    func() (backend.Driver, error) { return newUring(uring.Config{Rung: "coop"}) },

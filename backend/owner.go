@@ -56,7 +56,7 @@ func (l *Loop) Bind() error {
 func (l *Loop) start() (err error) {
 	if l.cfg.CPU >= 0 {
 		if l.unpin, err = pinThread(l.cfg.CPU); err != nil {
-			return fmt.Errorf("loop: run on CPU %d: %w", l.cfg.CPU, err)
+			return fmt.Errorf("run on CPU %d: %w", l.cfg.CPU, err)
 		}
 	}
 	return l.Driver.Start(&l.Count)

@@ -89,65 +89,66 @@ func toggle(k optionKind, on bool) SocketOption {
 	return SocketOption{kind: k}
 }
 
-// NoDelay sends small writes at once, instead of holding them back until what was sent is acknowledged.
-// Default on. TCP_NODELAY, tcp(7).
+// NoDelay sends small writes at once, instead of holding them back until earlier data is acknowledged. Default on.
+// TCP_NODELAY, tcp(7).
 func NoDelay(on bool) SocketOption { return toggle(optNoDelay, on) }
 
-// QuickAck acknowledges at once (on), or waits to send acknowledgements along with data (off). The kernel goes on to
-// decide for itself as traffic comes, so it is a hint for the moment, and reading it back tells the kernel's present
-// mood. Default: the kernel's. TCP_QUICKACK, tcp(7).
+// QuickAck acknowledges at once (on), or delays acknowledgements so that they can go out with data (off). It is a hint
+// for the moment: the kernel goes on to decide for itself as traffic comes, and reading the option returns the current
+// state. Default: the kernel's. TCP_QUICKACK, tcp(7).
 func QuickAck(on bool) SocketOption { return toggle(optQuickAck, on) }
 
-// Timestamp has the kernel note when bytes arrived. recvmsg(2) tells; streams do not ask, so it is for code that
-// receives on the descriptor itself. Default off. SO_TIMESTAMP, socket(7).
+// Timestamp makes the kernel record when bytes arrived. recvmsg(2) returns that; streams do not ask for it, so the
+// option is for code that receives on the descriptor itself. Default off. SO_TIMESTAMP, socket(7).
 func Timestamp(on bool) SocketOption { return toggle(optTimestamp, on) }
 
-// ReuseAddress allows to bind an address that old connections still have, but no listener. Default on for listeners,
-// off for dials. Not on streams. SO_REUSEADDR, socket(7).
+// ReuseAddress allows binding an address that old connections still use, as long as no listener does. Default on for
+// listeners, off for dials. Not on streams. SO_REUSEADDR, socket(7).
 func ReuseAddress(on bool) SocketOption { return toggle(optReuseAddress, on) }
 
-// ReusePortGroup lets several sockets that all ask for it, and have the same effective user, bind one address; the
-// kernel spreads connections over those that listen. Default off; on with the balance ReusePort, which for several
-// loops cannot do without. Not on streams. SO_REUSEPORT, socket(7).
+// ReusePortGroup lets several sockets bind one address if all of them set it and have the same effective user; the
+// kernel spreads connections over those that listen. Default off; on with the balance ReusePort, which needs it for
+// more than one loop. Not on streams. SO_REUSEPORT, socket(7).
 func ReusePortGroup(on bool) SocketOption { return toggle(optReusePort, on) }
 
-// FastOpenConnect sends the first bytes along with the SYN, to hosts that allowed it before. Connecting to them is then
-// over before anything was sent: OnOpen runs at once, RemoteAddr is nil, a refusal ends the open stream, and nothing
-// happens until something is written. Only for protocols in which the client speaks first, and bytes that may arrive
-// twice. Default off. Dials only. Since Linux 4.11, commit 19f6d3f3c842; RFC 7413. It is an error if the sysctl
-// net.ipv4.tcp_fastopen is without bit 1.
+// FastOpenConnect sends the first bytes along with the SYN, to hosts that have allowed it before. Such a connect
+// finishes before anything is sent: OnOpen runs at once, RemoteAddr is unspecified, a refusal ends the open stream, and
+// nothing happens until something is written. Use it only for protocols in which the client speaks first, and for bytes
+// that may arrive twice. Default off. Dials only. Since Linux 4.11, commit 19f6d3f3c842; RFC 7413. It is an error if
+// the sysctl net.ipv4.tcp_fastopen lacks bit 1.
 func FastOpenConnect(on bool) SocketOption { return toggle(optFastOpenConnect, on) }
 
 // V6Only keeps a listener on [::] from accepting IPv4. Default off for the network tcp, on for tcp6, as in package net.
 // Listeners on IPv6 only. IPV6_V6ONLY, ipv6(7).
 func V6Only(on bool) SocketOption { return toggle(optV6Only, on) }
 
-// Mark is put on each packet, for routing and filters. Default 0. It needs CAP_NET_ADMIN or, since Linux 5.17,
+// Mark sets the mark of each packet, for routing and filters. Default 0. It needs CAP_NET_ADMIN or, since Linux 5.17,
 // CAP_NET_RAW. SO_MARK, socket(7).
 func Mark(mark uint32) SocketOption { return SocketOption{kind: optMark, n: int64(mark)} }
 
 // Priority orders packets in the queues of network devices. Default 0. More than 6 needs CAP_NET_ADMIN, or on newer
-// kernels CAP_NET_RAW; a listener needs it for as long as it accepts. TypeOfService changes it too: what comes later in
-// a list wins. SO_PRIORITY, socket(7).
+// kernels CAP_NET_RAW; a listener needs it for as long as it accepts. TypeOfService changes the priority too: the later
+// one in a list wins. SO_PRIORITY, socket(7).
 func Priority(priority uint32) SocketOption {
 	return SocketOption{kind: optPriority, n: int64(priority)}
 }
 
-// TypeOfService is the TOS byte of IPv4 and the traffic class of IPv6, whichever goes out. The lower two bits are TCP's
-// own, for congestion notification (RFC 3168), and must be 0. Default 0. IP_TOS, ip(7); IPV6_TCLASS, RFC 3542.
+// TypeOfService sets the TOS byte of IPv4 and the traffic class of IPv6, whichever the connection uses. The lower two
+// bits belong to TCP, for congestion notification (RFC 3168), and must be 0. Default 0. IP_TOS, ip(7); IPV6_TCLASS, RFC
+// 3542.
 func TypeOfService(tos uint8) SocketOption {
 	return SocketOption{kind: optTypeOfService, n: int64(tos)}
 }
 
-// FastOpen accepts bytes along with the SYN, of at most so many connections at a time that are not established yet.
-// Default 0: off. Listeners only. TCP_FASTOPEN, RFC 7413. It is an error if the sysctl net.ipv4.tcp_fastopen is without
-// bit 2, or net.core.somaxconn is less.
+// FastOpen accepts bytes along with the SYN, from at most queue connections that are not established yet. Default 0:
+// off. Listeners only. TCP_FASTOPEN, RFC 7413. It is an error if the sysctl net.ipv4.tcp_fastopen lacks bit 2, or if
+// net.core.somaxconn is less than queue.
 func FastOpen(queue int) SocketOption { return SocketOption{kind: optFastOpen, n: int64(queue)} }
 
-// ReceiveBuffer is how much the kernel holds that was not received yet. In bytes; less than its minimum, about 1 KiB,
-// means that. The kernel doubles it, for its own needs, and so it reads back doubled. Default: net.ipv4.tcp_rmem, and
-// the kernel adapts it, which this ends. Before bind or connect it also decides how far the window can grow. More than
-// net.core.rmem_max is an error. SO_RCVBUF, socket(7).
+// ReceiveBuffer sets how many bytes the kernel holds that were not received yet. A value below the kernel's minimum,
+// about 1 KiB, means that minimum. The kernel doubles the value, for its own needs, so it reads back doubled. Default:
+// net.ipv4.tcp_rmem, which the kernel adapts to the traffic; setting the option ends that. Set before bind or connect
+// it also decides how far the window can grow. More than net.core.rmem_max is an error. SO_RCVBUF, socket(7).
 func ReceiveBuffer(bytes int) SocketOption {
 	return SocketOption{kind: optReceiveBuffer, n: int64(bytes)}
 }
@@ -157,17 +158,17 @@ func ReceiveBufferForce(bytes int) SocketOption {
 	return SocketOption{kind: optReceiveBufferForce, n: int64(bytes)}
 }
 
-// ReceiveLowWater is how many bytes there must be before the stream learns of them; the end of the stream and errors it
-// learns of at once. In bytes. Default and least 1. More than half the receive buffer is an error. SO_RCVLOWAT,
+// ReceiveLowWater sets how many bytes must have come before the stream learns of them; it learns of the end of the
+// stream, and of errors, at once. Default and minimum 1. More than half the receive buffer is an error. SO_RCVLOWAT,
 // socket(7).
 func ReceiveLowWater(bytes int) SocketOption {
 	return SocketOption{kind: optReceiveLowWater, n: int64(bytes)}
 }
 
-// SendBuffer is how much the kernel holds that was not acknowledged yet. In bytes; less than its minimum, about 2 KiB,
-// means that. It is doubled as ReceiveBuffer is. Default: net.ipv4.tcp_wmem, which the kernel adapts, and this ends
-// that; net.core.wmem_default for Unix sockets. More than net.core.wmem_max is an error. TCP and Unix. SO_SNDBUF,
-// socket(7).
+// SendBuffer sets how many bytes the kernel holds that were not acknowledged yet. A value below the kernel's minimum,
+// about 2 KiB, means that minimum. The value is doubled as that of ReceiveBuffer. Default: net.ipv4.tcp_wmem, which the
+// kernel adapts to the traffic, until the option is set; net.core.wmem_default for Unix sockets. More than
+// net.core.wmem_max is an error. TCP and Unix. SO_SNDBUF, socket(7).
 func SendBuffer(bytes int) SocketOption { return SocketOption{kind: optSendBuffer, n: int64(bytes)} }
 
 // SendBufferForce is SendBuffer without the limit. It needs CAP_NET_ADMIN. SO_SNDBUFFORCE, socket(7).
@@ -175,8 +176,8 @@ func SendBufferForce(bytes int) SocketOption {
 	return SocketOption{kind: optSendBufferForce, n: int64(bytes)}
 }
 
-// NotSentLowWater bounds what the kernel takes beyond what it has put on the wire, so that the rest waits in the
-// stream's queue, where it is counted. In bytes. Default 0: the sysctl net.ipv4.tcp_notsent_lowat, which is unlimited.
+// NotSentLowWater bounds how many bytes the kernel takes beyond those that it has put on the wire. The rest waits in
+// the stream's queue, where it is counted. Default 0: the sysctl net.ipv4.tcp_notsent_lowat, which is unlimited.
 // TCP_NOTSENT_LOWAT, ip-sysctl.rst of the kernel.
 func NotSentLowWater(bytes int) SocketOption {
 	return SocketOption{kind: optNotSentLowWater, n: int64(bytes)}
@@ -184,8 +185,8 @@ func NotSentLowWater(bytes int) SocketOption {
 
 // Linger of 0 makes the end of a stream, also by Close, drop what the kernel has not sent yet and reset the connection.
 // Negative is off, the default: the kernel sends the rest after the close. More than 0 is an error: close(2) would wait
-// so long even if the socket is non-blocking (measured on Linux 6.18: linger 3 s, full queue, 3.01 s), and the
-// loop with it. CloseTimeout says how long a stream that is closing may take to send. SO_LINGER, socket(7).
+// so long even if the socket is non-blocking (measured on Linux 6.18: linger 3 s, full queue, 3.01 s), and the loop
+// would wait with it. CloseTimeout says how long a stream that is closing may take to send. SO_LINGER, socket(7).
 func Linger(d time.Duration) SocketOption {
 	if d < 0 {
 		d = -time.Second
@@ -193,22 +194,23 @@ func Linger(d time.Duration) SocketOption {
 	return SocketOption{kind: optLinger, span: d}
 }
 
-// UserTimeout ends the connection with ETIMEDOUT if what was sent is not acknowledged for so long; it overrides the
-// count of KeepAlive. In whole milliseconds. Default 0: the kernel's, about 15 minutes. TCP_USER_TIMEOUT, tcp(7).
+// UserTimeout ends the connection with ETIMEDOUT if sent data is not acknowledged for so long; it overrides the count
+// of KeepAlive. In whole milliseconds. Default 0: the kernel's, about 15 minutes. TCP_USER_TIMEOUT, tcp(7).
 func UserTimeout(d time.Duration) SocketOption { return SocketOption{kind: optUserTimeout, span: d} }
 
-// DeferAccept accepts connections only when their first bytes are there; such as send none for so long are dropped.
-// In whole seconds, which the kernel rounds up to times at which it repeats the SYN+ACK, such as 1, 3, 7, 15 s. Default
-// 0: off. Listeners only. TCP_DEFER_ACCEPT, tcp(7).
+// DeferAccept accepts a connection only when its first bytes have come, and drops one that sends none for so long. In
+// whole seconds, which the kernel rounds up to times at which it repeats the SYN+ACK, such as 1, 3, 7, 15 s. Default 0:
+// off. Listeners only. TCP_DEFER_ACCEPT, tcp(7).
 func DeferAccept(d time.Duration) SocketOption { return SocketOption{kind: optDeferAccept, span: d} }
 
-// BusyPoll has a receive that finds nothing look into the device's queue. In whole microseconds. Default: the sysctl
-// net.core.busy_read, 0. Older kernels want CAP_NET_ADMIN for more than that; 6.18 does not. SO_BUSY_POLL, socket(7).
+// BusyPoll makes a receive that finds nothing poll the device's queue for so long. In whole microseconds. Default: the
+// sysctl net.core.busy_read, 0. On older kernels more than that needs CAP_NET_ADMIN; on 6.18 it does not. SO_BUSY_POLL,
+// socket(7).
 func BusyPoll(d time.Duration) SocketOption { return SocketOption{kind: optBusyPoll, span: d} }
 
-// KeepAlive has the kernel probe a silent peer: first after idle, then every interval, and count unanswered probes end
-// the connection with ETIMEDOUT. In whole seconds up to 32767, and at most 127 probes; 0 is the default of each, 15 s,
-// 15 s and 9. It is on by default. SO_KEEPALIVE, socket(7); TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, tcp(7).
+// KeepAlive makes the kernel probe a silent peer: first after idle, then every interval; after count unanswered probes
+// the connection ends with ETIMEDOUT. In whole seconds up to 32767, and at most 127 probes; 0 is the default of each,
+// 15 s, 15 s and 9. It is on by default. SO_KEEPALIVE, socket(7); TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, tcp(7).
 func KeepAlive(idle, interval time.Duration, count int) SocketOption {
 	o := SocketOption{kind: optKeepAlive, n: 9, span: 15 * time.Second, interval: 15 * time.Second}
 	if idle != 0 {
@@ -223,16 +225,16 @@ func KeepAlive(idle, interval time.Duration, count int) SocketOption {
 	return o
 }
 
-// KeepAliveOff has the kernel leave a silent peer alone.
+// KeepAliveOff turns off the probes of KeepAlive: the kernel leaves a silent peer alone. SO_KEEPALIVE, socket(7).
 func KeepAliveOff() SocketOption { return SocketOption{kind: optKeepAlive} }
 
-// BindToDevice sends and receives by one network interface only. "" ends that. Default "". To change a binding that
-// there is already needs CAP_NET_RAW; before Linux 5.7, any does. SO_BINDTODEVICE, socket(7).
+// BindToDevice sends and receives by one network interface only. "" removes the binding, and is the default. Changing a
+// binding needs CAP_NET_RAW; before Linux 5.7, setting one does, too. SO_BINDTODEVICE, socket(7).
 func BindToDevice(name string) SocketOption { return SocketOption{kind: optBindToDevice, text: name} }
 
 // Congestion names the algorithm of congestion control, such as "cubic" or "bbr". Default: the sysctl
-// net.ipv4.tcp_congestion_control. Such as are not in net.ipv4.tcp_allowed_congestion_control need CAP_NET_ADMIN. The
-// kernel may load a module, so on a live stream it can take a while. TCP_CONGESTION, tcp(7).
+// net.ipv4.tcp_congestion_control. Names that are not in net.ipv4.tcp_allowed_congestion_control need CAP_NET_ADMIN.
+// The kernel may load a module for it, so on a live stream it can take a while. TCP_CONGESTION, tcp(7).
 func Congestion(name string) SocketOption { return SocketOption{kind: optCongestion, text: name} }
 
 // Name is the option's name, such as "nodelay", or "" for the zero SocketOption.

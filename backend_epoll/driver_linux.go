@@ -14,51 +14,32 @@ import (
 )
 
 const (
-	bufferSize     = 64 << 10
-	eventsPerLook  = 256
-	acceptsPerLook = 64
-	wakeID         = ^uint64(0)
-	timerID        = wakeID - 1
+	bufferSize = 64 << 10
+	maxEvents  = 256 // of one epoll_pwait
+	maxAccepts = 64  // of one listening socket for one event
+	wakeID     = ^uint64(0)
+	timerID    = wakeID - 1
 )
-
-// Bits of Socket.State.
-const (
-	receiving  uint32 = 1 << iota
-	accepting         // a listener
-	connecting        // waits for the end of a connect
-	sendWaits         // a Send found the socket full
-	known             // the kernel's interest list has it
-	interest          // what follows is the interest the kernel has: EPOLLIN, EPOLLOUT and EPOLLET packed
-)
-
-// Config says how a driver runs. The zero value is right.
-type Config struct {
-	Sockets int  // room for so many sockets from the start
-	Thread  bool // the loop has a thread of its own: sleep in epoll_pwait instead of Go's poller
-}
 
 // Driver is a backend.Driver on epoll.
 type Driver struct {
 	backend.Linux
-	epfd       int
-	alarm      *backend.EventFD
-	file       *os.File        // the epoll descriptor in Go's poller, nil with Config.Thread
-	raw        syscall.RawConn // of file
-	lookParked func(uintptr) bool
-	timer      timer
+	backend.Table
+	epfd     int
+	alarm    *backend.EventFD
+	file     *os.File        // the epoll descriptor in Go's poller, nil with Config.LockedThread
+	raw      syscall.RawConn // of file
+	pollOnce func(uintptr) bool
+	timer    timer
 
-	slots    backend.Slots
-	count    *backend.Counters
-	events   [eventsPerLook]unix.EpollEvent
-	ready    int // how many of events the last look filled
-	err      error
-	changes  backend.Changes
-	released backend.Releases
-	tell     func(*backend.Socket) // tellKernel, made once
+	count  *backend.Counters
+	events [maxEvents]unix.EpollEvent
+	ready  int // how many of events the last pwait filled
+	err    error
 
-	buf     []byte // the hot buffer
-	lent    int    // bytes of it that Received has now
-	keeping bool   // and they were made their owner's
+	buf     []byte // every receive uses it
+	lent    int    // how many bytes of it Received has
+	keeping bool   // Received has called Keep
 	kept    atomic.Int64
 	pool    backend.Pool
 }
@@ -71,8 +52,7 @@ var (
 // New makes a driver. The error names the step that failed.
 func New(c Config) (*Driver, error) {
 	d := &Driver{epfd: -1, buf: make([]byte, bufferSize), timer: timer{fd: -1}}
-	d.tell = d.tellKernel
-	d.slots.Reserve(c.Sockets)
+	d.Setup("epoll", c.Sockets, d.updateKernel)
 	if err := d.open(c); err != nil {
 		_ = d.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -94,7 +74,7 @@ func (d *Driver) open(c Config) (err error) {
 	if err = d.timer.open(d.epfd); err != nil {
 		return err
 	}
-	if c.Thread {
+	if c.LockedThread {
 		return nil
 	}
 	// An epoll descriptor is itself pollable, epoll(7). os.NewFile hands a non-blocking one to Go's poller.
@@ -105,7 +85,7 @@ func (d *Driver) open(c Config) (err error) {
 	if d.raw, err = d.file.SyscallConn(); err != nil {
 		return err
 	}
-	d.lookParked = func(uintptr) bool { return d.look(false) }
+	d.pollOnce = func(uintptr) bool { return d.pwait(false) }
 	return nil
 }
 
@@ -115,33 +95,24 @@ func (d *Driver) Start(c *backend.Counters) error {
 	return nil
 }
 
-// Move implements backend.Mover: it is the same to epoll which thread waits.
+// Move implements backend.Mover: any thread may wait on an epoll descriptor.
 func (d *Driver) Move() error { return nil }
 
-// Attach implements backend.Driver.
-func (d *Driver) Attach(s *backend.Socket) error {
-	s.State = 0
-	if !d.slots.Insert(s) {
-		return fmt.Errorf("epoll: attach: %w", syscall.ENOBUFS)
-	}
-	return nil
-}
-
 // Receive implements backend.Driver.
-func (d *Driver) Receive(s *backend.Socket, on bool) { d.want(s, receiving, on) }
+func (d *Driver) Receive(s *backend.Socket, on bool) { d.SetInterest(s, receiving, on) }
 
 // Accept implements backend.Driver.
-func (d *Driver) Accept(s *backend.Socket, on bool) { d.want(s, accepting, on) }
+func (d *Driver) Accept(s *backend.Socket, on bool) { d.SetInterest(s, accepting, on) }
 
 // Connect implements backend.Driver.
-func (d *Driver) Connect(s *backend.Socket) { d.want(s, connecting, true) }
+func (d *Driver) Connect(s *backend.Socket) { d.SetInterest(s, connecting, true) }
 
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	d.count[backend.SystemCalls]++
 	n, err := backend.SendVector(s.FD(), bufs)
 	if err == syscall.EAGAIN {
-		d.want(s, sendWaits, true)
+		d.SetInterest(s, sendWaits, true)
 		return 0, backend.ErrPending
 	}
 	return n, err
@@ -150,21 +121,20 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 // Release implements backend.Driver.
 func (d *Driver) Release(s *backend.Socket) {
 	if s.State&known != 0 {
-		// The descriptor may have been duplicated; then closing it would not end the kernel's interest in it.
+		// If the descriptor was duplicated, closing it does not remove it from the epoll set.
 		d.count[backend.SystemCalls]++
 		_ = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_DEL, s.FD(), nil)
 	}
 	s.State = 0
-	d.slots.Remove(s)
-	d.released.Add(s)
+	d.MarkReleased(s)
 }
 
 // Poll implements backend.Driver.
 func (d *Driver) Poll(wait time.Duration) (int, error) {
-	n := d.released.Report()
-	d.changes.Drain(&d.slots, d.tell)
+	n := d.ReportReleased()
+	d.FlushChanges()
 	if wait == 0 || n > 0 {
-		d.look(false)
+		d.pwait(false)
 	} else {
 		d.sleep(wait)
 	}
@@ -174,8 +144,8 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	return n + d.dispatch(), nil
 }
 
-// dispatch reports what the last look found, and returns how many events that were. A socket released by an earlier
-// event of the same look is not found by its ID any longer, even if its slot or its descriptor has a new holder.
+// dispatch reports the events of the last pwait and returns how many they were. A socket that an earlier one of these
+// events has released is not found by its ID, even if its slot or its descriptor has a new holder.
 func (d *Driver) dispatch() (events int) {
 	events = d.ready
 	for i := range d.events[:d.ready] {
@@ -191,7 +161,7 @@ func (d *Driver) dispatch() (events int) {
 			events-- // it only ends the sleep
 			continue
 		}
-		if s := d.slots.Lookup(backend.ID(id)); s != nil {
+		if s := d.Lookup(backend.ID(id)); s != nil {
 			d.report(s, e.Events, backend.ID(id))
 		}
 	}
@@ -208,7 +178,7 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	case s.State&receiving != 0:
 		if events&unix.EPOLLOUT != 0 && s.State&sendWaits != 0 {
 			d.reportWritable(s)
-			if d.slots.Lookup(id) != s || s.State&receiving == 0 {
+			if d.Lookup(id) != s || s.State&receiving == 0 {
 				return
 			}
 		}
@@ -217,8 +187,8 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 		}
 	case s.State&accepting != 0:
 		if drained := d.accept(s, id); drained && events&unix.EPOLLHUP != 0 {
-			// Somebody has shut the socket down. Of a Unix one accept(2) says only that there is nothing.
-			d.want(s, accepting, false)
+			// The socket was shut down. On a Unix one accept(2) reports only that there is no connection.
+			d.SetInterest(s, accepting, false)
 			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EINVAL)
 		}
 	case s.State&connecting != 0:
@@ -230,20 +200,20 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	}
 }
 
-// connected reports the end of a connect. An entry of the error queue alone is none; but to take such an entry can take
-// the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so that is asked for first.
+// connected reports the end of a connect. An event can be due to the error queue alone. Taking an entry of that queue
+// can take the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so connected asks for the error first.
 func (d *Driver) connected(s *backend.Socket, events uint32) {
 	err := backend.TakeError(s.FD())
 	if err == nil && events&(unix.EPOLLOUT|unix.EPOLLHUP) == 0 {
 		backend.DrainErrors(s.FD())
 		return
 	}
-	d.want(s, connecting, false)
+	d.SetInterest(s, connecting, false)
 	s.Owner.Connected(err)
 }
 
-// withoutQueue empties the error queue of a socket, which EPOLLERR reports for as long as there is something in it, and
-// returns what else there is to report.
+// withoutQueue empties the error queue of a socket and returns the events that are left. EPOLLERR is among them only if
+// the socket has an error besides the queue.
 func withoutQueue(fd int, events uint32) uint32 {
 	if backend.DrainErrors(fd) && !backend.HasError(fd) {
 		events &^= unix.EPOLLERR
@@ -251,13 +221,14 @@ func withoutQueue(fd int, events uint32) uint32 {
 	return events
 }
 
-// reportWritable answers a pending Send: try again. If the connection has failed, that Send will say so.
+// reportWritable answers a pending Send, so that its owner tries again. If the connection has failed, that Send reports
+// it.
 func (d *Driver) reportWritable(s *backend.Socket) {
-	d.want(s, sendWaits, false)
+	d.SetInterest(s, sendWaits, false)
 	s.Owner.Sent(0, nil)
 }
 
-// receive makes one recv(2): level-triggered readiness brings the rest of a busy socket after the others' turn.
+// receive makes one recv(2). Readiness is level-triggered, so the rest of a busy socket comes after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
 	d.count[backend.SystemCalls]++
 	n, err := backend.Recv(s.FD(), d.buf)
@@ -274,34 +245,34 @@ func (d *Driver) receive(s *backend.Socket) {
 		if err == nil {
 			err = io.EOF
 		}
-		d.want(s, receiving, false)
+		d.SetInterest(s, receiving, false)
 		s.Owner.ReceiveEnded(err)
 	}
 }
 
-// accept takes connections, some at most, and reports whether there are no more.
+// accept takes up to maxAccepts connections and reports whether there are no more.
 func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
-	for range acceptsPerLook {
+	for range maxAccepts {
 		d.count[backend.SystemCalls]++
 		fd, from, err := acceptOne(s)
 		if err == syscall.EAGAIN {
 			return true
 		}
 		if err != nil {
-			d.want(s, accepting, false)
+			d.SetInterest(s, accepting, false)
 			s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, err)
 			return false
 		}
 		s.Owner.Accepted(backend.NewDescriptor(fd), from, nil)
-		if d.slots.Lookup(id) != s || s.State&accepting == 0 {
+		if d.Lookup(id) != s || s.State&accepting == 0 {
 			return false
 		}
 	}
 	return false
 }
 
-// acceptOne takes a connection. A socket that others share may have become blocking, and readiness does not prove that a
-// connection is still there when it is accepted.
+// acceptOne takes a connection. A shared socket may have become blocking, and a connection that was ready can be gone by
+// the time it is accepted, so it needs a call that never blocks.
 func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
 	if s.Shared {
 		return backend.AcceptShared(s.FD())
@@ -309,7 +280,7 @@ func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
 	return backend.AcceptFrom(s.FD())
 }
 
-// Keep implements backend.Driver. A few bytes are not worth the whole buffer.
+// Keep implements backend.Driver. It refuses to give the whole buffer away for a few bytes.
 func (d *Driver) Keep() func() {
 	if d.lent < bufferSize/8 {
 		return nil
@@ -333,7 +304,7 @@ func (d *Driver) Features() []string {
 
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
-	return backend.Outstanding{Sockets: d.slots.Len() + d.released.Len(), Buffers: int(d.kept.Load())}
+	return backend.Outstanding{Sockets: d.Sockets(), Buffers: int(d.kept.Load())}
 }
 
 // Close implements backend.Driver.

@@ -8,13 +8,10 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Config says how a driver runs.
-type Config struct {
-	Sockets int
-	Thread  bool
-}
+// Driver does not exist on this system.
+type Driver struct{ backend.Driver }
 
-// New returns an error that is errors.ErrUnsupported: epoll is Linux's.
-func New(Config) (backend.Driver, error) {
+// New returns an error that is errors.ErrUnsupported: only Linux has epoll.
+func New(Config) (*Driver, error) {
 	return nil, &backend.UnsupportedError{Backend: "epoll", Cause: errors.New("not Linux")}
 }

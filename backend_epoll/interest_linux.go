@@ -6,18 +6,30 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// want sets or clears one wish of a socket. The kernel is told before the next look.
-func (d *Driver) want(s *backend.Socket, wish uint32, on bool) {
-	if on {
-		s.State |= wish
-	} else {
-		s.State &^= wish
-	}
-	d.changes.Add(s)
-}
+// Bits of Socket.State: the interest of the owner, and the interest that the kernel knows. updateKernel makes the second
+// agree with the first.
+//
+//	owner                         bits              kernel
+//	Receive, Accept            ─► receiving,    ─►  EPOLLIN
+//	                              accepting
+//	Connect, Send without room ─► connecting,   ─►  EPOLLOUT
+//	                              sendWaits
+//	none of these              ─►               ─►  EPOLLET: only errors and hang-ups, once
+const (
+	receiving  uint32 = 1 << iota
+	accepting         // on a listening socket
+	connecting        // Connect waits for the end of a connect
+	sendWaits         // a Send found no room
+	known             // the epoll set has the socket
+	kernelIn          // and these are the events that it has for it
+	kernelOut
+	kernelEdge
 
-// interestOf is what the kernel should watch for. A socket from which nothing is wanted is watched for errors and
-// hang-ups all the same, which epoll always reports; edge-triggered, so that a hang-up that lasts is reported once.
+	kernelEvents = kernelIn | kernelOut | kernelEdge
+)
+
+// interestOf returns the events that the kernel should watch for. epoll always reports errors and hang-ups. A socket
+// without other interest is edge-triggered, so that a lasting hang-up is reported once.
 func interestOf(state uint32) uint32 {
 	var events uint32
 	if state&(receiving|accepting) != 0 {
@@ -32,30 +44,28 @@ func interestOf(state uint32) uint32 {
 	return events
 }
 
-// pack stores an interest in the upper bits of Socket.State.
-func pack(events uint32) uint32 {
+// kernelBits returns the bits of Socket.State that stand for events.
+func kernelBits(events uint32) uint32 {
 	var bits uint32
 	if events&unix.EPOLLIN != 0 {
-		bits |= interest
+		bits |= kernelIn
 	}
 	if events&unix.EPOLLOUT != 0 {
-		bits |= interest << 1
+		bits |= kernelOut
 	}
 	if events&unix.EPOLLET != 0 {
-		bits |= interest << 2
+		bits |= kernelEdge
 	}
 	return bits
 }
 
-const packed = interest | interest<<1 | interest<<2
-
-// tellKernel tells the kernel what is wanted from a socket now, if that is not what it knows.
-func (d *Driver) tellKernel(s *backend.Socket) {
+// updateKernel tells the kernel the interest of a socket, unless it knows that already.
+func (d *Driver) updateKernel(s *backend.Socket) {
 	events := interestOf(s.State)
 	op := unix.EPOLL_CTL_MOD
 	if s.State&known == 0 {
 		op = unix.EPOLL_CTL_ADD
-	} else if s.State&packed == pack(events) {
+	} else if s.State&kernelEvents == kernelBits(events) {
 		return
 	}
 	e := epollEvent(events, uint64(s.ID))
@@ -64,11 +74,11 @@ func (d *Driver) tellKernel(s *backend.Socket) {
 		d.refused(s, err)
 		return
 	}
-	s.State = s.State&^packed | known | pack(events)
+	s.State = s.State&^kernelEvents | known | kernelBits(events)
 }
 
-// refused reports that the kernel will not watch a socket, for want of memory or because of the limit in
-// /proc/sys/fs/epoll/max_user_watches, to whoever waits for it.
+// refused reports to the owner that the kernel will not watch a socket, because it lacks memory or has reached the limit
+// in /proc/sys/fs/epoll/max_user_watches.
 func (d *Driver) refused(s *backend.Socket, err error) {
 	switch {
 	case s.State&connecting != 0:

@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/drivertest"
 )
-
-// What the timer in the epoll set costs, and when it ends a sleep.
 
 // sleepUntilWoken sleeps for wait at most, is woken at once, and returns how many system calls that took.
 func sleepUntilWoken(t *testing.T, d *Driver, wait time.Duration) uint64 {
@@ -24,7 +23,7 @@ func sleepUntilWoken(t *testing.T, d *Driver, wait time.Duration) uint64 {
 	return d.count[backend.SystemCalls] - before
 }
 
-// A sleep with a timer costs no more system calls than one without, also if the timer moves on every time, or the clock
+// A sleep with a timer costs no more system calls than one without, even if the timer moves on every time, or the clock
 // is read a little earlier or later.
 func TestSleepArmsTheTimerOnce(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {
@@ -68,7 +67,7 @@ func TestTimerFiresWhileAwake(t *testing.T) {
 			sleepUntilWoken(t, d, time.Millisecond)
 			time.Sleep(3 * time.Millisecond)
 			if look {
-				require.Zero(t, turn(t, d))
+				require.Zero(t, drivertest.Turn(t, d))
 			}
 			began := time.Now()
 			n, err := d.Poll(5 * time.Millisecond)

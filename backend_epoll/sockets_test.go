@@ -3,6 +3,7 @@
 package epoll
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -11,49 +12,40 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
-// Error queues, the addresses of those who are accepted, and descriptors that nobody else may get.
-
-// withStamps has the kernel put a timestamp into the error queue of a TCP socket for everything that is sent.
-func withStamps(t *testing.T, fd int) {
-	t.Helper()
-	const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-	require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
-}
-
-// stampedPair connects two TCP sockets, and fills the error queue of the first.
+// stampedPair returns two connected TCP sockets. The first has something in its error queue.
 func stampedPair(t *testing.T) (a, b int) {
 	t.Helper()
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	defer backend.CloseFD(l)
-	require.NoError(t, unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	require.NoError(t, unix.Listen(l, 1))
-	to, err := unix.Getsockname(l)
-	require.NoError(t, err)
-	a, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { backend.CloseFD(a) })
-	require.NoError(t, unix.Connect(a, to))
-	b, _, err = unix.Accept4(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	l := drivertest.Listen(t, 1)
+	a = drivertest.Dial(t, l)
+	b, err := backend.Accept(l)
 	require.NoError(t, err)
 	t.Cleanup(func() { backend.CloseFD(b) })
 	require.NoError(t, unix.SetNonblock(a, true))
-	withStamps(t, a)
-	send(t, a, "stamped")
-	require.Eventually(t, func() bool { return backend.HasError(a) }, 5*time.Second, time.Millisecond)
+	drivertest.StampSends(t, a)
+	drivertest.Send(t, a, []byte("stamped"))
+	require.Eventually(t, func() bool { return backend.HasError(a) }, drivertest.Patience, time.Millisecond)
 	return a, b
 }
 
-// An error queue is emptied and reported to nobody, whatever is wanted from its socket.
+// turnsUntilQuiet polls until there are no events.
+func turnsUntilQuiet(t *testing.T, d *Driver) {
+	t.Helper()
+	for deadline := time.Now().Add(drivertest.Patience); drivertest.Turn(t, d) > 0; {
+		require.True(t, time.Now().Before(deadline), "the events do not end")
+	}
+}
+
+// The driver empties an error queue without an event, whatever the interest in its socket.
 func TestErrorQueueIsNoEvent(t *testing.T) {
-	for name, want := range map[string]func(*Driver, *recorder){
-		"nothing":   func(*Driver, *recorder) {},
-		"receiving": func(d *Driver, o *recorder) { d.Receive(&o.sock, true) },
-		"sending": func(d *Driver, o *recorder) {
+	for name, want := range map[string]func(*Driver, *drivertest.Recorder){
+		"nothing":   func(*Driver, *drivertest.Recorder) {},
+		"receiving": func(d *Driver, o *drivertest.Recorder) { d.Receive(&o.Socket, true) },
+		"sending": func(d *Driver, o *drivertest.Recorder) {
 			for {
-				if _, err := d.Send(&o.sock, [][]byte{make([]byte, 1<<20)}); err == backend.ErrPending {
+				if _, err := d.Send(&o.Socket, [][]byte{make([]byte, 1<<20)}); err == backend.ErrPending {
 					return
 				}
 			}
@@ -62,65 +54,71 @@ func TestErrorQueueIsNoEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forEachSleep(t, func(t *testing.T, d *Driver) {
 				fd, _ := stampedPair(t)
-				o := attach(t, d, fd)
-				d.changes.Add(&o.sock) // so that the kernel is told also of nothing
+				o := drivertest.Attach(t, d, fd)
+				d.Changed(&o.Socket) // so that the kernel is told even without an interest
 				want(d, o)
-				turn(t, d)
-				assert.Eventually(t, func() bool { return turn(t, d) == 0 }, 5*time.Second, time.Millisecond, "events for ever")
-				assert.Zero(t, o.broken, "Broken")
-				assert.NoError(t, o.ended, "ReceiveEnded")
-				assert.Zero(t, o.sent, "Sent")
+				drivertest.Turn(t, d)
+				turnsUntilQuiet(t, d)
+				assert.Zero(t, o.HangUps, "Broken")
+				assert.NoError(t, o.EndErr, "ReceiveEnded")
+				assert.Empty(t, o.Sends, "Sent")
 			})
 		})
 	}
 }
 
-// A connect is not over because the error queue of its socket has something.
+// An entry in the error queue does not end a connect.
 func TestErrorQueueWhileConnecting(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {
 		fd, _ := stampedPair(t)
-		o := attach(t, d, fd)
-		d.Connect(&o.sock)
-		d.connected(&o.sock, unix.EPOLLERR) // as of a connect that is under way
-		assert.NotZero(t, o.sock.State&connecting)
+		o := drivertest.Attach(t, d, fd)
+		d.Connect(&o.Socket)
+		d.connected(&o.Socket, unix.EPOLLERR) // as while a connect is in progress
+		assert.NotZero(t, o.Socket.State&connecting)
 		assert.False(t, backend.HasError(fd), "the queue was not emptied")
-		turn(t, d)
-		assert.Zero(t, o.sock.State&connecting, "a socket that is connected is writable")
+		drivertest.Turn(t, d)
+		assert.Zero(t, o.Socket.State&connecting, "a socket that is connected is writable")
 	})
 }
 
-// accept4(2) tells the peer's address, which nobody could ask for any longer if the peer has gone.
-func TestAcceptTellsThePeer(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		forEachSleep(t, func(t *testing.T, d *Driver) {
-			l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // blocking, if it is shared
-			require.NoError(t, err)
-			t.Cleanup(func() { backend.CloseFD(l) })
-			require.NoError(t, unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-			require.NoError(t, unix.Listen(l, 8))
-			require.NoError(t, unix.SetNonblock(l, !shared))
-			to, err := unix.Getsockname(l)
-			require.NoError(t, err)
-			peer, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			require.NoError(t, err)
-			require.NoError(t, unix.Connect(peer, to))
-			from := backend.LocalAddress(peer)
-			backend.ResetOnClose(peer)
-			backend.CloseFD(peer)
+// visit connects to a listener, resets the connection, and returns the address that it came from.
+func visit(t *testing.T, listener int) (from backend.Address) {
+	t.Helper()
+	to, err := unix.Getsockname(listener)
+	require.NoError(t, err)
+	c, err := net.DialTCP("tcp4", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: to.(*unix.SockaddrInet4).Port})
+	require.NoError(t, err)
+	raw, err := c.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) { from = backend.LocalAddress(int(fd)) }))
+	require.NoError(t, c.SetLinger(0))
+	require.NoError(t, c.Close())
+	return from
+}
 
-			o := attach(t, d, l)
-			o.sock.Shared = shared
-			d.Accept(&o.sock, true)
-			turn(t, d)
-			require.GreaterOrEqual(t, o.fd, 0, "nothing was accepted")
-			backend.CloseFD(o.fd)
-			assert.Equal(t, from, o.from)
-			turn(t, d)
+// Accepted brings the peer's address, because nothing else can tell it if the peer has gone.
+func TestAcceptTellsThePeer(t *testing.T) {
+	for name, shared := range map[string]bool{"own": false, "shared": true} {
+		t.Run(name, func(t *testing.T) {
+			forEachSleep(t, func(t *testing.T, d *Driver) {
+				l := drivertest.Listen(t, 8)
+				require.NoError(t, unix.SetNonblock(l, !shared))
+				from := visit(t, l)
+				o := drivertest.Attach(t, d, l)
+				o.Socket.Shared = shared
+				d.Accept(&o.Socket, true)
+				drivertest.Turn(t, d)
+				require.Len(t, o.Conns, 1)
+				require.NoError(t, o.AcceptErr)
+				backend.CloseFD(o.Conns[0])
+				assert.Equal(t, from, o.From)
+				drivertest.Turn(t, d)
+			})
 		})
 	}
 }
 
-// Programs that this one starts get none of the driver's own descriptors.
+// Child processes do not inherit the driver's own descriptors.
 func TestDescriptorsAreCloseOnExec(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {
 		for what, fd := range map[string]int{"epoll set": d.epfd, "eventfd": d.alarm.FD(), "timerfd": d.timer.fd} {

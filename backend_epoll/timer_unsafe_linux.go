@@ -10,23 +10,24 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// timer ends a sleep in time: a timerfd in the epoll set, because epoll_pwait(2) and Go's poller count in milliseconds.
-// It is edge-triggered, so that nobody has to read it; timerfd_create(2), epoll(7).
+// timer ends a sleep on time: a timerfd in the epoll set, because epoll_pwait(2) and Go's poller count in milliseconds. It
+// is edge-triggered, so it need not be read; timerfd_create(2), epoll(7).
 //
-// Timers of a loop that are moved on, as timeouts are, would have it armed anew for every sleep. So one that is armed for
-// an earlier time is left alone: when it fires, the driver arms it for the right time and sleeps on.
+// A loop's timeouts move on all the time, and arming the timer again for every sleep would cost a system call each. So a
+// timer that is armed for an earlier time stays as it is: when it fires, the driver arms it for the right time and sleeps
+// on.
 type timer struct {
 	fd    int
 	begin time.Time
-	armed time.Duration // when it fires, since begin; 0: it is not armed
+	armed time.Duration // when it fires, since begin; 0 if it is not armed
 }
 
-// never is the end of a sleep that has none.
+// never is the due time of a sleep without an end.
 const never time.Duration = -1
 
-// late is by how much the timer may fire too late, so that it need not be armed anew for times that are the same, but
-// for the time that passes between a loop's look at the clock and this one.
-const late = 10 * time.Microsecond
+// slack is how much too late the timer may fire. The same due time differs a little from sleep to sleep, by the time
+// between the loop's reading of the clock and the timer's, and must not arm the timer again.
+const slack = 10 * time.Microsecond
 
 func (t *timer) open(epfd int) (err error) {
 	t.begin = time.Now()
@@ -41,9 +42,9 @@ func (t *timer) open(epfd int) (err error) {
 // now reads the clock.
 func (t *timer) now() time.Duration { return time.Since(t.begin) + 1 }
 
-// arm sees to it that the timer fires when a sleep that begins now has to end at due, or earlier.
+// arm makes sure that the timer fires at due or earlier, for a sleep that begins now.
 func (t *timer) arm(due, now time.Duration, c *backend.Counters) error {
-	if due == never || t.armed > now && t.armed <= due+late {
+	if due == never || t.armed > now && t.armed <= due+slack {
 		return nil
 	}
 	t.armed = due

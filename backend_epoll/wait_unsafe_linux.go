@@ -18,15 +18,15 @@ func epollEvent(events uint32, id uint64) unix.EpollEvent {
 
 func eventID(e *unix.EpollEvent) uint64 { return uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 }
 
-// look fills events and reports whether there are any, or an error. Only a look that may sleep tells the scheduler.
-func (d *Driver) look(sleeps bool) bool {
+// pwait fills events and reports whether there are any, or an error. It notifies Go's scheduler only if it may block.
+func (d *Driver) pwait(block bool) bool {
 	var n uintptr
 	var e syscall.Errno
 	d.count[backend.SystemCalls]++
-	if !sleeps {
-		n, _, e = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), eventsPerLook, 0, 0, 0)
+	if !block {
+		n, _, e = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), maxEvents, 0, 0, 0)
 	} else {
-		n, _, e = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), eventsPerLook, forEver, 0, 0)
+		n, _, e = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), maxEvents, noTimeout, 0, 0)
 	}
 	d.ready, d.err = int(n), nil
 	if e != 0 {
@@ -38,9 +38,9 @@ func (d *Driver) look(sleeps bool) bool {
 	return d.ready > 0 || d.err != nil
 }
 
-const forEver = ^uintptr(0)
+const noTimeout = ^uintptr(0)
 
-// sleep waits until a look finds something, or wait has passed; for ever if it is negative.
+// sleep blocks until there are events or wait has passed; a negative wait never passes.
 func (d *Driver) sleep(wait time.Duration) {
 	now, due := time.Duration(0), never
 	if wait > 0 {
@@ -51,7 +51,7 @@ func (d *Driver) sleep(wait time.Duration) {
 		if d.err = d.timer.arm(due, now, d.count); d.err != nil {
 			return
 		}
-		d.await()
+		d.block()
 		if d.err != nil || d.ready != 1 || eventID(&d.events[0]) != timerID {
 			return
 		}
@@ -63,13 +63,13 @@ func (d *Driver) sleep(wait time.Duration) {
 	}
 }
 
-// await waits until a look finds something: in Go's poller, or on a thread of its own.
-func (d *Driver) await() {
+// block waits for events: in Go's poller, or on a thread of its own in epoll_pwait.
+func (d *Driver) block() {
 	if d.raw == nil {
-		d.look(true)
+		d.pwait(true)
 		return
 	}
-	if err := d.raw.Read(d.lookParked); err != nil {
+	if err := d.raw.Read(d.pollOnce); err != nil {
 		d.ready, d.err = 0, err
 	}
 }

@@ -6,12 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// acceptsPerLook is how many connections of a bounded socket one completion brings at most.
-const acceptsPerLook = 64
+// maxAccepts bounds how many connections of a bounded socket one completion brings.
+const maxAccepts = 64
 
-// armAccept asks for connections. A multishot accept takes all that are in the backlog before a cancel can act.
+// armAccept asks for connections. A multishot accept takes the whole backlog before it can be cancelled.
 func (d *Driver) armAccept(s *backend.Socket) {
 	if s.Bounded {
 		d.request(s, opAccept).PrepAccept(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -20,8 +21,8 @@ func (d *Driver) armAccept(s *backend.Socket) {
 	}
 }
 
-// tellAccept is tellKernel for a listening socket.
-func (d *Driver) tellAccept(s *backend.Socket) {
+// updateAccept is updateKernel for a listening socket.
+func (d *Driver) updateAccept(s *backend.Socket) {
 	switch wanted := s.State&wantAccept != 0; {
 	case wanted && s.State&armed == 0:
 		s.State |= armed
@@ -32,7 +33,7 @@ func (d *Driver) tellAccept(s *backend.Socket) {
 	}
 }
 
-func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 	if s != nil && last {
 		s.State &^= armed | cancelling
 	}
@@ -46,18 +47,18 @@ func (d *Driver) accepted(s *backend.Socket, c CQE, last bool) {
 	case s == nil || s.State&releasing != 0:
 		return
 	case c.Res != -int32(syscall.ECANCELED):
-		d.want(s, wantAccept, false)
+		d.SetInterest(s, wantAccept, false)
 		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, syscall.Errno(-c.Res))
 	}
 	if last && s.State&releasing == 0 {
-		d.changes.Add(s)
+		d.Changed(s)
 	}
 }
 
-// acceptMore takes what else is in the backlog of a bounded socket, so that a burst does not need a turn for each
-// connection; not of one that is shared, where the call could block. Errors are left for the next request to report.
+// acceptMore takes the rest of the backlog of a bounded socket, so that a burst does not need a turn for each connection.
+// It takes nothing from a shared socket, where accept4(2) could block. It leaves errors for the next request to report.
 func (d *Driver) acceptMore(s *backend.Socket) {
-	for range acceptsPerLook - 1 {
+	for range maxAccepts - 1 {
 		if !s.Bounded || s.Shared || s.State&wantAccept == 0 {
 			return
 		}

@@ -7,58 +7,61 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 const bufferGroup = 0
 
-// buffers are a loop's receive buffers. There are few of them, because the kernel fills them in turn, so that all of
-// them are in the cache or none. When they run out there come more, a slab at a time, and after a quiet time these
-// leave again; shrink_linux.go.
+// buffers are a loop's receive buffers. There are few of them: the kernel fills them in turn, so either all of them are in
+// the processor's cache or none. When they run out another slab is added; idle slabs are retired later, see
+// shrink_linux.go.
 //
 //	kernel ── fills ─► lent to Received ─► giveBack ─► ring ─► kernel
 //	                         │ keep                     ▲
-//	                         ▼ its owner's  ── release ─┘ collect
+//	                         ▼ the owner's ── release ──┘ collect
 type buffers struct {
-	ring    *BufRing
-	size    int
-	perSlab int
-	most    int
-	slabs   [][]byte   // mapped; buffer bid is in slabs[bid/perSlab]
-	home    [][]uint16 // for each slab that retires, its buffers that are out of the ring
-	live    int        // slabs whose buffers are given back to the ring
-	free    int        // buffers that the kernel has
-	low     int        // the fewest that it had since looked
-	looked  time.Time  // when low began
-	calm    time.Duration
-	added   bool // some were added and not yet published
-	loan    loan // what Received has now
+	ring       *ring.BufRing
+	size       int
+	perSlab    int
+	maxSlabs   int
+	slabs      [][]byte   // mapped; buffer bid is in slabs[bid/perSlab]
+	retiredIDs [][]uint16 // for each slab that is retired, its buffers that have left the ring
+	live       int        // slabs that are not retired: their buffers go back to the ring
+	free       int        // buffers that the kernel has
+	low        int        // the minimum of free since lowSince
+	lowSince   time.Time
+	quietTime  time.Duration // how long a slab must not have been needed before it is retired
+	added      bool          // buffers were added and not published yet
+	loan       loan          // what Received has
 
-	waiting  atomic.Bool // returned holds something
-	mu       sync.Mutex  // guards what follows
-	kept     int
-	returned []uint16
+	waiting atomic.Bool // returned is not empty
+	mu      sync.Mutex  // guards the fields below
+
+	kept     int      // buffers that owners have kept
+	returned []uint16 // buffers that owners have released
 	closed   bool
-	leaked   bool
+	leaked   bool // the kernel may still write to the memory
 }
 
 // loan is a buffer while one Received reports what is in it.
 type loan struct {
 	bid  uint16
-	out  bool // there is one, and it has not been made its owner's
-	kept bool
+	out  bool // there is one, and its owner has not kept it
+	kept bool // its owner has kept it
 }
 
-func newBuffers(r *Ring, c Config) (*buffers, error) {
-	b := &buffers{size: c.BufferSize, perSlab: c.Buffers, most: growth, calm: calm}
+func newBuffers(r *ring.Ring, c Config) (*buffers, error) {
+	b := &buffers{size: c.BufferSize, perSlab: c.Buffers, maxSlabs: growth, quietTime: quietTime}
 	entries := 1
 	for entries < c.Buffers*growth {
 		entries *= 2
 	}
 	if entries > 32768 {
-		entries, b.most = 32768, max(32768/c.Buffers, 1)
+		entries, b.maxSlabs = 32768, max(32768/c.Buffers, 1)
 	}
 	var err error
-	if b.ring, err = NewBufRing(r, bufferGroup, uint32(entries), 0); err != nil {
+	if b.ring, err = ring.NewBufRing(r, bufferGroup, uint32(entries), 0); err != nil {
 		return nil, err
 	}
 	if err := b.addSlab(); err != nil {
@@ -75,7 +78,7 @@ func (b *buffers) addSlab() error {
 		return fmt.Errorf("uring: map receive buffers: %w", err)
 	}
 	b.slabs = append(b.slabs, mem)
-	b.home = append(b.home, nil)
+	b.retiredIDs = append(b.retiredIDs, nil)
 	b.live = len(b.slabs)
 	for i := range b.perSlab {
 		b.add(uint16((len(b.slabs)-1)*b.perSlab + i))
@@ -102,20 +105,20 @@ func (b *buffers) publish() {
 	}
 }
 
-// taken accounts for a buffer that the kernel has filled.
+// taken counts a buffer that the kernel has filled.
 func (b *buffers) taken() {
 	b.free--
 	b.low = min(b.low, b.free)
 }
 
-// lend returns the n bytes of a buffer for the time of one Received, which giveBack ends with the loan before, if there
-// was one.
+// lend returns n bytes of a buffer for one call of Received, and the loan that this one interrupts. giveBack ends the one
+// and restores the other.
 func (b *buffers) lend(bid uint16, n int) (p []byte, before loan) {
 	before, b.loan = b.loan, loan{bid: bid, out: true}
 	return b.memory(bid)[:n:n], before
 }
 
-// giveBack ends the loan. A buffer that its owner has kept comes back by release.
+// giveBack ends a loan. A buffer that its owner has kept comes back by release.
 func (b *buffers) giveBack(before loan) {
 	ended := b.loan
 	b.loan = before
@@ -124,27 +127,28 @@ func (b *buffers) giveBack(before loan) {
 	}
 }
 
+// back returns a buffer to the ring, or unmaps its slab when all of a retired slab have come back.
 func (b *buffers) back(bid uint16) {
 	slab := int(bid) / b.perSlab
 	if slab < b.live {
 		b.add(bid)
 		return
 	}
-	b.home[slab] = append(b.home[slab], bid)
-	for last := len(b.slabs) - 1; last >= b.live && len(b.home[last]) == b.perSlab; last-- {
+	b.retiredIDs[slab] = append(b.retiredIDs[slab], bid)
+	for last := len(b.slabs) - 1; last >= b.live && len(b.retiredIDs[last]) == b.perSlab; last-- {
 		_ = unix.Munmap(b.slabs[last])
-		b.slabs, b.home = b.slabs[:last], b.home[:last]
+		b.slabs, b.retiredIDs = b.slabs[:last], b.retiredIDs[:last]
 	}
 }
 
-// keep makes the lent buffer its owner's. At most half of all that there can be are away at a time.
+// keep gives the lent buffer to its owner. At most half of all that there can be are kept at a time.
 func (b *buffers) keep(wake func()) func() {
 	if !b.loan.out {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.kept >= max(b.perSlab*b.most/2, 1) {
+	if b.kept >= max(b.perSlab*b.maxSlabs/2, 1) {
 		return nil
 	}
 	b.kept++
@@ -153,7 +157,7 @@ func (b *buffers) keep(wake func()) func() {
 	return func() { b.release(bid, wake) }
 }
 
-// release is called by owners, on any goroutine.
+// release takes a kept buffer back. Any goroutine.
 func (b *buffers) release(bid uint16, wake func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,11 +169,11 @@ func (b *buffers) release(bid uint16, wake func()) {
 	b.returned = append(b.returned, bid)
 	b.waiting.Store(true)
 	if len(b.returned) == 1 {
-		wake() // somebody may be starved
+		wake() // sockets may be waiting for buffers
 	}
 }
 
-// collect takes back what owners have released.
+// collect returns to the ring what owners have released.
 func (b *buffers) collect() {
 	if !b.waiting.Load() {
 		return
@@ -189,13 +193,13 @@ func (b *buffers) keptNow() int {
 	return b.kept
 }
 
-// close frees the memory; if some of it is still its owners', the last of them does. The ring is closed already. If the
-// kernel may still write to the memory, it stays for good.
-func (b *buffers) close(drained bool) {
+// close frees the memory. If owners have kept some of it, the last release does. If the kernel may still write to it,
+// because requests have not finished, it is never freed. The ring is closed already.
+func (b *buffers) close(finished bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if !drained {
+	if !finished {
 		b.leaked = true
 		return
 	}

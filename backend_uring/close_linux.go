@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Release implements backend.Driver.
@@ -16,18 +17,18 @@ func (d *Driver) Release(s *backend.Socket) {
 	s.State |= releasing
 	s.State &^= wantReceive | wantAccept
 	if s.InFlight == 0 {
-		d.letGo(s)
+		d.MarkReleased(s)
 		return
 	}
 	d.cancelAllOf(s)
 }
 
-// cancelAllOf ends every request on a socket that is being released.
+// cancelAllOf cancels every request of a socket that is being released.
 func (d *Driver) cancelAllOf(s *backend.Socket) {
 	accept := s.State&stream == 0
 	for _, r := range [...]struct {
-		in      bool
-		request uint64
+		inFlight bool
+		op       uint64
 	}{
 		{s.State&armed != 0 && !accept, opReceive},
 		{s.State&armed != 0 && accept, opAccept},
@@ -36,106 +37,99 @@ func (d *Driver) cancelAllOf(s *backend.Socket) {
 		{s.State&roomPolled != 0, opRoom},
 		{s.State&connecting != 0, opConnect},
 	} {
-		if r.in {
-			d.cancel(r.request, s)
+		if r.inFlight {
+			d.cancel(r.op, s)
 		}
 	}
 }
 
-func (d *Driver) letGo(s *backend.Socket) {
-	d.slots.Remove(s)
-	d.released.Add(s)
-}
-
-// Close implements backend.Driver: it cancels what is in flight and waits for it, closes the ring, and only then frees
-// the memory that the kernel may have been writing to. If the ring cannot be drained, because it has failed or belongs
-// to another thread, what the kernel may still use stays for good: it cancels the rest in its own time.
+// Close implements backend.Driver. It cancels the requests in flight and waits for them, closes the ring, and only then
+// frees the memory that the kernel may have been writing to. If it cannot wait, because the ring has failed or belongs to
+// another thread, the kernel cancels the requests in its own time, and the memory that it may still use is never freed.
 func (d *Driver) Close() error {
 	if d.ring == nil {
 		return nil
 	}
-	here := d.thread != 0 && d.thread == unix.Gettid()
-	if here && d.err == nil {
-		d.drain()
+	d.closing = true
+	d.All(func(s *backend.Socket) {
+		d.forgotten = append(d.forgotten, s)
+		d.Remove(s) // its completions find no socket any longer, and clean up after themselves
+	})
+	ownThread := d.thread != 0 && d.thread == unix.Gettid()
+	if ownThread && d.err == nil {
+		d.cancelEverything()
 	}
-	d.discardAll()
+	d.completeAll()
 	d.waker.close()
 	d.flush.close()
-	drained := d.requests == 0
+	finished := d.requests == 0
 	err := d.ring.Close()
 	if d.buffers != nil {
-		d.buffers.close(drained)
+		d.buffers.close(finished)
 	}
-	if !drained {
-		keepForGood(&d.slots)
+	if !finished {
+		keepForGood(d.forgotten)
 	}
-	d.ring = nil
-	if here {
+	d.ring, d.forgotten = nil, nil
+	if ownThread {
 		runtime.UnlockOSThread()
 	}
 	return err
 }
 
-// undrained is what rings that could not be drained refer to.
-var undrained struct {
+// unfinished is memory that requests of closed rings refer to.
+var unfinished struct {
 	mu   sync.Mutex // guards keep
 	keep []any
 }
 
 func keepForGood(v any) {
-	undrained.mu.Lock()
-	undrained.keep = append(undrained.keep, v)
-	undrained.mu.Unlock()
+	unfinished.mu.Lock()
+	unfinished.keep = append(unfinished.keep, v)
+	unfinished.mu.Unlock()
 }
 
-// drain ends all requests. Sockets first, each by itself: with one cancellation for everything the kernel would begin
-// at the first request again for each that it ends.
-func (d *Driver) drain() {
-	d.slots.All(func(s *backend.Socket) { d.cancelAllOf(s) })
+// cancelEverything ends all requests. It cancels those of sockets one by one: for one cancellation of everything the
+// kernel would search from its first request again for each one that it ends.
+func (d *Driver) cancelEverything() {
+	for _, s := range d.forgotten {
+		d.cancelAllOf(s)
+	}
 	d.cancelRequest(opEvent, 0)
-	d.settle(0)
+	d.awaitRequests(0)
 	if d.requests > 0 && d.err == nil {
-		d.cancelRequest(0, CancelAny|CancelAll) // Since Linux 5.19
-		d.settle(time.Second)
+		d.cancelRequest(0, ring.CancelAny|ring.CancelAll) // Since Linux 5.19
+		d.awaitRequests(time.Second)
 	}
 }
 
-// settle takes completions until no request is in flight, or for so long, or at least until no more come.
-func (d *Driver) settle(atMost time.Duration) {
+// awaitRequests handles completions until no request is in flight. After atMost it returns as soon as none has ended for
+// a while.
+func (d *Driver) awaitRequests(atMost time.Duration) {
 	deadline := time.Now().Add(atMost)
 	for d.requests > 0 && d.err == nil {
 		before := d.requests
 		if err := d.ring.Wait(5 * time.Millisecond); err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
 			d.err = err
 		}
-		d.discardAll()
+		d.completeAll()
 		if d.requests == before && time.Now().After(deadline) {
 			return
 		}
 	}
 }
 
-// discardAll counts what has completed, and closes connections that were accepted for nobody.
-func (d *Driver) discardAll() {
-	w := &d.waiting
-	for _, list := range [][]CQE{w.old[w.at:], w.again, w.fresh} {
+// completeAll handles all completions, when there are no sockets any longer.
+func (d *Driver) completeAll() {
+	l := &d.later
+	lists := [...][]ring.CQE{l.old[l.at:], l.again, l.fresh}
+	*l = deferredCQEs{}
+	for _, list := range lists {
 		for _, c := range list {
-			d.discard(c)
+			d.complete(c, nil)
 		}
 	}
-	w.old, w.again, w.fresh, w.at = nil, nil, nil, 0
-	for c := d.ring.Peek(); c != nil; c = d.ring.Peek() {
-		d.discard(*c)
-		d.ring.Advance()
-	}
-}
-
-func (d *Driver) discard(c CQE) {
-	op := c.UserData & opMask
-	if !c.More() && op != opWake && op != opCancel {
-		d.requests--
-	}
-	if op == opAccept && c.Res >= 0 {
-		backend.CloseFD(int(c.Res))
+	for c, ok := d.take(); ok; c, ok = d.take() {
+		d.complete(c, nil)
 	}
 }

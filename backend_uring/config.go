@@ -2,19 +2,21 @@ package uring
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
-// Config says how a driver runs. The zero value is right.
+// Config says how a driver runs. Its zero value is valid.
 type Config struct {
-	Entries           int    // of the submission queue, 1 to 32768; default 1024
-	CompletionEntries int    // of the completion queue, 2 to 65536 and more than Entries; default 8 times Entries
-	Buffers           int    // receive buffers to begin with, 1 to 4096; grows to eight times that. Default 128
-	BufferSize        int    // bytes of each, 1 to 1 MiB; default 16 KiB
-	Rung              string // of the ladder; default "": the best that works
-	Sockets           int    // room for so many from the start
-	EventFD           bool   // wake by an eventfd also where the kernel has better, for tests
+	Entries           int // of the submission queue, 1 to 32768; default 1024
+	CompletionEntries int // of the completion queue, 2 to 65536 and more than Entries; default 8 times Entries
+	Buffers           int // receive buffers to begin with, 1 to 4096; grows to eight times that. Default 128
+	BufferSize        int // bytes of each, 1 to 1 MiB; default 16 KiB
+	Sockets           int // room for so many from the start
+
+	// What follows are knobs for tests, which make a driver work as on an older kernel.
+
+	Rung    string // of the ladder; default "": the best that works
+	EventFD bool   // wake by an eventfd also where the kernel has better
 
 	oneshot bool // the kernel cannot bound a multishot receive
 	reduced bool // the queues are smaller than was asked for
@@ -27,9 +29,6 @@ const (
 	growth            = 8 // how many times Buffers there may be
 )
 
-// rungs are the steps of the ladder, the best first.
-var rungs = []string{"defer", "coop", "plain", "oneshot"}
-
 // Check names the first field that cannot be honoured.
 func (c Config) Check() error {
 	for _, f := range []struct {
@@ -37,10 +36,10 @@ func (c Config) Check() error {
 		value       int
 		least, most int
 	}{
-		{"UringEntries", c.Entries, 1, 32768},
-		{"UringCompletionEntries", c.CompletionEntries, 2, 65536},
-		{"UringBuffers", c.Buffers, 1, 4096},
-		{"UringBufferSize", c.BufferSize, 1, 1 << 20},
+		{"Entries", c.Entries, 1, 32768},
+		{"CompletionEntries", c.CompletionEntries, 2, 65536},
+		{"Buffers", c.Buffers, 1, 4096},
+		{"BufferSize", c.BufferSize, 1, 1 << 20},
 	} {
 		if f.value != 0 && (f.value < f.least || f.value > f.most) {
 			return fmt.Errorf("%s is %d; it must be between %d and %d, or 0 for the default", f.name, f.value, f.least, f.most)
@@ -48,10 +47,10 @@ func (c Config) Check() error {
 	}
 	d := c.withDefaults()
 	if d.CompletionEntries < d.Entries {
-		return fmt.Errorf("UringCompletionEntries is %d; it must be at least UringEntries, %d", d.CompletionEntries, d.Entries)
+		return fmt.Errorf("CompletionEntries is %d; it must be at least Entries, %d", d.CompletionEntries, d.Entries)
 	}
-	if c.Rung != "" && !slices.Contains(rungs, c.Rung) {
-		return fmt.Errorf("UringRung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungs, ", "))
+	if _, ok := findRung(c.Rung); !ok {
+		return fmt.Errorf("Rung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungNames(), ", "))
 	}
 	return nil
 }

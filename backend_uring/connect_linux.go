@@ -6,16 +6,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// Connect implements backend.Driver. The connect(2) itself was made by a system call; a socket becomes writable when
-// it has ended.
+// Connect implements backend.Driver. The owner has called connect(2) already; the socket becomes writable when that has
+// finished.
 func (d *Driver) Connect(s *backend.Socket) {
 	s.State |= connecting
 	d.request(s, opConnect).PrepPollAdd(s.FD(), unix.POLLOUT, false)
 }
 
-func (d *Driver) connected(s *backend.Socket, c CQE) {
+func (d *Driver) connected(s *backend.Socket, c ring.CQE) {
 	if s == nil {
 		return
 	}
@@ -30,7 +31,7 @@ func (d *Driver) connected(s *backend.Socket, c CQE) {
 	err := backend.TakeError(s.FD())
 	if err == nil && c.Res&(unix.POLLOUT|unix.POLLHUP) == 0 {
 		backend.DrainErrors(s.FD())
-		d.Connect(s) // it is still going on
+		d.Connect(s) // it is still in progress
 		return
 	}
 	s.Owner.Connected(err)

@@ -10,11 +10,14 @@ import (
 
 var errNotLinux = &backend.UnsupportedError{Backend: "uring", Cause: errors.New("not Linux")}
 
-// Probe returns an error that is errors.ErrUnsupported: io_uring is Linux's.
+// Driver does not exist on this system.
+type Driver struct{ backend.Driver }
+
+// Probe returns an error that is errors.ErrUnsupported: only Linux has io_uring.
 func Probe(c Config) (Config, error) { return c, errNotLinux }
 
-// New returns an error that is errors.ErrUnsupported: io_uring is Linux's.
-func New(Config) (backend.Driver, error) { return nil, errNotLinux }
+// New returns an error that is errors.ErrUnsupported: only Linux has io_uring.
+func New(Config) (*Driver, error) { return nil, errNotLinux }
 
-// NewAll returns an error that is errors.ErrUnsupported: io_uring is Linux's.
+// NewAll returns an error that is errors.ErrUnsupported: only Linux has io_uring.
 func NewAll(Config, int) ([]backend.Driver, error) { return nil, errNotLinux }

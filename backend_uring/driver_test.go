@@ -50,7 +50,7 @@ func (o *recorder) Released() { o.released = true }
 
 // forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
 func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
-	for _, name := range rungs {
+	for _, name := range rungNames() {
 		t.Run(name, func(t *testing.T) {
 			c.Rung = name
 			d, err := New(c.withDefaults())
@@ -185,7 +185,7 @@ func TestReleaseBehindWhatWasPutOff(t *testing.T) {
 		o.sated = true
 		want := []byte("put off, and not lost")
 		send(t, peer, want)
-		until(t, d, func() bool { return !d.waiting.empty() })
+		until(t, d, func() bool { return !d.later.empty() })
 		if len(o.got) > 0 {
 			t.Fatalf("%q was not put off", o.got)
 		}
@@ -216,8 +216,8 @@ func TestStashKeepsTheOrder(t *testing.T) {
 			o.received = func(p []byte) {
 				o.got = append(o.got, p...)
 				piece() // comes while room is being made
-				d.stash()
-				stashed = max(stashed, len(d.waiting.fresh))
+				d.spill()
+				stashed = max(stashed, len(d.later.fresh))
 			}
 		}
 		piece()
@@ -271,7 +271,7 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 			k()
 		}
 		o.received = nil
-		d.buffers.calm = time.Millisecond
+		d.buffers.quietTime = time.Millisecond
 		until(t, d, func() bool { return len(d.buffers.slabs) == 1 && d.flush.out == 0 })
 		if len(d.buffers.slabs) != 1 || d.buffers.free != n {
 			t.Errorf("%d slabs and %d buffers after a long quiet time", len(d.buffers.slabs), d.buffers.free)
@@ -334,7 +334,7 @@ func TestStaleCompletion(t *testing.T) {
 		free := d.buffers.free
 		send(t, peer, []byte("for nobody"))
 		fill(t, d)
-		d.slots.Remove(&o.sock)
+		d.Remove(&o.sock)
 		next, nextPeer := attach(t, d) // has the slot now
 		if next.sock.ID.Slot() != o.sock.ID.Slot() {
 			t.Fatalf("slots %d and %d", o.sock.ID.Slot(), next.sock.ID.Slot())
@@ -368,7 +368,7 @@ func TestStaleCompletion(t *testing.T) {
 func fill(t *testing.T, d *Driver) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); d.ring.Ready() == 0; {
-		if err := d.ring.Look(); err != nil {
+		if err := d.ring.Enter(); err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {
@@ -402,7 +402,7 @@ func TestStaleAccept(t *testing.T) {
 		b = connected(t, fd)
 		defer unix.Close(b)
 		fill(t, d)
-		d.slots.Remove(&o.sock)
+		d.Remove(&o.sock)
 		turn(t, d)
 		if len(o.accepted) != 1 {
 			t.Error("a listener that has left got a connection")
@@ -483,7 +483,7 @@ func TestNoSleepWithTheStarved(t *testing.T) {
 			send(t, peers[last], []byte("y"))
 			for began := time.Now(); len(o.got) == 0; {
 				if _, err := d.Poll(patience); err != nil || time.Since(began) >= patience {
-					t.Fatalf("it slept with %d sockets starved and %d buffers free: %v", d.quiet.len(), d.buffers.free, err)
+					t.Fatalf("it slept with %d sockets in line and %d buffers free: %v", d.quiet.len(), d.buffers.free, err)
 				}
 			}
 		}

@@ -4,19 +4,20 @@ import (
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// request returns an entry for an operation on a socket, which is in flight from now on. The caller fills in the rest;
-// Prep leaves user_data alone.
-func (d *Driver) request(s *backend.Socket, op uint64) *SQE {
+// request returns an entry for an operation on a socket, which counts as in flight from now on. The caller prepares it;
+// the Prep methods do not touch user_data.
+func (d *Driver) request(s *backend.Socket, op uint64) *ring.SQE {
 	s.InFlight++
 	e := d.entry()
 	e.UserData = op | uint64(s.ID)
 	return e
 }
 
-// entry returns a zeroed entry. With a full queue it submits first.
-func (d *Driver) entry() *SQE {
+// entry returns a zeroed entry. If the queue is full it submits first.
+func (d *Driver) entry() *ring.SQE {
 	d.requests++
 	d.count[backend.Submissions]++
 	for {
@@ -27,10 +28,10 @@ func (d *Driver) entry() *SQE {
 		switch err {
 		case nil:
 		case syscall.EBUSY, syscall.EAGAIN:
-			d.stash() // the kernel wants completions to be taken first
+			d.spill() // the kernel takes no entries before it has got rid of completions
 		default:
 			d.err = err
-			d.spare = SQE{}
+			d.spare = ring.SQE{}
 			return &d.spare
 		}
 	}

@@ -12,18 +12,18 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// The memory of rings counts against RLIMIT_MEMLOCK, for a user over all processes, unless the process has CAP_IPC_LOCK;
-// and the kernel gives it back up to a second after a ring was closed, so that a service that restarts competes with
-// itself. Large queues also need memory in one piece.
+// The memory of rings counts against RLIMIT_MEMLOCK, which all processes of a user share, unless the process has
+// CAP_IPC_LOCK. The kernel returns it up to a second after a ring was closed, so a service that restarts competes with
+// itself. Large queues also need contiguous memory.
 
 const (
-	leastEntries = 128         // below that queues are not made smaller
-	patienceFor  = time.Second // what the kernel gives back late
+	leastEntries = 128         // queues are not made smaller than that
+	lateMemory   = time.Second // how long to wait for memory that the kernel returns late
 )
 
-// NewAll makes n drivers, after a round trip over a socketpair. Where memory for their rings is short it waits up to a
-// second, then makes all queues smaller, down to 128 entries. The error of a kernel that does not let io_uring run, or
-// has no memory for it, is a *backend.UnsupportedError.
+// NewAll makes n drivers, after a round trip over a socketpair. If memory for their rings is short it waits up to a second,
+// and then makes all queues smaller, down to 128 entries. If the kernel does not allow io_uring, or has no memory for it,
+// the error is a *backend.UnsupportedError.
 func NewAll(c Config, n int) ([]backend.Driver, error) {
 	f := fitting{n: n}
 	c = c.withDefaults()
@@ -59,7 +59,7 @@ func (c Config) half() Config {
 // fitting tries to make n drivers.
 type fitting struct {
 	n     int
-	until time.Time // wait no longer for what the kernel gives back late
+	until time.Time // the end of waiting for memory that the kernel returns late
 	pause time.Duration
 }
 
@@ -78,7 +78,7 @@ func (f *fitting) try(c Config) (drivers []backend.Driver, err error) {
 			_ = d.Close()
 		}
 		if len(drivers) > 0 {
-			f.until = time.Time{} // what these had comes back late, too
+			f.until = time.Time{} // the memory of these comes back late, too
 		}
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (f *fitting) wait(err error) bool {
 		return false
 	}
 	if f.until.IsZero() {
-		f.until, f.pause = time.Now().Add(patienceFor), time.Millisecond
+		f.until, f.pause = time.Now().Add(lateMemory), time.Millisecond
 	}
 	left := time.Until(f.until)
 	if left <= 0 {
@@ -102,13 +102,13 @@ func (f *fitting) wait(err error) bool {
 	return true
 }
 
-// fits reports whether n rings can have the memory they need at all, if nobody else has some of it.
+// fits reports whether the limit allows the memory of n rings, if nothing else uses it.
 func fits(c Config, n int) bool {
 	limit := lockLimit()
 	return limit == unix.RLIM_INFINITY || uint64(n)*lockedMemory(c) <= limit
 }
 
-// lockedMemory is about what one ring of c locks: entries of both queues, and the ring of buffers.
+// lockedMemory is roughly what one ring of c locks: the entries of both queues, and the ring of buffers.
 func lockedMemory(c Config) uint64 {
 	pages := func(n int) uint64 { return uint64((n + os.Getpagesize() - 1) / os.Getpagesize() * os.Getpagesize()) }
 	return pages(c.Entries*64) + pages(c.CompletionEntries*16) + pages(c.Buffers*growth*16)
@@ -122,12 +122,12 @@ func lockLimit() uint64 {
 	return limit.Cur
 }
 
-// memoryCure says what an operator can do where there is no memory for n rings.
+// memoryCure says what an operator can do if there is no memory for n rings.
 func memoryCure(c Config, n int) string {
 	limit := "unlimited, so the machine is short of memory, or has none in one piece"
 	if l := lockLimit(); l != unix.RLIM_INFINITY {
 		limit = fmt.Sprintf("%d KiB, which all processes of the user share", l>>10)
 	}
-	return fmt.Sprintf("the rings of %d loops lock about %d KiB, and locked memory is limited to %s; raise the limit (ulimit -l, LimitMEMLOCK= of systemd, CAP_IPC_LOCK), or lower Loops, UringEntries or UringBuffers",
+	return fmt.Sprintf("the rings of %d loops lock about %d KiB, and locked memory is limited to %s; raise the limit (ulimit -l, LimitMEMLOCK= of systemd, CAP_IPC_LOCK), or use fewer loops, Entries or Buffers",
 		n, (uint64(n)*lockedMemory(c)+1023)>>10, limit)
 }

@@ -119,7 +119,7 @@ func tooLittleMemory(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOMEM)
 	var u *backend.UnsupportedError
 	require.ErrorAs(t, err, &u)
-	for _, part := range []string{"locked memory", "KiB", "ulimit -l", "LimitMEMLOCK", "UringEntries"} {
+	for _, part := range []string{"locked memory", "KiB", "ulimit -l", "LimitMEMLOCK", "Entries"} {
 		assert.Contains(t, u.Cure, part)
 	}
 	assert.Less(t, time.Since(began), 6*time.Second)

@@ -2,7 +2,7 @@ package uring
 
 import "github.com/tandem-io/tandem/backend"
 
-// line is a queue of sockets that wait for buffers.
+// line is a queue of sockets that wait for something.
 type line struct {
 	list []*backend.Socket // list[at:] wait
 	at   int
@@ -19,7 +19,7 @@ func (l *line) push(s *backend.Socket) {
 	l.list = append(l.list, s)
 }
 
-// pop takes the first. There must be one.
+// pop removes and returns the first socket. There must be one.
 func (l *line) pop() *backend.Socket {
 	s := l.list[l.at]
 	l.list[l.at] = nil

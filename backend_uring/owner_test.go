@@ -5,6 +5,7 @@ package uring
 import (
 	"math/bits"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func inFlight(s *backend.Socket) int {
 // uses; too many, and it never is.
 func checkCounts(t *testing.T, d *Driver) {
 	t.Helper()
-	d.slots.All(func(s *backend.Socket) {
+	d.All(func(s *backend.Socket) {
 		if n := inFlight(s); n != int(s.InFlight) {
 			t.Fatalf("%d requests of a socket are counted, and %d are in flight: state %#x", s.InFlight, n, s.State)
 		}
@@ -99,4 +100,28 @@ func sleeps(t *testing.T, d *Driver) time.Duration {
 func shut(t *testing.T, fd, how int) {
 	t.Helper()
 	require.NoError(t, unix.Shutdown(fd, how))
+}
+
+// patience is how long a completion that has to come may take.
+const patience = 10 * time.Second
+
+// refused ends a test that the kernel does not let run.
+func refused(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("TANDEM_REQUIRE_URING") == "1" {
+		t.Fatalf("TANDEM_REQUIRE_URING=1, but: %v", err)
+	}
+	t.Skipf("SKIPPED, NOTHING WAS TESTED: io_uring is refused here: %v", err)
+}
+
+// socketPair is a connected pair of stream sockets that lives as long as the test.
+func socketPair(t testing.TB) (a, b int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = unix.Close(fds[0])
+		_ = unix.Close(fds[1])
+	})
+	return fds[0], fds[1]
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Probe asks the kernel by doing: a real round trip over a socketpair, with all that the driver needs, on the rung that
-// c names or, from the best down, on the first that works. It returns c with that rung. The kernel's version says
-// little, because distributions add to old kernels, and a seccomp filter may allow one of the three system calls and
-// refuse another. Its ring is a small one: whether there is memory for those that c asks for, NewAll finds out by making
-// them. The error is a *backend.UnsupportedError.
+// Probe finds out what the kernel can do by trying it: a round trip over a socketpair that uses everything the driver
+// needs, on the rung that c names or, from the best down, on the first that works. It returns c with that rung. The
+// kernel's version says little: distributions add features to old kernels, and a seccomp filter may allow one of the
+// three system calls and refuse another. Probe uses a small ring; NewAll finds out whether there is memory for the rings
+// that c asks for. The error is a *backend.UnsupportedError.
 func Probe(c Config) (Config, error) {
-	names := rungs
+	names := rungNames()
 	if c.Rung != "" {
 		names = []string{c.Rung}
 	}
@@ -95,7 +95,7 @@ func (p *probe) ReceiveEnded(err error) { p.err = err }
 func (p *probe) Sent(n int, err error)  { p.sent += n; p.err = errors.Join(p.err, err) }
 func (p *probe) Released()              { p.released = true }
 
-// roundTrip runs on a goroutine of its own, because a driver locks it to its thread. It reports whether receives can be
+// roundTrip uses a goroutine of its own, because the driver locks it to its thread. It reports whether receives can be
 // multishot.
 func roundTrip(c Config) (multishot bool, err error) {
 	done := make(chan struct{})
@@ -109,7 +109,7 @@ func roundTrip(c Config) (multishot bool, err error) {
 	return multishot, err
 }
 
-// tiny is c with little of everything.
+// tiny returns c with small queues and few buffers.
 func (c Config) tiny() Config {
 	c.Buffers, c.BufferSize, c.Entries, c.CompletionEntries = 2, 64, 8, 16
 	return c
@@ -145,7 +145,7 @@ func roundTripHere(c Config) (multishot bool, err error) {
 	return d.rung.multishot, nil
 }
 
-// exchange receives twice, because only the second message shows that a multishot request goes on, and sends once.
+// exchange receives twice, because only the second message shows that a multishot request continues, and sends once.
 func (p *probe) exchange(d *Driver, peer int) error {
 	d.Receive(&p.sock, true)
 	for i := 1; i <= 2; i++ {
@@ -171,7 +171,7 @@ func (p *probe) exchange(d *Driver, peer int) error {
 	return nil
 }
 
-// poll runs the driver until done, for a few seconds at most.
+// poll runs the driver until done reports true, for a few seconds at most.
 func poll(d *Driver, done func() bool) error {
 	for deadline := time.Now().Add(5 * time.Second); !done(); {
 		if time.Now().After(deadline) {

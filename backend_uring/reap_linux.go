@@ -2,26 +2,27 @@ package uring
 
 import (
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// backlog are completions that have left the queue and were not dealt with: because a callback was running when room
-// had to be made, or because their stream had its share of the turn. They come last in the next Poll, behind those of
-// other streams; those of one stream stay in order, because behind one that waits all wait.
-type backlog struct {
-	old   []CQE // of this Poll
-	at    int   // old[at:] are still to come
-	again []CQE // of old: put off once more, for the next Poll
-	fresh []CQE // behind them
-	aside bool  // the queue was emptied in a callback: what is in it now belongs behind fresh
+// deferredCQEs are completions that have left the queue and are not handled yet: because a callback was running when
+// spill made room, or because their stream had spent its share of the turn. The next Poll handles them last, behind those
+// of other streams. Those of one stream stay in order: behind one that is postponed, all are.
+type deferredCQEs struct {
+	old     []ring.CQE // to be handled by this Poll
+	at      int        // old[at:] are left
+	again   []ring.CQE // of old, postponed once more
+	fresh   []ring.CQE // of the queue, postponed or spilled; behind those in again
+	spilled bool       // spill has emptied the queue during this Poll: what is in it now belongs behind fresh
 }
 
-func (b *backlog) empty() bool { return len(b.again)+len(b.fresh) == 0 }
+func (l *deferredCQEs) empty() bool { return len(l.again)+len(l.fresh) == 0 }
 
 // take takes one completion out of the queue.
-func (d *Driver) take() (CQE, bool) {
-	c := d.ring.Peek()
+func (d *Driver) take() (ring.CQE, bool) {
+	c := d.ring.PeekCQE()
 	if c == nil {
-		return CQE{}, false
+		return ring.CQE{}, false
 	}
 	copied := *c
 	d.ring.Advance()
@@ -32,22 +33,23 @@ func (d *Driver) take() (CQE, bool) {
 	return copied, true
 }
 
-// stash makes room in the completion queue.
-func (d *Driver) stash() {
+// spill makes room in the completion queue.
+func (d *Driver) spill() {
 	for c, ok := d.take(); ok; c, ok = d.take() {
-		d.waiting.fresh = append(d.waiting.fresh, c)
+		d.later.fresh = append(d.later.fresh, c)
 	}
-	d.waiting.aside = true
-	_ = d.ring.Look()
+	d.later.spilled = true
+	_ = d.ring.Enter()
 }
 
-// reap deals with the completions that are there now; not with such as come meanwhile, so that a turn ends.
+// reap handles the completions that there are now, and leaves those that come meanwhile to the next Poll, so that a turn
+// ends.
 func (d *Driver) reap() int {
-	w, n := &d.waiting, 0
+	w, n := &d.later, 0
 	w.old, w.again, w.at = append(w.again, w.fresh...), w.old[:0], 0
-	w.fresh, w.aside = w.fresh[:0], false
-	d.markOld(deferred)
-	for ready := d.ring.Ready(); ready > 0 && !w.aside; ready-- {
+	w.fresh, w.spilled = w.fresh[:0], false
+	d.markOld(postponed)
+	for ready := d.ring.Ready(); ready > 0 && !w.spilled; ready-- {
 		c, _ := d.take()
 		d.complete(c, &w.fresh)
 		n++
@@ -62,31 +64,31 @@ func (d *Driver) reap() int {
 	return n
 }
 
-// markOld says of all streams that wait in old whether what comes for them has to wait behind it.
+// markOld sets or clears postponed on all streams with completions in old, behind which newer ones have to wait.
 func (d *Driver) markOld(mark uint32) {
-	for _, c := range d.waiting.old {
+	for _, c := range d.later.old {
 		if s := d.socketOf(c); s != nil && c.UserData&opMask == opReceive {
-			s.State = s.State&^deferred | mark
+			s.State = s.State&^postponed | mark
 		}
 	}
 }
 
-func (d *Driver) socketOf(c CQE) *backend.Socket {
-	return d.slots.Lookup(backend.ID(c.UserData &^ opMask))
+func (d *Driver) socketOf(c ring.CQE) *backend.Socket {
+	return d.Lookup(backend.ID(c.UserData &^ opMask))
 }
 
-// complete deals with one completion, or puts it off to a list. The last of a request, without F_MORE, ends it.
-func (d *Driver) complete(c CQE, later *[]CQE) {
+// complete handles one completion, or postpones it to a list. The last completion of a request, without F_MORE, ends it.
+func (d *Driver) complete(c ring.CQE, later *[]ring.CQE) {
 	op := c.UserData & opMask
 	if op == opWake {
-		return // the end of a sleep is all there is to it
+		return // it has ended a sleep, which is all it is for
 	}
 	s := d.socketOf(c)
 	if op == opCancel {
 		d.cancelFailed(s)
 		return
 	}
-	if op == opReceive && d.defers(s, c) {
+	if op == opReceive && d.postpone(s, c) {
 		*later = append(*later, c)
 		return
 	}
@@ -98,12 +100,12 @@ func (d *Driver) complete(c CQE, later *[]CQE) {
 		}
 	}
 	d.dispatch(op, s, c, last)
-	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.slots.Lookup(s.ID) == s {
-		d.letGo(s)
+	if s != nil && s.State&releasing != 0 && s.InFlight == 0 && d.Lookup(s.ID) == s {
+		d.MarkReleased(s)
 	}
 }
 
-func (d *Driver) dispatch(op uint64, s *backend.Socket, c CQE, last bool) {
+func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 	switch op {
 	case opReceive:
 		d.received(s, c, last)
@@ -124,17 +126,18 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c CQE, last bool) {
 	}
 }
 
-// defers keeps a receive for the next Poll, in its buffer, if its stream has had its share; and all that follow it. That
-// a socket is being released ends the former and not the latter: the last of its completions must not overtake others.
-func (d *Driver) defers(s *backend.Socket, c CQE) bool {
+// postpone reports whether a receive has to wait for the next Poll, in its buffer: because its stream has spent its share
+// of the turn, or because an earlier one waits. The latter holds even while the socket is being released: its last
+// completion must not overtake others.
+func (d *Driver) postpone(s *backend.Socket, c ring.CQE) bool {
 	switch {
 	case s == nil:
 		return false
-	case s.State&deferred != 0:
+	case s.State&postponed != 0:
 		return true
 	case c.Res <= 0 || s.State&releasing != 0 || s.Owner.HasShare():
 		return false
 	}
-	s.State |= deferred
+	s.State |= postponed
 	return true
 }

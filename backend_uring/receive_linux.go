@@ -5,29 +5,31 @@ import (
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// How the buffers are shared. A receive takes them by itself, one after the other, until the socket is empty, and what
-// it has taken is reported whatever the owner wants by then. So each receive is bounded, and a socket that has more than
-// that waits in line:
+// How sockets share the buffers. A receive takes one buffer after the other until the socket is empty, and the driver
+// reports the bytes even if the owner wants no more by then. So each receive is bounded, and a socket that has more waits
+// in line:
 //
 //	a socket with little to receive     a multishot receive of at most multishotBytes in all
-//	one that left bytes in the kernel   its turn in the line of bulk, for a share of the buffers
-//	one that found no buffer            its turn in the line of the quiet, which is fed first
+//	one that left bytes in the kernel   waits in the line bulk for a share of the buffers
+//	one that found no buffer            waits in the line quiet, which is served first
 //
-// A quarter of the buffers is not given to bulk, but left to those who have little to receive.
+// A quarter of the buffers is reserved for sockets with little to receive.
 
 const (
-	// multishotBytes bounds what one multishot receive reports, but for the last buffer's part.
+	// multishotBytes bounds what one multishot receive reports; its last buffer may exceed it.
 	multishotBytes = backend.MaxOvershoot / 2
-	// shareBytes is the least that a socket with more to receive is given at a time, if there is so much: what is
-	// received at once can be answered at once, which costs less.
+	// shareBytes is the minimum that a socket in bulk gets at a time, if there are enough buffers: bytes that are
+	// received together can be answered together, which costs less.
 	shareBytes = 64 << 10
-	// pieceBytes bounds what one completion reports, however large the buffers are.
+	// pieceBytes bounds what one completion reports, whatever the size of the buffers.
 	pieceBytes = backend.MaxOvershoot / 2
 )
 
-// armReceive asks for bytes. Once the end is known to have come, a multishot receive would overlook it again.
+// armReceive asks for bytes. Once the watch has seen the end it uses no multishot receive, which would overlook the end
+// again.
 func (d *Driver) armReceive(s *backend.Socket, limit int) {
 	s.State |= armed
 	e := d.request(s, opReceive)
@@ -41,7 +43,7 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 	e.LimitMultishot(uint32(piece), uint32(min(limit, multishotBytes)))
 }
 
-func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
+func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	capped := false
 	if s != nil && last {
 		capped = s.State&multi != 0
@@ -56,31 +58,31 @@ func (d *Driver) received(s *backend.Socket, c CQE, last bool) {
 	errno := syscall.Errno(-c.Res)
 	if s.State&releasing != 0 {
 		if c.Res < 0 && isFailure(errno) {
-			s.Owner.ReceiveEnded(errno) // the socket does not tell it again
+			s.Owner.ReceiveEnded(errno) // the kernel does not report it again
 		}
 		return
 	}
 	switch {
 	case c.Res > 0 || errno == syscall.ECANCELED || errno == syscall.EINTR:
-		d.changes.Add(s) // ask again, if it is wanted
-	case errno == syscall.EAGAIN: // what made the socket ready is not for a receive
+		d.Changed(s) // ask again, if it is wanted
+	case errno == syscall.EAGAIN: // the socket became ready because of its error queue
 		backend.DrainErrors(s.FD())
-		d.changes.Add(s)
+		d.Changed(s)
 	case errno == syscall.ENOBUFS:
-		d.starve(s)
+		d.awaitBuffer(s)
 	case errno == syscall.EINVAL && capped && d.rung.multishot:
-		d.rung.multishot = false // a kernel before 6.17, which cannot bound it
-		d.changes.Add(s)
+		d.rung.multishot = false // a kernel before 6.17 cannot bound it
+		d.Changed(s)
 	case c.Res == 0:
-		d.want(s, wantReceive, false)
+		d.SetInterest(s, wantReceive, false)
 		s.Owner.ReceiveEnded(io.EOF)
 	default:
-		d.want(s, wantReceive, false)
+		d.SetInterest(s, wantReceive, false)
 		s.Owner.ReceiveEnded(errno)
 	}
 }
 
-// isFailure reports whether a request ended with an error of the connection. The kernel tells each of these once.
+// isFailure reports whether a request ended with an error of the connection. The kernel reports each of these once.
 func isFailure(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.ECANCELED, syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.EINVAL:
@@ -89,44 +91,45 @@ func isFailure(errno syscall.Errno) bool {
 	return true
 }
 
-// report lends what has come to the owner, and gives the buffer back.
-func (d *Driver) report(s *backend.Socket, bid uint16, c CQE) {
+// report lends received bytes to the owner, and gives the buffer back.
+func (d *Driver) report(s *backend.Socket, bid uint16, c ring.CQE) {
 	if s == nil || c.Res <= 0 {
 		d.buffers.back(bid)
 		return
 	}
-	s.State &^= more
-	if c.Flags&CQEFSockNonEmpty != 0 {
-		s.State |= more
+	s.State &^= hasMore
+	if c.Flags&ring.CQEFSockNonEmpty != 0 {
+		s.State |= hasMore
 	}
 	p, outer := d.buffers.lend(bid, int(c.Res))
 	s.Owner.Received(p)
 	d.buffers.giveBack(outer)
 }
 
-// starve has a socket wait for a buffer. The kernel takes nothing out of a socket without one, so nothing is lost.
-func (d *Driver) starve(s *backend.Socket) {
+// awaitBuffer puts a socket in line for a buffer. Without a buffer the kernel takes nothing out of the socket, so nothing
+// is lost.
+func (d *Driver) awaitBuffer(s *backend.Socket) {
 	d.count[backend.NoBuffers]++
-	if s.State&starved != 0 {
+	if s.State&awaitsBuffer != 0 {
 		return
 	}
-	s.State |= starved
-	if s.State&more != 0 {
+	s.State |= awaitsBuffer
+	if s.State&hasMore != 0 {
 		d.bulk.push(s)
 	} else {
 		d.quiet.push(s)
 	}
 }
 
-// feeds reports whether the next Poll has somebody to feed. Those who were fed now may have nothing to receive, so that
-// no completion would bring the next Poll about.
-func (d *Driver) feeds() bool {
+// canServe reports whether sockets are waiting for buffers that are now free. Poll must not sleep then: the sockets served
+// so far may have nothing to receive, so that no completion would end the sleep.
+func (d *Driver) canServe() bool {
 	return d.buffers.free > 0 && (d.flush.left > 0 || d.quiet.len()+d.bulk.len() > 0)
 }
 
-// feedQuiet lets starved sockets receive again, as many as there are buffers; if others wait too, it leaves them some.
-// It returns how many.
-func (d *Driver) feedQuiet() int {
+// serveQuiet lets sockets of quiet receive again, as many as there are buffers; if sockets wait in bulk too, it leaves
+// them some. It returns how many it has served.
+func (d *Driver) serveQuiet() int {
 	b := d.buffers
 	b.collect()
 	if wait := d.quiet.len() + d.bulk.len(); wait > 0 && b.free < max(d.quiet.len(), min(wait, max(b.perSlab/4, 1))) {
@@ -145,8 +148,8 @@ func (d *Driver) feedQuiet() int {
 	return n
 }
 
-// feedBulk lets sockets that have more to receive take their turn. Some of the free buffers are promised to the quiet.
-func (d *Driver) feedBulk(promised int) {
+// serveBulk lets sockets of bulk receive. So many of the free buffers are promised to sockets that serveQuiet has served.
+func (d *Driver) serveBulk(promised int) {
 	n := d.bulk.len()
 	if n == 0 || d.buffers.free == 0 {
 		return
@@ -158,12 +161,12 @@ func (d *Driver) feedBulk(promised int) {
 	}
 }
 
-// serve takes a socket out of the line.
+// serve arms the receive of a socket that was in line.
 func (d *Driver) serve(s *backend.Socket, limit int) {
-	if s.State&starved == 0 || d.slots.Lookup(s.ID) != s {
+	if s.State&awaitsBuffer == 0 || d.Lookup(s.ID) != s {
 		return
 	}
-	s.State &^= starved
+	s.State &^= awaitsBuffer
 	if s.State&(wantReceive|armed|releasing) == wantReceive {
 		d.armReceive(s, limit)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Releasing one socket ends its own requests, and none of another that shares its open file.
@@ -55,7 +56,7 @@ func TestReleaseWaits(t *testing.T) {
 		until(t, d, func() bool { return o.sock.State&armed == 0 })
 		require.EqualValues(t, 1, o.sock.InFlight, "the watch")
 		d.Release(&o.sock)
-		assert.Same(t, &o.sock, d.slots.Lookup(o.sock.ID))
+		assert.Same(t, &o.sock, d.Lookup(o.sock.ID))
 		assert.False(t, o.released)
 		release(t, d, o)
 	})
@@ -64,7 +65,7 @@ func TestReleaseWaits(t *testing.T) {
 // A cancellation that did not find its request, though it is in flight, is made again.
 func TestMissedCancellation(t *testing.T) {
 	missed := func(t *testing.T, d *Driver, o *recorder) {
-		d.complete(CQE{UserData: opCancel | uint64(o.sock.ID), Res: -int32(unix.ENOENT)}, nil)
+		d.complete(ring.CQE{UserData: opCancel | uint64(o.sock.ID), Res: -int32(unix.ENOENT)}, nil)
 	}
 	t.Run("release", func(t *testing.T) {
 		forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
@@ -175,7 +176,7 @@ func fail(d *Driver, o *witness, op uint64, bit uint32, errno unix.Errno) {
 	o.sock.State |= bit
 	o.sock.InFlight++
 	d.requests++
-	d.complete(CQE{UserData: op | uint64(o.sock.ID), Res: -int32(errno)}, nil)
+	d.complete(ring.CQE{UserData: op | uint64(o.sock.ID), Res: -int32(errno)}, nil)
 }
 
 // The kernel may fail any request, a poll too. Each failure is reported.
@@ -228,7 +229,7 @@ func TestConnectGoesOn(t *testing.T) {
 		o.sock.State |= connecting
 		o.sock.InFlight++
 		d.requests++
-		d.complete(CQE{UserData: opConnect | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
+		d.complete(ring.CQE{UserData: opConnect | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
 		assert.Empty(t, o.connected)
 		until(t, d, func() bool { return len(o.connected) > 0 })
 		assert.NoError(t, o.connected[0])
@@ -239,7 +240,7 @@ func TestConnectGoesOn(t *testing.T) {
 // With the waker's message refused, as by a seccomp filter, a sleep is ended all the same.
 func TestWakeWithoutMessages(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		d.waker.sender = NewMsgSender(-1, opWake, 0)
+		d.waker.ring = ring.NewWaker(-1, opWake, 0)
 		for range 5 {
 			polls(t, d, time.Millisecond)
 			go d.Wake()
@@ -254,7 +255,7 @@ func TestWakerFails(t *testing.T) {
 		for range maxPollFailures + 1 {
 			_, err := d.Poll(0)
 			require.NoError(t, err)
-			d.complete(CQE{UserData: opEvent, Res: -int32(unix.ENOMEM)}, nil)
+			d.complete(ring.CQE{UserData: opEvent, Res: -int32(unix.ENOMEM)}, nil)
 		}
 		_, err := d.Poll(0)
 		require.ErrorIs(t, err, unix.ENOMEM)

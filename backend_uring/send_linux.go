@@ -2,23 +2,23 @@ package uring
 
 import (
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	flags := uint32(unix.MSG_NOSIGNAL)
-	if s.State&(patient|hung) != 0 {
+	if s.State&(dontWait|hung) != 0 {
 		flags |= unix.MSG_DONTWAIT
 	}
 	s.State = s.State&^roomSeen | sending
 	e := d.request(s, opSend)
 	if len(bufs) == 1 {
-		s.Op = unsafe.SliceData(bufs[0]) // reachable as long as the kernel may read it
+		s.Op = firstByte(bufs[0]) // keeps the bytes reachable as long as the kernel may read them
 		e.PrepSend(s.FD(), bufs[0], flags)
 	} else {
 		v := backend.NewVector()
@@ -29,7 +29,15 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return 0, backend.ErrPending
 }
 
-func (d *Driver) sent(s *backend.Socket, c CQE) {
+// firstByte returns a pointer that keeps p reachable.
+func firstByte(p []byte) *byte {
+	if len(p) == 0 {
+		return nil
+	}
+	return &p[0]
+}
+
+func (d *Driver) sent(s *backend.Socket, c ring.CQE) {
 	if s == nil {
 		return
 	}
@@ -41,10 +49,10 @@ func (d *Driver) sent(s *backend.Socket, c CQE) {
 	errno := syscall.Errno(-c.Res)
 	switch {
 	case c.Res >= 0:
-		s.Owner.Sent(int(c.Res), nil) // also while it is being released: what the kernel took counts
+		s.Owner.Sent(int(c.Res), nil) // even while it is being released: the kernel has taken the bytes
 	case s.State&releasing != 0:
 		if isFailure(errno) {
-			s.Owner.Sent(0, errno) // the socket does not tell it again
+			s.Owner.Sent(0, errno) // the kernel does not report it again
 		}
 	case errno == syscall.EINTR:
 		s.Owner.Sent(0, nil)
@@ -55,14 +63,14 @@ func (d *Driver) sent(s *backend.Socket, c CQE) {
 	}
 }
 
-// awaitRoom has Sent called when a socket has room. A send waits for it in the kernel, but not behind a peer that has
-// finished sending, nor with an error queue that is not empty: these end its wait at once, and after some tries, the
-// last of them on a worker thread, it gives up with EAGAIN; io_arm_poll_handler in io_uring/poll.c. A poll reports them
-// once.
+// awaitRoom makes room call Sent when the socket has room. Usually a send waits for room in the kernel. That wait fails if
+// the peer has finished sending or the error queue is not empty: both end it at once, and after some retries, the last of
+// them on a worker thread, the send gives up with EAGAIN; io_arm_poll_handler in io_uring/poll.c. A multishot poll reports
+// both only once.
 func (d *Driver) awaitRoom(s *backend.Socket) {
 	backend.DrainErrors(s.FD())
-	s.State |= patient
-	if s.State&roomSeen != 0 { // while the send was under way
+	s.State |= dontWait
+	if s.State&roomSeen != 0 { // during the send
 		s.Owner.Sent(0, nil)
 		return
 	}
@@ -70,8 +78,8 @@ func (d *Driver) awaitRoom(s *backend.Socket) {
 	d.pollRoom(s)
 }
 
-// pollRoom has one poll for room in flight as long as the socket lives. It is edge-triggered: the kernel wakes it when a
-// send that found no room could go on.
+// pollRoom keeps one poll for room in flight as long as the socket lives. The poll is edge-triggered: it reports when a
+// send that found no room could continue.
 func (d *Driver) pollRoom(s *backend.Socket) {
 	if s.State&roomPolled == 0 {
 		s.State |= roomPolled
@@ -79,8 +87,8 @@ func (d *Driver) pollRoom(s *backend.Socket) {
 	}
 }
 
-// room deals with a completion of that poll, which ends by itself when the completion queue is full.
-func (d *Driver) room(s *backend.Socket, c CQE, last bool) {
+// room handles a completion of that poll, which ends by itself when the completion queue is full.
+func (d *Driver) room(s *backend.Socket, c ring.CQE, last bool) {
 	if s == nil {
 		return
 	}

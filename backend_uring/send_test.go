@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // sendUntilFull sends, as owners do, until a send has to wait, and returns how much the kernel has taken in all.
@@ -114,9 +115,9 @@ func TestRoomSeenEarly(t *testing.T) {
 		o.sock.State |= sending
 		o.sock.InFlight++
 		d.requests++
-		d.room(&o.sock, CQE{Res: unix.POLLOUT, Flags: CQEFMore}, false)
+		d.room(&o.sock, ring.CQE{Res: unix.POLLOUT, Flags: ring.CQEFMore}, false)
 		assert.Empty(t, o.sent)
-		d.complete(CQE{UserData: opSend | uint64(o.sock.ID), Res: -int32(unix.EAGAIN)}, nil)
+		d.complete(ring.CQE{UserData: opSend | uint64(o.sock.ID), Res: -int32(unix.EAGAIN)}, nil)
 		assert.Equal(t, []int{0}, o.sent)
 		release(t, d, &o.recorder)
 	})
@@ -130,7 +131,7 @@ func TestRoomPollEndedByOverflow(t *testing.T) {
 		o.sock.State |= roomPolled | roomAwaited
 		o.sock.InFlight++
 		d.requests++
-		d.complete(CQE{UserData: opRoom | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
+		d.complete(ring.CQE{UserData: opRoom | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
 		assert.Empty(t, o.sent)
 		until(t, d, func() bool { return len(o.sent) == 1 }) // there is room
 		release(t, d, &o.recorder)

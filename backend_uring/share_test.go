@@ -153,7 +153,7 @@ func TestBulkTakesTurns(t *testing.T) {
 func TestBuffersLeaveASleepingLoop(t *testing.T) {
 	const n = 64
 	forEachRung(t, Config{Buffers: 8, BufferSize: 4 << 10}, func(t *testing.T, d *Driver) {
-		d.buffers.calm = 5 * time.Millisecond
+		d.buffers.quietTime = 5 * time.Millisecond
 		var all []*recorder
 		var peers []int
 		for range n {
@@ -188,7 +188,7 @@ func TestBuffersLeaveASleepingLoop(t *testing.T) {
 // Memory that its owner has kept does not leave with the slab it belongs to, nor does the loop spin for it.
 func TestKeptBuffersStay(t *testing.T) {
 	forEachRung(t, Config{Buffers: 8, BufferSize: 64}, func(t *testing.T, d *Driver) {
-		d.buffers.calm = time.Millisecond
+		d.buffers.quietTime = time.Millisecond
 		o, peer := attach(t, d)
 		var memory [][]byte
 		var kept []func()
@@ -206,7 +206,7 @@ func TestKeptBuffersStay(t *testing.T) {
 			k() // the first slab
 		}
 		polls(t, d, 20*time.Millisecond)
-		d.buffers.calm = 20 * time.Millisecond
+		d.buffers.quietTime = 20 * time.Millisecond
 		assert.LessOrEqual(t, polls(t, d, 100*time.Millisecond), 15, "turns in which nothing can leave")
 		for _, p := range memory[8:] {
 			p[0]++ // a fault, if it were unmapped

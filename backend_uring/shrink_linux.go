@@ -6,51 +6,52 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// The buffers of a slab that is to leave are the kernel's, which has no way to give them back unused. So, in a quiet
-// time, the driver uses them up itself: reads of one byte take buffers out of the ring, those of other slabs are added
-// again, and when all that retire are home their memory is unmapped.
+// The kernel has the buffers of a slab that is to be freed, and cannot give them back unused. So when a slab is retired
+// the driver uses the buffers up itself: reads of one byte take them out of the ring, it adds those of other slabs again,
+// and when all buffers of the retired slab have left the ring its memory is unmapped.
 //
-//	grow ─► slabs ─► calm: the youngest retires ─► flush ─► all of it is home: unmapped
-//	                     ▲                 │
-//	                     └──── revive ◄────┘ the buffers run out again
+//	grow ─► live ─── not needed for quietTime ─► retired ─► flush ─► all its buffers have left the ring: unmapped
+//	          ▲                                     │
+//	          └───────────── reactivate ◄───────────┘ the buffers have run out again
 
-// calm is how long the buffers of a slab must not have been needed before it leaves.
-const calm = time.Second
+// quietTime is how long a slab must not have been needed before it is retired.
+const quietTime = time.Second
 
-// flushChunk is how many buffers are taken out of the ring in one Poll.
+// flushChunk is how many buffers one Poll takes out of the ring.
 const flushChunk = 64
 
-// grow adds a slab, or keeps one that is about to leave, and reports whether it did.
+// grow adds a slab, or reactivates a retired one, and reports whether it did.
 func (b *buffers) grow() bool {
 	switch {
 	case b.live < len(b.slabs):
-		b.revive()
-	case len(b.slabs) >= b.most || b.addSlab() != nil:
-		return false // without memory it stays as it is, and the sockets wait
+		b.reactivate()
+	case len(b.slabs) >= b.maxSlabs || b.addSlab() != nil:
+		return false // without memory nothing changes, and the sockets wait
 	}
-	b.looked, b.low = time.Now(), 0
+	b.lowSince, b.low = time.Now(), 0
 	return true
 }
 
-// revive takes back a slab that retires.
-func (b *buffers) revive() {
-	home := b.home[b.live]
-	b.home[b.live] = nil
+// reactivate makes the oldest retired slab live again.
+func (b *buffers) reactivate() {
+	ids := b.retiredIDs[b.live]
+	b.retiredIDs[b.live] = nil
 	b.live++
-	for _, bid := range home {
+	for _, bid := range ids {
 		b.add(bid)
 	}
 }
 
-// retire lets the youngest slabs leave that nobody would have missed lately, and reports whether there were some.
+// retire retires the newest slabs if they were not needed for quietTime, and reports whether there were any.
 func (b *buffers) retire(now time.Time) bool {
-	if now.Sub(b.looked) < b.calm {
+	if now.Sub(b.lowSince) < b.quietTime {
 		return false
 	}
 	unused := min((b.low-b.perSlab/4)/b.perSlab, b.live-1)
-	b.looked, b.low = now, b.free
+	b.lowSince, b.low = now, b.free
 	if unused <= 0 {
 		return false
 	}
@@ -60,7 +61,7 @@ func (b *buffers) retire(now time.Time) bool {
 
 // flush takes buffers out of the ring.
 type flush struct {
-	left int // so many are yet to be asked for
+	left int // reads to be submitted
 	out  int // reads in flight
 	fd   int // a file of one byte to read from, or 0
 }
@@ -72,8 +73,8 @@ func (f *flush) close() {
 	}
 }
 
-// shrink lets memory leave that was needed for a burst, also if the loop does nothing else any longer: it shortens the
-// sleep for that.
+// shrink frees memory that was needed for a burst. It shortens the sleep, so that it does so even if the loop has nothing
+// else to do.
 func (d *Driver) shrink(wait time.Duration) time.Duration {
 	b := d.buffers
 	if d.flush.left > 0 {
@@ -85,13 +86,13 @@ func (d *Driver) shrink(wait time.Duration) time.Duration {
 	if b.retire(time.Now()) {
 		d.flush.left = b.free
 	}
-	if wait < 0 || wait > b.calm {
-		wait = b.calm
+	if wait < 0 || wait > b.quietTime {
+		wait = b.quietTime
 	}
 	return wait
 }
 
-// flushSome asks for some buffers. Without a file to read from it asks for none, and a slab leaves when receives have
+// flushSome submits some reads. Without a file to read from it submits none, and a retired slab is freed when receives have
 // used up its buffers.
 func (d *Driver) flushSome() {
 	f, b := &d.flush, d.buffers
@@ -110,13 +111,13 @@ func (d *Driver) flushSome() {
 	}
 }
 
-func (d *Driver) flushed(c CQE) {
+func (d *Driver) flushed(c ring.CQE) {
 	f := &d.flush
 	f.out--
 	if bid, ok := c.Buffer(); ok {
 		d.buffers.back(bid)
 	} else {
-		f.left = 0 // others have taken them
+		f.left = 0 // receives have taken them
 	}
 	if f.out == 0 && f.left == 0 {
 		f.close()

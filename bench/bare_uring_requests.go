@@ -5,7 +5,7 @@ package main
 import (
 	"fmt"
 
-	uring "github.com/tandem-io/tandem/backend_uring"
+	uring "github.com/tandem-io/tandem/backend_uring/ring"
 	"golang.org/x/sys/unix"
 )
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	uring "github.com/tandem-io/tandem/backend_uring"
+	uring "github.com/tandem-io/tandem/backend_uring/ring"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,7 +70,7 @@ func openBareUring(c serverConfig) (*server, error) {
 }
 
 func (s *bareUring) setup() error {
-	ring, err := uring.NewRing(ringEntries, ringCompletions, ringFlags)
+	ring, err := uring.New(ringEntries, ringCompletions, ringFlags)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: needs io_uring of Linux 6.1: %w", errors.ErrUnsupported, err)
 	}
@@ -117,14 +117,14 @@ func (s *bareUring) loop() error {
 	s.accept()
 	s.watchStop()
 	for s.err == nil && !s.stopped.Load() {
-		err := s.ring.Look()
+		err := s.ring.Enter()
 		if err == nil && s.ring.Ready() == 0 {
 			err = s.ring.Wait(-1)
 		}
 		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
-		for c := s.ring.Peek(); c != nil; c = s.ring.Peek() {
+		for c := s.ring.PeekCQE(); c != nil; c = s.ring.PeekCQE() {
 			s.complete(c)
 			s.ring.Advance()
 		}

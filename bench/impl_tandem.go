@@ -25,7 +25,7 @@ func tandemImplementations() []implementation {
 	}
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
 		im := tandemImplementation("tandem-uring-"+rung, "this library on io_uring, held to the rung "+rung,
-			tandem.Options{Backend: tandem.Uring, UringRung: rung})
+			tandem.Options{Backend: tandem.Uring, Uring: tandem.UringOptions{Rung: rung}})
 		im.Extra = true
 		all = append(all, im)
 	}

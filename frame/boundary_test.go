@@ -1,10 +1,12 @@
 package frame_test
 
 import (
-	"errors"
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -26,10 +28,9 @@ func decode(t *testing.T, codec frame.Codec[[]byte], table []decoded) {
 	t.Helper()
 	for _, want := range table {
 		m, n, need, err := codec.NewDecoder().Decode([]byte(want.p))
-		if string(m) != want.m || n != want.n || need != want.need {
-			t.Errorf("%q: got %q, n %d, need %d; want %q, n %d, need %d",
-				want.p, m, n, need, want.m, want.n, want.need)
-		}
+		assert.Equal(t, want.m, string(m), "%q", want.p)
+		assert.Equal(t, want.n, n, "%q", want.p)
+		assert.Equal(t, want.need, need, "%q", want.p)
 		isError(t, want.p, err, want.err, want.offset, want.what)
 	}
 }
@@ -47,9 +48,7 @@ func appendEach(t *testing.T, codec frame.Codec[[]byte], table []encoded) {
 	t.Helper()
 	for _, want := range table {
 		out, err := codec.Append(nil, []byte(want.m))
-		if string(out) != want.out {
-			t.Errorf("Append(%q) = %q; want %q", want.m, out, want.out)
-		}
+		assert.Equal(t, want.out, string(out), "Append(%q)", want.m)
 		isError(t, want.m, err, want.err, want.offset, want.what)
 	}
 }
@@ -57,39 +56,35 @@ func appendEach(t *testing.T, codec frame.Codec[[]byte], table []encoded) {
 func isError(t *testing.T, of string, err, kind error, offset int64, what string) {
 	t.Helper()
 	if kind == nil {
-		if err != nil {
-			t.Errorf("%q: %v", of, err)
-		}
+		assert.NoError(t, err, "%q", of)
 		return
 	}
 	var e *frame.Error
-	if !errors.As(err, &e) || !errors.Is(err, kind) {
-		t.Errorf("%q: %v is not a %v", of, err, kind)
+	if !assert.ErrorAs(t, err, &e, "%q", of) {
 		return
 	}
-	if e.Offset != offset || !strings.Contains(e.What, what) {
-		t.Errorf("%q: got %v; want offset %d, and %q", of, err, offset, what)
-	}
+	assert.ErrorIs(t, err, kind, "%q", of)
+	assert.Equal(t, offset, e.Offset, "%q: got %v", of, err)
+	assert.Contains(t, e.What, what, "%q: got %v", of, err)
 }
 
 // constructed checks what a constructor returned for options: a codec, or an error that has want in it.
 func constructed(t *testing.T, options any, codec frame.Codec[[]byte], err error, want string) {
 	t.Helper()
-	switch {
-	case want == "" && (err != nil || codec == nil):
-		t.Errorf("%+v: %v", options, err)
-	case want != "" && (err == nil || codec != nil || !strings.Contains(err.Error(), want)):
-		t.Errorf("%+v: got %v; want %q", options, err, want)
+	if want == "" {
+		assert.NoError(t, err, "%+v", options)
+		assert.NotNil(t, codec, "%+v", options)
+		return
 	}
+	assert.ErrorContains(t, err, want, "%+v", options)
+	assert.Nil(t, codec, "%+v", options)
 }
 
 // sizes checks MaxSize.
 func sizes(t *testing.T, table map[frame.Codec[[]byte]]int) {
 	t.Helper()
 	for codec, want := range table {
-		if got := codec.MaxSize(); got != want {
-			t.Errorf("%T%+v: MaxSize is %d, not %d", codec, codec, got, want)
-		}
+		assert.Equal(t, want, codec.MaxSize(), "%T%+v: MaxSize", codec, codec)
 	}
 }
 
@@ -98,27 +93,27 @@ func TestEndWithinFrame(t *testing.T) {
 	for _, s := range subjects() {
 		t.Run(s.name, func(t *testing.T) {
 			d := s.codec.NewDecoder()
-			if m, ok, err := d.End(nil); m != nil || ok || err != nil {
-				t.Errorf("between messages: %q, %v, %v", m, ok, err)
-			}
+			m, ok, err := d.End(nil)
+			assert.NoError(t, err, "between messages")
+			assert.Nil(t, m, "between messages")
+			assert.False(t, ok, "between messages")
 			p := encode(t, s.codec, s.of([]byte("abc")))
 			p = p[:len(p)-1]
-			if _, _, need, err := d.Decode(p); need == 0 || err != nil {
-				t.Fatalf("need %d, %v", need, err)
-			}
-			m, ok, err := d.End(p)
+			_, _, need, err := d.Decode(p)
+			require.NoError(t, err)
+			require.NotZero(t, need)
+			m, ok, err = d.End(p)
 			if strings.HasPrefix(s.name, "Line") {
-				if string(m) != "abc" || !ok || err != nil {
-					t.Errorf("the last line is %q, %v, %v", m, ok, err)
-				}
+				assert.NoError(t, err, "the last line")
+				assert.Equal(t, "abc", string(m), "the last line")
+				assert.True(t, ok, "the last line")
 				return
 			}
 			if len(p) > 0 { // nothing is left of one fixed byte
 				isError(t, string(p), err, io.ErrUnexpectedEOF, int64(len(p)), "finished after")
 			}
-			if m != nil || ok {
-				t.Errorf("a message: %q, %v", m, ok)
-			}
+			assert.Nil(t, m, "a message")
+			assert.False(t, ok, "a message")
 		})
 	}
 }

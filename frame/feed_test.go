@@ -2,11 +2,12 @@ package frame_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -54,7 +55,8 @@ type feeder struct {
 	out      outcome
 }
 
-// step calls Decode once, and tells whether to call again before more bytes have come.
+// step calls Decode once, and reports whether to call it again before more bytes have come. It is called for each byte of
+// each split, and compares by hand because assertions would take ten times as long.
 func (f *feeder) step(arrived int) bool {
 	f.t.Helper()
 	p := f.stream[f.consumed:arrived:arrived]
@@ -67,9 +69,6 @@ func (f *feeder) step(arrived int) bool {
 	if before != nil && !bytes.Equal(p, before) {
 		f.t.Fatal("Decode changed p")
 	}
-	if err == nil && (n < 0 || n > len(p)) {
-		f.t.Fatalf("consumed %d of %d bytes", n, len(p))
-	}
 	if need == 0 && arrived < f.promised {
 		f.t.Fatalf("after %d bytes there was to be nothing before %d", arrived, f.promised)
 	}
@@ -77,75 +76,75 @@ func (f *feeder) step(arrived int) bool {
 	case err != nil:
 		f.fail(err, len(p))
 		return false
+	case n < 0 || n > len(p):
+		f.t.Fatalf("consumed %d of %d bytes", n, len(p))
 	case need < 0:
 		f.t.Fatalf("needs %d bytes", need)
 	case need > 0:
-		if m != nil {
-			f.t.Fatal("a message, and a need")
-		}
-		if held := len(p) - n + need; held > f.codec.MaxSize() {
-			f.t.Fatalf("%d bytes are kept or needed, more than %d", held, f.codec.MaxSize())
-		}
+		f.incomplete(m, len(p)-n+need)
 		f.consumed += n
 		f.promised = arrived + need
 		return false
 	case n == 0:
 		f.t.Fatal("a message of nothing")
 	case m == nil:
-		f.t.Fatal("an empty message is not nil")
+		f.t.Fatal("an empty message is nil")
 	case n > f.codec.MaxSize():
-		f.t.Fatalf("%d bytes are one message, more than %d", n, f.codec.MaxSize())
+		f.t.Fatalf("one message has %d bytes, more than %d", n, f.codec.MaxSize())
 	}
 	f.consumed += n
 	f.out.messages = append(f.out.messages, bytes.Clone(m))
 	return true
 }
 
+// incomplete checks the outcome of a Decode that needs more, until so many bytes are held.
+func (f *feeder) incomplete(m []byte, held int) {
+	f.t.Helper()
+	if m != nil {
+		f.t.Fatal("a message, and a need")
+	}
+	if held > f.codec.MaxSize() {
+		f.t.Fatalf("%d bytes are kept or needed, more than %d", held, f.codec.MaxSize())
+	}
+}
+
+// end calls End behind the last byte.
 func (f *feeder) end() {
 	f.t.Helper()
 	p := f.stream[f.consumed:]
 	m, ok, err := f.decoder.End(p)
 	f.t.Logf("End(%d bytes) = %q, %v, %v", len(p), m, ok, err)
 	switch {
-	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		f.t.Fatalf("End: %v is not an unexpected end", err)
-	case err != nil && ok:
-		f.t.Fatal("End: a message, and an error")
 	case err != nil:
+		require.ErrorIs(f.t, err, io.ErrUnexpectedEOF, "End")
+		require.False(f.t, ok, "End: a message, and an error")
 		f.fail(err, len(p))
 	case ok:
 		f.out.messages = append(f.out.messages, bytes.Clone(m))
-	case len(p) > 0:
-		f.t.Fatalf("End lost %d bytes", len(p))
+	default:
+		require.Empty(f.t, p, "End lost bytes")
 	}
 }
 
 func (f *feeder) fail(err error, length int) {
 	f.t.Helper()
 	var e *frame.Error
-	if !errors.As(err, &e) {
-		f.t.Fatalf("%T: %v", err, err)
-	}
-	if !slices.Contains([]error{frame.ErrTooLarge, frame.ErrMalformed, io.ErrUnexpectedEOF}, e.Err) {
-		f.t.Fatalf("%v is a %v", e, e.Err)
-	}
+	require.ErrorAs(f.t, err, &e)
+	require.Contains(f.t, []error{frame.ErrTooLarge, frame.ErrMalformed, io.ErrUnexpectedEOF}, e.Err)
 	absolute := *e
 	absolute.Offset += int64(f.consumed)
-	if e.Codec == "" || e.What == "" || absolute.Offset < 0 || e.Offset > int64(length) {
-		f.t.Fatalf("%+v, with %d bytes", e, length)
-	}
+	require.NotEmpty(f.t, e.Codec)
+	require.NotEmpty(f.t, e.What)
+	require.GreaterOrEqual(f.t, absolute.Offset, int64(0))
+	require.LessOrEqual(f.t, e.Offset, int64(length))
 	f.out.err = &absolute
 }
 
 // same fails the test if two outcomes of the same bytes differ.
 func same(t testing.TB, how string, got, want outcome) {
 	t.Helper()
-	if !slices.EqualFunc(got.messages, want.messages, bytes.Equal) {
-		t.Fatalf("%s: got %v\nwant %v", how, got, want)
-	}
-	if (got.err == nil) != (want.err == nil) || got.err != nil && *got.err != *want.err {
-		t.Fatalf("%s: got %v\nwant %v", how, got, want)
-	}
+	require.True(t, slices.EqualFunc(got.messages, want.messages, bytes.Equal), "%s: got %v\nwant %v", how, got, want)
+	require.Equal(t, want.err, got.err, how)
 }
 
 // each is every place where n bytes can be cut.
@@ -167,9 +166,8 @@ func encode(t testing.TB, codec frame.Codec[[]byte], messages ...[]byte) (stream
 	t.Helper()
 	for _, m := range messages {
 		var err error
-		if stream, err = codec.Append(stream, m); err != nil {
-			t.Fatalf("Append(%q): %v", m, err)
-		}
+		stream, err = codec.Append(stream, m)
+		require.NoError(t, err, "Append(%q)", m)
 	}
 	return stream
 }

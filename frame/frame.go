@@ -7,43 +7,70 @@ import (
 
 // Codec is a format of messages. It is immutable; any goroutine may use it.
 type Codec[M any] interface {
-	// NewDecoder returns a Decoder for what one peer sends.
+	// NewDecoder returns a Decoder for the bytes of one peer.
 	NewDecoder() Decoder[M]
 
-	// Append appends m, encoded, to dst and returns the longer slice, as append does. It keeps nothing of m. A
-	// message that has no encoding within the limits is an *Error, and dst is returned as it was.
+	// Append appends the encoded m to dst and returns the extended slice, as append does. It keeps no reference to m. A
+	// message that cannot be encoded within the limits is an *Error, and dst is returned unchanged.
 	Append(dst []byte, m M) ([]byte, error)
 
-	// MaxSize is how many bytes of the peer, at most, have to be kept for one message to be decoded, its header and
-	// trailer included. In bytes.
+	// MaxSize is the largest number of the peer's bytes that have to be kept in order to decode one message, including
+	// header and trailer.
 	MaxSize() int
 }
 
-// Decoder finds messages in the bytes of one peer, in order. One goroutine at a time may use it.
+// Decoder finds the messages in the bytes of one peer, in order. Its caller keeps the bytes that have been received and
+// not yet consumed, and passes all of them to each call:
+//
+//	p          the bytes that have been received and not consumed
+//	p[:n]      the bytes that this call consumes: the next p does not have them
+//	p[n:]      the bytes that the next p begins with, more are appended as they arrive
+//
+// One goroutine at a time may use a Decoder. The caller may be session.Frames, polled.NewFramed, session.MessageBuffer,
+// or your own code.
 type Decoder[M any] interface {
-	// Decode looks for one message at the front of p, which holds all bytes that have come and that no call has
-	// consumed. There are three outcomes:
+	// Decode looks for one message at the front of p, which may be empty. There are three outcomes:
 	//
-	//   - need is 0 and err is nil: m is a message. Its bytes are the first n of p, n > 0, and are consumed.
-	//   - need > 0: there is no whole message yet. The first n bytes of p are consumed, n >= 0, and there is no use in
-	//     calling again before at least need more bytes have come behind p. What has been looked at is remembered: the
-	//     next p must begin with the bytes of this one that were not consumed.
-	//   - err is an *Error: what the peer sent is wrong, or exceeds a limit. The Decoder is of no further use.
+	//	            n                              need                        err
+	//	message     > 0, the bytes of the message  0                           nil
+	//	incomplete  >= 0, usually 0                > 0, bytes that are missing nil
+	//	invalid     ignored                        ignored                     an *Error
 	//
-	// m may be a part of p: it is valid as long as p is. Decode keeps nothing of p and does not change it.
+	// Message: m may refer to p, and is valid as long as p is.
+	//
+	// Incomplete: need is the number of bytes that must be received in addition to p before another call can have a
+	// different outcome. It is a lower bound. The caller does not call again before the next p has at least
+	// len(p) - n + need bytes, which leads to three rules:
+	//
+	//   - need must never count a byte that the message may not have. Otherwise the caller waits for bytes that the peer
+	//     does not send, and the connection hangs. If the header has not been received completely, need is what is
+	//     missing of the header, and not a guess about the payload.
+	//   - A need that is too small is correct, and costs a call. It is 1 if the end of the message is found only by
+	//     looking for it, as in lines.
+	//   - len(p) - n + need must not exceed MaxSize: the caller closes the connection with ErrTooLarge otherwise. A
+	//     Decoder that knows the size of the message refuses one above its limit itself, as soon as it knows it.
+	//
+	// A Decoder remembers how far it has looked at p[n:], so that no byte is searched twice. It consumes bytes of an
+	// incomplete message (n > 0) only if it keeps what they mean, as for chunked content; they count for MaxSize no longer.
+	//
+	// Invalid: the bytes are malformed, or exceed a limit. The Decoder is not used any more.
+	//
+	// Decode keeps no reference to p, and does not change it. It does not panic, whatever p is, and allocates nothing
+	// because of a length that the peer claims.
 	Decode(p []byte) (m M, n, need int, err error)
 
-	// End is called when the peer has finished and Decode wants more than p. If what there is makes a last message, as
-	// in formats where the end of the stream ends a message, ok is true. Else err is nil if the peer finished between
-	// two messages, or an *Error that is io.ErrUnexpectedEOF if it did so within one.
+	// End is called when the peer has finished sending and Decode finds no further message. p holds the bytes that were
+	// not consumed. In formats where the end of the stream ends a message, End returns that message, and ok is true.
+	// Otherwise err is nil if the peer finished between two messages, and an *Error that is io.ErrUnexpectedEOF if it
+	// finished within one.
 	End(p []byte) (m M, ok bool, err error)
 }
 
-// Prompter is implemented by Decoders of protocols in which a peer that has sent a part of a message may wait for a word
-// before it sends the rest, as a client of HTTP/1.1 does that expects 100 Continue.
+// Prompter is implemented by Decoders of protocols in which a peer that has sent a part of a message may wait for an
+// answer before it sends the rest, such as a client of HTTP/1.1 that expects 100 Continue.
 type Prompter interface {
-	// Prompt returns what the peer waits for, once, or nothing. It is asked when Decode needs more. The bytes are valid
-	// until the next call of the Decoder.
+	// Prompt returns the answer that the peer waits for, once, or nothing. It is called after Decode was incomplete. The
+	// bytes are valid until the next call of the Decoder.
 	Prompt() []byte
 }
 
@@ -51,19 +78,20 @@ type Prompter interface {
 var (
 	// ErrTooLarge means that a message exceeds a limit.
 	ErrTooLarge = errors.New("message too large")
-	// ErrMalformed means that bytes are not what the format asks for.
+	// ErrMalformed means that bytes do not conform to the format.
 	ErrMalformed = errors.New("malformed message")
 )
 
-// Error says what is wrong with the bytes of a peer, or with a message that should be encoded.
+// Error describes invalid bytes of a peer, or a message that cannot be encoded.
 type Error struct {
 	Codec string // name of the format
 
-	// Offset is that of the byte that is wrong: in p, from a Decoder; in all that the peer has sent, from a Stream or a
-	// Session; in the message, from Append.
+	// Offset is the position of the first invalid byte. It counts from the beginning of p in an error of a Decoder, from
+	// the first byte of the peer in an error of a Stream or a Session, and from the beginning of the message in an error
+	// of Append.
 	Offset int64
 
-	What string // what is wrong, with the limit if one was exceeded
+	What string // what is invalid, with the limit if one was exceeded
 	Err  error  // ErrTooLarge, ErrMalformed or io.ErrUnexpectedEOF
 }
 

@@ -2,8 +2,9 @@ package frame_test
 
 import (
 	"bytes"
-	"errors"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -21,9 +22,7 @@ func fuzz(t *testing.T, codec frame.Codec[[]byte], most int, data, cuts []byte) 
 		same(t, "byte by byte", feed(log, codec, data, each(len(data)), false), want)
 	}
 	for _, m := range want.messages {
-		if len(m) > most {
-			t.Fatalf("a message of %d bytes, more than %d", len(m), most)
-		}
+		require.LessOrEqual(t, len(m), most, "a message")
 		same(t, "encoded again", whole(log, codec, encode(t, codec, m)), outcome{messages: [][]byte{m}})
 	}
 	fuzzAppend(t, codec, data)
@@ -33,16 +32,15 @@ func fuzz(t *testing.T, codec frame.Codec[[]byte], most int, data, cuts []byte) 
 func fuzzAppend(t *testing.T, codec frame.Codec[[]byte], m []byte) {
 	out, err := codec.Append([]byte("front"), m)
 	if err == nil {
-		if len(out) > len("front")+codec.MaxSize() {
-			t.Fatalf("Append(%q) = %d bytes, more than %d", m, len(out), codec.MaxSize())
-		}
+		require.LessOrEqual(t, len(out), len("front")+codec.MaxSize(), "Append(%q)", m)
 		same(t, "encoded", whole(silent{t}, codec, bytes.TrimPrefix(out, []byte("front"))), outcome{messages: [][]byte{m}})
 		return
 	}
 	var e *frame.Error
-	if !errors.As(err, &e) || e.Offset < 0 || e.Offset > int64(len(m)) || string(out) != "front" {
-		t.Fatalf("Append(%q) = %q, %#v", m, out, err)
-	}
+	require.ErrorAs(t, err, &e, "Append")
+	require.GreaterOrEqual(t, e.Offset, int64(0), "Append")
+	require.LessOrEqual(t, e.Offset, int64(len(m)), "Append")
+	require.Equal(t, "front", string(out), "Append")
 }
 
 // places turns bytes into places where n bytes are cut, each so far behind the last one.
@@ -105,9 +103,7 @@ func FuzzFixed(f *testing.F) {
 	f.Add([]byte(""), []byte{}, uint8(0))
 	f.Fuzz(func(t *testing.T, data, cuts []byte, size uint8) {
 		codec, err := frame.NewFixed(int(size))
-		if (err != nil) != (size == 0) {
-			t.Fatal(err)
-		}
+		require.Equal(t, size == 0, err != nil, "NewFixed(%d): %v", size, err)
 		if err == nil {
 			fuzz(t, codec, int(size), data, cuts)
 		}

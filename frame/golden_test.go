@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -33,24 +36,19 @@ var goldens = map[string]frame.Codec[[]byte]{
 // TestGolden decodes each file to the messages it tells, and encodes those to the file's bytes.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(files) != len(goldens) {
-		t.Fatalf("%d files for %d codecs, %v", len(files), len(goldens), err)
-	}
+	require.NoError(t, err)
+	require.Equal(t, len(goldens), len(files))
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".hex")
 		t.Run(name, func(t *testing.T) {
 			codec := goldens[name]
-			if codec == nil {
-				t.Fatalf("no codec for %s", file)
-			}
+			require.NotNil(t, codec, "no codec for %s", file)
 			stream, messages := golden(t, file)
-			if len(stream) == 0 || len(messages) == 0 {
-				t.Fatal("an empty file")
-			}
+			require.NotEmpty(t, stream, "an empty file")
+			require.NotEmpty(t, messages, "an empty file")
 			same(t, "decoded", whole(t, codec, stream), outcome{messages: messages})
-			if got := encode(t, codec, messages...); !bytes.Equal(got, stream) {
-				t.Errorf("encoded: got\n% x\nwant\n% x", got, stream)
-			}
+			got := encode(t, codec, messages...)
+			assert.Equal(t, string(stream), string(got), "encoded")
 		})
 	}
 }
@@ -59,26 +57,20 @@ func TestGolden(t *testing.T) {
 func golden(t *testing.T, file string) (stream []byte, messages [][]byte) {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		if quoted, is := strings.CutPrefix(strings.TrimSpace(line), "> "); is {
 			quoted, times, _ := strings.Cut(quoted, "*")
 			m, err := strconv.Unquote(strings.TrimSpace(quoted))
-			if err != nil {
-				t.Fatalf("%s: %s: %v", file, quoted, err)
-			}
+			require.NoError(t, err, "%s: %s", file, quoted)
 			messages = append(messages, bytes.Repeat([]byte(m), number(t, times)))
 			continue
 		}
 		for word := range strings.FieldsSeq(line) {
 			digits, times, _ := strings.Cut(word, "*")
 			b, err := hex.DecodeString(digits)
-			if err != nil {
-				t.Fatalf("%s: %q: %v", file, word, err)
-			}
+			require.NoError(t, err, "%s: %q", file, word)
 			stream = append(stream, bytes.Repeat(b, number(t, times))...)
 		}
 	}
@@ -92,8 +84,6 @@ func number(t *testing.T, times string) int {
 		return 1
 	}
 	n, err := strconv.Atoi(times)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return n
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/tandem-io/tandem/frame"
@@ -142,15 +144,15 @@ func TestLengthFieldLate(t *testing.T) {
 
 	d := codec.NewDecoder()
 	for _, p := range []string{"x\x00\x05ab", "", "cd"} {
-		if m, n, need, err := d.Decode([]byte(p)); m != nil || n != len(p) || need != 1 || err != nil {
-			t.Fatalf("Decode(%q) = %q, %d, %d, %v", p, m, n, need, err)
-		}
+		m, n, need, err := d.Decode([]byte(p))
+		require.NoError(t, err, "Decode")
+		require.Nil(t, m, "Decode")
+		require.Equal(t, len(p), n, "Decode")
+		require.Equal(t, 1, need, "Decode")
 	}
 	_, ok, err := d.End(nil)
 	isError(t, "the end", err, io.ErrUnexpectedEOF, 0, "within a frame of 8 bytes, which exceeds the limit of 5")
-	if ok {
-		t.Error("a message")
-	}
+	assert.False(t, ok, "a message")
 	_, _, _, err = d.Decode([]byte("ex\x00\x02ab"))
 	isError(t, "the last byte", err, frame.ErrTooLarge, 1-7, "frame of 8 bytes exceeds the limit of 5")
 
@@ -236,17 +238,15 @@ func TestLengthFieldAnyOptions(t *testing.T) {
 		tb := quiet{t, rt}
 		got := feed(tb, codec, stream, each(len(stream)), false)
 		if len(stream) > o.MaxFrame || len(stream) < o.Strip {
-			if len(got.messages) > 0 || got.err == nil || got.err.Offset != int64(o.Offset) {
-				rt.Fatalf("%v", got)
-			}
+			require.Empty(rt, got.messages)
+			require.NotNil(rt, got.err)
+			require.Equal(rt, int64(o.Offset), got.err.Offset)
 			return
 		}
 		m := stream[o.Strip:]
 		same(tb, "byte by byte", got, outcome{messages: [][]byte{m}})
 		o.Head = stream[:o.Strip]
 		again := encode(tb, must(frame.NewLengthField(o)), m)
-		if string(again) != string(stream) {
-			rt.Fatalf("encoded again: %q", again)
-		}
+		require.Equal(rt, string(stream), string(again), "encoded again")
 	})
 }

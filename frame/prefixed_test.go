@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/tandem-io/tandem/frame"
@@ -134,13 +135,9 @@ func TestChecksum32Sum(t *testing.T) {
 			sum += uint32(b)
 		}
 		out, err := frame.Checksum32{}.Append(nil, m)
-		if err != nil {
-			rt.Fatal(err)
-		}
+		require.NoError(rt, err)
 		end := out[len(out)-4:]
-		if got := uint32(end[0])<<24 | uint32(end[1])<<16 | uint32(end[2])<<8 | uint32(end[3]); got != sum {
-			rt.Fatalf("the sum of %d bytes is %d, not %d", len(m), got, sum)
-		}
+		require.Equal(rt, sum, uint32(end[0])<<24|uint32(end[1])<<16|uint32(end[2])<<8|uint32(end[3]), "the sum of %d bytes", len(m))
 	})
 }
 

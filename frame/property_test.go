@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
@@ -32,8 +34,10 @@ type quiet struct {
 
 func (quiet) Helper()                          {}
 func (q quiet) Logf(string, ...any)            {}
+func (q quiet) Errorf(format string, a ...any) { q.t.Errorf(format, a...) }
 func (q quiet) Fatal(args ...any)              { q.t.Fatal(args...) }
 func (q quiet) Fatalf(format string, a ...any) { q.t.Fatalf(format, a...) }
+func (q quiet) FailNow()                       { q.t.FailNow() }
 
 // samples are messages of s: empty, short, and one that makes a length field's lower byte overflow.
 func samples(s subject) [][]byte {
@@ -78,13 +82,14 @@ func TestNoSecondLook(t *testing.T) {
 			stream := encode(t, s.codec, s.of(bytes.Repeat([]byte("hello, world"), 25)))
 			for seen := range stream {
 				d := s.codec.NewDecoder()
-				if _, n, need, err := d.Decode(stream[:seen]); n != 0 || need <= 0 || err != nil {
-					t.Fatalf("Decode of %d bytes: n %d, need %d, %v", seen, n, need, err)
-				}
-				_, n, need, err := d.Decode(misleading(s, stream, seen))
-				if n != len(stream) || need != 0 || err != nil {
-					t.Fatalf("after %d bytes: n %d, need %d, %v; want n %d", seen, n, need, err, len(stream))
-				}
+				_, n, need, err := d.Decode(stream[:seen])
+				require.NoError(t, err, "Decode of %d bytes", seen)
+				require.Zero(t, n, "Decode of %d bytes", seen)
+				require.Positive(t, need, "Decode of %d bytes", seen)
+				_, n, need, err = d.Decode(misleading(s, stream, seen))
+				require.NoError(t, err, "after %d bytes", seen)
+				require.Equal(t, len(stream), n, "after %d bytes", seen)
+				require.Zero(t, need, "after %d bytes", seen)
 			}
 		})
 	}
@@ -113,16 +118,13 @@ func TestMessageIsPartOfInput(t *testing.T) {
 			stream := encode(t, s.codec, first, second)
 			d := s.codec.NewDecoder()
 			m, n, _, err := d.Decode(stream)
-			if err != nil || len(m) == 0 {
-				t.Fatalf("%q, %v", m, err)
-			}
-			if !slices.ContainsFunc(each(n-1), func(i int) bool { return &stream[i] == &m[0] }) {
-				t.Error("the message is a copy")
-			}
+			require.NoError(t, err)
+			require.NotEmpty(t, m)
+			assert.True(t, slices.ContainsFunc(each(n-1), func(i int) bool { return &stream[i] == &m[0] }), "the message is a copy")
 			_ = append(m, "\x00\xff"...)
-			if m, _, _, err = d.Decode(stream[n:]); err != nil || !bytes.Equal(m, second) {
-				t.Errorf("the next message is %q, %v; want %q", m, err, second)
-			}
+			m, _, _, err = d.Decode(stream[n:])
+			assert.NoError(t, err, "the next message")
+			assert.Equal(t, string(second), string(m), "the next message")
 		})
 	}
 }
@@ -134,13 +136,13 @@ func TestAppendKeepsFront(t *testing.T) {
 			m := s.of([]byte("hello"))
 			front := append(make([]byte, 0, 1000), "front"...)
 			out, err := s.codec.Append(front, m)
-			if want := append([]byte("front"), encode(t, s.codec, m)...); err != nil || !bytes.Equal(out, want) {
-				t.Errorf("Append = %q, %v; want %q", out, err, want)
-			}
+			want := append([]byte("front"), encode(t, s.codec, m)...)
+			assert.NoError(t, err, "Append")
+			assert.Equal(t, string(want), string(out), "Append")
 			tooLarge := make([]byte, s.codec.MaxSize()+1)
-			if out, err = s.codec.Append(front, tooLarge); err == nil || string(out) != "front" {
-				t.Errorf("Append of %d bytes = %d bytes, %v", len(tooLarge), len(out), err)
-			}
+			out, err = s.codec.Append(front, tooLarge)
+			assert.Error(t, err, "Append of %d bytes", len(tooLarge))
+			assert.Equal(t, "front", string(out), "Append of %d bytes", len(tooLarge))
 		})
 	}
 }
@@ -153,23 +155,20 @@ func TestNoAllocation(t *testing.T) {
 			stream := encode(t, s.codec, m)
 			d := s.codec.NewDecoder()
 			dst := make([]byte, 0, len(stream))
-			if n := testing.AllocsPerRun(100, func() {
+			// In here an assertion would allocate.
+			assert.Zero(t, testing.AllocsPerRun(100, func() {
 				if _, n, _, err := d.Decode(stream[:len(stream)-1]); n != 0 || err != nil {
 					t.Errorf("n %d, %v", n, err)
 				}
 				if _, n, _, err := d.Decode(stream); n != len(stream) || err != nil {
 					t.Errorf("n %d, %v", n, err)
 				}
-			}); n != 0 {
-				t.Errorf("Decode allocates %v times", n)
-			}
-			if n := testing.AllocsPerRun(100, func() {
+			}), "allocations of Decode")
+			assert.Zero(t, testing.AllocsPerRun(100, func() {
 				if out, err := s.codec.Append(dst, m); len(out) != len(stream) || err != nil {
 					t.Errorf("%d bytes, %v", len(out), err)
 				}
-			}); n != 0 {
-				t.Errorf("Append allocates %v times", n)
-			}
+			}), "allocations of Append")
 		})
 	}
 }

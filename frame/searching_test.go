@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/tandem-io/tandem/frame"
@@ -154,8 +155,9 @@ func TestDelimiterIsModel(t *testing.T) {
 		tb := quiet{t, rt}
 		got := feed(tb, codec, stream, each(len(stream)), false)
 		same(tb, "messages", outcome{messages: got.messages}, outcome{messages: messages})
-		if tooLarge && (got.err == nil || got.err.Err != frame.ErrTooLarge) {
-			rt.Fatalf("%v is not too large", got)
+		if tooLarge {
+			require.NotNil(rt, got.err)
+			require.Equal(rt, frame.ErrTooLarge, got.err.Err)
 		}
 	})
 }

@@ -47,16 +47,16 @@ func (s *Stream) callEOF() {
 	s.handler.OnEOF(s)
 }
 
-// laster is what a FrameHandler keeps for a stream.
-type laster interface {
-	last(s *Stream) // delivers what there is before OnEOF; called once
-	goesOn()        // the stream reads on after it did not
+// finalDecoder is the state that a FrameHandler keeps for a stream, a *streamDecoder[M].
+type finalDecoder interface {
+	decodeFinal(s *Stream) // delivers the message that the end of the stream ends, before OnEOF; called once
+	goesOn()               // the stream reads again after it did not
 }
 
-func (s *Stream) callLast() {
+func (s *Stream) callFinal() {
 	s.loop.enterUntimed(s, "OnData")
 	defer s.recovered()
-	s.framer.last(s)
+	s.decoder.decodeFinal(s)
 }
 
 func (s *Stream) callWritable() {

@@ -25,7 +25,7 @@ func (l *Loop) culprit() string { return fmt.Sprintf("%s of stream %d", l.what, 
 // bury ends what was on a loop that has died.
 func (l *Loop) bury(err error) {
 	e := l.engine
-	cause := fmt.Errorf("tandem: loop %d has ended: %w", l.index, err)
+	cause := fmt.Errorf("loop %d has ended: %w", l.index, err)
 	if !l.dead.Swap(true) && l.Turn() > 0 {
 		e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
 	}
@@ -70,6 +70,9 @@ func (s *Stream) die(cause error) {
 		s.moveLocked(ending)
 		if s.cause == nil {
 			s.cause = cause
+			if d == nil { // a dial has said already what has failed
+				s.cause = s.opErrorLocked("read", cause)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -135,5 +138,5 @@ func (e *Engine) Err() error {
 	if e.err == nil {
 		return net.ErrClosed
 	}
-	return e.err
+	return fmt.Errorf("tandem: %w", e.err)
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"net"
-	"slices"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -19,16 +18,14 @@ import (
 // Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
 // syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
-	c, err := s.detach(nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return DetachWith(s, func() (unread, unsent []byte) { return nil, nil })
 }
 
-// detach is Detach for a session on the stream: front are bytes that it has read and that are read from the Conn first,
-// rest such as are sent behind the stream's queue.
-func (s *Stream) detach(front, rest []byte) (*detached, error) {
+// DetachWith is Stream.Detach for a layer that has read bytes which its user has not, or has bytes that it has not
+// written yet. It calls handOver once, on the loop, right before the Conn is live, when no more is delivered: unread is
+// read from the Conn first, and unsent is sent behind what the stream has queued. Both slices are the Conn's from then on.
+// handOver must not block, nor call methods of the stream. If DetachWith returns an error, handOver is not called.
+func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -42,7 +39,7 @@ func (s *Stream) detach(front, rest []byte) (*detached, error) {
 		return nil, s.opErrorLocked("detach", err)
 	}
 	s.handOff = newDetached(conn, s)
-	s.handOff.unread, s.handOff.early = slices.Clone(front), slices.Clone(rest)
+	s.handOff.layer = handOver
 	s.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.moveLocked(detaching)
 	s.markLocked(s.loop.Here())
@@ -51,10 +48,8 @@ func (s *Stream) detach(front, rest []byte) (*detached, error) {
 
 // handOver gives the connection to the Conn that Detach returned. The driver has let go of it.
 func (s *Stream) handOver() {
-	var front []byte
-	if h, ok := s.handler.(interface{ detached() []byte }); ok {
-		front = h.detached() // what a session holds
-	}
+	front, unsent := s.handOff.layer()
+	s.handOff.layer = nil
 	s.in.endLoan()
 	unread := append(front, s.in.bytes()...)
 	s.loop.Count[backend.BytesDelivered] += uint64(s.in.len())
@@ -71,7 +66,7 @@ func (s *Stream) handOver() {
 	if waits {
 		report = func(n int, err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(n, err) })) }
 	}
-	s.handOff.begin(unread, rest, fin, report)
+	s.handOff.begin(unread, append(rest, unsent...), fin, report)
 	if !waits {
 		s.finish()
 	} else if s.loop.aborting {

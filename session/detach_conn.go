@@ -21,7 +21,8 @@ type detached struct {
 	loop          *Loop
 	closeTimeout  time.Duration
 	local, remote net.Addr
-	live          chan struct{} // closed when the loop has handed the connection over
+	layer         func() (unread, unsent []byte) // returns what the layer above the stream holds; called once
+	live          chan struct{}                  // closed when the loop has handed the connection over
 
 	reading sync.Mutex // held by the one Read that looks at what is unread
 	writing sync.Mutex // held while bytes go to Conn: rest goes first
@@ -83,7 +84,10 @@ func (c *detached) lose(cause error) {
 // begin makes the connection live. report is called once, when rest is sent or cannot be.
 func (c *detached) begin(unread, rest []byte, fin bool, report func(int, error)) {
 	c.mu.Lock()
-	c.unread, c.rest, c.report = append(c.unread, unread...), append(rest, c.early...), report
+	if c.lost {
+		rest = nil
+	}
+	c.unread, c.rest, c.report = unread, append(rest, c.early...), report
 	c.early = nil
 	c.fin = c.fin || fin
 	c.shut = c.shut || fin

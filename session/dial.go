@@ -180,8 +180,11 @@ func (d *dial) giveUp(err error) error {
 
 // newDial checks the arguments of a dial and makes its stream. It keeps the engine from ending until dials.Done.
 func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*dial, error) {
+	refuse := func(err error) (*dial, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
 	if err := checkHandler(h); err != nil {
-		return nil, fmt.Errorf("tandem: dial: %w", err)
+		return refuse(err)
 	}
 	d := &dial{network: network, running: map[*attempt]struct{}{}, wanted: make(chan backend.Address, 1)}
 	if o != nil {
@@ -189,10 +192,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	}
 	opts, err := d.opts.StreamOptions.over(e.defaults).Complete()
 	if err != nil {
-		return nil, err
-	}
-	refuse := func(err error) (*dial, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+		return refuse(fmt.Errorf("DialOptions.%w", err))
 	}
 	if d.target, err = parseTarget(network, address, d.opts.LocalAddr); err != nil {
 		return refuse(err)

@@ -154,7 +154,7 @@ func TestDialIsGivenUp(t *testing.T) {
 		c.connect(nil)
 		c.kill(c.engine.loops[0], errors.New("on purpose"))
 		assert.Equal(t, closed, c.s.phase)
-		assert.Equal(t, dialFailed+"tandem: loop 0 has ended: on purpose", c.took())
+		assert.Equal(t, dialFailed+"loop 0 has ended: on purpose", c.took())
 		assert.True(t, c.made[0].closed)
 	})
 	t.Run("a shutdown", func(t *testing.T) {

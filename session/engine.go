@@ -126,17 +126,22 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 		return 0, err
 	}
 	n, err := l.Step(timeout)
-	if errors.Is(err, backend.ErrOther) { // a Shutdown has taken it over
-		err = net.ErrClosed
+	switch {
+	case errors.Is(err, backend.ErrOther): // a Shutdown has taken it over
+		return n, net.ErrClosed
+	case err != nil:
+		return n, fmt.Errorf("tandem: Poll: %w", err)
 	}
-	return n, err
+	return n, nil
 }
 
 func (e *Engine) bind(l *Loop) error {
 	err := l.Bind()
 	switch {
+	case err == nil:
+		return nil
 	case !errors.Is(err, backend.ErrOther):
-		return err
+		return fmt.Errorf("tandem: Poll: %w", err)
 	case e.down.Load():
 		return net.ErrClosed
 	}
@@ -175,6 +180,3 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 
 // sockets makes sockets for any of the loops.
 func (e *Engine) sockets() backend.Sockets { return e.loops[0].Sockets }
-
-// Loops returns the loops, for their figures.
-func (e *Engine) Loops() []*Loop { return e.loops }

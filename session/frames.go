@@ -45,8 +45,8 @@ type FrameHandler[M any] struct {
 	Drain    func(s *Stream)            // the Transport shuts down; nil: the stream is closed
 
 	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer
-	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, and OnClose gets an error
-	// that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
+	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, the peer may send on for
+	// 500 ms, and OnClose gets an error that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
 	// or had its queue above HighWater, and after a callback that held up the loop when it ran out. It does run while the
 	// Transport's MemoryLimit keeps the stream from reading, because else streams in the middle of messages could stop
 	// each other for ever. Default 0: none.
@@ -56,9 +56,9 @@ type FrameHandler[M any] struct {
 	Invalid func(s *Stream, err *frame.Error)
 }
 
-// framer is what a FrameHandler knows of one stream. It is a laster.
-type framer[M any] struct {
-	framing[M]
+// streamDecoder is what a FrameHandler knows of one stream. It is a finalDecoder.
+type streamDecoder[M any] struct {
+	messageDecoder[M]
 	of       *FrameHandler[M]
 	turn     uint64 // of the last delivery
 	bytes    int    // of messages, delivered in that turn
@@ -66,11 +66,12 @@ type framer[M any] struct {
 	late     *lateness
 }
 
-func (h *FrameHandler[M]) framer(s *Stream) *framer[M] {
-	f, ok := s.framer.(*framer[M])
+// decoder returns the state of s, which is new if s has just got this handler.
+func (h *FrameHandler[M]) decoder(s *Stream) *streamDecoder[M] {
+	f, ok := s.decoder.(*streamDecoder[M])
 	if !ok || f.of != h {
-		f = &framer[M]{framing: newFraming(h.Codec), of: h, late: newLateness(s, h.MessageTimeout)}
-		s.framer = f
+		f = &streamDecoder[M]{messageDecoder: newMessageDecoder(h.Codec), of: h, late: newLateness(s, h.MessageTimeout)}
+		s.decoder = f
 	}
 	return f
 }
@@ -113,7 +114,7 @@ func (h *FrameHandler[M]) OnOpen(s *Stream) {
 
 // OnData implements Handler.
 func (h *FrameHandler[M]) OnData(s *Stream) {
-	f, handler := h.framer(s), s.changes
+	f, handler := h.decoder(s), s.changes
 	for s.in.len() > 0 {
 		if f.spent(s) {
 			s.redeliver()
@@ -150,7 +151,7 @@ func (h *FrameHandler[M]) message(s *Stream, m M) {
 }
 
 // spent reports whether the next message has to wait: for the next turn, or because of what was called.
-func (f *framer[M]) spent(s *Stream) bool {
+func (f *streamDecoder[M]) spent(s *Stream) bool {
 	if turn := s.loop.Turn(); f.turn != turn {
 		f.turn, f.bytes, f.messages = turn, 0, 0
 	}
@@ -164,7 +165,7 @@ func (f *framer[M]) spent(s *Stream) bool {
 }
 
 // prompt sends what the peer waits for before it goes on with its message.
-func (f *framer[M]) prompt(s *Stream) {
+func (f *streamDecoder[M]) prompt(s *Stream) {
 	if p, ok := f.dec.(frame.Prompter); ok {
 		if word := p.Prompt(); len(word) > 0 {
 			_, _ = s.Write(word) // fails only if the stream has ended, or has no room
@@ -173,11 +174,11 @@ func (f *framer[M]) prompt(s *Stream) {
 }
 
 // goesOn is called when the stream reads on after it did not: after a pause, or when its queue has emptied.
-func (f *framer[M]) goesOn() { f.late.goesOn() }
+func (f *streamDecoder[M]) goesOn() { f.late.goesOn() }
 
-// last delivers the message that the end of the stream ends, if there is one.
-func (f *framer[M]) last(s *Stream) {
-	s.framer = nil
+// decodeFinal implements finalDecoder.
+func (f *streamDecoder[M]) decodeFinal(s *Stream) {
+	s.decoder = nil
 	f.late.whole()
 	m, ok, err := f.end(s.in.bytes(), s.read)
 	if err != nil {
@@ -202,7 +203,7 @@ func (h *FrameHandler[M]) invalid(s *Stream, err error) {
 	if e, ok := err.(*frame.Error); ok && h.Invalid != nil {
 		h.Invalid(s, e)
 	}
-	s.closeWith(err)
+	s.closeWith(err, false)
 }
 
 // OnWritable implements Handler.

@@ -2,38 +2,42 @@ package session
 
 import "fmt"
 
-// Handler is the user's code for a stream. All methods run on the stream's loop, one at a time for each stream, and
-// should not block: every other stream of the loop waits meanwhile. Any method of any stream may be called in them.
+// Handler is a program's code for streams; one Handler may serve any number of them. All methods run on the stream's
+// loop, one at a time for each stream, and must not block: every other stream of the loop waits meanwhile. They may call
+// any method of any stream.
 //
-// The order is OnOpen; then OnData, OnWritable and at most one OnEOF; then OnClose, once, last.
+// OnOpen comes first. OnData and OnWritable follow any number of times, and OnEOF at most once. OnClose comes once, last.
 type Handler interface {
 	// OnOpen is called when the stream is connected, before anything else.
 	OnOpen(s *Stream)
 
-	// OnData is called when there are new bytes to read. What is left unread stays, and is seen again in front of
-	// the next bytes; it is not a reason to be called again.
+	// OnData is called when there are new bytes to read. Bytes that are left unread stay, in front of the next ones; by
+	// themselves they do not cause another call.
 	OnData(s *Stream)
 
-	// OnEOF is called when the peer has finished sending and all of it was delivered. When it returns, the stream
-	// closes itself, unless AllowHalfClose is set.
+	// OnEOF is called when the peer has finished sending and all its bytes were delivered. When OnEOF returns, the
+	// stream closes itself, unless AllowHalfClose is set.
 	OnEOF(s *Stream)
 
-	// OnWritable is called when the queue, having been above HighWater, has fallen under LowWater.
+	// OnWritable is called when a queue that was above HighWater has fallen under LowWater.
 	OnWritable(s *Stream)
 
-	// OnClose is called at the end. err is nil after Close, net.ErrClosed after Abort, os.ErrDeadlineExceeded after
-	// a timeout, a *PanicError after a panic, or holds the errno that ended the connection. Bytes that were received
-	// and not read may still be read here. A stream from Connect that could not be opened gets OnClose alone.
+	// OnClose is called at the end. err is nil after Close, net.ErrClosed after Abort, os.ErrDeadlineExceeded after a
+	// timeout, a *PanicError after a panic, and otherwise a *net.OpError with the errno that ended the connection. Bytes
+	// that were received and not read can still be read. A stream from Connect that could not be opened gets OnClose
+	// alone.
 	OnClose(s *Stream, err error)
 }
 
-// Drainer is implemented by a Handler that wants to end its streams by itself when the Transport shuts down: it is
-// told by OnDrain, and should close the stream when its work is done. Streams of other handlers are closed.
+// Drainer is implemented by a Handler that ends its streams itself when the Transport shuts down. Streams of other
+// handlers are closed.
 type Drainer interface {
+	// OnDrain is called when the Transport shuts down. The handler should close the stream when its work is done; when
+	// the context of Shutdown ends, the stream is aborted.
 	OnDrain(s *Stream)
 }
 
-// BaseHandler does nothing. Embed it and write only the methods that matter.
+// BaseHandler is a Handler that does nothing. Embed it, and write only the methods that matter.
 type BaseHandler struct{}
 
 // OnOpen implements Handler.
@@ -54,7 +58,7 @@ func (BaseHandler) OnClose(*Stream, error) {}
 // PanicError is what OnClose gets when a callback of the stream panicked.
 type PanicError struct {
 	Value any    // what panic was called with
-	Stack []byte // of the goroutine, as runtime/debug.Stack writes it
+	Stack []byte // the goroutine's stack, as from runtime/debug.Stack
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic in a callback: %v", e.Value) }

@@ -253,7 +253,7 @@ func TestStreamsEndWithAReset(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.kill(a.engine.loops[0], errors.New("on purpose"))
 		assert.Equal(t, closed, a.s.phase)
-		assert.Equal(t, "close tandem: loop 0 has ended: on purpose", a.took())
+		assert.Equal(t, "close read unix local->peer: loop 0 has ended: on purpose", a.took())
 		assert.Equal(t, backend.Closing{Reset: true}, a.f.how)
 	})
 	t.Run("Close of the engine", func(t *testing.T) {
@@ -373,9 +373,18 @@ func TestStagedClose(t *testing.T) {
 		}
 		a.ended("close <nil>", inOrder)
 	})
+	t.Run("of a peer that has had its time", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		a.s.closeWith(errors.New("too late"), true)
+		for range 3 {
+			a.f.send("more")
+			a.pass(silentStage / 2)
+		}
+		a.ended("close too late", inOrder)
+	})
 	t.Run("because of the peer", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
-		a.s.closeWith(errors.New("not a message"))
+		a.s.closeWith(errors.New("not a message"), false)
 		a.turn()
 		require.True(t, a.f.fin)
 		a.f.eof = true

@@ -81,6 +81,8 @@ type Listener interface {
 
 	// ResumeAccept goes on accepting after PauseAccept. Without a pause it does nothing.
 	ResumeAccept()
+
+	sealed() // only this package implements it, so that it can grow
 }
 
 // listener is a Listener, with a socket on one loop or more.
@@ -154,15 +156,15 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	bad := checkHandler(h)
 	switch {
 	case bad != nil:
-		return nil, fmt.Errorf("tandem: %w", bad)
+		return nil, bad
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("ListenOptions.%w", err)
 	case o.MaxConns < 0:
-		return nil, fmt.Errorf("tandem: ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
+		return nil, fmt.Errorf("ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case o.Backlog < 0:
-		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
+		return nil, fmt.Errorf("ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
 	case o.Backlog > 0 && o.Backlog > e.sockets().MaxBacklog():
-		return nil, fmt.Errorf("tandem: ListenOptions.Backlog is %d; the kernel allows %d: raise net.core.somaxconn", o.Backlog, e.sockets().MaxBacklog())
+		return nil, fmt.Errorf("ListenOptions.Backlog is %d; the kernel allows %d: raise net.core.somaxconn", o.Backlog, e.sockets().MaxBacklog())
 	case e.down.Load():
 		return nil, net.ErrClosed
 	}
@@ -244,8 +246,10 @@ func (e *Engine) deadCause() error {
 	if e.err != nil {
 		return e.err
 	}
-	return fmt.Errorf("tandem: all loops have failed: %w", net.ErrClosed)
+	return fmt.Errorf("all loops have failed: %w", net.ErrClosed)
 }
+
+func (*listener) sealed() {}
 
 // Addr implements Listener.
 func (l *listener) Addr() net.Addr { return l.addr }

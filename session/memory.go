@@ -126,6 +126,10 @@ type panicLog struct {
 // goroutine.
 func Logger(s *Stream) *slog.Logger { return s.loop.engine.log }
 
+// Memory returns the pool of the stream's loop, for layers that hold bytes of the stream for longer than a callback. Any
+// goroutine.
+func Memory(s *Stream) *backend.Pool { return &s.loop.Pool }
+
 func (e *Engine) logPanic(s *Stream, p *PanicError) {
 	e.panics.mu.Lock()
 	e.panics.limit.burst = panicsASecond

@@ -6,49 +6,49 @@ import (
 	"time"
 )
 
-// StreamOptions are the limits and habits of streams. They can be set for a Transport, and again for a listener or a
-// dial, where a zero field means that of the Transport.
+// StreamOptions are per-stream limits and behaviour. They are set for a Transport, and again for a listener or a dial,
+// where a zero field means the Transport's.
 type StreamOptions struct {
 	// ReadBufferLimit is how many unread bytes a stream holds before it stops reading from the kernel; it goes on
-	// below half. In bytes. Default 1 MiB, at least 1. What the kernel has handed over already may come on top, at most
-	// 256 KiB. It must exceed the largest message that a handler waits for, else the stream is stuck, which is logged
-	// after a second; for handlers of Frames the stream sees to that by itself.
+	// below half of that. In bytes. Default 1 MiB, at least 1. Bytes that the kernel has already handed over come on top,
+	// at most 256 KiB. The limit must exceed the largest message that a handler waits for; otherwise the stream is stuck,
+	// which is logged after a second. With Frames the stream makes room for a message by itself.
 	ReadBufferLimit int
 
-	// WriteBufferLimit is how many bytes may be queued. In bytes. Default 16 MiB, at least 1.
+	// WriteBufferLimit is how many bytes may be queued for sending. In bytes. Default 16 MiB, at least 1.
 	WriteBufferLimit int
 
 	// HighWater is the number of queued bytes above which Writable is false and the stream does not read.
 	// In bytes. Default 128 KiB, at most WriteBufferLimit.
 	HighWater int
 
-	// LowWater is the number of queued bytes under which the stream is writable again. In bytes. Default half of
+	// LowWater is the number of queued bytes below which the stream is writable again. In bytes. Default half of
 	// HighWater, at most HighWater.
 	LowWater int
 
-	// ReadWhileBlocked lets a stream read although its queue is above HighWater.
+	// ReadWhileBlocked lets a stream read while its queue is above HighWater. Default false.
 	ReadWhileBlocked bool
 
-	// AllowHalfClose keeps a stream open for writing when its peer has finished sending, until Close.
+	// AllowHalfClose keeps a stream open for writing after its peer has finished sending, until Close. Default false.
 	AllowHalfClose bool
 
-	// CloseTimeout is the longest time after Close in which the peer takes none of the queued bytes; then the connection
-	// is reset. A peer that takes some gets all. Default 5 s. Negative: no limit.
+	// CloseTimeout bounds how long a closing stream waits while its peer takes none of the queued bytes; then the
+	// connection is reset. Every byte that the peer takes starts the time anew. Default 5 s. Negative: no limit.
 	CloseTimeout time.Duration
 
-	// IdleTimeout ends a stream by which no byte came or went for so long. Default 0: none.
+	// IdleTimeout ends a stream on which no byte came or went for so long. Default 0: none.
 	IdleTimeout time.Duration
 
-	// ReadIdleTimeout ends a stream by which no byte came for so long, whatever went. Default 0: none.
+	// ReadIdleTimeout ends a stream on which no byte came for so long, whatever was sent. Default 0: none.
 	ReadIdleTimeout time.Duration
 
-	// HalfCloseTimeout ends a stream whose peer has finished sending, or that has itself finished by CloseWrite, when no
-	// byte came or went for so long since. With AllowHalfClose. Default 0: none.
+	// HalfCloseTimeout ends a half-closed stream on which no byte came or went for so long. A stream is half closed when
+	// its peer has finished sending, with AllowHalfClose, or after CloseWrite. Default 0: none.
 	HalfCloseTimeout time.Duration
 
-	// TurnBudget is how many bytes of one stream are delivered, or sent, in one loop turn before others have theirs.
-	// In bytes. Default 256 KiB, at least 1. In any case a turn delivers at most 16 reads of a stream, and gives its
-	// callbacks for data about a millisecond.
+	// TurnBudget is how many bytes of one stream are delivered, or sent, in one turn of the loop before other streams
+	// have their turn. In bytes. Default 256 KiB, at least 1. In addition a turn delivers at most 16 reads of a stream,
+	// and gives its callbacks for data about a millisecond.
 	TurnBudget int
 }
 
@@ -101,7 +101,7 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 		{"TurnBudget", &o.TurnBudget, defaultTurnBudget},
 	} {
 		if *f.value < 0 {
-			return nil, fmt.Errorf("tandem: %s is %d bytes; it must be positive, or 0 for the default", f.name, *f.value)
+			return nil, fmt.Errorf("%s is %d bytes; it must be positive, or 0 for the default", f.name, *f.value)
 		}
 		if *f.value == 0 {
 			*f.value = f.zero
@@ -118,7 +118,7 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 		value time.Duration
 	}{{"IdleTimeout", o.IdleTimeout}, {"ReadIdleTimeout", o.ReadIdleTimeout}, {"HalfCloseTimeout", o.HalfCloseTimeout}} {
 		if f.value < 0 {
-			return nil, fmt.Errorf("tandem: %s is %v; it must be positive, or 0 for none", f.name, f.value)
+			return nil, fmt.Errorf("%s is %v; it must be positive, or 0 for none", f.name, f.value)
 		}
 	}
 	return &o, nil
@@ -133,9 +133,9 @@ func (o *StreamOptions) completeWater() error {
 	}
 	switch {
 	case o.HighWater < 0 || o.HighWater > o.WriteBufferLimit:
-		return fmt.Errorf("tandem: HighWater is %d bytes; it must be between 1 and WriteBufferLimit, %d", o.HighWater, o.WriteBufferLimit)
+		return fmt.Errorf("HighWater is %d bytes; it must be between 1 and WriteBufferLimit, %d", o.HighWater, o.WriteBufferLimit)
 	case o.LowWater < 0 || o.LowWater > o.HighWater:
-		return fmt.Errorf("tandem: LowWater is %d bytes; it must be between 1 and HighWater, %d", o.LowWater, o.HighWater)
+		return fmt.Errorf("LowWater is %d bytes; it must be between 1 and HighWater, %d", o.LowWater, o.HighWater)
 	}
 	return nil
 }

@@ -126,8 +126,8 @@ func (s *Stream) deliver() {
 
 // goesOn follows that the stream reads on after a pause, or when its queue has emptied.
 func (s *Stream) goesOn() {
-	if s.framer != nil {
-		s.framer.goesOn()
+	if s.decoder != nil {
+		s.decoder.goesOn()
 	}
 }
 
@@ -136,8 +136,8 @@ func (s *Stream) deliverEnd() {
 	due := func() bool {
 		return s.eof && !s.eofTold && !s.waiting() && s.flow.Load()&(flowPaused|flowShut|flowDetached) == 0 && !s.draining
 	}
-	if due() && s.framer != nil {
-		s.callLast()
+	if due() && s.decoder != nil {
+		s.callFinal()
 	}
 	if !due() {
 		return

@@ -37,6 +37,7 @@ type Stream struct {
 	cause    error // what OnClose will be told
 	blamed   bool  // cause is the peer's fault, and the stream closes in order
 	staged   bool  // close in stages: FIN, then wait for the peer's end
+	hurried  bool  // not for long: the peer had its time
 	finWant  bool  // CloseWrite was called
 	finSent  bool
 	sending  bool  // a Send is with the driver
@@ -65,7 +66,7 @@ type Stream struct {
 	unseen    int    // bytes of in that OnData has not been called for
 	again     bool   // OnData is to be called for bytes of in although it has seen them
 	read      uint64 // bytes that were read, ever
-	framer    laster // *framer[M], the state of the present FrameHandler; nil: there is none
+	decoder   finalDecoder
 	changes   int    // calls of SetHandler
 	receiving bool   // the driver was told to receive
 	full      bool   // ReadBufferLimit was reached, and half of it not yet again
@@ -272,7 +273,7 @@ func (s *Stream) SetHandler(h Handler) {
 		s.loop.StopTimer(s.message)
 		s.message = nil
 	}
-	s.handler, s.framer, s.in.wanted = h, nil, 0
+	s.handler, s.decoder, s.in.wanted = h, nil, 0
 	s.changes++
 	if s.in.len() > 0 {
 		s.redeliver()

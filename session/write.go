@@ -38,9 +38,10 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writePart is Write for as much of p as goes to the kernel at once or has room below HighWater. It returns how much that
-// is. The error says why the stream has ended.
-func (s *Stream) writePart(p []byte) (int, error) {
+// WritePart is Stream.Write for as much of p as the kernel takes at once or fits below HighWater: for layers that hold
+// back what does not fit, instead of queueing all of it. It returns how many bytes were taken. The error says why the
+// stream has ended. Any goroutine; it does not block.
+func WritePart(s *Stream, p []byte) (int, error) {
 	here := s.loop.Here()
 	s.mu.Lock()
 	defer s.mu.Unlock()

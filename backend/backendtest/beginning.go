@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on how streams come about. Those on dials are in beginning_dial.go, beginning_connect.go and
@@ -51,12 +51,12 @@ var beginningRules = []Rule{
 }
 
 // once tells whether a rule for which the kind of network, of peer, and of opening does not matter runs in this Setup.
-func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peer == nil }
+func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peers == nil }
 
 // echo answers what comes.
 func echo() *Hooks {
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		p, _ := s.Next(-1)
 		_, _ = s.Write(p)
 	}
@@ -64,7 +64,7 @@ func echo() *Hooks {
 }
 
 // listenOn listens, with an echo.
-func (e *Env) listenOn(network, address string, h *Hooks) tandem.Listener {
+func (e *Env) listenOn(network, address string, h *Hooks) session.Listener {
 	e.Helper()
 	h.env(e)
 	l, err := e.Under().Listen(network, address, h, nil)
@@ -153,7 +153,7 @@ func listenControl(e *Env) {
 		return
 	}
 	var calls atomic.Int32
-	o := &tandem.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
+	o := &session.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
 		calls.Add(1)
 		if network != "tcp4" || address != "127.0.0.1:0" {
 			e.Errorf("Control is called for %s %s", network, address)
@@ -319,7 +319,7 @@ func listenArguments(e *Env) {
 		e.Errorf("without a Handler: %v", err)
 	}
 	for field, o := range impossibleStreamOptions {
-		_, err := e.Under().Listen("tcp", "127.0.0.1:0", h, &tandem.ListenOptions{StreamOptions: o})
+		_, err := e.Under().Listen("tcp", "127.0.0.1:0", h, &session.ListenOptions{StreamOptions: o})
 		if err == nil || !strings.Contains(err.Error(), field) {
 			e.Errorf("an impossible %s gives %v", field, err)
 		}
@@ -327,7 +327,7 @@ func listenArguments(e *Env) {
 }
 
 // impossibleStreamOptions by the field that an error must name.
-var impossibleStreamOptions = map[string]tandem.StreamOptions{
+var impossibleStreamOptions = map[string]session.StreamOptions{
 	"ReadBufferLimit":  {ReadBufferLimit: -1},
 	"WriteBufferLimit": {WriteBufferLimit: -1},
 	"HighWater":        {WriteBufferLimit: 1000, HighWater: 1001},
@@ -372,10 +372,10 @@ func closeListenerInCallback(e *Env) {
 	if e.Dialled {
 		return
 	}
-	var l tandem.Listener
+	var l session.Listener
 	listening := make(chan struct{})
 	h := echo()
-	h.Open = func(*tandem.Stream) {
+	h.Open = func(*session.Stream) {
 		<-listening
 		if err := l.Close(); err != nil {
 			e.Errorf("close in a callback: %v", err)

@@ -65,7 +65,7 @@ func (e *Env) adoptAndTalk(c syscall.Conn, other halfCloser) {
 
 // adoptKeepsBytes adopts in the middle of a conversation.
 func adoptKeepsBytes(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	a, b := e.connPair(e.Network)

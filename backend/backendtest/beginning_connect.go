@@ -6,19 +6,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on Connect, which does not wait.
 
 func connect(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // the peers are of package net here
 	}
 	l := e.listenPlain(e.Network, e.Address())
 	gate := make(chan struct{})
 	h := echo()
-	h.Open = func(*tandem.Stream) { <-gate }
+	h.Open = func(*session.Stream) { <-gate }
 	h.env(e)
 	s, err := e.Under().Connect(e.Network, l.Addr().String(), h, nil)
 	e.Check(err, "connect")
@@ -51,7 +51,7 @@ func connect(e *Env) {
 
 // connectInCallbacks connects from OnOpen, OnData and OnClose, a chain of streams.
 func connectInCallbacks(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	h := echo()
@@ -70,20 +70,20 @@ func connectInCallbacks(e *Env) {
 			close(done)
 		}
 	}
-	chain.Open = func(s *tandem.Stream) {
+	chain.Open = func(s *session.Stream) {
 		_, _ = s.Write([]byte("x"))
 		if made.Load()%3 == 0 {
 			next()
 		}
 	}
-	chain.Data = func(s *tandem.Stream) {
+	chain.Data = func(s *session.Stream) {
 		_, _ = s.Next(-1)
 		if made.Load()%3 == 1 {
 			next()
 		}
 		_ = s.Close()
 	}
-	chain.Close = func(s *tandem.Stream, err error) { next() }
+	chain.Close = func(s *session.Stream, err error) { next() }
 	chain.env(e)
 	next()
 	select {
@@ -99,7 +99,7 @@ func closeBeforeConnected(e *Env) {
 	}
 	address := e.unreachable()
 	l := e.listenPlain("tcp", "127.0.0.1:0")
-	for _, end := range []func(*tandem.Stream) error{(*tandem.Stream).Close, (*tandem.Stream).Abort} {
+	for _, end := range []func(*session.Stream) error{(*session.Stream).Close, (*session.Stream).Abort} {
 		waits := NewHooks()
 		waits.env(e)
 		s, err := e.Under().Connect("tcp", address, waits, nil)
@@ -129,17 +129,17 @@ func closeBeforeConnected(e *Env) {
 }
 
 func writeBeforeOpen(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	l := e.listenPlain(e.Network, e.Address())
 	h := NewHooks()
-	h.Open = func(s *tandem.Stream) { _, _ = s.Write([]byte(" four")) }
+	h.Open = func(s *session.Stream) { _, _ = s.Write([]byte(" four")) }
 	h.env(e)
 	gate := make(chan struct{})
 	block := NewHooks()
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	blocker, _ := e.PairOn(t, block, tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.Loops = 1 })
+	blocker, _ := e.PairOn(t, block, session.StreamOptions{})
 	e.Check(blocker.Post(func() { <-gate }), "post") // so that the loop cannot connect yet
 	s, err := t.Connect(e.Network, l.Addr().String(), h, nil)
 	e.Check(err, "connect")

@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // dialAndTalk dials with an echo as the handler and talks.
@@ -70,7 +70,7 @@ func dialTCP6(e *Env) {
 	e.dialAndTalk("tcp", l, l.Addr().String())
 	h := NewHooks()
 	h.env(e)
-	_, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: &net.TCPAddr{}})
+	_, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: &net.TCPAddr{}})
 	e.Check(err, "dial from a LocalAddr that says nothing")
 }
 
@@ -130,7 +130,7 @@ func (e *Env) unreachable() string {
 }
 
 // settled waits until a Transport has no socket left, while it is still open.
-func (e *Env) settled(t tandem.Transport) {
+func (e *Env) settled(t *session.Engine) {
 	e.Helper()
 	e.Eventually(func() bool { return t.Stats().Sockets == e.others(t) && t.Stats().Streams == e.others(t) }, "no sockets")
 }
@@ -178,7 +178,7 @@ func dialTimeout(e *Env) {
 	h := NewHooks()
 	h.env(e)
 	const timeout = 20 * time.Millisecond
-	o := &tandem.DialOptions{Timeout: timeout}
+	o := &session.DialOptions{Timeout: timeout}
 	began := time.Now()
 	_, err := e.Under().Dial(e.patient(), "tcp", address, h, o)
 	e.dialError(err, "tcp", os.ErrDeadlineExceeded)
@@ -191,7 +191,7 @@ func dialTimeout(e *Env) {
 
 	// A dial that is over in time is not disturbed later.
 	l := e.listenPlain("tcp", "127.0.0.1:0")
-	_, err = e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{Timeout: patience})
+	_, err = e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{Timeout: patience})
 	e.Check(err, "dial")
 	e.settledStreams(1)
 }
@@ -205,15 +205,15 @@ func dialInCallback(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	failed := make(chan error, 1)
 	h := NewHooks()
-	h.Open = func(*tandem.Stream) {
+	h.Open = func(*session.Stream) {
 		_, err := t.Dial(e.patient(), "tcp", l.Addr().String(), NewHooks(), nil)
 		failed <- err
 	}
-	_, p := e.PairOn(t, h, tandem.StreamOptions{})
+	_, p := e.PairOn(t, h, session.StreamOptions{})
 	if err := arrives(e, failed); err == nil {
 		e.Error("Dial in a callback returned no error")
 	}
@@ -230,7 +230,7 @@ func dialLocalAddr(e *Env) {
 	h.env(e)
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
-	s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: from})
+	s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: from})
 	e.Check(err, "dial")
 	c, err := l.Accept()
 	e.Check(err, "accept")
@@ -242,7 +242,7 @@ func dialLocalAddr(e *Env) {
 	dir := e.TempDir()
 	u := e.listenPlain("unix", filepath.Join(dir, "to"))
 	named := &net.UnixAddr{Name: filepath.Join(dir, "from"), Net: "unix"}
-	_, err = e.Under().Dial(e.patient(), "unix", u.Addr().String(), h, &tandem.DialOptions{LocalAddr: named})
+	_, err = e.Under().Dial(e.patient(), "unix", u.Addr().String(), h, &session.DialOptions{LocalAddr: named})
 	e.Check(err, "dial")
 	c, err = u.Accept()
 	e.Check(err, "accept")
@@ -254,7 +254,7 @@ func dialLocalAddr(e *Env) {
 	for _, wrong := range []net.Addr{
 		&net.UDPAddr{IP: from.IP}, &net.TCPAddr{IP: net.IPv6loopback}, named, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 77)},
 	} {
-		s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &tandem.DialOptions{LocalAddr: wrong})
+		s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: wrong})
 		var op *net.OpError
 		if !errors.As(err, &op) || s != nil {
 			e.Errorf("dial from %v (%T): %v", wrong, wrong, err)
@@ -263,13 +263,13 @@ func dialLocalAddr(e *Env) {
 }
 
 func dialControl(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	l := e.listenPlain(e.Network, e.Address())
 	want := l.Addr().String()
 	var calls atomic.Int32
-	o := &tandem.DialOptions{Control: func(network, address string, c syscall.RawConn) error {
+	o := &session.DialOptions{Control: func(network, address string, c syscall.RawConn) error {
 		calls.Add(1)
 		if !strings.HasPrefix(network, e.Network) || address != want {
 			e.Errorf("Control is called for %s %s", network, address)
@@ -319,7 +319,7 @@ func dialArguments(e *Env) {
 		e.Errorf("without a Handler: %v", err)
 	}
 	for field, o := range impossibleStreamOptions {
-		_, err := e.Under().Connect("tcp", "127.0.0.1:1", h, &tandem.DialOptions{StreamOptions: o})
+		_, err := e.Under().Connect("tcp", "127.0.0.1:1", h, &session.DialOptions{StreamOptions: o})
 		if err == nil || !strings.Contains(err.Error(), field) {
 			e.Errorf("an impossible %s gives %v", field, err)
 		}
@@ -331,7 +331,7 @@ func dialArguments(e *Env) {
 
 // manyDials dials to the Transport itself from many goroutines.
 func manyDials(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return
 	}
 	const dials = 100
@@ -339,7 +339,7 @@ func manyDials(e *Env) {
 	h := NewHooks()
 	h.env(e)
 	var wg sync.WaitGroup
-	streams := make([]*tandem.Stream, dials)
+	streams := make([]*session.Stream, dials)
 	for i := range dials {
 		wg.Go(func() {
 			s, err := e.Under().Dial(e.patient(), e.Network, server.Addr().String(), h, nil)

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // names is a name server in this process: it knows the addresses of some hosts, and none of any other. An address that
@@ -211,7 +211,7 @@ func contextEndsLookup(e *Env) {
 	if err := h.Closed(); !errors.Is(err, net.ErrClosed) {
 		e.Errorf("OnClose(%v)", err)
 	}
-	_, err = t.Connect("tcp", "c.test.:1", h, &tandem.DialOptions{Timeout: time.Millisecond})
+	_, err = t.Connect("tcp", "c.test.:1", h, &session.DialOptions{Timeout: time.Millisecond})
 	e.Check(err, "connect")
 	e.dialError(h.Closed(), "tcp", os.ErrDeadlineExceeded)
 	_, err = t.Connect("tcp", "d.test.:1", h, nil)

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on bytes: what arrives, and when.
@@ -27,7 +27,7 @@ var bytesRules = []Rule{
 
 func order(e *Env) {
 	h := NewHooks()
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	want := Pattern(3 << 20)
 	go func() {
 		rest := want
@@ -46,7 +46,7 @@ func order(e *Env) {
 func lifeInOrder(e *Env) {
 	h := NewHooks() // which checks order, overlap and number of callbacks
 	var wrote atomic.Int64
-	h.Open = func(s *tandem.Stream) {
+	h.Open = func(s *session.Stream) {
 		for range 100 {
 			n, _ := s.Write(Pattern(10))
 			wrote.Add(int64(n))
@@ -55,7 +55,7 @@ func lifeInOrder(e *Env) {
 	}
 	const streams = 20
 	for range streams {
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write(Pattern(1000))
 		e.Check(err, "write")
 		e.ReadAll(p, 1000)
@@ -79,8 +79,8 @@ func lifeInOrder(e *Env) {
 func dataOnce(e *Env) {
 	h := NewHooks()
 	seen := make(chan int, 1000)
-	h.Data = func(s *tandem.Stream) { seen <- s.Buffered() } // reads nothing
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	h.Data = func(s *session.Stream) { seen <- s.Buffered() } // reads nothing
+	_, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("hello"))
 	e.Check(err, "write")
 	var n int
@@ -102,8 +102,8 @@ func dataOnce(e *Env) {
 func resumeCallsAgain(e *Env) {
 	h := NewHooks()
 	calls := make(chan int, 1000)
-	h.Data = func(s *tandem.Stream) { calls <- s.Buffered() }
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	h.Data = func(s *session.Stream) { calls <- s.Buffered() }
+	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("hello"))
 	e.Check(err, "write")
 	for n := 0; n < 5; {
@@ -123,7 +123,7 @@ func borrowing(e *Env) {
 	fail := make(chan error, 1)
 	done := make(chan struct{})
 	want := Pattern(100)
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if s.Buffered() < len(want) {
 			return
 		}
@@ -133,7 +133,7 @@ func borrowing(e *Env) {
 		}
 		close(done)
 	}
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	for _, part := range [][]byte{want[:33], want[33:]} { // so that some of it is kept between calls
 		_, err := p.Write(part)
 		e.Check(err, "write")
@@ -143,7 +143,7 @@ func borrowing(e *Env) {
 	e.Check(<-fail, "reading")
 }
 
-func readEveryWay(s *tandem.Stream, want []byte) error {
+func readEveryWay(s *session.Stream, want []byte) error {
 	var b bytes.Buffer
 	peeked, err := s.Peek(10)
 	if err != nil || !bytes.Equal(peeked, want[:10]) || s.Buffered() != 100 {
@@ -175,7 +175,7 @@ func readEveryWay(s *tandem.Stream, want []byte) error {
 	if !bytes.Equal(b.Bytes(), want) {
 		return errors.New("the bytes differ")
 	}
-	if n, err := s.Read(p); n != 0 || err != tandem.ErrWouldBlock {
+	if n, err := s.Read(p); n != 0 || err != session.ErrWouldBlock {
 		return errors.New("wrong: Read of nothing")
 	}
 	if rest, err := s.Next(3); len(rest) != 0 || err != io.ErrShortBuffer {
@@ -187,8 +187,8 @@ func readEveryWay(s *tandem.Stream, want []byte) error {
 // take gives buffers to another goroutine, which keeps them while more bytes come, and sends them back.
 func take(e *Env) {
 	h := NewHooks()
-	taken := make(chan *tandem.Buffer, 1<<16)
-	h.Data = func(s *tandem.Stream) {
+	taken := make(chan *session.Buffer, 1<<16)
+	h.Data = func(s *session.Stream) {
 		for s.Buffered() > 0 {
 			n := min(s.Buffered(), 5000)
 			b, err := s.Take(n)
@@ -199,10 +199,10 @@ func take(e *Env) {
 			taken <- b
 		}
 	}
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	want := Pattern(300_000)
 	go func() { _, _ = p.Write(want) }()
-	var held []*tandem.Buffer
+	var held []*session.Buffer
 	for n := 0; n < len(want); {
 		b := <-taken
 		n += len(b.Bytes())
@@ -232,9 +232,9 @@ func take(e *Env) {
 
 func pause(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	other := NewHooks()
-	_, q := e.Pair(other, tandem.StreamOptions{})
+	_, q := e.Pair(other, session.StreamOptions{})
 	want := Pattern(100_000)
 	var sent int
 	for range 20 {
@@ -265,8 +265,8 @@ func pausedReset(e *Env) {
 		e.Skip("Unix sockets have no reset")
 	}
 	h := NewHooks()
-	h.Close = func(s *tandem.Stream, err error) { h.Collect(s) }
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	h.Close = func(s *session.Stream, err error) { h.Collect(s) }
+	s, p := e.Pair(h, session.StreamOptions{})
 	s.PauseRead()
 	_, err := p.Write(Pattern(1000))
 	e.Check(err, "write")
@@ -287,8 +287,8 @@ func boundedReading(e *Env) {
 	const limit = 200_000
 	h := NewHooks()
 	var buffered atomic.Int64
-	h.Data = func(s *tandem.Stream) { buffered.Store(int64(s.Buffered())) } // reads nothing
-	s, p := e.Pair(h, tandem.StreamOptions{ReadBufferLimit: limit})
+	h.Data = func(s *session.Stream) { buffered.Store(int64(s.Buffered())) } // reads nothing
+	s, p := e.Pair(h, session.StreamOptions{ReadBufferLimit: limit})
 	want := Pattern(20 << 20)
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = p.Write(want) }()
@@ -303,7 +303,7 @@ func boundedReading(e *Env) {
 	default:
 	}
 	var got []byte
-	read := func(s *tandem.Stream) {
+	read := func(s *session.Stream) {
 		b, _ := s.Next(-1)
 		got = append(got, b...)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on callbacks that panic, that take long and that do not return, and on how often they are called.
@@ -35,7 +35,7 @@ func logsTheCallback(e *Env) {
 		t, log := e.openLogging(nil)
 		h := panicking(where, fmt.Errorf("boom in %s", where))
 		h.env(e)
-		l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: tandem.StreamOptions{HighWater: 1000, LowWater: 500}})
+		l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: session.StreamOptions{HighWater: 1000, LowWater: 500}})
 		require.NoError(e, err)
 		if c, err := net.DialTimeout(l.Addr().Network(), l.Addr().String(), patience); err == nil {
 			p := e.plain(c)
@@ -63,7 +63,7 @@ func logCountsTheRest(e *Env) {
 	}
 	t, log := e.openLogging(nil)
 	h := NewHooks()
-	h.Data = func(*tandem.Stream) { panic("on purpose") }
+	h.Data = func(*session.Stream) { panic("on purpose") }
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
@@ -97,7 +97,7 @@ func everyWithoutDrift(e *Env) {
 		return
 	}
 	const period = 20 * time.Millisecond
-	t, h := e.driven(tandem.StreamOptions{}), NewHooks()
+	t, h := e.driven(session.StreamOptions{}), NewHooks()
 	s, _ := e.adoptPair(t, h)
 	for try := 0; ; try++ {
 		ticks, last := 0, time.Time{}
@@ -129,8 +129,8 @@ func everyWithoutDrift(e *Env) {
 // everyStops stops repeated functions in several places. None runs afterwards.
 func everyStops(e *Env) {
 	h := NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
-	var timer atomic.Pointer[tandem.Timer]
+	s, _ := e.Pair(h, session.StreamOptions{})
+	var timer atomic.Pointer[session.Timer]
 	var ran atomic.Int64
 	stop := func() bool { return timer.Load().Stop() }
 	begin := func(fn func()) {
@@ -169,18 +169,18 @@ func everyStops(e *Env) {
 }
 
 // blockingHooks do not return from one kind of callback.
-func blockingHooks(where string, block func(*tandem.Stream)) drainHooks {
+func blockingHooks(where string, block func(*session.Stream)) drainHooks {
 	h := drainHooks{Hooks: NewHooks()}
-	at := func(name string) func(*tandem.Stream) {
-		return func(s *tandem.Stream) {
+	at := func(name string) func(*session.Stream) {
+		return func(s *session.Stream) {
 			if name == where {
 				block(s)
 			}
 		}
 	}
 	h.Open, h.EOF, h.drain = at("OnOpen"), at("OnEOF"), at("OnDrain")
-	h.Close = func(s *tandem.Stream, _ error) { at("OnClose")(s) }
-	h.Data = func(s *tandem.Stream) {
+	h.Close = func(s *session.Stream, _ error) { at("OnClose")(s) }
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		at("OnData")(s)
 		fn := at(where)
@@ -200,8 +200,8 @@ func blockingHooks(where string, block func(*tandem.Stream)) drainHooks {
 func blockedInEachCallback(e *Env) {
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnClose", "After", "Post", "WriteNotify", "OnDrain"} {
 		t, hold := e.Open(nil), make(chan struct{})
-		in := make(chan *tandem.Stream, 10)
-		h := blockingHooks(where, func(s *tandem.Stream) { in <- s; await(hold) })
+		in := make(chan *session.Stream, 10)
+		h := blockingHooks(where, func(s *session.Stream) { in <- s; await(hold) })
 		h.env(e)
 		l, err := t.Listen(e.Network, e.Address(), h, nil)
 		require.NoError(e, err)
@@ -239,10 +239,10 @@ func blockedInEachCallback(e *Env) {
 
 // drainsTheOpen shuts down beside streams that somebody has ended already, in the turn in which it begins.
 func drainsTheOpen(e *Env) {
-	for what, end := range map[string]func(*tandem.Stream){
-		"Close": func(s *tandem.Stream) { _ = s.Close() },
-		"Abort": func(s *tandem.Stream) { _ = s.Abort() },
-		"Detach": func(s *tandem.Stream) {
+	for what, end := range map[string]func(*session.Stream){
+		"Close": func(s *session.Stream) { _ = s.Close() },
+		"Abort": func(s *session.Stream) { _ = s.Abort() },
+		"Detach": func(s *session.Stream) {
 			c, err := s.Detach()
 			if assert.NoError(e, err) {
 				e.Cleanup(func() { _ = c.Close() })
@@ -250,9 +250,9 @@ func drainsTheOpen(e *Env) {
 		},
 	} {
 		t := e.oneLoop()
-		h := drainHooks{NewHooks(), func(*tandem.Stream) { e.Errorf("OnDrain behind %s", what) }}
-		h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
-		s, p := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
+		h := drainHooks{NewHooks(), func(*session.Stream) { e.Errorf("OnDrain behind %s", what) }}
+		h.Open = func(s *session.Stream) { s.SetHandler(h) }
+		s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
 		e.small(s)
 		e.onLoop(s, nothingAtAll)
 		in, hold := make(chan struct{}), make(chan struct{})
@@ -270,9 +270,9 @@ func drainsTheOpen(e *Env) {
 
 // countTurns counts the turns of a Transport's only loop, for callbacks. The figures of Stats are as of the last sleep or
 // the end of a turn.
-func (e *Env) countTurns(t tandem.Transport) *int {
+func (e *Env) countTurns(t *session.Engine) *int {
 	e.Helper()
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	n := 0
 	var next func()
 	next = func() {
@@ -288,7 +288,7 @@ func slowHandler(e *Env) {
 	const need, budget, times = 1500 * time.Microsecond, 1000, 20
 	t, h := e.oneLoop(), NewHooks()
 	turns, turn, inTurn, most := e.countTurns(t), 0, 0, 0
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if *turns != turn {
 			turn, inTurn = *turns, 0
 		}
@@ -297,7 +297,7 @@ func slowHandler(e *Env) {
 		h.Collect(s)
 		spinFor(need)
 	}
-	begun := e.heldUp(t, h, tandem.StreamOptions{}, nothing, nothing)
+	begun := e.heldUp(t, h, session.StreamOptions{}, nothing, nothing)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -317,9 +317,9 @@ func slowHandler(e *Env) {
 func postedByMany(e *Env) {
 	const streams, n, need = 40, 200, 200 * time.Microsecond
 	t, h := e.oneLoop(), NewHooks()
-	var all []*tandem.Stream
+	var all []*session.Stream
 	for range streams {
-		s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+		s, _ := e.PairOn(t, h, session.StreamOptions{})
 		all = append(all, s)
 	}
 	letGo := hold(all[0])
@@ -346,8 +346,8 @@ func longestCallback(e *Env) {
 	const long = 30 * time.Millisecond
 	t := e.oneLoop()
 	slow, h := NewHooks(), NewHooks()
-	s, _ := e.PairOn(t, slow, tandem.StreamOptions{})
-	other, p := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, slow, session.StreamOptions{})
+	other, p := e.PairOn(t, h, session.StreamOptions{})
 	for range 5 {
 		e.writeAll(p, Pattern(1000))
 		e.onLoop(other, func() { other.PauseRead() })

@@ -148,13 +148,13 @@ func (e *Env) tryAll(all []combination, atOnce int) {
 	if only != "" {
 		all = keepIf(all, func(c combination) bool { return strings.Contains(c.String(), only) })
 	}
-	if thin := e.Peer != nil || e.Beside != ""; thin && atOnce > 1 { // all of them have been tried on this backend
+	if thin := e.Peers != nil || e.Beside != ""; thin && atOnce > 1 { // all of them have been tried on this backend
 		i := 0
 		all = keepIf(all, func(combination) bool { i++; return i%4 == 1 })
 	}
 	t := e.Under()
-	if e.Peer != nil {
-		e.peers = e.open(*e.Peer)
+	if e.Peers != nil {
+		e.peers = e.open(e.Peers, Options{})
 	}
 	var next atomic.Int64
 	var workers sync.WaitGroup

@@ -1,7 +1,8 @@
 package backendtest
 
 import (
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // trialHandler is the handler of a trial's stream, or of a listener whose streams are those of trials.
@@ -11,7 +12,7 @@ type trialHandler struct {
 	generation int
 }
 
-func (h *trialHandler) of(s *tandem.Stream) *trial {
+func (h *trialHandler) of(s *session.Stream) *trial {
 	if h.x != nil {
 		return h.x
 	}
@@ -24,7 +25,7 @@ func (h *trialHandler) of(s *tandem.Stream) *trial {
 }
 
 // enter checks that a callback may begin now. leave follows.
-func (h *trialHandler) enter(s *tandem.Stream, callback string) *trial {
+func (h *trialHandler) enter(s *session.Stream, callback string) *trial {
 	x := h.of(s)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -60,13 +61,13 @@ func (x *trial) leave() {
 	x.mu.Unlock()
 }
 
-// OnOpen implements tandem.Handler.
-func (h *trialHandler) OnOpen(s *tandem.Stream) {
+// OnOpen implements session.Handler.
+func (h *trialHandler) OnOpen(s *session.Stream) {
 	x := h.enter(s, "OnOpen")
 	defer close(x.opened)
 	defer x.leave()
 	if x.peer == fullQueue || x.at == inWritable {
-		if err := s.SetSocketOption(tandem.SendBuffer(peersWindow)); err != nil {
+		if err := s.SetSocketOption(backend.SendBuffer(peersWindow)); err != nil {
 			x.errorf("%v", err)
 		}
 	}
@@ -75,8 +76,8 @@ func (h *trialHandler) OnOpen(s *tandem.Stream) {
 	}
 }
 
-// OnData implements tandem.Handler. It leaves the bytes unread until the trial finishes.
-func (h *trialHandler) OnData(s *tandem.Stream) {
+// OnData implements session.Handler. It leaves the bytes unread until the trial finishes.
+func (h *trialHandler) OnData(s *session.Stream) {
 	x := h.enter(s, "OnData")
 	defer x.leave()
 	if x.at == inData && s.Buffered() >= 2*block {
@@ -90,8 +91,8 @@ func (h *trialHandler) OnData(s *tandem.Stream) {
 	}
 }
 
-// OnEOF implements tandem.Handler.
-func (h *trialHandler) OnEOF(s *tandem.Stream) {
+// OnEOF implements session.Handler.
+func (h *trialHandler) OnEOF(s *session.Stream) {
 	x := h.enter(s, "OnEOF")
 	defer x.leave()
 	if x.at == inEOF {
@@ -100,8 +101,8 @@ func (h *trialHandler) OnEOF(s *tandem.Stream) {
 	x.collect(s)
 }
 
-// OnWritable implements tandem.Handler.
-func (h *trialHandler) OnWritable(s *tandem.Stream) {
+// OnWritable implements session.Handler.
+func (h *trialHandler) OnWritable(s *session.Stream) {
 	x := h.enter(s, "OnWritable")
 	defer x.leave()
 	if x.at == inWritable {
@@ -109,8 +110,8 @@ func (h *trialHandler) OnWritable(s *tandem.Stream) {
 	}
 }
 
-// OnClose implements tandem.Handler.
-func (h *trialHandler) OnClose(s *tandem.Stream, err error) {
+// OnClose implements session.Handler.
+func (h *trialHandler) OnClose(s *session.Stream, err error) {
 	x := h.enter(s, "OnClose")
 	x.mu.Lock()
 	x.m.over, x.err = true, err
@@ -125,7 +126,7 @@ func (h *trialHandler) OnClose(s *tandem.Stream, err error) {
 }
 
 // collect reads all there is.
-func (x *trial) collect(s *tandem.Stream) {
+func (x *trial) collect(s *session.Stream) {
 	p, _ := s.Next(-1)
 	x.consumed(p)
 }

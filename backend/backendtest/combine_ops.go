@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // operation is something that a program does with a stream. The model says what has to become of it.
 type operation struct {
 	name string
 	loop bool // it belongs to the stream's loop
-	do   func(x *trial, s *tandem.Stream)
+	do   func(x *trial, s *session.Stream)
 }
 
 var operations = []*operation{
@@ -46,7 +46,7 @@ type written struct {
 }
 
 // takeBlock takes the next block out of the stream, if there is one, and says where it is in what the peer sent.
-func (x *trial) takeBlock(s *tandem.Stream) (*tandem.Buffer, []byte) {
+func (x *trial) takeBlock(s *session.Stream) (*session.Buffer, []byte) {
 	b, err := s.Take(block)
 	if err != nil {
 		return nil, nil
@@ -54,13 +54,13 @@ func (x *trial) takeBlock(s *tandem.Stream) (*tandem.Buffer, []byte) {
 	return b, x.consumed(b.Bytes())
 }
 
-func (x *trial) take(s *tandem.Stream) {
+func (x *trial) take(s *session.Stream) {
 	if b, want := x.takeBlock(s); b != nil {
 		x.stage.all.add(taken{x.String(), b, want})
 	}
 }
 
-func (x *trial) takeAndWrite(s *tandem.Stream) {
+func (x *trial) takeAndWrite(s *session.Stream) {
 	b, want := x.takeBlock(s)
 	if b == nil {
 		return
@@ -72,13 +72,13 @@ func (x *trial) takeAndWrite(s *tandem.Stream) {
 	}
 }
 
-func (x *trial) write(s *tandem.Stream) {
+func (x *trial) write(s *session.Stream) {
 	w := &written{bytes: x.nextBlock()}
 	_, err := s.Write(w.bytes)
 	x.wrote(w, err)
 }
 
-func (x *trial) writeNotify(s *tandem.Stream) {
+func (x *trial) writeNotify(s *session.Stream) {
 	w := &written{bytes: x.nextBlock(), promise: true}
 	x.wrote(w, s.WriteNotify(w.bytes, func(err error) {
 		w.told = err
@@ -97,7 +97,7 @@ func (x *trial) wrote(w *written, err error) {
 	x.expect("a write", err, x.m.open() && !x.m.fin)
 }
 
-func (x *trial) closeWrite(s *tandem.Stream) {
+func (x *trial) closeWrite(s *session.Stream) {
 	err := s.CloseWrite()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -105,7 +105,7 @@ func (x *trial) closeWrite(s *tandem.Stream) {
 	x.m.fin = true
 }
 
-func (x *trial) close(s *tandem.Stream) {
+func (x *trial) close(s *session.Stream) {
 	if err := s.Close(); err != nil {
 		x.errorf("Close: %v", err)
 	}
@@ -114,14 +114,14 @@ func (x *trial) close(s *tandem.Stream) {
 	x.m.closed = x.m.closed || x.m.open() || x.at == across
 }
 
-func (x *trial) abort(s *tandem.Stream) {
+func (x *trial) abort(s *session.Stream) {
 	x.aborts(s.Abort(), net.ErrClosed)
 }
 
 // errCause is the cause that is given to AbortWith.
 var errCause = errors.New("the cause")
 
-func (x *trial) abortWith(s *tandem.Stream) {
+func (x *trial) abortWith(s *session.Stream) {
 	if a, ok := any(s).(interface{ AbortWith(error) error }); ok {
 		x.aborts(a.AbortWith(errCause), errCause)
 	}
@@ -138,21 +138,21 @@ func (x *trial) aborts(err, cause error) {
 	}
 }
 
-func (x *trial) pause(s *tandem.Stream) {
+func (x *trial) pause(s *session.Stream) {
 	s.PauseRead()
 	x.mu.Lock()
 	x.m.paused = x.at != across
 	x.mu.Unlock()
 }
 
-func (x *trial) resume(s *tandem.Stream) {
+func (x *trial) resume(s *session.Stream) {
 	x.mu.Lock()
 	x.m.paused = false
 	x.mu.Unlock()
 	s.ResumeRead()
 }
 
-func (x *trial) setHandler(s *tandem.Stream) {
+func (x *trial) setHandler(s *session.Stream) {
 	x.mu.Lock()
 	x.generation++
 	next := &trialHandler{x: x, generation: x.generation}
@@ -160,7 +160,7 @@ func (x *trial) setHandler(s *tandem.Stream) {
 	s.SetHandler(next)
 }
 
-func (x *trial) post(s *tandem.Stream) {
+func (x *trial) post(s *session.Stream) {
 	err := s.Post(func() {
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -177,7 +177,7 @@ func (x *trial) post(s *tandem.Stream) {
 	x.expect("Post", err, x.m.open())
 }
 
-func (x *trial) after(s *tandem.Stream) {
+func (x *trial) after(s *session.Stream) {
 	x.mu.Lock()
 	x.timers++
 	x.mu.Unlock()
@@ -191,7 +191,7 @@ func (x *trial) after(s *tandem.Stream) {
 	})
 }
 
-func (x *trial) detach(s *tandem.Stream) {
+func (x *trial) detach(s *session.Stream) {
 	restore := func() {}
 	if x.full {
 		restore = noFreeFile(x.e)

@@ -9,13 +9,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // stage is where one trial after another takes place: a listener, and streams that come from it.
 type stage struct {
 	e       *Env
-	t       tandem.Transport
+	t       *session.Engine
 	all     *trials
 	addr    net.Addr
 	plain   net.Listener // of the peers, if the streams under test dial
@@ -25,7 +26,7 @@ type stage struct {
 // peersWindow keeps what a peer takes without reading small, in bytes.
 const peersWindow = 64 << 10
 
-func newStage(e *Env, t tandem.Transport, all *trials) *stage {
+func newStage(e *Env, t *session.Engine, all *trials) *stage {
 	e.Helper()
 	st := &stage{e: e, t: t, all: all}
 	if e.Dialled {
@@ -36,7 +37,7 @@ func newStage(e *Env, t tandem.Transport, all *trials) *stage {
 		st.plain, st.addr = l, l.Addr()
 		return st
 	}
-	l, err := t.Listen(e.Network, e.Address(), &trialHandler{stage: st}, &tandem.ListenOptions{StreamOptions: st.options()})
+	l, err := t.Listen(e.Network, e.Address(), &trialHandler{stage: st}, &session.ListenOptions{StreamOptions: st.options()})
 	e.Check(err, "listen")
 	e.Cleanup(func() { _ = l.Close() })
 	st.addr = l.Addr()
@@ -59,8 +60,8 @@ func errorsFirst(err error, next *error) error {
 }
 
 // options are those of the trials' streams.
-func (*stage) options() tandem.StreamOptions {
-	return tandem.StreamOptions{HighWater: 16 << 10, CloseTimeout: patience}
+func (*stage) options() session.StreamOptions {
+	return session.StreamOptions{HighWater: 16 << 10, CloseTimeout: patience}
 }
 
 // connect begins the trial's stream, and returns its peer. There is none if the stream was reset too early for that.
@@ -69,7 +70,7 @@ func (st *stage) connect(x *trial) (Peer, error) {
 	if st.plain == nil {
 		return st.connectPeer()
 	}
-	_, err := st.t.Connect(st.addr.Network(), st.addr.String(), &trialHandler{x: x}, &tandem.DialOptions{StreamOptions: st.options()})
+	_, err := st.t.Connect(st.addr.Network(), st.addr.String(), &trialHandler{x: x}, &session.DialOptions{StreamOptions: st.options()})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (st *stage) connect(x *trial) (Peer, error) {
 
 func (st *stage) connectPeer() (Peer, error) {
 	if st.e.peers != nil {
-		p, err := dialPeer(st.e.peers, st.addr, tandem.ReceiveBuffer(peersWindow))
+		p, err := dialPeer(st.e.peers, st.addr, backend.ReceiveBuffer(peersWindow))
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +115,7 @@ type trials struct {
 
 type taken struct {
 	by   string
-	b    *tandem.Buffer
+	b    *session.Buffer
 	want []byte
 }
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // model is what the rules say of a stream after some operations.
@@ -40,7 +40,7 @@ type trial struct {
 
 	mu         sync.Mutex // guards what follows
 	m          model
-	s          *tandem.Stream
+	s          *session.Stream
 	conn       net.Conn // from Detach
 	err        error    // of OnClose
 	read       int      // how much of in was read
@@ -216,7 +216,7 @@ func (x *trial) trigger() {
 }
 
 // fillQueue writes more than the kernel takes while the peer does not read.
-func (x *trial) fillQueue(s *tandem.Stream) {
+func (x *trial) fillQueue(s *session.Stream) {
 	_, err := s.Write(pattern()[:fill])
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -228,7 +228,7 @@ func (x *trial) fillQueue(s *tandem.Stream) {
 }
 
 // operate runs the operations, in order, in a callback.
-func (x *trial) operate(s *tandem.Stream) {
+func (x *trial) operate(s *session.Stream) {
 	x.mu.Lock()
 	again := x.started
 	x.started = true

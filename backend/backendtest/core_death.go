@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on loops that die, and on ends that callbacks hold up.
@@ -22,8 +22,8 @@ func blockedCallback(e *Env) {
 	t := e.Open(nil)
 	h := NewHooks()
 	begun, release := make(chan struct{}), make(chan struct{})
-	h.Data = func(s *tandem.Stream) { h.Collect(s); close(begun); await(release) }
-	s, p := e.PairOn(t, h, tandem.StreamOptions{})
+	h.Data = func(s *session.Stream) { h.Collect(s); close(begun); await(release) }
+	s, p := e.PairOn(t, h, session.StreamOptions{})
 	e.writeAll(p, []byte("x"))
 	arrives(e, begun)
 	ctx, cancel := context.WithTimeout(context.Background(), moment)
@@ -48,7 +48,7 @@ func refusesWhatIsNew(e *Env) {
 	server := e.listenOn(e.Network, e.Address(), echo())
 	h := NewHooks()
 	errs := map[string]error{}
-	h.Close = func(*tandem.Stream, error) {
+	h.Close = func(*session.Stream, error) {
 		_, errs["Connect"] = t.Connect(e.Network, server.Addr().String(), h, nil)
 		_, errs["Dial"] = t.Dial(context.Background(), e.Network, server.Addr().String(), h, nil)
 		_, errs["Listen"] = t.Listen("tcp", "127.0.0.1:0", h, nil)
@@ -57,7 +57,7 @@ func refusesWhatIsNew(e *Env) {
 		_ = a.Close()
 		_ = b.Close()
 	}
-	e.PairOn(t, h, tandem.StreamOptions{})
+	e.PairOn(t, h, session.StreamOptions{})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(e, t.Shutdown(ctx))
@@ -71,11 +71,11 @@ func refusesWhatIsNew(e *Env) {
 
 // otherLoopsGoOn ends one of two loops. The other serves on, and gets all that is new.
 func otherLoopsGoOn(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
+	t := e.Open(func(o *Options) { o.Loops = 2 })
 	h := echo()
 	h.env(e)
 	server := e.listenOn(e.Network, e.Address(), echo())
-	var on [2]*tandem.Stream
+	var on [2]*session.Stream
 	for on[0] == nil || on[1] == nil {
 		s, err := t.Connect(e.Network, server.Addr().String(), h, nil)
 		require.NoError(e, err)

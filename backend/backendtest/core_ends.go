@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -20,21 +19,21 @@ var coreEndRules = []Rule{
 
 // endsDelivery ends streams that have failed, in the callback for the first of the bytes that came before the failure.
 func endsDelivery(e *Env) {
-	for name, end := range map[string]func(*tandem.Stream) error{"Close": (*tandem.Stream).Close, "Abort": (*tandem.Stream).Abort} {
+	for name, end := range map[string]func(*session.Stream) error{"Close": (*session.Stream).Close, "Abort": (*session.Stream).Abort} {
 		calls := 0
 		codec := frame.U64{}
-		h := session.Frames(codec, func(s *tandem.Stream, _ []byte) {
+		h := session.Frames(codec, func(s *session.Stream, _ []byte) {
 			if calls++; calls == 1 {
 				_ = end(s)
 			}
 		})
-		opened, release, closed := make(chan *tandem.Stream, 1), make(chan struct{}), make(chan error, 1)
-		h.Open = func(s *tandem.Stream) {
+		opened, release, closed := make(chan *session.Stream, 1), make(chan struct{}), make(chan error, 1)
+		h.Open = func(s *session.Stream) {
 			opened <- s
 			await(release)                 // until bytes and reset are both there
 			_, _ = s.Write([]byte("lost")) // finds out about the reset
 		}
-		h.Close = func(_ *tandem.Stream, err error) { closed <- err }
+		h.Close = func(_ *session.Stream, err error) { closed <- err }
 		l, err := e.Under().Listen("tcp", "127.0.0.1:0", h, nil)
 		require.NoError(e, err)
 		c, err := net.Dial("tcp", l.Addr().String())
@@ -54,11 +53,11 @@ func endsDelivery(e *Env) {
 
 // handlerTime has handlers that need long. One stream gets about a millisecond of a turn, for bytes as for messages.
 func handlerTime(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	var most, turn, inTurn, total int
 	done := make(chan struct{})
 	const all, each = 400, 300 * time.Microsecond
-	h := session.Frames(frame.U64{}, func(*tandem.Stream, []byte) {
+	h := session.Frames(frame.U64{}, func(*session.Stream, []byte) {
 		for begin := time.Now(); time.Since(begin) < each; {
 		}
 		if now := int(t.Stats().Turns); now != turn {

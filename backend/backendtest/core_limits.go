@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on memory, on times, and on what is logged.
@@ -24,9 +24,9 @@ func panicsAreSpared(e *Env) {
 	if !e.once() {
 		return
 	}
-	t, log := e.openLogging(func(o *tandem.Options) { o.Loops = 1 })
+	t, log := e.openLogging(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
-	h.Data = func(*tandem.Stream) { panic("on purpose") }
+	h.Data = func(*session.Stream) { panic("on purpose") }
 	h.env(e)
 	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
 	require.NoError(e, err)
@@ -34,7 +34,7 @@ func panicsAreSpared(e *Env) {
 	const all = 60
 	for range all {
 		_, _ = e.dialPlain(l.Addr()).Write([]byte("x"))
-		var p *tandem.PanicError
+		var p *session.PanicError
 		require.ErrorAs(e, h.Closed(), &p)
 	}
 	seconds := int(time.Since(begin)/time.Second) + 1
@@ -45,7 +45,7 @@ func panicsAreSpared(e *Env) {
 // readIdle has a stream that writes and gets nothing.
 func readIdle(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{ReadIdleTimeout: 150 * time.Millisecond})
+	s, p := e.Pair(h, session.StreamOptions{ReadIdleTimeout: 150 * time.Millisecond})
 	readOn(p)
 	begin := time.Now()
 	end := errors.New("the stream lives on")
@@ -65,9 +65,9 @@ func readIdle(e *Env) {
 func every(e *Env) {
 	const period = 20 * time.Millisecond
 	h := NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s, _ := e.Pair(h, session.StreamOptions{})
 	ticks := make(chan time.Duration, 100)
-	var timer *tandem.Timer
+	var timer *session.Timer
 	begin := time.Now()
 	e.onLoop(s, func() {
 		timer = s.Every(period, func() { ticks <- time.Since(begin) })
@@ -108,7 +108,7 @@ func statsOfLoops(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 3 })
+	t := e.Open(func(o *Options) { o.Loops = 3 })
 	h := echo()
 	h.env(e)
 	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)

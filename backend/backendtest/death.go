@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
@@ -39,16 +38,16 @@ func exiting(where string) *Hooks {
 			runtime.Goexit()
 		}
 	}
-	h.Open = func(*tandem.Stream) { exit("OnOpen") }
-	h.EOF = func(*tandem.Stream) { exit("OnEOF") }
-	h.Writable = func(*tandem.Stream) { exit("OnWritable") }
-	h.Close = func(_ *tandem.Stream, err error) {
+	h.Open = func(*session.Stream) { exit("OnOpen") }
+	h.EOF = func(*session.Stream) { exit("OnEOF") }
+	h.Writable = func(*session.Stream) { exit("OnWritable") }
+	h.Close = func(_ *session.Stream, err error) {
 		if where == "OnClose" {
 			h.closed <- err // before the end, behind which nothing runs
 			runtime.Goexit()
 		}
 	}
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		exit("OnData")
 		switch where {
@@ -69,30 +68,30 @@ func exiting(where string) *Hooks {
 
 // twoLoops is a Transport with a stream on each of its loops, of which the first is to die.
 type twoLoops struct {
-	t             tandem.Transport
+	t             *session.Engine
 	log           *logs
 	beside, other *Hooks
-	s, s2         *tandem.Stream
+	s, s2         *session.Stream
 	p, p2         Peer
 }
 
 func (e *Env) twoLoops() *twoLoops {
 	e.Helper()
 	w := &twoLoops{beside: echo(), other: echo()}
-	w.t, w.log = e.openLogging(func(o *tandem.Options) { o.Loops = 2 })
+	w.t, w.log = e.openLogging(func(o *Options) { o.Loops = 2 })
 	scouts := echo()
 	scouts.env(e)
 	l, err := w.t.Listen(e.Network, e.Address(), scouts, nil)
 	require.NoError(e, err)
-	w.p = e.connectBeside(w.t, scouts.openedOn(e, l, 0), w.beside, tandem.StreamOptions{})
-	w.p2 = e.connectBeside(w.t, scouts.openedOn(e, l, 1), w.other, tandem.StreamOptions{})
+	w.p = e.connectBeside(w.t, scouts.openedOn(e, l, 0), w.beside, session.StreamOptions{})
+	w.p2 = e.connectBeside(w.t, scouts.openedOn(e, l, 1), w.other, session.StreamOptions{})
 	w.s, w.s2 = w.beside.Opened(), w.other.Opened()
 	require.NoError(e, l.Close())
 	return w
 }
 
 // connectBeside makes a stream of h on the loop of another one.
-func (e *Env) connectBeside(t tandem.Transport, s *tandem.Stream, h tandem.Handler, o tandem.StreamOptions) Peer {
+func (e *Env) connectBeside(t *session.Engine, s *session.Stream, h session.Handler, o session.StreamOptions) Peer {
 	e.Helper()
 	if h, ok := h.(*Hooks); ok {
 		h.env(e)
@@ -100,7 +99,7 @@ func (e *Env) connectBeside(t tandem.Transport, s *tandem.Stream, h tandem.Handl
 	l, err := net.Listen(e.Network, e.Address())
 	require.NoError(e, err)
 	defer l.Close()
-	_, err = t.Connect(e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o, SameLoop: s})
+	_, err = t.Connect(e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o, SameLoop: s})
 	require.NoError(e, err)
 	c, err := l.Accept()
 	require.NoError(e, err)
@@ -119,7 +118,7 @@ func (w *twoLoops) died(e *Env, where string) {
 	assert.NoError(e, w.t.Err(), "%s: of a Transport with a loop left", where)
 	for range 3 {
 		e.pingPong(w.p2)
-		s, p := e.PairOn(w.t, w.other, tandem.StreamOptions{})
+		s, p := e.PairOn(w.t, w.other, session.StreamOptions{})
 		assert.Equal(e, w.s2.Loop(), s.Loop(), "%s: the loop of a new stream", where)
 		e.pingPong(p)
 	}
@@ -132,7 +131,7 @@ func goexitInEachCallback(e *Env) {
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnWritable", "OnClose", "WriteNotify", "After", "Every", "Post"} {
 		w, h := e.twoLoops(), exiting(where)
 		h.env(e)
-		p := e.connectBeside(w.t, w.s, h, tandem.StreamOptions{HighWater: 1000, LowWater: 500})
+		p := e.connectBeside(w.t, w.s, h, session.StreamOptions{HighWater: 1000, LowWater: 500})
 		_, _ = p.Write([]byte("go"))
 		if where == "OnEOF" || where == "OnClose" {
 			_ = p.CloseWrite()
@@ -144,9 +143,9 @@ func goexitInEachCallback(e *Env) {
 	}
 	w := e.twoLoops() // a message
 	closed := make(chan error, 1)
-	f := session.Frames(frame.Line{}, func(*tandem.Stream, []byte) { runtime.Goexit() })
-	f.Close = func(_ *tandem.Stream, err error) { closed <- err }
-	_, _ = e.connectBeside(w.t, w.s, f, tandem.StreamOptions{}).Write([]byte("go\n"))
+	f := session.Frames(frame.Line{}, func(*session.Stream, []byte) { runtime.Goexit() })
+	f.Close = func(_ *session.Stream, err error) { closed <- err }
+	_, _ = e.connectBeside(w.t, w.s, f, session.StreamOptions{}).Write([]byte("go\n"))
 	assert.ErrorIs(e, arrives(e, closed), backend.ErrGoexit, "OnClose of a stream of messages")
 	w.died(e, "OnData")
 }
@@ -154,10 +153,10 @@ func goexitInEachCallback(e *Env) {
 // goexitInDrain ends loops while the Transport shuts down.
 func goexitInDrain(e *Env) {
 	t, log := e.openLogging(nil)
-	h := drainHooks{NewHooks(), func(*tandem.Stream) { runtime.Goexit() }}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
+	h := drainHooks{NewHooks(), func(*session.Stream) { runtime.Goexit() }}
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
 	for range 5 {
-		e.PairOn(t, h.Hooks, tandem.StreamOptions{})
+		e.PairOn(t, h.Hooks, session.StreamOptions{})
 	}
 	e.within("Shutdown", func() { _ = t.Shutdown(e.patient()) })
 	for range 5 {
@@ -179,7 +178,7 @@ func goexitInTheEnd(e *Env) {
 				runtime.Goexit()
 			}
 		}
-		h.Close = func(_ *tandem.Stream, err error) {
+		h.Close = func(_ *session.Stream, err error) {
 			if where == "OnClose" {
 				h.closed <- err
 				runtime.Goexit()
@@ -187,9 +186,9 @@ func goexitInTheEnd(e *Env) {
 		}
 		const n, each = 3, 3
 		var told, ran atomic.Int32
-		var all []*tandem.Stream
+		var all []*session.Stream
 		for range n {
-			e.connectBeside(w.t, w.s, h, tandem.StreamOptions{})
+			e.connectBeside(w.t, w.s, h, session.StreamOptions{})
 			s := h.Opened()
 			e.fillQueue(s)
 			for range each {
@@ -217,10 +216,10 @@ func goexitInTheEnd(e *Env) {
 
 // promisedByADeadLoop ends the goroutine in each of several functions that are due together, while the loop lives.
 func promisedByADeadLoop(e *Env) {
-	for what, promise := range map[string]func(*tandem.Stream, func()){
-		"WriteNotify": func(s *tandem.Stream, fn func()) { _ = s.WriteNotify([]byte("x"), func(error) { fn() }) },
-		"Post":        func(s *tandem.Stream, fn func()) { _ = s.Post(fn) },
-		"at the end": func(s *tandem.Stream, fn func()) {
+	for what, promise := range map[string]func(*session.Stream, func()){
+		"WriteNotify": func(s *session.Stream, fn func()) { _ = s.WriteNotify([]byte("x"), func(error) { fn() }) },
+		"Post":        func(s *session.Stream, fn func()) { _ = s.Post(fn) },
+		"at the end": func(s *session.Stream, fn func()) {
 			_ = s.WriteNotify([]byte("x"), func(error) { fn() })
 			_ = s.Abort()
 		},
@@ -228,13 +227,13 @@ func promisedByADeadLoop(e *Env) {
 		w, h := e.twoLoops(), NewHooks()
 		h.env(e)
 		var ran atomic.Int32
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			h.Collect(s)
 			for range 3 {
 				promise(s, func() { defer h.enter(s, what)(); ran.Add(1); runtime.Goexit() })
 			}
 		}
-		p := e.connectBeside(w.t, w.s, h, tandem.StreamOptions{})
+		p := e.connectBeside(w.t, w.s, h, session.StreamOptions{})
 		_, err := p.Write([]byte("x"))
 		require.NoError(e, err)
 		if err := h.Closed(); what != "at the end" {
@@ -256,7 +255,7 @@ func waitingForADeadLoop(e *Env) {
 	}
 	t := e.oneLoop()
 	h := NewHooks()
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	l, err := t.Listen(e.Network, e.Address(), NewHooks(), nil)
 	require.NoError(e, err)
 	silent := e.unreachable()
@@ -309,15 +308,15 @@ func detachAndGoexit(e *Env) {
 	w, h := e.twoLoops(), NewHooks()
 	h.env(e)
 	conns := make(chan net.Conn, 1)
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		_, _ = s.Write([]byte("queued"))
 		c, err := s.Detach()
 		assert.NoError(e, err)
 		conns <- c
 		runtime.Goexit()
 	}
-	h.Open = func(*tandem.Stream) { time.Sleep(moment / 3) } // so that more than one piece comes
-	p := e.connectBeside(w.t, w.s, h, tandem.StreamOptions{})
+	h.Open = func(*session.Stream) { time.Sleep(moment / 3) } // so that more than one piece comes
+	p := e.connectBeside(w.t, w.s, h, session.StreamOptions{})
 	wrote := make(chan struct{})
 	go func() { defer close(wrote); _, _ = p.Write(sent) }()
 	defer await(wrote)
@@ -348,7 +347,7 @@ func goexitInPoll(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	h, other := exiting("OnData"), NewHooks()
 	h.env(e)
 	other.env(e)

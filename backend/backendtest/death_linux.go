@@ -14,9 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 var deathRulesLinux = []Rule{
@@ -48,11 +47,11 @@ func (e *Env) inChild(rule func(*Env)) {
 	}
 }
 
-// epollSets are those of this process.
-func epollSets() (fds []uint32) {
+// waitSets are the descriptors of this process that loops wait for.
+func (e *Env) waitSets() (fds []uint32) {
 	for fd, target := range takeCensus().files {
 		var n uint32
-		if _, err := fmt.Sscan(fd, &n); err == nil && target == "anon_inode:[eventpoll]" {
+		if _, err := fmt.Sscan(fd, &n); err == nil && target == e.Waits.Set {
 			fds = append(fds, n)
 		}
 	}
@@ -60,17 +59,20 @@ func epollSets() (fds []uint32) {
 }
 
 // breakable opens a Transport, and returns what breaks the driver of the loop of a stream.
-func (e *Env) breakable(loops int) (t tandem.Transport, log *logs, fail func(*tandem.Stream)) {
+func (e *Env) breakable(loops int) (t *session.Engine, log *logs, fail func(*session.Stream)) {
 	e.Helper()
-	before := epollSets()
-	t, log = e.openLogging(func(o *tandem.Options) { o.Loops = loops })
-	own := keepIf(epollSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })
-	return t, log, func(s *tandem.Stream) {
+	if len(e.Waits.Calls) == 0 {
+		e.Skip("NOT TESTED: the Setup does not name the system calls in which its loops wait")
+	}
+	before := e.waitSets()
+	t, log = e.openLogging(func(o *Options) { o.Loops = loops })
+	own := keepIf(e.waitSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })
+	return t, log, func(s *session.Stream) {
 		result := make(chan error, 1)
-		if e.Options.Backend == tandem.Uring { // its loops keep their threads
-			assert.NoError(e, s.Post(func() { result <- refuse(syscall.EPERM, nil, unix.SYS_IO_URING_ENTER) }))
-		} else if assert.Len(e, own, loops, "epoll sets of the Transport") {
-			result <- refuse(syscall.EPERM, &own[0], unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2)
+		if e.Waits.Set == "" { // its loops keep their threads
+			assert.NoError(e, s.Post(func() { result <- refuse(syscall.EPERM, nil, e.Waits.Calls...) }))
+		} else if assert.Len(e, own, loops, "descriptors of %s that the Transport has opened", e.Waits.Set) {
+			result <- refuse(syscall.EPERM, &own[0], e.Waits.Calls...)
 			_ = s.Post(func() {})
 		}
 		require.NoError(e, arrives(e, result))
@@ -84,13 +86,13 @@ func driverFails(e *Env) {
 	h.Data = nothing
 	var told []chan error
 	var peers []*reading
-	for _, prepare := range []func(*tandem.Stream, Peer){
-		func(*tandem.Stream, Peer) {},
-		func(s *tandem.Stream, _ Peer) { s.PauseRead() },
-		func(_ *tandem.Stream, p Peer) { e.writeAll(p, Pattern(10_000)) },
-		func(s *tandem.Stream, _ Peer) { e.fillQueue(s) },
-		func(s *tandem.Stream, _ Peer) { e.fillQueue(s); _ = s.CloseWrite() },
-		func(s *tandem.Stream, _ Peer) {
+	for _, prepare := range []func(*session.Stream, Peer){
+		func(*session.Stream, Peer) {},
+		func(s *session.Stream, _ Peer) { s.PauseRead() },
+		func(_ *session.Stream, p Peer) { e.writeAll(p, Pattern(10_000)) },
+		func(s *session.Stream, _ Peer) { e.fillQueue(s) },
+		func(s *session.Stream, _ Peer) { e.fillQueue(s); _ = s.CloseWrite() },
+		func(s *session.Stream, _ Peer) {
 			e.fillQueue(s)
 			fn := make(chan error, 1)
 			require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { fn <- err }))
@@ -98,14 +100,14 @@ func driverFails(e *Env) {
 			require.NoError(e, s.Close())
 		},
 	} {
-		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		s, p := e.PairOn(t, h, session.StreamOptions{})
 		prepare(s, p)
 		defer func() { peers = append(peers, readOn(p)) }()
 		e.Cleanup(func() { _ = p.Close() })
 	}
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	dials := NewHooks()
 	dials.env(e)
 	silent := e.unreachable()
@@ -133,7 +135,7 @@ func driverFails(e *Env) {
 }
 
 // afterDeath uses a Transport that has no loop left.
-func (e *Env) afterDeath(t tandem.Transport, l tandem.Listener) {
+func (e *Env) afterDeath(t *session.Engine, l session.Listener) {
 	e.Helper()
 	e.Eventually(func() bool { return l.Err() != nil }, "the end of the listener")
 	e.within("Close of a listener", func() { assert.NoError(e, l.Close()) })
@@ -172,7 +174,7 @@ func oneDriverFails(e *Env) {
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
-	peers := map[*tandem.Stream]Peer{}
+	peers := map[*session.Stream]Peer{}
 	for range 6 {
 		p := e.Connect(l.Addr())
 		peers[h.Opened()] = p
@@ -219,7 +221,7 @@ func oneDriverFails(e *Env) {
 func driverFailsInShutdown(e *Env) {
 	t, _, fail := e.breakable(1)
 	h := NewHooks()
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: -1})
+	s, _ := e.PairOn(t, h, session.StreamOptions{CloseTimeout: -1})
 	e.fillQueue(s)
 	shut := make(chan error, 1)
 	go func() { shut <- t.Shutdown(context.Background()) }()

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on Detach and on what the stream does meanwhile. Those on connections that fail are in detach_failing.go, those
@@ -35,17 +35,17 @@ const someFull = 8 << 20
 // all receive buffers.
 func takeThenDetach(e *Env) {
 	t := e.oneLoop()
-	_, q := e.PairOn(t, echo(), tandem.StreamOptions{})
+	_, q := e.PairOn(t, echo(), session.StreamOptions{})
 	sent := Pattern(held)
 	for _, order := range []string{"Take, Detach", "Detach, Take", "Take, Detach, Release", "Take, Release, Detach", "Take, Take, Detach"} {
 		h := NewHooks()
 		type result struct {
-			taken []*tandem.Buffer
+			taken []*session.Buffer
 			n     int // bytes that were read in all
 			conn  net.Conn
 		}
 		results := make(chan result, 1)
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			var r result
 			for _, op := range bytes.Split([]byte(order), []byte(", ")) {
 				switch string(op) {
@@ -64,7 +64,7 @@ func takeThenDetach(e *Env) {
 			}
 			results <- r
 		}
-		begun := e.heldUp(t, h, tandem.StreamOptions{}, nothing, nothing)
+		begun := e.heldUp(t, h, session.StreamOptions{}, nothing, nothing)
 		e.writeAll(begun.p, sent) // several buffers are there at once
 		begun.goOn()
 		r := arrives(e, results)
@@ -101,13 +101,13 @@ func detachKeepsEverything(e *Env) {
 	for _, fin := range []bool{false, true} {
 		for _, inside := range []bool{false, true} {
 			h := NewHooks()
-			h.Data = func(s *tandem.Stream) {
+			h.Data = func(s *session.Stream) {
 				if h.Len() == 0 {
 					p, _ := s.Next(min(1000, s.Buffered()))
 					h.keep(p)
 				}
 			}
-			s, p := e.Pair(h, tandem.StreamOptions{ReadWhileBlocked: true})
+			s, p := e.Pair(h, session.StreamOptions{ReadWhileBlocked: true})
 			e.fillQueue(s)
 			wrote := make(chan struct{})
 			go func() { defer close(wrote); e.writeAll(p, in) }()
@@ -153,7 +153,7 @@ func detachThenClose(e *Env) {
 		for _, size := range []int{0, 10, len(out)} {
 			h := NewHooks()
 			h.Data = nothing
-			s, p := e.Pair(h, tandem.StreamOptions{})
+			s, p := e.Pair(h, session.StreamOptions{})
 			e.small(s)
 			e.leaveUnread(h, s, p)
 			end := func() {
@@ -180,13 +180,13 @@ func detachThenClose(e *Env) {
 // detachThenShutdown closes the Transport right behind Detach. The Conn is not the Transport's.
 func detachThenShutdown(e *Env) {
 	in, out := Pattern(held), Pattern(someFull)
-	for what, end := range map[string]func(tandem.Transport) error{
-		"Close":    tandem.Transport.Close,
-		"Shutdown": func(t tandem.Transport) error { return t.Shutdown(e.patient()) },
+	for what, end := range map[string]func(*session.Engine) error{
+		"Close":    (*session.Engine).Close,
+		"Shutdown": func(t *session.Engine) error { return t.Shutdown(e.patient()) },
 	} {
 		t, h := e.Open(nil), NewHooks()
 		h.Data = nothing
-		s, p := e.PairOn(t, h, tandem.StreamOptions{ReadWhileBlocked: true})
+		s, p := e.PairOn(t, h, session.StreamOptions{ReadWhileBlocked: true})
 		e.fillQueue(s)
 		e.writeAll(p, in[:1000])
 		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
@@ -206,14 +206,14 @@ func detachThenShutdown(e *Env) {
 
 // detachCrosswise has callbacks on two loops detach, and use, each other's streams at the same time.
 func detachCrosswise(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
+	t := e.Open(func(o *Options) { o.Loops = 2 })
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
 	for range 10 {
 		var peers [2]Peer
-		var streams [2]*tandem.Stream
+		var streams [2]*session.Stream
 		for i := range streams {
 			peers[i] = e.Connect(l.Addr())
 			streams[i] = h.Opened()
@@ -252,7 +252,7 @@ func detachUnopened(e *Env) {
 	if !e.once() {
 		return
 	}
-	refused := func(s *tandem.Stream) {
+	refused := func(s *session.Stream) {
 		e.Helper()
 		c, err := s.Detach()
 		var op *net.OpError
@@ -261,7 +261,7 @@ func detachUnopened(e *Env) {
 		}
 		assert.Nil(e, c)
 	}
-	t, h := e.driven(tandem.StreamOptions{}), NewHooks()
+	t, h := e.driven(session.StreamOptions{}), NewHooks()
 	h.env(e)
 	a, b, err := socketPair()
 	require.NoError(e, err)
@@ -270,7 +270,7 @@ func detachUnopened(e *Env) {
 	require.NoError(e, err)
 	refused(s)
 	var c net.Conn
-	h.Open = func(s *tandem.Stream) {
+	h.Open = func(s *session.Stream) {
 		var err error
 		c, err = s.Detach()
 		assert.NoError(e, err)
@@ -294,28 +294,28 @@ func detachUnopened(e *Env) {
 
 // afterDetach uses a stream whose connection was given away. It is over; the connection is not.
 func afterDetach(e *Env) {
-	for what, use := range map[string]func(*tandem.Stream){
-		"Abort": func(s *tandem.Stream) { assert.NoError(e, s.Abort()) },
-		"Close": func(s *tandem.Stream) { assert.NoError(e, s.Close()) },
-		"Write": func(s *tandem.Stream) {
+	for what, use := range map[string]func(*session.Stream){
+		"Abort": func(s *session.Stream) { assert.NoError(e, s.Abort()) },
+		"Close": func(s *session.Stream) { assert.NoError(e, s.Close()) },
+		"Write": func(s *session.Stream) {
 			_, err := s.Write([]byte("no"))
 			assert.ErrorIs(e, err, net.ErrClosed)
 			assert.ErrorIs(e, s.WriteNotify([]byte("no"), func(error) {}), net.ErrClosed)
 		},
-		"CloseWrite":  func(s *tandem.Stream) { assert.ErrorIs(e, s.CloseWrite(), net.ErrClosed) },
-		"Post":        func(s *tandem.Stream) { assert.ErrorIs(e, s.Post(func() {}), net.ErrClosed) },
-		"Detach":      func(s *tandem.Stream) { _, err := s.Detach(); assert.ErrorIs(e, err, net.ErrClosed) },
-		"idle":        func(s *tandem.Stream) { s.SetIdleTimeout(time.Nanosecond); s.SetReadIdleTimeout(time.Nanosecond) },
-		"PauseRead":   func(s *tandem.Stream) { s.PauseRead(); s.ResumeRead() },
-		"SetHandler":  func(s *tandem.Stream) { s.SetHandler(s.Value().(tandem.Handler)) },
-		"a panic":     func(*tandem.Stream) { panic("on purpose") },
-		"a timer":     func(s *tandem.Stream) { s.After(0, nothingAtAll); s.Every(1, nothingAtAll) },
-		"SyscallConn": func(s *tandem.Stream) { _, _ = s.SyscallConn() },
+		"CloseWrite":  func(s *session.Stream) { assert.ErrorIs(e, s.CloseWrite(), net.ErrClosed) },
+		"Post":        func(s *session.Stream) { assert.ErrorIs(e, s.Post(func() {}), net.ErrClosed) },
+		"Detach":      func(s *session.Stream) { _, err := s.Detach(); assert.ErrorIs(e, err, net.ErrClosed) },
+		"idle":        func(s *session.Stream) { s.SetIdleTimeout(time.Nanosecond); s.SetReadIdleTimeout(time.Nanosecond) },
+		"PauseRead":   func(s *session.Stream) { s.PauseRead(); s.ResumeRead() },
+		"SetHandler":  func(s *session.Stream) { s.SetHandler(s.Value().(session.Handler)) },
+		"a panic":     func(*session.Stream) { panic("on purpose") },
+		"a timer":     func(s *session.Stream) { s.After(0, nothingAtAll); s.Every(1, nothingAtAll) },
+		"SyscallConn": func(s *session.Stream) { _, _ = s.SyscallConn() },
 	} {
 		h := NewHooks()
 		conns := make(chan net.Conn, 1)
-		h.Open = func(s *tandem.Stream) { s.SetValue(tandem.Handler(h)) }
-		h.Data = func(s *tandem.Stream) {
+		h.Open = func(s *session.Stream) { s.SetValue(session.Handler(h)) }
+		h.Data = func(s *session.Stream) {
 			if h.Count("OnData") > 1 {
 				e.Errorf("OnData after Detach and %s", what)
 			}
@@ -325,7 +325,7 @@ func afterDetach(e *Env) {
 			conns <- c
 			use(s)
 		}
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		e.writeAll(p, Pattern(1000))
 		c := arrives(e, conns)
 		if err := h.Closed(); what != "a panic" {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on the Conn that Detach returns.
@@ -29,7 +29,7 @@ var detachedRules = []Rule{
 }
 
 // detached is a Conn that a stream has become, with a queue of so many bytes.
-func (e *Env) detached(queue int, o tandem.StreamOptions) (net.Conn, Peer) {
+func (e *Env) detached(queue int, o session.StreamOptions) (net.Conn, Peer) {
 	e.Helper()
 	h := NewHooks()
 	h.Data = nothing
@@ -61,7 +61,7 @@ func (e *Env) timedOut(err error, what string) {
 // closeTimeoutOfDetached closes Conns whose peer takes nothing, or takes it slowly.
 func closeTimeoutOfDetached(e *Env) {
 	const limit = 100 * time.Millisecond
-	c, p := e.detached(someFull, tandem.StreamOptions{CloseTimeout: limit})
+	c, p := e.detached(someFull, session.StreamOptions{CloseTimeout: limit})
 	began := time.Now()
 	require.NoError(e, c.Close())
 	assert.Less(e, time.Since(began), limit, "Close waits")
@@ -76,7 +76,7 @@ func closeTimeoutOfDetached(e *Env) {
 	assert.True(e, e.isReset(reset) || e.isReset(err), "the peer takes %d bytes for all there was: %v, %v", len(got), reset, err)
 	assert.Less(e, len(got), someFull)
 
-	c, p = e.detached(2<<20, tandem.StreamOptions{CloseTimeout: -1})
+	c, p = e.detached(2<<20, session.StreamOptions{CloseTimeout: -1})
 	require.NoError(e, c.Close())
 	time.Sleep(limit)
 	readOn(p).gotAll(e, Pattern(2<<20))
@@ -85,7 +85,7 @@ func closeTimeoutOfDetached(e *Env) {
 // beforeItIsLive uses the Conn while the loop is busy, and cannot hand the connection over.
 func beforeItIsLive(e *Env) {
 	h, in := NewHooks(), Pattern(1000)
-	begun := e.heldUp(e.oneLoop(), h, tandem.StreamOptions{}, nothing, nothing)
+	begun := e.heldUp(e.oneLoop(), h, session.StreamOptions{}, nothing, nothing)
 	c, err := begun.s.Detach()
 	require.NoError(e, err)
 	e.writeAll(begun.p, in)
@@ -122,7 +122,7 @@ func beforeItIsLive(e *Env) {
 	require.NoError(e, c.Close())
 
 	h = NewHooks()
-	begun = e.heldUp(e.oneLoop(), h, tandem.StreamOptions{}, nothing, nothing)
+	begun = e.heldUp(e.oneLoop(), h, session.StreamOptions{}, nothing, nothing)
 	_, err = begun.s.Write([]byte("queued"))
 	require.NoError(e, err)
 	c, err = begun.s.Detach()
@@ -141,7 +141,7 @@ func beforeItIsLive(e *Env) {
 func detachedInCallbacks(e *Env) {
 	h := NewHooks()
 	conns := make(chan net.Conn, 1)
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		_, _ = s.Write([]byte("stream "))
 		c, err := s.Detach()
 		if !assert.NoError(e, err) {
@@ -161,7 +161,7 @@ func detachedInCallbacks(e *Env) {
 		assert.Error(e, err)
 		conns <- c
 	}
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("x"))
 	require.NoError(e, err)
 	readOn(p).gotAll(e, []byte("stream conn conn"))
@@ -172,7 +172,7 @@ func detachedInCallbacks(e *Env) {
 
 // detachedDeadlines does what package net's tests of deadlines do.
 func detachedDeadlines(e *Env) {
-	c, p := e.detached(0, tandem.StreamOptions{})
+	c, p := e.detached(0, session.StreamOptions{})
 	for _, ago := range []time.Duration{time.Hour, 0, -5 * time.Millisecond} {
 		require.NoError(e, c.SetDeadline(time.Now().Add(-ago)))
 		_, err := c.Read(make([]byte, 1))
@@ -199,7 +199,7 @@ func detachedDeadlines(e *Env) {
 
 // deadlineLeavesNoHole has a write deadline pass while bytes from before Detach wait, and moves it.
 func deadlineLeavesNoHole(e *Env) {
-	c, p := e.detached(someFull, tandem.StreamOptions{})
+	c, p := e.detached(someFull, session.StreamOptions{})
 	require.NoError(e, c.SetWriteDeadline(time.Now().Add(5*time.Millisecond)))
 	n, err := c.Write([]byte("END"))
 	e.timedOut(err, "Write behind a full queue")
@@ -213,7 +213,7 @@ func deadlineLeavesNoHole(e *Env) {
 	require.NoError(e, c.Close())
 	r.gotAll(e, append(Pattern(someFull), "END"...))
 
-	c, p = e.detached(someFull, tandem.StreamOptions{}) // closed while the deadline has passed
+	c, p = e.detached(someFull, session.StreamOptions{}) // closed while the deadline has passed
 	require.NoError(e, c.SetWriteDeadline(time.Unix(1, 0)))
 	time.Sleep(moment / 3)
 	require.NoError(e, c.Close())
@@ -223,7 +223,7 @@ func deadlineLeavesNoHole(e *Env) {
 // detachedCloseUnblocks closes Conns while methods wait.
 func detachedCloseUnblocks(e *Env) {
 	for _, queue := range []int{0, someFull} {
-		c, p := e.detached(queue, tandem.StreamOptions{CloseTimeout: moment})
+		c, p := e.detached(queue, session.StreamOptions{CloseTimeout: moment})
 		failed := make(chan error, 2)
 		go func() { _, err := c.Read(make([]byte, 1)); failed <- err }()
 		go func() {
@@ -245,7 +245,7 @@ func detachedCloseUnblocks(e *Env) {
 
 // detachedFINThenReset has the connection fail before a FIN that is to follow. Nothing goes on for ever.
 func detachedFINThenReset(e *Env) {
-	c, p := e.detached(someFull, tandem.StreamOptions{})
+	c, p := e.detached(someFull, session.StreamOptions{})
 	require.NoError(e, c.(interface{ CloseWrite() error }).CloseWrite())
 	require.NoError(e, p.Reset())
 	before := runtime.NumGoroutine()
@@ -260,7 +260,7 @@ func sendsOn() bool { return bytes.Contains(stacks(), []byte("(*detached).send")
 
 // detachedBothWays has several goroutines write, read and move deadlines at once.
 func detachedBothWays(e *Env) {
-	c, p := e.detached(100_000, tandem.StreamOptions{})
+	c, p := e.detached(100_000, session.StreamOptions{})
 	in := Pattern(1 << 20)
 	var all sync.WaitGroup
 	all.Go(func() { e.writeAll(p, in) })

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // detachBesideReset detaches streams whose peers have sent and reset. What they sent comes before the error.
@@ -17,7 +17,7 @@ func detachBesideReset(e *Env) {
 	for _, fin := range []bool{false, true} {
 		h := NewHooks()
 		t := e.oneLoop()
-		begun := e.heldUp(t, h, tandem.StreamOptions{}, nothing, func(s *tandem.Stream) { s.PauseRead() })
+		begun := e.heldUp(t, h, session.StreamOptions{}, nothing, func(s *session.Stream) { s.PauseRead() })
 		begun.goOn()
 		e.fillQueue(begun.s)
 		if fin {
@@ -45,14 +45,14 @@ func detachBesideReset(e *Env) {
 func completionAfterDetach(e *Env) {
 	const more = 7 << 20 // than any kernel takes at once
 	for what, c := range map[string]struct {
-		end  func(t tandem.Transport, c net.Conn, p Peer)
+		end  func(t *session.Engine, c net.Conn, p Peer)
 		fate []bool // whether each of the writes fails
 	}{
-		"all is read":        {func(_ tandem.Transport, _ net.Conn, p Peer) { e.ReadAll(p, someFull+more+2) }, []bool{false, false}},
-		"the peer resets":    {func(_ tandem.Transport, _ net.Conn, p Peer) { _ = p.Reset() }, []bool{true, true}},
-		"the Transport ends": {func(t tandem.Transport, _ net.Conn, _ Peer) { _ = t.Close() }, []bool{true, true}},
-		"the Conn is closed": {func(_ tandem.Transport, c net.Conn, _ Peer) { _ = c.Close() }, []bool{true, true}},
-		"some is read": {func(_ tandem.Transport, _ net.Conn, p Peer) {
+		"all is read":        {func(_ *session.Engine, _ net.Conn, p Peer) { e.ReadAll(p, someFull+more+2) }, []bool{false, false}},
+		"the peer resets":    {func(_ *session.Engine, _ net.Conn, p Peer) { _ = p.Reset() }, []bool{true, true}},
+		"the Transport ends": {func(t *session.Engine, _ net.Conn, _ Peer) { _ = t.Close() }, []bool{true, true}},
+		"the Conn is closed": {func(_ *session.Engine, c net.Conn, _ Peer) { _ = c.Close() }, []bool{true, true}},
+		"some is read": {func(_ *session.Engine, _ net.Conn, p Peer) {
 			e.ReadAll(p, someFull+1)
 			time.Sleep(moment / 3)
 			_ = p.Reset()
@@ -60,8 +60,8 @@ func completionAfterDetach(e *Env) {
 	} {
 		t, h := e.Open(nil), NewHooks()
 		told := make(chan error, 10)
-		h.Close = func(*tandem.Stream, error) { close(told) }
-		s, p := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
+		h.Close = func(*session.Stream, error) { close(told) }
+		s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
 		e.small(s)
 		require.NoError(e, s.WriteNotify(Pattern(10), func(err error) { told <- err }))
 		assert.NoError(e, arrives(e, told), what)

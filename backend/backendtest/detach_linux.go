@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 var detachRulesLinux = []Rule{
@@ -25,7 +26,7 @@ var detachRulesLinux = []Rule{
 func detachTooManyFiles(e *Env) {
 	for _, spare := range []int{0, 1} {
 		h := echo()
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		e.pingPong(p)
 		limitFiles(e)
 		free := takeAllFiles(e)
@@ -85,14 +86,14 @@ func detachKeepsOptions(e *Env) {
 		}))
 		return values
 	}
-	for what, set := range map[string][]tandem.SocketOption{
+	for what, set := range map[string][]backend.SocketOption{
 		"as they are": nil,
-		"changed": {tandem.NoDelay(false), tandem.KeepAlive(100*time.Second, 50*time.Second, 3), tandem.SendBuffer(50_000),
-			tandem.UserTimeout(5 * time.Second)},
-		"no keep-alive": {tandem.KeepAliveOff()},
+		"changed": {backend.NoDelay(false), backend.KeepAlive(100*time.Second, 50*time.Second, 3), backend.SendBuffer(50_000),
+			backend.UserTimeout(5 * time.Second)},
+		"no keep-alive": {backend.KeepAliveOff()},
 	} {
 		h := NewHooks()
-		s, _ := e.Pair(h, tandem.StreamOptions{})
+		s, _ := e.Pair(h, session.StreamOptions{})
 		for _, o := range set {
 			require.NoError(e, s.SetSocketOption(o))
 		}
@@ -107,14 +108,14 @@ func detachKeepsOptions(e *Env) {
 
 // rawConnWhileEnding ends streams while functions of the user's have their descriptor.
 func rawConnWhileEnding(e *Env) {
-	for what, end := range map[string]func(*tandem.Stream, Peer){
-		"Abort":  func(s *tandem.Stream, _ Peer) { _ = s.Abort() },
-		"Close":  func(s *tandem.Stream, _ Peer) { _ = s.Close() },
-		"reset":  func(_ *tandem.Stream, p Peer) { _ = p.Reset() },
-		"Detach": func(s *tandem.Stream, _ Peer) { c, _ := s.Detach(); _ = c.Close() },
+	for what, end := range map[string]func(*session.Stream, Peer){
+		"Abort":  func(s *session.Stream, _ Peer) { _ = s.Abort() },
+		"Close":  func(s *session.Stream, _ Peer) { _ = s.Close() },
+		"reset":  func(_ *session.Stream, p Peer) { _ = p.Reset() },
+		"Detach": func(s *session.Stream, _ Peer) { c, _ := s.Detach(); _ = c.Close() },
 	} {
 		h := NewHooks()
-		s, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
+		s, p := e.resettable(e.Under(), h, session.StreamOptions{})
 		raw, err := s.SyscallConn()
 		require.NoError(e, err)
 		const holders = 2
@@ -164,24 +165,24 @@ func (e *Env) openSome(n int) (fds []uintptr) {
 
 // rawConnReenters uses the stream in functions that have its descriptor, as package net allows.
 func rawConnReenters(e *Env) {
-	for what, use := range map[string]func(*tandem.Stream){
-		"RemoteAddr": func(s *tandem.Stream) { _ = s.RemoteAddr() },
-		"Write":      func(s *tandem.Stream) { _, _ = s.Write([]byte("x")); _ = s.Flush() },
-		"options":    func(s *tandem.Stream) { _, _ = s.SocketOption(tandem.SendBuffer(1)) },
-		"Control": func(s *tandem.Stream) {
+	for what, use := range map[string]func(*session.Stream){
+		"RemoteAddr": func(s *session.Stream) { _ = s.RemoteAddr() },
+		"Write":      func(s *session.Stream) { _, _ = s.Write([]byte("x")); _ = s.Flush() },
+		"options":    func(s *session.Stream) { _, _ = s.SocketOption(backend.SendBuffer(1)) },
+		"Control": func(s *session.Stream) {
 			raw, err := s.SyscallConn()
 			if assert.NoError(e, err) {
 				assert.NoError(e, raw.Control(func(uintptr) {}))
 			}
 		},
-		"Close":  func(s *tandem.Stream) { _ = s.Close() },
-		"Abort":  func(s *tandem.Stream) { _ = s.Abort() },
-		"Detach": func(s *tandem.Stream) { c, _ := s.Detach(); _ = c.Close() },
-		"panic":  func(*tandem.Stream) { panic("on purpose") },
+		"Close":  func(s *session.Stream) { _ = s.Close() },
+		"Abort":  func(s *session.Stream) { _ = s.Abort() },
+		"Detach": func(s *session.Stream) { c, _ := s.Detach(); _ = c.Close() },
+		"panic":  func(*session.Stream) { panic("on purpose") },
 	} {
 		for _, inside := range []bool{true, false} {
 			h := NewHooks()
-			s, p := e.Pair(h, tandem.StreamOptions{})
+			s, p := e.Pair(h, session.StreamOptions{})
 			control := func() {
 				defer func() {
 					if v := recover(); v != nil && inside {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on dials whose loop or Transport ends, or does not get to them.
@@ -27,7 +27,7 @@ var dialEndRules = []Rule{
 type unready struct {
 	what    string
 	address string
-	o       tandem.DialOptions
+	o       session.DialOptions
 }
 
 // unready are dials that wait: for the kernel, for a name server, for ControlContext.
@@ -37,7 +37,7 @@ func (e *Env) unready() (all []unready) {
 	e.fill(dead)
 	e.fill(other)
 	_, port, _ := net.SplitHostPort(dead.Addr().String())
-	o := tandem.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9), "mute.test.": nil}.resolver(e)}
+	o := session.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9), "mute.test.": nil}.resolver(e)}
 	for _, host := range []string{"127.0.0.8", "two.test.", "mute.test."} {
 		all = append(all, unready{host, net.JoinHostPort(host, port), o})
 	}
@@ -49,11 +49,11 @@ func (e *Env) unready() (all []unready) {
 }
 
 // begins begins a dial on another goroutine, by Dial or by Connect, and returns where its end is told.
-func (e *Env) begins(ctx context.Context, t tandem.Transport, wait bool, address string, o *tandem.DialOptions) <-chan error {
+func (e *Env) begins(ctx context.Context, t *session.Engine, wait bool, address string, o *session.DialOptions) <-chan error {
 	result := make(chan error, 1)
 	h := NewHooks()
 	h.env(e)
-	h.Close = func(_ *tandem.Stream, err error) { result <- err }
+	h.Close = func(_ *session.Stream, err error) { result <- err }
 	go func() {
 		if wait {
 			_, err := t.Dial(ctx, "tcp", address, h, o)
@@ -70,8 +70,8 @@ func dialOnBusyLoop(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.Loops = 1 })
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	go drop(l)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
@@ -81,10 +81,10 @@ func dialOnBusyLoop(e *Env) {
 	resolver := names{"one.test.": loopbacks(1)}.resolver(e)
 	for _, host := range []string{"127.0.0.1:", "one.test.:"} {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-		err := arrives(e, e.begins(ctx, t, true, host+port, &tandem.DialOptions{Resolver: resolver}))
+		err := arrives(e, e.begins(ctx, t, true, host+port, &session.DialOptions{Resolver: resolver}))
 		cancel()
 		e.dialError(err, "tcp", context.DeadlineExceeded)
-		o := &tandem.DialOptions{Resolver: resolver, Timeout: 10 * time.Millisecond}
+		o := &session.DialOptions{Resolver: resolver, Timeout: 10 * time.Millisecond}
 		e.dialError(arrives(e, e.begins(context.Background(), t, true, host+port, o)), "tcp", os.ErrDeadlineExceeded)
 	}
 	close(release)
@@ -118,11 +118,11 @@ func closedRefusesDials(e *Env) {
 		return
 	}
 	t := e.Open(nil)
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	require.NoError(e, t.Close())
 	h := NewHooks()
 	h.env(e)
-	o := &tandem.DialOptions{
+	o := &session.DialOptions{
 		SameLoop: s, Resolver: names{}.resolver(e),
 		Control: func(string, string, syscall.RawConn) error { e.Error("a socket was made"); return nil },
 	}
@@ -144,8 +144,8 @@ func deadLoopEndsDials(e *Env) {
 	all := e.unready()
 	before := len(takeCensus().files)
 	for _, dial := range all {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 2 })
-		s, p := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+		t := e.Open(func(o *Options) { o.Loops = 2 })
+		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
 		var results []<-chan error
 		for range 3 {
 			for _, wait := range []bool{true, false} {
@@ -164,7 +164,7 @@ func deadLoopEndsDials(e *Env) {
 				assert.ErrorIs(e, err, backend.ErrGoexit, dial.what)
 			}
 		}
-		o := &tandem.DialOptions{SameLoop: s}
+		o := &session.DialOptions{SameLoop: s}
 		for _, wait := range []bool{true, false} {
 			e.dialError(arrives(e, e.begins(context.Background(), t, wait, "127.0.0.8:1", o)), "tcp", net.ErrClosed)
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on what users hang into a dial: Control, ControlContext and Resolver.
@@ -31,7 +32,7 @@ var dialHookRules = []Rule{
 // dialHook is a place in a dial that runs the user's code, and what ends there.
 type dialHook struct {
 	name    string
-	options func(*Env, func()) *tandem.DialOptions
+	options func(*Env, func()) *session.DialOptions
 	names   []string // hosts whose dial comes there
 }
 
@@ -39,17 +40,17 @@ func dialHooks() []dialHook {
 	literal, name := "127.0.0.1", "one.test."
 	known := names{name: loopbacks(1)}
 	return []dialHook{
-		{"Control", func(e *Env, fn func()) *tandem.DialOptions {
-			return &tandem.DialOptions{Resolver: known.resolver(e), Control: func(string, string, syscall.RawConn) error { fn(); return nil }}
+		{"Control", func(e *Env, fn func()) *session.DialOptions {
+			return &session.DialOptions{Resolver: known.resolver(e), Control: func(string, string, syscall.RawConn) error { fn(); return nil }}
 		}, []string{literal, name}},
-		{"ControlContext", func(e *Env, fn func()) *tandem.DialOptions {
-			return &tandem.DialOptions{
+		{"ControlContext", func(e *Env, fn func()) *session.DialOptions {
+			return &session.DialOptions{
 				Resolver:       known.resolver(e),
 				ControlContext: func(context.Context, string, string, syscall.RawConn) error { fn(); return nil },
 			}
 		}, []string{literal, name}},
-		{"Resolver", func(_ *Env, fn func()) *tandem.DialOptions {
-			return &tandem.DialOptions{Resolver: &net.Resolver{
+		{"Resolver", func(_ *Env, fn func()) *session.DialOptions {
+			return &session.DialOptions{Resolver: &net.Resolver{
 				PreferGo: true,
 				Dial:     func(context.Context, string, string) (net.Conn, error) { fn(); return nil, errors.New("not reached") },
 			}}
@@ -64,7 +65,7 @@ func panicsInADial(e *Env) {
 	}
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	inside, _ := e.Pair(NewHooks(), tandem.StreamOptions{})
+	inside, _ := e.Pair(NewHooks(), session.StreamOptions{})
 	for _, hook := range dialHooks() {
 		o := hook.options(e, func() { panic("on purpose") })
 		for _, host := range hook.names {
@@ -73,7 +74,7 @@ func panicsInADial(e *Env) {
 			check := func(err error) {
 				e.Helper()
 				var op *net.OpError
-				var p *tandem.PanicError
+				var p *session.PanicError
 				require.ErrorAs(e, err, &op, what)
 				require.ErrorAs(e, err, &p, what)
 				require.Equal(e, "dial", op.Op)
@@ -151,7 +152,7 @@ func controlContext(e *Env) {
 	server := e.listenOn("tcp", "127.0.0.1:0", echo())
 	_, port, _ := net.SplitHostPort(server.Addr().String())
 	var seen context.Context
-	o := &tandem.DialOptions{
+	o := &session.DialOptions{
 		Timeout:  patience,
 		Resolver: names{"one.test.": loopbacks(1)}.resolver(e),
 		Control:  func(string, string, syscall.RawConn) error { e.Error("Control was called, too"); return nil },
@@ -199,12 +200,12 @@ func controlOffTheLoop(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	_, p := e.PairOn(t, echo(), tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.Loops = 1 })
+	_, p := e.PairOn(t, echo(), session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	entered, release := make(chan struct{}, 2), make(chan struct{})
-	o := &tandem.DialOptions{
+	o := &session.DialOptions{
 		Resolver: names{"one.test.": loopbacks(1)}.resolver(e),
 		Control:  func(string, string, syscall.RawConn) error { entered <- struct{}{}; await(release); return nil },
 	}
@@ -232,7 +233,7 @@ func controlIsOver(e *Env) {
 		return
 	}
 	var kept syscall.RawConn
-	o := &tandem.DialOptions{Control: func(_, _ string, c syscall.RawConn) error {
+	o := &session.DialOptions{Control: func(_, _ string, c syscall.RawConn) error {
 		kept = c
 		return c.Control(func(uintptr) { assert.NoError(e, c.Control(func(uintptr) {}), "inside itself") })
 	}}
@@ -253,7 +254,7 @@ func ownResolver(e *Env) {
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	n := names{"one.test.": loopbacks(1), "mute6.test.": append(loopbacks(1), netip.Addr{}), "mute.test.": nil}
-	o := &tandem.DialOptions{Resolver: n.resolver(e)}
+	o := &session.DialOptions{Resolver: n.resolver(e)}
 	h := NewHooks()
 	h.env(e)
 	for network, host := range map[string]string{"tcp": "one.test.:", "tcp4": "mute6.test.:"} {
@@ -270,13 +271,13 @@ func ownResolver(e *Env) {
 	}}
 	for _, r := range []*net.Resolver{deaf, o.Resolver} {
 		t := e.Open(nil)
-		timed := &tandem.DialOptions{Resolver: r, Timeout: 10 * time.Millisecond}
+		timed := &session.DialOptions{Resolver: r, Timeout: 10 * time.Millisecond}
 		_, err := t.Dial(context.Background(), "tcp", "mute.test.:1", h, timed)
 		e.dialTimedOut(err)
 		_, err = t.Connect("tcp", "mute.test.:1", h, timed)
 		require.NoError(e, err)
 		e.dialTimedOut(h.Closed())
-		_, err = t.Connect("tcp", "mute.test.:1", h, &tandem.DialOptions{Resolver: r})
+		_, err = t.Connect("tcp", "mute.test.:1", h, &session.DialOptions{Resolver: r})
 		require.NoError(e, err)
 		require.NoError(e, t.Close())
 		e.dialError(h.Closed(), "tcp", net.ErrClosed)
@@ -288,7 +289,7 @@ func failedDialsWeighNothing(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.Balance = 2, tandem.LeastStreams })
+	t := e.Open(func(o *Options) { o.Loops, o.Balance = 2, session.LeastStreams })
 	f, refusing, err := bound()
 	require.NoError(e, err)
 	defer f.Close()
@@ -296,21 +297,21 @@ func failedDialsWeighNothing(e *Env) {
 	go drop(l)
 	h := NewHooks()
 	h.env(e)
-	var there [2]*tandem.Stream // one on each loop
+	var there [2]*session.Stream // one on each loop
 	for i := range there {
 		there[i], err = t.Dial(e.patient(), "tcp", l.Addr().String(), h, nil)
 		require.NoError(e, err)
 	}
-	ways, unknown := map[string]*tandem.DialOptions{}, names{}.resolver(e)
+	ways, unknown := map[string]*session.DialOptions{}, names{}.resolver(e)
 	for _, hook := range dialHooks() {
 		ways["a panic in "+hook.name] = hook.options(e, func() { panic("on purpose") })
 		ways["Goexit in "+hook.name] = hook.options(e, runtime.Goexit)
 	}
 	for what, local := range map[string]net.Addr{"refused": nil, "a local address": &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "a wrong one": &net.UDPAddr{}} {
-		ways[what] = &tandem.DialOptions{Resolver: unknown, LocalAddr: local}
+		ways[what] = &session.DialOptions{Resolver: unknown, LocalAddr: local}
 	}
-	ways["options"] = &tandem.DialOptions{Resolver: unknown, Socket: []tandem.SocketOption{tandem.BindToDevice("none-such")}}
-	ways["a Timeout"] = &tandem.DialOptions{Resolver: unknown, Timeout: -1}
+	ways["options"] = &session.DialOptions{Resolver: unknown, Socket: []backend.SocketOption{backend.BindToDevice("none-such")}}
+	ways["a Timeout"] = &session.DialOptions{Resolver: unknown, Timeout: -1}
 	for _, o := range ways {
 		for _, address := range []string{refusing.String(), "one.test.:1"} {
 			done := make(chan struct{})

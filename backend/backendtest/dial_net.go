@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on dials that package net is the measure of.
@@ -104,7 +104,7 @@ func asNet(e *Env) {
 			want = outcome(c.LocalAddr(), c.RemoteAddr(), nil)
 			_ = c.Close()
 		}
-		got := e.outcomeOf(to.network, to.address, &tandem.DialOptions{LocalAddr: local})
+		got := e.outcomeOf(to.network, to.address, &session.DialOptions{LocalAddr: local})
 		assert.Equal(e, want, got, "dial %s %q from %T %v", to.network, to.address, local, local)
 	}
 	all := e.reachable()
@@ -137,7 +137,7 @@ func unspecified(address string) bool {
 }
 
 // outcomeOf dials, and aborts what was connected.
-func (e *Env) outcomeOf(network, address string, o *tandem.DialOptions) string {
+func (e *Env) outcomeOf(network, address string, o *session.DialOptions) string {
 	e.Helper()
 	h := NewHooks()
 	h.env(e)
@@ -163,7 +163,7 @@ func errorsNameAddresses(e *Env) {
 	for _, host := range []string{"127.0.0.8", "two.test.", "mute.test."} {
 		asked := make(chan struct{}, 1000)
 		inner := names{"two.test.": loopbacks(8, 9), "mute.test.": nil}.resolver(e)
-		o := &tandem.DialOptions{LocalAddr: from, Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		o := &session.DialOptions{LocalAddr: from, Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if host == "mute.test." {
 				asked <- struct{}{}
 			}
@@ -212,7 +212,7 @@ func negativeTimeout(e *Env) {
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	go drop(l)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	o := &tandem.DialOptions{
+	o := &session.DialOptions{
 		Timeout: -time.Second, Resolver: names{"one.test.": loopbacks(1), "mute.test.": nil}.resolver(e),
 		Control: func(string, string, syscall.RawConn) error { e.Error("a socket was made"); return nil },
 	}
@@ -239,20 +239,20 @@ func oneFamily(e *Env) {
 	n := names{"both.test.": {netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}, "mute6.test.": append(loopbacks(1), netip.Addr{})}
 	var mu sync.Mutex
 	var seen []string
-	o := tandem.DialOptions{Resolver: n.resolver(e), Control: func(network, address string, _ syscall.RawConn) error {
+	o := session.DialOptions{Resolver: n.resolver(e), Control: func(network, address string, _ syscall.RawConn) error {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, network)
 		return nil
 	}}
-	from := func(local net.Addr) tandem.DialOptions {
+	from := func(local net.Addr) session.DialOptions {
 		with := o
 		with.LocalAddr = local
 		return with
 	}
 	for _, c := range []struct {
 		network, host string
-		o             tandem.DialOptions
+		o             session.DialOptions
 		want          []string
 	}{
 		{"tcp", "both.test.", o, []string{"tcp6", "tcp4"}},
@@ -297,7 +297,7 @@ func callersNamespace(e *Env) {
 		defer l.Close()
 		go drop(l)
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		o := &tandem.DialOptions{Resolver: names{"one.test.": loopbacks(1)}.resolver(e)}
+		o := &session.DialOptions{Resolver: names{"one.test.": loopbacks(1)}.resolver(e)}
 		for _, host := range []string{"127.0.0.1:", "one.test.:"} {
 			s, err := t.Dial(e.patient(), "tcp", host+port, h, o)
 			if err == nil {
@@ -329,7 +329,7 @@ func sameLoop(e *Env) {
 	}
 	server := e.listenOn("tcp", "127.0.0.1:0", echo())
 	_, port, _ := net.SplitHostPort(server.Addr().String())
-	t := e.Open(func(o *tandem.Options) { o.Loops = 3 })
+	t := e.Open(func(o *Options) { o.Loops = 3 })
 	resolver := names{"one.test.": loopbacks(1)}.resolver(e)
 	h := NewHooks()
 	h.env(e)
@@ -337,11 +337,11 @@ func sameLoop(e *Env) {
 		first, err := t.Dial(e.patient(), "tcp", server.Addr().String(), h, nil)
 		require.NoError(e, err)
 		for _, host := range []string{"127.0.0.1:", "one.test.:"} {
-			o := &tandem.DialOptions{SameLoop: first, Resolver: resolver}
+			o := &session.DialOptions{SameLoop: first, Resolver: resolver}
 			second, err := t.Dial(e.patient(), "tcp", host+port, h, o)
 			require.NoError(e, err)
 			require.Equal(e, first.Loop(), second.Loop())
-			third := make(chan *tandem.Stream, 1)
+			third := make(chan *session.Stream, 1)
 			e.onLoop(first, func() {
 				s, err := t.Connect("tcp", host+port, h, o)
 				if err == nil {
@@ -354,7 +354,7 @@ func sameLoop(e *Env) {
 	other := e.Open(nil)
 	s, err := t.Dial(e.patient(), "tcp", server.Addr().String(), h, nil)
 	require.NoError(e, err)
-	o := &tandem.DialOptions{SameLoop: s}
+	o := &session.DialOptions{SameLoop: s}
 	_, err = other.Dial(e.patient(), "tcp", server.Addr().String(), h, o)
 	require.ErrorContains(e, err, "SameLoop")
 	_, err = other.Connect("tcp", server.Addr().String(), h, o)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on dials in which several things end at once. Each attempt's descriptor has one owner, and is closed once.
@@ -30,12 +30,12 @@ var dialRaceRules = []Rule{
 // stays is a handler that leaves its stream open when its Transport shuts down.
 type stays struct{ *Hooks }
 
-// OnDrain implements tandem.Drainer.
-func (stays) OnDrain(*tandem.Stream) {}
+// OnDrain implements session.Drainer.
+func (stays) OnDrain(*session.Stream) {}
 
 // staysOpen has a stream on t that keeps its loop from ending. The function that it returns checks that it does, and
 // aborts it.
-func (e *Env) staysOpen(t tandem.Transport) (check func()) {
+func (e *Env) staysOpen(t *session.Engine) (check func()) {
 	e.Helper()
 	a, b := e.connPair("tcp")
 	e.Cleanup(func() { _ = b.Close() })
@@ -53,7 +53,7 @@ func (e *Env) staysOpen(t tandem.Transport) (check func()) {
 }
 
 // polls polls n times.
-func (e *Env) polls(t tandem.Transport, n int) {
+func (e *Env) polls(t *session.Engine, n int) {
 	e.Helper()
 	for range n {
 		_, err := t.Poll(0)
@@ -67,7 +67,7 @@ func attemptFailsAsTheDialEnds(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	check := e.staysOpen(t)
 	f, refusing, err := bound()
 	require.NoError(e, err)
@@ -95,14 +95,14 @@ func endsInOpenBesideALoser(e *Env) {
 	e.fill(dead)
 	go drop(alive)
 	_, port, _ := net.SplitHostPort(alive.Addr().String())
-	o := &tandem.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9)}.resolver(e)}
+	o := &session.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9)}.resolver(e)}
 	stranger := e.listenPlain("tcp", "127.0.0.1:0")
-	ends := map[string]func(*tandem.Stream){
-		"Abort":       func(s *tandem.Stream) { _ = s.Abort() },
-		"Close":       func(s *tandem.Stream) { _ = s.Close() },
-		"Post(Abort)": func(s *tandem.Stream) { _ = s.Post(func() { _ = s.Abort() }) },
-		"panic":       func(*tandem.Stream) { panic("on purpose") },
-		"Detach": func(s *tandem.Stream) {
+	ends := map[string]func(*session.Stream){
+		"Abort":       func(s *session.Stream) { _ = s.Abort() },
+		"Close":       func(s *session.Stream) { _ = s.Close() },
+		"Post(Abort)": func(s *session.Stream) { _ = s.Post(func() { _ = s.Abort() }) },
+		"panic":       func(*session.Stream) { panic("on purpose") },
+		"Detach": func(s *session.Stream) {
 			c, err := s.Detach()
 			require.NoError(e, err)
 			_ = c.Close()
@@ -112,8 +112,8 @@ func endsInOpenBesideALoser(e *Env) {
 		var others []net.Conn
 		h := NewHooks()
 		h.env(e)
-		h.Open = func(s *tandem.Stream) { _, _ = s.Write([]byte("secret")); end(s) }
-		h.Close = func(*tandem.Stream, error) {
+		h.Open = func(s *session.Stream) { _, _ = s.Write([]byte("secret")); end(s) }
+		h.Close = func(*session.Stream, error) {
 			for range 2 {
 				c, err := net.Dial("tcp", stranger.Addr().String())
 				assert.NoError(e, err)
@@ -157,7 +157,7 @@ func resultsInOneTurn(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	check := e.staysOpen(t)
 	type result struct {
 		first, second bool // accepts, in the end
@@ -172,7 +172,7 @@ func resultsInOneTurn(e *Env) {
 		e.fill(second)
 		r.h.env(e)
 		_, port, _ := net.SplitHostPort(first.Addr().String())
-		o := &tandem.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9)}.resolver(e), Timeout: patience}
+		o := &session.DialOptions{Resolver: names{"two.test.": loopbacks(8, 9)}.resolver(e), Timeout: patience}
 		_, err := t.Connect("tcp", "two.test.:"+port, r.h, o)
 		require.NoError(e, err)
 	}
@@ -201,7 +201,7 @@ func resultsInOneTurn(e *Env) {
 }
 
 // stages are dials in different states, by what they dial.
-func (e *Env) stages() (addresses []string, o *tandem.DialOptions) {
+func (e *Env) stages() (addresses []string, o *session.DialOptions) {
 	e.Helper()
 	server := e.listenOn("tcp", "127.0.0.1:0", echo())
 	_, port, _ := net.SplitHostPort(server.Addr().String())
@@ -217,7 +217,7 @@ func (e *Env) stages() (addresses []string, o *tandem.DialOptions) {
 	return []string{
 		server.Addr().String(), refusing.String(), e.unreachable(), "one.test.:" + port, "two.test.:" + two,
 		"mute.test.:1", "many.test.:" + closed, "[::]:" + port,
-	}, &tandem.DialOptions{Resolver: n.resolver(e)}
+	}, &session.DialOptions{Resolver: n.resolver(e)}
 }
 
 // endsWhenever ends dials in all their states, at any time, from any goroutine. Each gets one OnClose, and what was
@@ -229,11 +229,11 @@ func endsWhenever(e *Env) {
 	addresses, o := e.stages()
 	before := len(takeCensus().files)
 	cause := errors.New("the cause")
-	ends := []func(*tandem.Stream) error{
-		(*tandem.Stream).Close, (*tandem.Stream).Abort,
-		func(s *tandem.Stream) error { return s.AbortWith(cause) },
-		func(s *tandem.Stream) error { return s.Post(func() { _ = s.Abort() }) },
-		func(s *tandem.Stream) error { _ = s.Close(); return s.Abort() },
+	ends := []func(*session.Stream) error{
+		(*session.Stream).Close, (*session.Stream).Abort,
+		func(s *session.Stream) error { return s.AbortWith(cause) },
+		func(s *session.Stream) error { return s.Post(func() { _ = s.Abort() }) },
+		func(s *session.Stream) error { _ = s.Close(); return s.Abort() },
 	}
 	for i := range 200 {
 		h := NewHooks()
@@ -271,7 +271,7 @@ func contextEndsInOpen(e *Env) {
 		ctx, cancel := context.WithCancel(context.Background())
 		h := NewHooks()
 		h.env(e)
-		h.Open = func(*tandem.Stream) { cancel(); time.Sleep(time.Millisecond) }
+		h.Open = func(*session.Stream) { cancel(); time.Sleep(time.Millisecond) }
 		s, err := e.Under().Dial(ctx, "tcp", server.Addr().String(), h, nil)
 		require.NoError(e, err)
 		_, err = s.Write([]byte("alive"))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on how streams end. Those on failures are in ending_reset.go, those on what comes afterwards in
@@ -75,9 +75,9 @@ func peersFIN(e *Env) {
 	for _, reads := range []bool{true, false} {
 		h := NewHooks()
 		if !reads {
-			h.Data = func(*tandem.Stream) {}
+			h.Data = func(*session.Stream) {}
 		}
-		h.EOF = func(s *tandem.Stream) {
+		h.EOF = func(s *session.Stream) {
 			h.Collect(s)
 			h.gotAll(want)
 			if n, err := s.Read(make([]byte, 10)); n != 0 || err != io.EOF {
@@ -86,7 +86,7 @@ func peersFIN(e *Env) {
 			_, err := s.Write(reply)
 			e.noError(err)
 		}
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		e.sendAndFinish(p, want)
 		readOn(p).gotAll(e, reply)
 		h.closedWith(nil)
@@ -99,8 +99,8 @@ func peersFIN(e *Env) {
 // finBehindAPause looks for an end that overtakes bytes.
 func finBehindAPause(e *Env) {
 	h := NewHooks()
-	h.EOF = func(*tandem.Stream) { h.gotAll(Pattern(1000)) }
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	h.EOF = func(*session.Stream) { h.gotAll(Pattern(1000)) }
+	s, p := e.Pair(h, session.StreamOptions{})
 	s.PauseRead()
 	e.sendAndFinish(p, Pattern(1000))
 	h.StillOpen()
@@ -112,7 +112,7 @@ func finBehindAPause(e *Env) {
 	h.gotAll(Pattern(1000))
 
 	h = NewHooks() // a FIN alone
-	s, p = e.Pair(h, tandem.StreamOptions{})
+	s, p = e.Pair(h, session.StreamOptions{})
 	s.PauseRead()
 	e.Check(p.CloseWrite(), "close for writing")
 	h.StillOpen()
@@ -123,13 +123,13 @@ func finBehindAPause(e *Env) {
 	h.closedWith(nil)
 
 	h = NewHooks() // paused in the last OnData, or just before OnEOF
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		s.PauseRead()
 		s.After(time.Millisecond, s.ResumeRead)
 	}
-	h.EOF = func(*tandem.Stream) { h.gotAll(Pattern(50_000)) }
-	_, p = e.Pair(h, tandem.StreamOptions{})
+	h.EOF = func(*session.Stream) { h.gotAll(Pattern(50_000)) }
+	_, p = e.Pair(h, session.StreamOptions{})
 	e.sendAndFinish(p, Pattern(50_000))
 	h.closedWith(nil)
 	h.gotAll(Pattern(50_000))
@@ -138,7 +138,7 @@ func finBehindAPause(e *Env) {
 // finWithAFullQueue has the peer finish before it reads anything.
 func finWithAFullQueue(e *Env) {
 	want, incoming := Pattern(6<<20), Pattern(10_000)
-	for _, o := range []tandem.StreamOptions{{}, {ReadWhileBlocked: true}} {
+	for _, o := range []session.StreamOptions{{}, {ReadWhileBlocked: true}} {
 		h := NewHooks()
 		s, p := e.Pair(h, o)
 		e.small(s)
@@ -160,11 +160,11 @@ func finWithAFullQueue(e *Env) {
 
 func allowHalfClose(e *Env) {
 	h := NewHooks()
-	h.EOF = func(s *tandem.Stream) {
+	h.EOF = func(s *session.Stream) {
 		_, err := s.Write([]byte("from OnEOF"))
 		e.noError(err)
 	}
-	s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true})
+	s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 	e.sendAndFinish(p, Pattern(1000))
 	want := []byte("from OnEOF")
 	e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
@@ -197,7 +197,7 @@ func closeWrite(e *Env) {
 	want, incoming := Pattern(3<<20), Pattern(50_000)
 	for _, inside := range []bool{true, false} {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		e.small(s)
 		finish := func() {
 			_, err := s.Write(want)
@@ -229,7 +229,7 @@ func closeWrite(e *Env) {
 
 // leaveUnread has a peer send bytes of which the stream reads none: it pauses in OnData, is given some more all the
 // same, and leaves the rest with the kernel.
-func (e *Env) leaveUnread(h *Hooks, s *tandem.Stream, p Peer) {
+func (e *Env) leaveUnread(h *Hooks, s *session.Stream, p Peer) {
 	e.Helper()
 	for range 2 {
 		_, err := p.Write(Pattern(1000))
@@ -252,8 +252,8 @@ func closeSends(e *Env) {
 		size   int
 	}{{true, len(want)}, {false, len(want)}, {true, 10}, {false, 10}, {true, 0}} {
 		h := NewHooks()
-		h.Data = func(s *tandem.Stream) { s.PauseRead() }
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		h.Data = func(s *session.Stream) { s.PauseRead() }
+		s, p := e.Pair(h, session.StreamOptions{})
 		e.leaveUnread(h, s, p)
 		end := func() {
 			_, err := s.Write(want[:c.size])
@@ -283,7 +283,7 @@ func closeSends(e *Env) {
 
 func closeTimeout(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{CloseTimeout: 50 * time.Millisecond})
+	s, p := e.Pair(h, session.StreamOptions{CloseTimeout: 50 * time.Millisecond})
 	e.small(s)
 	want := Pattern(8 << 20)
 	_, err := s.Write(want)
@@ -311,7 +311,7 @@ func (e *Env) isReset(err error) bool {
 func abortDrops(e *Env) {
 	type pair struct {
 		h *Hooks
-		s *tandem.Stream
+		s *session.Stream
 		p Peer
 	}
 	for what, prepare := range map[string]func(c pair){
@@ -331,8 +331,8 @@ func abortDrops(e *Env) {
 	} {
 		for _, inside := range []bool{true, false} {
 			h := NewHooks()
-			h.Data = func(*tandem.Stream) {}
-			s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true})
+			h.Data = func(*session.Stream) {}
+			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 			prepare(pair{h, s, p})
 			abort := func() {
 				e.noError(s.Abort())
@@ -357,7 +357,7 @@ func abortDrops(e *Env) {
 }
 
 // fillQueue queues more than the kernel and a peer take that does not read.
-func (e *Env) fillQueue(s *tandem.Stream) {
+func (e *Env) fillQueue(s *session.Stream) {
 	e.Helper()
 	e.small(s)
 	_, err := s.Write(Pattern(8 << 20))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on streams that are aborted.
@@ -25,24 +25,24 @@ var abortRules = []Rule{
 func abortWith(e *Env) {
 	mine := errors.New("mine")
 	for what, c := range map[string]struct {
-		abort func(*tandem.Stream) error
+		abort func(*session.Stream) error
 		want  error
 	}{
-		"a cause":       {func(s *tandem.Stream) error { return s.AbortWith(mine) }, mine},
-		"no cause":      {func(s *tandem.Stream) error { return s.AbortWith(nil) }, net.ErrClosed},
-		"two causes":    {func(s *tandem.Stream) error { return errors.Join(s.AbortWith(mine), s.AbortWith(io.EOF)) }, mine},
-		"behind Abort":  {func(s *tandem.Stream) error { return errors.Join(s.Abort(), s.AbortWith(mine)) }, net.ErrClosed},
-		"behind Close":  {func(s *tandem.Stream) error { return errors.Join(s.Close(), s.AbortWith(mine)) }, mine},
-		"before Close":  {func(s *tandem.Stream) error { return errors.Join(s.AbortWith(mine), s.Close()) }, mine},
-		"behind FIN":    {func(s *tandem.Stream) error { return errors.Join(s.CloseWrite(), s.AbortWith(mine)) }, mine},
-		"behind pauses": {func(s *tandem.Stream) error { s.PauseRead(); return s.AbortWith(mine) }, mine},
+		"a cause":       {func(s *session.Stream) error { return s.AbortWith(mine) }, mine},
+		"no cause":      {func(s *session.Stream) error { return s.AbortWith(nil) }, net.ErrClosed},
+		"two causes":    {func(s *session.Stream) error { return errors.Join(s.AbortWith(mine), s.AbortWith(io.EOF)) }, mine},
+		"behind Abort":  {func(s *session.Stream) error { return errors.Join(s.Abort(), s.AbortWith(mine)) }, net.ErrClosed},
+		"behind Close":  {func(s *session.Stream) error { return errors.Join(s.Close(), s.AbortWith(mine)) }, mine},
+		"before Close":  {func(s *session.Stream) error { return errors.Join(s.AbortWith(mine), s.Close()) }, mine},
+		"behind FIN":    {func(s *session.Stream) error { return errors.Join(s.CloseWrite(), s.AbortWith(mine)) }, mine},
+		"behind pauses": {func(s *session.Stream) error { s.PauseRead(); return s.AbortWith(mine) }, mine},
 	} {
 		for _, inside := range []bool{true, false} {
 			if what == "behind Close" && !inside {
 				continue // the stream may have ended in between
 			}
 			h := NewHooks()
-			s, p := e.Pair(h, tandem.StreamOptions{})
+			s, p := e.Pair(h, session.StreamOptions{})
 			_, err := s.Write(Pattern(1000))
 			require.NoError(e, err)
 			if inside {
@@ -60,7 +60,7 @@ func abortWith(e *Env) {
 	}
 	t, h := e.oneLoop(), NewHooks()
 	h.env(e)
-	busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	busy, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	e.onLoop(busy, func() {
 		s, err := t.Connect("tcp", "127.0.0.1:1", h, nil)
 		if assert.NoError(e, err) {
@@ -75,7 +75,7 @@ func nothingFollowsAbort(e *Env) {
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnWritable", "WriteNotify", "After", "Every", "Post"} {
 		h := NewHooks()
 		aborted, calls := false, 0
-		abort := func(s *tandem.Stream, name string) {
+		abort := func(s *session.Stream, name string) {
 			if aborted && name != "WriteNotify" && name != "Post" {
 				e.Errorf("%s after Abort in %s", name, where)
 			}
@@ -91,14 +91,14 @@ func nothingFollowsAbort(e *Env) {
 				e.Errorf("Post after Abort in %s: %v", where, err)
 			}
 		}
-		timers := func(s *tandem.Stream) {
+		timers := func(s *session.Stream) {
 			for range 5 { // some of them expire together
 				s.After(0, func() { abort(s, "After") })
 				s.Every(1, func() { abort(s, "Every") })
 			}
 			time.Sleep(10 * time.Microsecond)
 		}
-		h.Open = func(s *tandem.Stream) {
+		h.Open = func(s *session.Stream) {
 			_ = s.WriteNotify(Pattern(2000), func(err error) {
 				if err == nil {
 					abort(s, "WriteNotify")
@@ -109,15 +109,15 @@ func nothingFollowsAbort(e *Env) {
 			}
 			abort(s, "OnOpen")
 		}
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			h.Collect(s)
 			if calls++; calls == 1 && where == "Post" {
 				_ = s.Post(func() { abort(s, "Post") })
 			}
 			abort(s, "OnData")
 		}
-		h.EOF = func(s *tandem.Stream) { timers(s); abort(s, "OnEOF") }
-		h.Writable = func(s *tandem.Stream) { abort(s, "OnWritable") }
+		h.EOF = func(s *session.Stream) { timers(s); abort(s, "OnEOF") }
+		h.Writable = func(s *session.Stream) { abort(s, "OnWritable") }
 		if where == "OnEOF" || where == "Post" || where == "OnData" {
 			h.Open = nothing
 		}
@@ -130,20 +130,20 @@ func nothingFollowsAbort(e *Env) {
 // aborting makes a stream of h, whose peer sends and finishes.
 func (e *Env) aborting(h *Hooks, where string) {
 	e.Helper()
-	o := tandem.StreamOptions{HighWater: 1000, LowWater: 1000, ReadWhileBlocked: true, TurnBudget: 1000, AllowHalfClose: true}
+	o := session.StreamOptions{HighWater: 1000, LowWater: 1000, ReadWhileBlocked: true, TurnBudget: 1000, AllowHalfClose: true}
 	h.env(e)
 	if e.Dialled {
 		l, err := net.Listen(e.Network, e.Address())
 		require.NoError(e, err)
 		defer l.Close()
-		_, err = e.Under().Connect(e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o})
+		_, err = e.Under().Connect(e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o})
 		require.NoError(e, err)
 		c, err := l.Accept()
 		require.NoError(e, err, where)
 		e.sendAnyhow(e.plain(c))
 		return
 	}
-	l, err := e.Under().Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o})
+	l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
 	require.NoError(e, err)
 	e.Cleanup(func() { _ = l.Close() })
 	if c, err := net.DialTimeout(l.Addr().Network(), l.Addr().String(), patience); err == nil { // else it was reset first
@@ -170,7 +170,7 @@ func nothingFollowsElsewhere(e *Env) {
 				}
 			}
 		}
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			late("OnData")()
 			if h.Count("OnData") == 1 {
 				s.After(0, late("After"))
@@ -179,7 +179,7 @@ func nothingFollowsElsewhere(e *Env) {
 				await(hold)
 			}
 		}
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		e.sendAndFinish(p, Pattern(1000))
 		require.True(e, await(in), "OnData")
 		_, err := s.Write(Pattern(1000))
@@ -197,10 +197,10 @@ func nothingFollowsElsewhere(e *Env) {
 // it got for all there was.
 func panicWithAFullQueue(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	e.fillQueue(s)
 	require.NoError(e, s.Post(func() { panic("on purpose") }))
-	var pe *tandem.PanicError
+	var pe *session.PanicError
 	require.ErrorAs(e, h.Closed(), &pe)
 	got, err := readOn(p).all(e)
 	assert.True(e, e.isReset(err), "the peer sees %v", err)

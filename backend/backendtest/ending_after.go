@@ -11,11 +11,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // closedStream calls every method that any goroutine may call on a stream that has ended.
-func (e *Env) closedStream(s *tandem.Stream, where string) {
+func (e *Env) closedStream(s *session.Stream, where string) {
 	never := func(what string) func() { return func() { e.Errorf("%s: %s ran after the end", where, what) } }
 	p := Pattern(100)
 	_, write := s.Write(p)
@@ -48,7 +48,7 @@ func (e *Env) closedStream(s *tandem.Stream, where string) {
 }
 
 // closedReads calls every method that reads, on the loop of a stream that has ended with nothing unread.
-func (e *Env) closedReads(s *tandem.Stream, where string) {
+func (e *Env) closedReads(s *session.Stream, where string) {
 	_, peek := s.Peek(1)
 	_, next := s.Next(1)
 	_, discard := s.Discard(1)
@@ -69,21 +69,21 @@ func (e *Env) closedReads(s *tandem.Stream, where string) {
 
 func closedStreams(e *Env) {
 	t := e.oneLoop()
-	other, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
-	for what, end := range map[string]func(s *tandem.Stream, p Peer) error{
-		"Close":  func(s *tandem.Stream, _ Peer) error { return s.Close() },
-		"Abort":  func(s *tandem.Stream, _ Peer) error { return s.Abort() },
-		"an end": func(_ *tandem.Stream, p Peer) error { return p.CloseWrite() },
-		"reset":  func(_ *tandem.Stream, p Peer) error { return p.Reset() },
+	other, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
+	for what, end := range map[string]func(s *session.Stream, p Peer) error{
+		"Close":  func(s *session.Stream, _ Peer) error { return s.Close() },
+		"Abort":  func(s *session.Stream, _ Peer) error { return s.Abort() },
+		"an end": func(_ *session.Stream, p Peer) error { return p.CloseWrite() },
+		"reset":  func(_ *session.Stream, p Peer) error { return p.Reset() },
 	} {
 		h := NewHooks()
-		h.Close = func(s *tandem.Stream, _ error) {
+		h.Close = func(s *session.Stream, _ error) {
 			h.Collect(s)
 			e.closedStream(s, "in OnClose after "+what)
 			e.closedReads(s, "in OnClose after "+what)
 		}
-		var memory *tandem.Buffer
-		h.Data = func(s *tandem.Stream) {
+		var memory *session.Buffer
+		h.Data = func(s *session.Stream) {
 			if memory == nil && s.Buffered() >= 100 {
 				memory, _ = s.Take(100)
 			}
@@ -91,7 +91,7 @@ func closedStreams(e *Env) {
 				h.Collect(s)
 			}
 		}
-		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		s, p := e.PairOn(t, h, session.StreamOptions{})
 		_, err := p.Write(Pattern(1000))
 		e.Check(err, "the peer's write")
 		e.Eventually(func() bool { return h.Len() == 900 }, "the peer's bytes")
@@ -111,12 +111,12 @@ func closedStreams(e *Env) {
 }
 
 // actions are what a callback may do to its own stream.
-var actions = map[string]func(s *tandem.Stream){
-	"Close":      func(s *tandem.Stream) { _ = s.Close() },
-	"Abort":      func(s *tandem.Stream) { _ = s.Abort() },
-	"CloseWrite": func(s *tandem.Stream) { _ = s.CloseWrite() },
-	"Write":      func(s *tandem.Stream) { _, _ = s.Write(Pattern(200_000)) },
-	"Pause":      func(s *tandem.Stream) { s.PauseRead(); s.After(2*time.Millisecond, s.ResumeRead) },
+var actions = map[string]func(s *session.Stream){
+	"Close":      func(s *session.Stream) { _ = s.Close() },
+	"Abort":      func(s *session.Stream) { _ = s.Abort() },
+	"CloseWrite": func(s *session.Stream) { _ = s.CloseWrite() },
+	"Write":      func(s *session.Stream) { _, _ = s.Write(Pattern(200_000)) },
+	"Pause":      func(s *session.Stream) { s.PauseRead(); s.After(2*time.Millisecond, s.ResumeRead) },
 }
 
 // insideAnyCallback does each of the actions in each callback.
@@ -133,30 +133,30 @@ func (e *Env) insideCallback(callback, name string) {
 	var did atomic.Bool
 	later := func() int { return h.Count("OnData") + h.Count("OnEOF") + h.Count("OnWritable") }
 	calls := 0
-	do := func(s *tandem.Stream, now string) {
+	do := func(s *session.Stream, now string) {
 		if now == callback && did.CompareAndSwap(false, true) {
 			actions[name](s)
 			calls = later()
 		}
 	}
 	connected := make(chan struct{}) // or else a peer whose stream aborts in OnOpen may take it for a dial that failed
-	h.Open = func(s *tandem.Stream) {
+	h.Open = func(s *session.Stream) {
 		await(connected)
 		do(s, "OnOpen")
 		s.After(time.Millisecond, func() { do(s, "timer") })
 		_ = s.Post(func() { do(s, "Post") })
 		_ = s.WriteNotify(Pattern(10), func(error) { do(s, "notification") })
 	}
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		_, _ = s.Write(Pattern(5000)) // above HighWater
 		do(s, "OnData")
 	}
-	h.EOF = func(s *tandem.Stream) { do(s, "OnEOF") }
-	h.Writable = func(s *tandem.Stream) { do(s, "OnWritable") }
-	h.Close = func(s *tandem.Stream, _ error) { do(s, "OnClose") }
+	h.EOF = func(s *session.Stream) { do(s, "OnEOF") }
+	h.Writable = func(s *session.Stream) { do(s, "OnWritable") }
+	h.Close = func(s *session.Stream, _ error) { do(s, "OnClose") }
 
-	p := e.pairAfter(h, tandem.StreamOptions{HighWater: 1000}, connected)
+	p := e.pairAfter(h, session.StreamOptions{HighWater: 1000}, connected)
 	r := readOn(p)
 	_, _ = p.Write([]byte("hello"))
 	if callback != "OnEOF" && callback != "OnClose" {
@@ -177,7 +177,7 @@ func (e *Env) insideCallback(callback, name string) {
 }
 
 // pairAfter is Pair, and closes connected as soon as the peer is connected.
-func (e *Env) pairAfter(h *Hooks, o tandem.StreamOptions, connected chan struct{}) Peer {
+func (e *Env) pairAfter(h *Hooks, o session.StreamOptions, connected chan struct{}) Peer {
 	e.Helper()
 	if e.Dialled {
 		close(connected)
@@ -185,7 +185,7 @@ func (e *Env) pairAfter(h *Hooks, o tandem.StreamOptions, connected chan struct{
 		return p
 	}
 	h.env(e)
-	l, err := e.Under().Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o})
+	l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
 	e.Check(err, "listen")
 	p := e.Connect(l.Addr())
 	close(connected)
@@ -198,12 +198,12 @@ func (e *Env) pairAfter(h *Hooks, o tandem.StreamOptions, connected chan struct{
 func resetAtAnyPoint(e *Env) {
 	for i := range 40 {
 		h := NewHooks()
-		h.Open = func(s *tandem.Stream) { _, _ = s.Write(Pattern(i * 5000)) }
-		h.Data = func(s *tandem.Stream) {
+		h.Open = func(s *session.Stream) { _, _ = s.Write(Pattern(i * 5000)) }
+		h.Data = func(s *session.Stream) {
 			h.Collect(s)
 			_, _ = s.Write(Pattern(100_000))
 		}
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write(Pattern(i * 300))
 		e.Check(err, "the peer's write")
 		if i%3 == 1 {
@@ -233,12 +233,12 @@ func resetAtAnyPoint(e *Env) {
 type graveyard struct {
 	e       *Env
 	mu      sync.Mutex // guards streams
-	streams []*tandem.Stream
+	streams []*session.Stream
 	stop    atomic.Bool
 	wait    sync.WaitGroup
 }
 
-func (g *graveyard) add(s *tandem.Stream) {
+func (g *graveyard) add(s *session.Stream) {
 	g.mu.Lock()
 	g.streams = append(g.streams, s)
 	g.mu.Unlock()
@@ -284,7 +284,7 @@ func (g *graveyard) haunt(where func(func())) {
 // reusedDescriptors opens and closes connections while streams that had the same descriptors are used.
 func reusedDescriptors(e *Env) {
 	g := &graveyard{e: e}
-	living, _ := e.Pair(NewHooks(), tandem.StreamOptions{})
+	living, _ := e.Pair(NewHooks(), session.StreamOptions{})
 	for range 2 {
 		g.haunt(func(fn func()) { fn() })
 		g.haunt(func(fn func()) {
@@ -299,7 +299,7 @@ func reusedDescriptors(e *Env) {
 	source := Pattern(10_000)
 	for i := range 60 {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{})
+		s, p := e.Pair(h, session.StreamOptions{})
 		mine := source[i*50 : i*50+3000]
 		_, err := s.Write(mine[:2000])
 		e.Check(err, "write")

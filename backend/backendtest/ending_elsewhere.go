@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // elsewhereRules are about streams that other goroutines end, step by step.
@@ -19,7 +19,7 @@ var elsewhereRules = []Rule{
 func abortWhileClosing(e *Env) {
 	h := NewHooks()
 	h.Open = fillQueue
-	s, _ := e.Pair(h, tandem.StreamOptions{CloseTimeout: -1})
+	s, _ := e.Pair(h, session.StreamOptions{CloseTimeout: -1})
 	require.NoError(e, s.Close())
 	time.Sleep(moment)
 	s.PauseRead()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on streams whose peer has reset. Those on aborts are in ending_abort.go.
@@ -21,14 +21,14 @@ var failedRules = []Rule{
 	{"S19_OpErrors", opErrors},
 }
 
-func nothing(*tandem.Stream) {}
+func nothing(*session.Stream) {}
 
 // held is how many bytes the kernel surely keeps for a stream that does not read.
 const held = 96_000
 
 // failing begins a stream whose peer sends and resets while OnOpen is running, so that all of it is with the kernel when
 // the stream learns of the reset: by a write, if writes is set.
-func (e *Env) failing(t tandem.Transport, h *Hooks, o tandem.StreamOptions, sent []byte, writes bool) {
+func (e *Env) failing(t *session.Engine, h *Hooks, o session.StreamOptions, sent []byte, writes bool) {
 	e.Helper()
 	begun := e.heldUp(t, h, o, nothing, nothing)
 	_, err := begun.s.Write([]byte("x")) // as in resettable
@@ -61,7 +61,7 @@ func resetWithinTheBudget(e *Env) {
 		t := e.oneLoop()
 		h := NewHooks()
 		now, turn, inTurn, most, turns := e.countTurns(t), 0, 0, 0, 0
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			if *now != turn {
 				turn, inTurn = *now, 0
 				turns++
@@ -70,7 +70,7 @@ func resetWithinTheBudget(e *Env) {
 			most = max(most, inTurn)
 			h.Collect(s)
 		}
-		e.failing(t, h, tandem.StreamOptions{TurnBudget: budget}, want, writes)
+		e.failing(t, h, session.StreamOptions{TurnBudget: budget}, want, writes)
 		err := h.Closed()
 		assert.True(e, isBroken(err), "%s: OnClose(%v)", how, err)
 		assert.Zero(e, h.Count("OnEOF"), "%s: OnEOF", how)
@@ -86,8 +86,8 @@ func resetLeftUnread(e *Env) {
 	want := Pattern(held)
 	h := NewHooks()
 	h.Data = nothing
-	h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
-	e.failing(e.Under(), h, tandem.StreamOptions{ReadBufferLimit: limit}, want, true)
+	h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
+	e.failing(e.Under(), h, session.StreamOptions{ReadBufferLimit: limit}, want, true)
 	err := h.Closed()
 	assert.True(e, isBroken(err), "OnClose(%v)", err)
 	got := h.Got()
@@ -99,8 +99,8 @@ func resetLeftUnread(e *Env) {
 // heir is the Hooks' second handler.
 type heir struct{ *Hooks }
 
-// OnData implements tandem.Handler.
-func (h heir) OnData(s *tandem.Stream) {
+// OnData implements session.Handler.
+func (h heir) OnData(s *session.Stream) {
 	defer h.enter(s, "OnData of the heir")()
 	h.Collect(s)
 }
@@ -109,16 +109,16 @@ func (h heir) OnData(s *tandem.Stream) {
 func resetInTheMiddle(e *Env) {
 	want := Pattern(held)
 	for how, writes := range learns {
-		for what, do := range map[string]func(*tandem.Stream, *Hooks){
-			"Close":      func(s *tandem.Stream, _ *Hooks) { _ = s.Close() },
-			"Abort":      func(s *tandem.Stream, _ *Hooks) { _ = s.Abort() },
-			"PauseRead":  func(s *tandem.Stream, _ *Hooks) { s.PauseRead() },
-			"SetHandler": func(s *tandem.Stream, h *Hooks) { s.SetHandler(heir{h}) },
-			"panic":      func(*tandem.Stream, *Hooks) { panic("on purpose") },
+		for what, do := range map[string]func(*session.Stream, *Hooks){
+			"Close":      func(s *session.Stream, _ *Hooks) { _ = s.Close() },
+			"Abort":      func(s *session.Stream, _ *Hooks) { _ = s.Abort() },
+			"PauseRead":  func(s *session.Stream, _ *Hooks) { s.PauseRead() },
+			"SetHandler": func(s *session.Stream, h *Hooks) { s.SetHandler(heir{h}) },
+			"panic":      func(*session.Stream, *Hooks) { panic("on purpose") },
 		} {
 			h := NewHooks()
 			calls := 0
-			h.Data = func(s *tandem.Stream) {
+			h.Data = func(s *session.Stream) {
 				calls++
 				p, _ := s.Next(min(s.Buffered(), 50_000))
 				h.keep(p)
@@ -126,10 +126,10 @@ func resetInTheMiddle(e *Env) {
 					do(s, h)
 				}
 			}
-			h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
-			e.failing(e.Under(), h, tandem.StreamOptions{TurnBudget: 1000}, want, writes)
+			h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
+			e.failing(e.Under(), h, session.StreamOptions{TurnBudget: 1000}, want, writes)
 			err := h.Closed()
-			var pe *tandem.PanicError
+			var pe *session.PanicError
 			known := isBroken(err) || what == "Abort" && err == net.ErrClosed || what == "Close" && err == nil ||
 				what == "panic" && errors.As(err, &pe)
 			assert.True(e, known, "%s: OnClose(%v) after %s", how, err, what)
@@ -152,7 +152,7 @@ func (h *Hooks) keep(p []byte) {
 
 // opErrors looks at the errors of connections that fail. They say what failed, and where.
 func opErrors(e *Env) {
-	check := func(what string, s *tandem.Stream, err error, ops ...string) {
+	check := func(what string, s *session.Stream, err error, ops ...string) {
 		e.Helper()
 		var op *net.OpError
 		require.ErrorAs(e, err, &op, what)
@@ -165,12 +165,12 @@ func opErrors(e *Env) {
 		assert.True(e, isBroken(err), "%s: %v", what, err)
 	}
 	h := NewHooks()
-	s, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
+	s, p := e.resettable(e.Under(), h, session.StreamOptions{})
 	require.NoError(e, p.Reset())
 	check("a read", s, h.Closed(), "read")
 
 	h = NewHooks()
-	s, p = e.resettable(e.Under(), h, tandem.StreamOptions{})
+	s, p = e.resettable(e.Under(), h, session.StreamOptions{})
 	s.PauseRead()
 	_, err := p.Write([]byte("x"))
 	require.NoError(e, err)
@@ -179,7 +179,7 @@ func opErrors(e *Env) {
 
 	for _, inside := range []bool{true, false} {
 		h = NewHooks()
-		begun := e.heldUp(e.oneLoop(), h, tandem.StreamOptions{}, nothing, nothing)
+		begun := e.heldUp(e.oneLoop(), h, session.StreamOptions{}, nothing, nothing)
 		_, err = begun.s.Write([]byte("x"))
 		require.NoError(e, err)
 		require.NoError(e, begun.p.Reset())

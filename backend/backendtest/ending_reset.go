@@ -5,12 +5,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // resettable has a stream send a byte that its peer never reads: a Unix socket that is closed with unread bytes resets
 // its peer, as TCP does when it is told to.
-func (e *Env) resettable(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) resettable(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	s, p := e.PairOn(t, h, o)
 	_, err := s.Write([]byte("x"))
@@ -23,7 +23,7 @@ func (e *Env) resettable(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (
 func peersReset(e *Env) {
 	want := Pattern(40_000)
 	piecewise := func(h *Hooks) {
-		h.Data = func(s *tandem.Stream) { // the reset overtakes this
+		h.Data = func(s *session.Stream) { // the reset overtakes this
 			if h.Count("OnData") <= 3 {
 				time.Sleep(5 * time.Millisecond)
 			}
@@ -31,17 +31,17 @@ func peersReset(e *Env) {
 		}
 	}
 	unread := func(h *Hooks) {
-		h.Data = func(*tandem.Stream) {}
-		h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
+		h.Data = func(*session.Stream) {}
+		h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
 	}
 	paused := func(h *Hooks) {
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			if h.Collect(s); h.Count("OnData") <= 10 {
 				s.PauseRead()
 				s.After(time.Millisecond, s.ResumeRead)
 			}
 		}
-		h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
+		h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
 	}
 	for what, set := range map[string]func(*Hooks){
 		"read at once": func(*Hooks) {}, "read slowly": piecewise, "read in OnClose": unread, "paused and resumed": paused,
@@ -49,7 +49,7 @@ func peersReset(e *Env) {
 		for range 3 {
 			h := NewHooks()
 			set(h)
-			_, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
+			_, p := e.resettable(e.Under(), h, session.StreamOptions{})
 			_, err := p.Write(want)
 			e.Check(err, "the peer's write")
 			e.Check(p.Reset(), "reset")
@@ -67,10 +67,10 @@ func peersReset(e *Env) {
 // busyLoop has peers send and end at once, while the loop is busy, so that bytes and end are found together.
 func (e *Env) busyLoop(end func(Peer) error, check func(h *Hooks, err error)) {
 	t := e.oneLoop()
-	busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	busy, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	for _, n := range []int{1, 1000, 16 << 10, 40_000} {
 		h := NewHooks()
-		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		s, p := e.PairOn(t, h, session.StreamOptions{})
 		_, err := s.Write([]byte("x")) // as in resettable
 		e.Check(err, "write")
 		time.Sleep(time.Millisecond) // so that the loop most likely waits for bytes
@@ -106,11 +106,9 @@ func finBehindBusyLoop(e *Env) {
 
 // manyBuffers opens a Transport for which a few bytes are many buffers. With io_uring a receive that finds more than 32
 // buffers' worth goes on by another way through the kernel.
-func (e *Env) manyBuffers() tandem.Transport {
-	return e.Open(func(o *tandem.Options) {
-		if o.Backend == tandem.Uring && o.UringBuffers == 0 {
-			o.UringBuffers, o.UringBufferSize = 1024, 64
-		}
+func (e *Env) manyBuffers() *session.Engine {
+	return e.Open(func(o *Options) {
+		o.Buffers, o.BufferSize = 1024, 64
 	})
 }
 
@@ -120,13 +118,13 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	want := Pattern(40_000)
 	h = NewHooks()
 	reads := false
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if reads {
 			h.Collect(s)
 		}
 	}
-	h.Close = func(s *tandem.Stream, _ error) { h.Collect(s) }
-	s, p := e.resettable(e.manyBuffers(), h, tandem.StreamOptions{ReadBufferLimit: 10_000})
+	h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
+	s, p := e.resettable(e.manyBuffers(), h, session.StreamOptions{ReadBufferLimit: 10_000})
 	_, err = p.Write(want)
 	e.Check(err, "the peer's write")
 	full := func() (n int) {
@@ -164,10 +162,10 @@ func finBehindFullBuffer(e *Env) {
 // failedWrite has a peer send, and reset while the stream writes as much as it can.
 func failedWrite(e *Env) {
 	incoming, chunk := Pattern(20_000), Pattern(60_000)
-	for _, o := range []tandem.StreamOptions{{}, {ReadWhileBlocked: true}} {
+	for _, o := range []session.StreamOptions{{}, {ReadWhileBlocked: true}} {
 		for _, inside := range []bool{true, false, true, false} {
 			h := NewHooks()
-			more := func(s *tandem.Stream) {
+			more := func(s *session.Stream) {
 				for s.Writable() {
 					if _, err := s.Write(chunk); err != nil {
 						return
@@ -185,7 +183,7 @@ func failedWrite(e *Env) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				for err := error(nil); err == nil || err == tandem.ErrWriteBufferFull; {
+				for err := error(nil); err == nil || err == session.ErrWriteBufferFull; {
 					if _, err = s.Write(chunk[:1000]); inside {
 						return
 					}

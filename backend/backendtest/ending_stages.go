@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -29,16 +28,16 @@ var stageRules = []Rule{
 // halfCloseTimeout leaves streams alone on which one side has finished.
 func halfCloseTimeout(e *Env) {
 	const limit = 40 * time.Millisecond
-	for what, finish := range map[string]func(*tandem.Stream, Peer){
-		"the peer":   func(_ *tandem.Stream, p Peer) { e.Check(p.CloseWrite(), "close for writing") },
-		"CloseWrite": func(s *tandem.Stream, _ Peer) { e.Check(s.CloseWrite(), "CloseWrite") },
-		"with a queue": func(s *tandem.Stream, _ Peer) {
+	for what, finish := range map[string]func(*session.Stream, Peer){
+		"the peer":   func(_ *session.Stream, p Peer) { e.Check(p.CloseWrite(), "close for writing") },
+		"CloseWrite": func(s *session.Stream, _ Peer) { e.Check(s.CloseWrite(), "CloseWrite") },
+		"with a queue": func(s *session.Stream, _ Peer) {
 			e.fillQueue(s)
 			e.Check(s.CloseWrite(), "CloseWrite") // the FIN waits; so does the time
 		},
 	} {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
+		s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
 		time.Sleep(limit * 3 / 2) // nobody has finished
 		h.StillOpen()
 		began := time.Now()
@@ -59,7 +58,7 @@ func halfCloseTraffic(e *Env) {
 	for _, ours := range []bool{true, false} {
 		for range 5 {
 			h := NewHooks()
-			s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
+			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
 			move := func() error { _, err := s.Write([]byte("x")); return err }
 			if ours {
 				require.NoError(e, s.CloseWrite())
@@ -100,8 +99,8 @@ func (e *Env) steadily(long, period, most time.Duration, do func() bool) bool {
 // closeAfterReset closes streams that have failed already. They end with their failure, and deliver nothing more.
 func closeAfterReset(e *Env) {
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) { e.Error("OnData after Close") }
-	begun := e.heldUp(e.Under(), h, tandem.StreamOptions{}, nothing, nothing)
+	h.Data = func(s *session.Stream) { e.Error("OnData after Close") }
+	begun := e.heldUp(e.Under(), h, session.StreamOptions{}, nothing, nothing)
 	_, err := begun.s.Write([]byte("x"))
 	require.NoError(e, err)
 	e.writeAll(begun.p, Pattern(held))
@@ -124,7 +123,7 @@ func steadyReader(e *Env) {
 	const limit = 200 * time.Millisecond
 	for range 5 {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{CloseTimeout: limit})
+		s, p := e.Pair(h, session.StreamOptions{CloseTimeout: limit})
 		e.fillQueue(s)
 		require.NoError(e, s.Close())
 		got := 0
@@ -149,9 +148,9 @@ func steadyReader(e *Env) {
 
 // noCloseTimeout closes a stream whose peer does not read for longer than the Transport's CloseTimeout.
 func noCloseTimeout(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.CloseTimeout = time.Millisecond })
+	t := e.Open(func(o *Options) { o.Stream.CloseTimeout = time.Millisecond })
 	h := NewHooks()
-	s, p := e.PairOn(t, h, tandem.StreamOptions{CloseTimeout: -1})
+	s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: -1})
 	e.fillQueue(s)
 	require.NoError(e, s.Close())
 	time.Sleep(moment)
@@ -163,11 +162,11 @@ func noCloseTimeout(e *Env) {
 // closeInStages answers a peer that goes on sending, and does not read before it has sent all.
 func closeInStages(e *Env) {
 	answer, in := Pattern(3000), Pattern(3<<20)
-	for _, o := range []tandem.StreamOptions{
+	for _, o := range []session.StreamOptions{
 		{}, {AllowHalfClose: true, HalfCloseTimeout: time.Millisecond}, {IdleTimeout: patience, ReadIdleTimeout: patience},
 	} {
 		h := NewHooks()
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			if h.Count("OnData") > 1 {
 				e.Error("OnData after CloseInStages")
 			}
@@ -192,11 +191,11 @@ func closeInStages(e *Env) {
 // closeInStagesFinished closes in stages where nothing is to be waited for.
 func closeInStagesFinished(e *Env) {
 	h := NewHooks()
-	h.EOF = func(s *tandem.Stream) {
+	h.EOF = func(s *session.Stream) {
 		_, _ = s.Write([]byte("bye"))
 		assert.NoError(e, session.CloseInStages(s))
 	}
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	began := time.Now()
 	require.NoError(e, p.CloseWrite())
 	readOn(p).gotAll(e, []byte("bye"))
@@ -204,7 +203,7 @@ func closeInStagesFinished(e *Env) {
 	assert.Less(e, time.Since(began), 400*time.Millisecond, "a peer that has finished is waited for")
 
 	h = NewHooks() // reset by the peer
-	s, p := e.resettable(e.Under(), h, tandem.StreamOptions{})
+	s, p := e.resettable(e.Under(), h, session.StreamOptions{})
 	require.NoError(e, session.CloseInStages(s))
 	require.NoError(e, p.Reset())
 	if err := h.Closed(); err != nil {
@@ -212,14 +211,14 @@ func closeInStagesFinished(e *Env) {
 	}
 
 	h = NewHooks() // aborted
-	s, _ = e.Pair(h, tandem.StreamOptions{})
+	s, _ = e.Pair(h, session.StreamOptions{})
 	require.NoError(e, session.CloseInStages(s))
 	h.StillOpen()
 	require.NoError(e, s.Abort())
 	h.closedWith(net.ErrClosed)
 
 	h = NewHooks() // the queue is still full
-	s, p = e.Pair(h, tandem.StreamOptions{CloseTimeout: moment})
+	s, p = e.Pair(h, session.StreamOptions{CloseTimeout: moment})
 	e.fillQueue(s)
 	require.NoError(e, session.CloseInStages(s))
 	h.closedWith(os.ErrDeadlineExceeded)
@@ -236,7 +235,7 @@ func closeInStagesForSoLong(e *Env) {
 		least time.Duration
 	}{{false, 500 * time.Millisecond}, {true, 2 * time.Second}} {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 50 * time.Millisecond})
+		s, p := e.Pair(h, session.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 50 * time.Millisecond})
 		began, over := time.Now(), make(chan struct{})
 		require.NoError(e, session.CloseInStages(s))
 		both.Go(func() {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,7 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/session"
 )
 
 // patience is how long something that must happen may take, on the slowest machine.
@@ -32,14 +33,14 @@ type Env struct {
 	*testing.T
 	Setup
 	before     census
-	transports []tandem.Transport
+	transports []*session.Engine
 	hung       chan string // why the rule hangs
 	guard      sync.Mutex  // guards abandoned, and the use of T
 	abandoned  bool
 	cleanups   []func()
-	under      tandem.Transport // opened by the first Pair; the bystanders', if there are some
-	bystanders *bystanders      // on a Transport that rules share; or nil
-	peers      tandem.Transport
+	under      *session.Engine // opened by the first Pair; the bystanders', if there are some
+	bystanders *bystanders     // on a Transport that rules share; or nil
+	peers      *session.Engine
 	mu         sync.Mutex // guards hooks
 	hooks      []*Hooks
 }
@@ -58,35 +59,20 @@ func startPoller() {
 	}
 }
 
-func quiet(o tandem.Options) *tandem.Options {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Loops == 0 {
-		o.Loops = 2
-		if o.CallerDriven {
-			o.Loops = 1
-		}
-	}
-	return &o
-}
-
-// Open opens a Transport of the backend under test with changed options. It is closed at the end.
-func (e *Env) Open(change func(*tandem.Options)) tandem.Transport {
+// Open opens a Transport of the drivers under test with changed options. It is closed at the end.
+func (e *Env) Open(change func(*Options)) *session.Engine {
 	e.Helper()
-	o := e.Options
+	var o Options
 	if change != nil {
 		change(&o)
 	}
-	return e.open(o)
+	return e.open(e.Drivers, o)
 }
 
-func (e *Env) open(o tandem.Options) tandem.Transport {
+func (e *Env) open(drivers Drivers, o Options) *session.Engine {
 	e.Helper()
-	t, err := tandem.Open(quiet(o))
-	if err != nil {
-		e.Fatalf("open: %v", err)
-	}
+	t, err := start(drivers, o)
+	require.NoError(e, err, "open")
 	e.transports = append(e.transports, t)
 	return t
 }
@@ -123,7 +109,7 @@ func (e *Env) end() {
 }
 
 // tally checks the figures of a Transport that has been closed.
-func (e *Env) tally(s tandem.Stats) {
+func (e *Env) tally(s session.Stats) {
 	e.Helper()
 	if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
 		e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
@@ -213,7 +199,7 @@ func (e *Env) Check(err error, format string, args ...any) {
 }
 
 // Under is the Transport under test that Pair uses, with the Setup's options.
-func (e *Env) Under() tandem.Transport {
+func (e *Env) Under() *session.Engine {
 	if e.under == nil {
 		e.under = e.Open(nil)
 	}
@@ -229,19 +215,19 @@ func (e *Env) Address() string {
 }
 
 // Pair connects a stream under test, with h as its handler, to a Peer. It returns when OnOpen has run.
-func (e *Env) Pair(h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) Pair(h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	return e.PairOn(e.Under(), h, o)
 }
 
 // PairOn is Pair on a certain Transport.
-func (e *Env) PairOn(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) PairOn(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	h.env(e)
 	if e.Dialled {
 		return e.dialled(t, h, o)
 	}
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
 	e.Check(err, "listen")
 	p := e.Connect(l.Addr())
 	s := h.Opened()
@@ -249,7 +235,7 @@ func (e *Env) PairOn(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tan
 	return s, p
 }
 
-func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*tandem.Stream, Peer) {
+func (e *Env) dialled(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	l, err := net.Listen(e.Network, e.Address())
 	e.Check(err, "listen")
@@ -261,7 +247,7 @@ func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*ta
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o})
+	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o})
 	e.Check(err, "dial")
 	c := arrives(e, accepted)
 	if c == nil {
@@ -273,9 +259,9 @@ func (e *Env) dialled(t tandem.Transport, h *Hooks, o tandem.StreamOptions) (*ta
 // Connect connects a Peer to an address.
 func (e *Env) Connect(a net.Addr) Peer {
 	e.Helper()
-	if e.Peer != nil {
+	if e.Peers != nil {
 		if e.peers == nil {
-			e.peers = e.open(*e.Peer)
+			e.peers = e.open(e.Peers, Options{})
 		}
 		p, err := dialPeer(e.peers, a)
 		e.Check(err, "connect")

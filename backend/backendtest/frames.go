@@ -6,7 +6,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -41,7 +40,7 @@ type inbound struct {
 	all [][]byte
 }
 
-func (in *inbound) add(_ *tandem.Stream, m []byte) {
+func (in *inbound) add(_ *session.Stream, m []byte) {
 	in.mu.Lock()
 	in.all = append(in.all, bytes.Clone(m))
 	in.mu.Unlock()
@@ -99,7 +98,7 @@ func framesEverySplit(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	var got inbound
 	_, p := e.adoptPair(t, around(session.Frames(codec, got.add)))
 	want := sized(0, 1, 7, 8, 9, 100, 0)
@@ -120,7 +119,7 @@ func framesEverySplit(e *Env) {
 
 func framesByteByByte(e *Env) {
 	var got inbound
-	_, p := e.Pair(around(session.Frames(codec, got.add)), tandem.StreamOptions{})
+	_, p := e.Pair(around(session.Frames(codec, got.add)), session.StreamOptions{})
 	want := sized(3, 0, 20, 1, 0)
 	for _, b := range encoded(e, want...) {
 		_, err := p.Write([]byte{b})
@@ -133,7 +132,7 @@ func framesByteByByte(e *Env) {
 // framesLarge sends messages for which the stream has to read on above its limit, and small ones between.
 func framesLarge(e *Env) {
 	var got inbound
-	_, p := e.Pair(around(session.Frames(codec, got.add)), tandem.StreamOptions{ReadBufferLimit: 4 << 10})
+	_, p := e.Pair(around(session.Frames(codec, got.add)), session.StreamOptions{ReadBufferLimit: 4 << 10})
 	want := sized(10, 300_000, 5000, 20, codec.MaxPayload, 1)
 	go func() { _, _ = p.Write(encoded(e, want...)) }()
 	e.Eventually(func() bool { return got.len() == len(want) }, "all messages")
@@ -146,9 +145,9 @@ func framesBudget(e *Env) {
 		return
 	}
 	const size, count, budget = 92, 2000, 1000
-	t := e.driven(tandem.StreamOptions{TurnBudget: budget})
+	t := e.driven(session.StreamOptions{TurnBudget: budget})
 	n, most := 0, 0
-	h := around(session.Frames(codec, func(*tandem.Stream, []byte) { n++ }))
+	h := around(session.Frames(codec, func(*session.Stream, []byte) { n++ }))
 	s, p := e.adoptPair(t, h)
 	s.PauseRead()
 	var wire []byte
@@ -180,11 +179,11 @@ func framesBlocked(e *Env) {
 	const size, count, high = 8 << 10, 400, 64 << 10
 	most := 0
 	answer := Pattern(size)
-	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		most = max(most, s.Queued())
 		e.noError(session.WriteFrame(s, codec, answer))
 	}))
-	limits := tandem.StreamOptions{HighWater: high, LowWater: high / 2, WriteBufferLimit: high + 2*size}
+	limits := session.StreamOptions{HighWater: high, LowWater: high / 2, WriteBufferLimit: high + 2*size}
 	_, p := e.Pair(h, limits)
 	var wire []byte
 	for range count {
@@ -207,11 +206,11 @@ func framesBlocked(e *Env) {
 // framesPause pauses in each message.
 func framesPause(e *Env) {
 	var got inbound
-	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		got.add(s, m)
 		s.PauseRead()
 	}))
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	want := sized(1, 2, 3, 4, 5)
 	_, err := p.Write(encoded(e, want...))
 	e.Check(err, "write")
@@ -236,7 +235,7 @@ func framesPause(e *Env) {
 }
 
 // turnLater runs fn on the stream's loop, a turn later at least, and waits for it.
-func (e *Env) turnLater(s *tandem.Stream, fn func()) {
+func (e *Env) turnLater(s *session.Stream, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
 	e.Check(s.Post(func() { s.After(0, func() { fn(); close(done) }) }), "post")
@@ -246,24 +245,24 @@ func (e *Env) turnLater(s *tandem.Stream, fn func()) {
 // framesStop ends the stream in the second of four messages.
 func framesStop(e *Env) {
 	for what, c := range map[string]struct {
-		end  func(*tandem.Stream)
+		end  func(*session.Stream)
 		want func(error) bool
 	}{
-		"Close": {func(s *tandem.Stream) { _ = s.Close() }, func(err error) bool { return err == nil }},
-		"Abort": {func(s *tandem.Stream) { _ = s.Abort() }, func(err error) bool { return err != nil }},
-		"panic": {func(*tandem.Stream) { panic("on purpose") }, func(err error) bool {
-			var p *tandem.PanicError
+		"Close": {func(s *session.Stream) { _ = s.Close() }, func(err error) bool { return err == nil }},
+		"Abort": {func(s *session.Stream) { _ = s.Abort() }, func(err error) bool { return err != nil }},
+		"panic": {func(*session.Stream) { panic("on purpose") }, func(err error) bool {
+			var p *session.PanicError
 			return errors.As(err, &p)
 		}},
 	} {
 		var got inbound
-		h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+		h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 			got.add(s, m)
 			if len(m) == 2 {
 				c.end(s)
 			}
 		}))
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		want := sized(1, 2, 3, 4)
 		_, err := p.Write(encoded(e, want...))
 		e.Check(err, "write")
@@ -276,31 +275,31 @@ func framesStop(e *Env) {
 
 // rest collects bytes for Hooks whose stream has changed its handler.
 type rest struct {
-	tandem.BaseHandler
+	session.BaseHandler
 	h *Hooks
 }
 
-func (r rest) OnData(s *tandem.Stream)             { r.h.Collect(s) }
-func (r rest) OnClose(s *tandem.Stream, err error) { r.h.OnClose(s, err) }
+func (r rest) OnData(s *session.Stream)             { r.h.Collect(s) }
+func (r rest) OnClose(s *session.Stream, err error) { r.h.OnClose(s, err) }
 
 // framesSetHandler changes from frames to lines, and to bytes, all of which are there at once.
 func framesSetHandler(e *Env) {
 	var framed, lined inbound
 	h := NewHooks()
-	second := session.Frames(frame.Line{}, func(s *tandem.Stream, m []byte) {
+	second := session.Frames(frame.Line{}, func(s *session.Stream, m []byte) {
 		lined.add(s, m)
 		if string(m) == "bytes" {
 			s.SetHandler(rest{h: h})
 		}
 	})
-	first := session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	first := session.Frames(codec, func(s *session.Stream, m []byte) {
 		framed.add(s, m)
 		if string(m) == "lines" {
 			s.SetHandler(second)
 		}
 	})
-	h.Open = func(s *tandem.Stream) { s.SetHandler(first) }
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	h.Open = func(s *session.Stream) { s.SetHandler(first) }
+	_, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write(append(encoded(e, []byte("one"), []byte("lines")), "two\nbytes\nthree"...))
 	e.Check(err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "the bytes behind the last line")
@@ -316,7 +315,7 @@ func framesSetHandler(e *Env) {
 // framesDetach takes the connection away in the second message.
 func framesDetach(e *Env) {
 	conns := make(chan io.ReadWriteCloser, 1)
-	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		if len(m) == 2 {
 			c, err := s.Detach()
 			e.noError(err)
@@ -326,7 +325,7 @@ func framesDetach(e *Env) {
 			e.Error("a message after Detach")
 		}
 	}))
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	want := sized(1, 2, 3)
 	_, err := p.Write(encoded(e, want...))
 	e.Check(err, "write")
@@ -350,13 +349,13 @@ func (e *Env) asFrameError(err error, kind error, offset int64) {
 
 // framesInvalid sends two messages and one that is too long, and expects all three answers.
 func framesInvalid(e *Env) {
-	f := session.Frames(codec, func(s *tandem.Stream, m []byte) { e.noError(session.WriteFrame(s, codec, m)) })
-	f.Invalid = func(s *tandem.Stream, err *frame.Error) {
+	f := session.Frames(codec, func(s *session.Stream, m []byte) { e.noError(session.WriteFrame(s, codec, m)) })
+	f.Invalid = func(s *session.Stream, err *frame.Error) {
 		e.asFrameError(err, frame.ErrTooLarge, 30)
 		e.noError(session.WriteFrame(s, codec, []byte("wrong")))
 	}
 	h := around(f)
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	good := encoded(e, Pattern(10), Pattern(4))
 	_, err := p.Write(append(bytes.Clone(good), "\xff\xff\xff\xff\xff\xff\xff\xff and more"...))
 	e.Check(err, "write")

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -17,11 +16,11 @@ import (
 // framesInvalidMore has bytes behind the wrong ones that the stream has not received: they must not cause a reset,
 // which might take the answer with it.
 func framesInvalidMore(e *Env) {
-	f := session.Frames(codec, func(*tandem.Stream, []byte) {})
-	f.Open = func(s *tandem.Stream) { s.PauseRead() }
-	f.Invalid = func(s *tandem.Stream, _ *frame.Error) { e.noError(session.WriteFrame(s, codec, []byte("wrong"))) }
+	f := session.Frames(codec, func(*session.Stream, []byte) {})
+	f.Open = func(s *session.Stream) { s.PauseRead() }
+	f.Invalid = func(s *session.Stream, _ *frame.Error) { e.noError(session.WriteFrame(s, codec, []byte("wrong"))) }
 	h := around(f)
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write(bytes.Repeat([]byte{0xff}, 8))
 	e.Check(err, "write")
 	waits := 0
@@ -49,12 +48,12 @@ func framesTruncated(e *Env) {
 			var got inbound
 			ends := 0
 			f := session.Frames(codec, got.add)
-			f.EOF = func(s *tandem.Stream) {
+			f.EOF = func(s *session.Stream) {
 				ends++
 				_ = s.Close()
 			}
 			h := around(f)
-			_, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: half})
+			_, p := e.Pair(h, session.StreamOptions{AllowHalfClose: half})
 			_, err := p.Write(encoded(e, sized(10, 10)...)[:cut])
 			e.Check(err, "write")
 			e.Check(p.CloseWrite(), "close for writing")
@@ -78,10 +77,10 @@ func framesTruncated(e *Env) {
 func framesLastMessage(e *Env) {
 	var got []string // of the loop, and read after OnClose
 	var h *Hooks
-	other := session.Frames(frame.Line{}, func(*tandem.Stream, []byte) { e.Error("a message behind the last one") })
-	other.EOF = func(*tandem.Stream) { got = append(got, "EOF of the other") }
-	other.Close = func(s *tandem.Stream, err error) { h.OnClose(s, err) }
-	f := session.Frames(frame.Line{}, func(s *tandem.Stream, m []byte) {
+	other := session.Frames(frame.Line{}, func(*session.Stream, []byte) { e.Error("a message behind the last one") })
+	other.EOF = func(*session.Stream) { got = append(got, "EOF of the other") }
+	other.Close = func(s *session.Stream, err error) { h.OnClose(s, err) }
+	f := session.Frames(frame.Line{}, func(s *session.Stream, m []byte) {
 		switch got = append(got, string(m)); string(m) {
 		case "pause":
 			s.PauseRead()
@@ -95,7 +94,7 @@ func framesLastMessage(e *Env) {
 			s.SetHandler(other)
 		}
 	})
-	f.EOF = func(*tandem.Stream) { got = append(got, "EOF") }
+	f.EOF = func(*session.Stream) { got = append(got, "EOF") }
 	for last, want := range map[string][]string{
 		"":       {"one", "EOF"},
 		"two":    {"one", "two", "EOF"},
@@ -105,7 +104,7 @@ func framesLastMessage(e *Env) {
 	} {
 		got = nil
 		h = around(f)
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write([]byte("one\n" + last))
 		e.Check(err, "write")
 		e.Check(p.CloseWrite(), "close for writing")
@@ -121,17 +120,17 @@ func framesLastMessage(e *Env) {
 // framesOptions has every function called that a FrameHandler has.
 func framesOptions(e *Env) {
 	var calls []string // of the loop, and read after OnClose
-	note := func(what string) func(*tandem.Stream) {
-		return func(*tandem.Stream) { calls = append(calls, what) }
+	note := func(what string) func(*session.Stream) {
+		return func(*session.Stream) { calls = append(calls, what) }
 	}
-	f := session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	f := session.Frames(codec, func(s *session.Stream, m []byte) {
 		note("Message")(s)
 		e.noError(session.WriteFrame(s, codec, Pattern(codec.MaxPayload))) // above HighWater, and again below
 	})
 	f.Open, f.EOF, f.Writable = note("Open"), note("EOF"), note("Writable")
-	f.Close = func(s *tandem.Stream, err error) { note("Close")(s) }
+	f.Close = func(s *session.Stream, err error) { note("Close")(s) }
 	h := around(f)
-	_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1 << 10})
+	_, p := e.Pair(h, session.StreamOptions{HighWater: 1 << 10})
 	_, err := p.Write(encoded(e, []byte("x")))
 	e.Check(err, "write")
 	e.ReadAll(p, 8+codec.MaxPayload)
@@ -144,19 +143,19 @@ func framesOptions(e *Env) {
 
 	// A shutdown asks Drain, or closes.
 	t := e.Open(nil)
-	drained := session.Frames(codec, func(*tandem.Stream, []byte) {})
-	drained.Drain = func(s *tandem.Stream) {
+	drained := session.Frames(codec, func(*session.Stream, []byte) {})
+	drained.Drain = func(s *session.Stream) {
 		e.noError(session.WriteFrame(s, codec, []byte("bye")))
 		_ = s.Close()
 	}
 	with, without := NewHooks(), NewHooks()
 	drained.Close = with.OnClose
-	with.Open = func(s *tandem.Stream) { s.SetHandler(drained) }
-	closed := session.Frames(codec, func(*tandem.Stream, []byte) {})
+	with.Open = func(s *session.Stream) { s.SetHandler(drained) }
+	closed := session.Frames(codec, func(*session.Stream, []byte) {})
 	closed.Close = without.OnClose
-	without.Open = func(s *tandem.Stream) { s.SetHandler(closed) }
-	_, p = e.PairOn(t, with, tandem.StreamOptions{})
-	_, q := e.PairOn(t, without, tandem.StreamOptions{})
+	without.Open = func(s *session.Stream) { s.SetHandler(closed) }
+	_, p = e.PairOn(t, with, session.StreamOptions{})
+	_, q := e.PairOn(t, without, session.StreamOptions{})
 	e.Check(t.Shutdown(e.patient()), "shutdown")
 	if got, want := e.ReadAll(p, 11), encoded(e, []byte("bye")); !bytes.Equal(got, want) {
 		e.Errorf("Drain wrote %q", got)
@@ -171,7 +170,7 @@ func framesOptions(e *Env) {
 // framesWriteWhole fills the queue, and looks whether frames were taken whole or not at all.
 func framesWriteWhole(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{WriteBufferLimit: 300 << 10})
+	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: 300 << 10})
 	if err := session.WriteFrame(s, codec, Pattern(codec.MaxPayload+1)); err == nil {
 		e.Error("a payload above the codec's limit was taken")
 	}
@@ -179,7 +178,7 @@ func framesWriteWhole(e *Env) {
 	taken, full := 0, false
 	for ; !full; taken++ {
 		err := session.WriteFrame(s, codec, m)
-		if full = errors.Is(err, tandem.ErrWriteBufferFull); full {
+		if full = errors.Is(err, session.ErrWriteBufferFull); full {
 			break
 		}
 		e.Check(err, "write")
@@ -206,7 +205,7 @@ func framesWriteWhole(e *Env) {
 func framesWriteFromAnywhere(e *Env) {
 	const writers, each = 4, 200
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	var all sync.WaitGroup
 	write := func(id byte) {
 		for i := range each {
@@ -233,15 +232,15 @@ func framesWriteFromAnywhere(e *Env) {
 
 // framesNoAllocation counts all that the process allocates while messages are answered.
 func framesNoAllocation(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // peers that are streams gather bytes in memory that they allocate
 	}
 	for _, size := range []int{0, 64, 1 << 10, 40 << 10} { // larger ones are sent in pieces, whose vector the race detector has allocated anew
-		f := session.Frames(codec, func(s *tandem.Stream, m []byte) { _ = session.WriteFrame(s, codec, m) })
+		f := session.Frames(codec, func(s *session.Stream, m []byte) { _ = session.WriteFrame(s, codec, m) })
 		h := NewHooks()
 		f.Close = h.OnClose
-		h.Open = func(s *tandem.Stream) { s.SetHandler(f) }
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		h.Open = func(s *session.Stream) { s.SetHandler(f) }
+		_, p := e.Pair(h, session.StreamOptions{})
 		message := encoded(e, Pattern(size))
 		answer := make([]byte, len(message))
 		exchange := func(n int) {

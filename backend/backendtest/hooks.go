@@ -6,24 +6,24 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Hooks is the Handler of streams under test: it calls the functions that a rule sets, collects what is left to it, and
 // checks the order of callbacks. One Hooks may serve many streams.
 type Hooks struct {
-	Open     func(*tandem.Stream)
-	Data     func(*tandem.Stream) // nil: read all, and keep it for Got
-	EOF      func(*tandem.Stream)
-	Writable func(*tandem.Stream)
-	Close    func(*tandem.Stream, error)
+	Open     func(*session.Stream)
+	Data     func(*session.Stream) // nil: read all, and keep it for Got
+	EOF      func(*session.Stream)
+	Writable func(*session.Stream)
+	Close    func(*session.Stream, error)
 
-	opened chan *tandem.Stream
+	opened chan *session.Stream
 	closed chan error
 	e      *Env
 	mu     sync.Mutex // guards what follows
 	got    []byte
-	lives  map[*tandem.Stream]*life
+	lives  map[*session.Stream]*life
 	counts map[string]int
 }
 
@@ -36,8 +36,8 @@ type life struct {
 // NewHooks makes Hooks that read everything.
 func NewHooks() *Hooks {
 	return &Hooks{
-		opened: make(chan *tandem.Stream, 1<<16), closed: make(chan error, 1<<16),
-		lives: map[*tandem.Stream]*life{}, counts: map[string]int{},
+		opened: make(chan *session.Stream, 1<<16), closed: make(chan error, 1<<16),
+		lives: map[*session.Stream]*life{}, counts: map[string]int{},
 	}
 }
 
@@ -52,7 +52,7 @@ func (h *Hooks) env(e *Env) {
 }
 
 // enter checks that a callback may begin now, and returns what ends it.
-func (h *Hooks) enter(s *tandem.Stream, what string) func() {
+func (h *Hooks) enter(s *session.Stream, what string) func() {
 	h.mu.Lock()
 	l := h.lives[s]
 	if l == nil {
@@ -109,8 +109,8 @@ func (h *Hooks) check() {
 	}
 }
 
-// OnOpen implements tandem.Handler.
-func (h *Hooks) OnOpen(s *tandem.Stream) {
+// OnOpen implements session.Handler.
+func (h *Hooks) OnOpen(s *session.Stream) {
 	defer func() { h.opened <- s }()
 	defer h.enter(s, "OnOpen")()
 	if h.Open != nil {
@@ -118,8 +118,8 @@ func (h *Hooks) OnOpen(s *tandem.Stream) {
 	}
 }
 
-// OnData implements tandem.Handler.
-func (h *Hooks) OnData(s *tandem.Stream) {
+// OnData implements session.Handler.
+func (h *Hooks) OnData(s *session.Stream) {
 	defer h.enter(s, "OnData")()
 	if h.Data != nil {
 		h.Data(s)
@@ -129,31 +129,31 @@ func (h *Hooks) OnData(s *tandem.Stream) {
 }
 
 // Collect reads all there is and keeps it for Got.
-func (h *Hooks) Collect(s *tandem.Stream) {
+func (h *Hooks) Collect(s *session.Stream) {
 	p, _ := s.Next(-1)
 	h.mu.Lock()
 	h.got = append(h.got, p...)
 	h.mu.Unlock()
 }
 
-// OnEOF implements tandem.Handler.
-func (h *Hooks) OnEOF(s *tandem.Stream) {
+// OnEOF implements session.Handler.
+func (h *Hooks) OnEOF(s *session.Stream) {
 	defer h.enter(s, "OnEOF")()
 	if h.EOF != nil {
 		h.EOF(s)
 	}
 }
 
-// OnWritable implements tandem.Handler.
-func (h *Hooks) OnWritable(s *tandem.Stream) {
+// OnWritable implements session.Handler.
+func (h *Hooks) OnWritable(s *session.Stream) {
 	defer h.enter(s, "OnWritable")()
 	if h.Writable != nil {
 		h.Writable(s)
 	}
 }
 
-// OnClose implements tandem.Handler.
-func (h *Hooks) OnClose(s *tandem.Stream, err error) {
+// OnClose implements session.Handler.
+func (h *Hooks) OnClose(s *session.Stream, err error) {
 	defer h.enter(s, "OnClose")()
 	if h.Close != nil {
 		h.Close(s, err)
@@ -190,7 +190,7 @@ func (h *Hooks) calls() string {
 }
 
 // Opened waits for the next stream whose OnOpen has run.
-func (h *Hooks) Opened() *tandem.Stream {
+func (h *Hooks) Opened() *session.Stream {
 	h.e.Helper()
 	select {
 	case s := <-h.opened:

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on limits of accepting, and on sockets that come and go.
@@ -24,7 +24,7 @@ func maxConns(e *Env) {
 	t := e.Under()
 	h := NewHooks()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: 3})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 3})
 	e.Check(err, "listen")
 	const all = 12
 	var peers []Peer
@@ -34,7 +34,7 @@ func maxConns(e *Env) {
 		e.Check(err, "write")
 		peers = append(peers, p)
 	}
-	var streams []*tandem.Stream
+	var streams []*session.Stream
 	for range 3 {
 		streams = append(streams, h.Opened())
 	}
@@ -60,7 +60,7 @@ func rejectOverLimit(e *Env) {
 	t := e.Under()
 	h := NewHooks()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: 2, RejectOverLimit: true})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 2, RejectOverLimit: true})
 	e.Check(err, "listen")
 	e.Connect(l.Addr())
 	e.Connect(l.Addr())
@@ -95,13 +95,13 @@ func rejectOverLimit(e *Env) {
 func detach(e *Env) {
 	h := NewHooks()
 	var got []byte
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if len(got) < 1000 { // and leaves the rest
 			b, _ := s.Next(1000 - len(got))
 			got = append(got, b...)
 		}
 	}
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	in, out := Pattern(300_000), Pattern(400_000)
 	go func() { _, _ = p.Write(in) }()
 	e.Eventually(func() bool { return h.Count("OnData") > 0 }, "data")
@@ -134,7 +134,7 @@ func detach(e *Env) {
 func detachInCallback(e *Env) {
 	h := NewHooks()
 	conns := make(chan net.Conn, 1)
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		line, _ := s.Next(3)
 		if string(line) != "up\n" {
 			return
@@ -146,7 +146,7 @@ func detachInCallback(e *Env) {
 		}
 		conns <- c
 	}
-	_, p := e.Pair(h, tandem.StreamOptions{})
+	_, p := e.Pair(h, session.StreamOptions{})
 	want := Pattern(50_000)
 	_, err := p.Write(append([]byte("up\n"), want...))
 	e.Check(err, "write")

@@ -6,19 +6,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // tooManyFiles lets accept fail for want of descriptors, and looks whether the other streams and the listener live on.
 func tooManyFiles(e *Env) {
-	if e.Network == "unix" || e.Dialled || e.Setup.Peer != nil {
+	if e.Network == "unix" || e.Dialled || e.Peers != nil {
 		return // the same code
 	}
 	limitFiles(e)
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.env(e)
-	h.Data = func(s *tandem.Stream) { b, _ := s.Next(-1); _, _ = s.Write(b) }
+	h.Data = func(s *session.Stream) { b, _ := s.Next(-1); _, _ = s.Write(b) }
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	e.Check(err, "listen")
 	p := e.Connect(l.Addr())
@@ -52,7 +52,7 @@ func tooManyFiles(e *Env) {
 
 // sparing checks that a listener that backs off leaves the loop asleep: its attempts are few, because each waits twice
 // as long as the one before, and the loop makes few turns for each.
-func sparing(e *Env, t tandem.Transport, l tandem.Listener) {
+func sparing(e *Env, t *session.Engine, l session.Listener) {
 	began := time.Now()
 	turns, backoffs := t.Stats().Turns, l.Stats().Backoffs
 	e.Eventually(func() bool { return l.Stats().Backoffs >= backoffs+4 }, "four more attempts")

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -30,16 +29,16 @@ type hoard struct {
 	e       *Env
 	reads   atomic.Bool
 	h       *Hooks
-	streams []*tandem.Stream
+	streams []*session.Stream
 	peers   []Peer
 	mu      sync.Mutex // guards got
-	got     map[*tandem.Stream][]byte
+	got     map[*session.Stream][]byte
 }
 
-func (e *Env) hoard(t tandem.Transport, n int, o tandem.StreamOptions) *hoard {
+func (e *Env) hoard(t *session.Engine, n int, o session.StreamOptions) *hoard {
 	e.Helper()
-	x := &hoard{e: e, h: NewHooks(), got: map[*tandem.Stream][]byte{}}
-	x.h.Data = func(s *tandem.Stream) {
+	x := &hoard{e: e, h: NewHooks(), got: map[*session.Stream][]byte{}}
+	x.h.Data = func(s *session.Stream) {
 		if x.reads.Load() {
 			x.read(s)
 		}
@@ -51,7 +50,7 @@ func (e *Env) hoard(t tandem.Transport, n int, o tandem.StreamOptions) *hoard {
 	return x
 }
 
-func (x *hoard) read(s *tandem.Stream) {
+func (x *hoard) read(s *session.Stream) {
 	p, _ := s.Next(-1)
 	x.mu.Lock()
 	x.got[s] = append(x.got[s], p...)
@@ -105,8 +104,8 @@ const overshoot = 256 << 10
 func memoryLimit(e *Env) {
 	const limit, n = 2 << 20, 16
 	want := Pattern(1 << 20)
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	x := e.hoard(t, n, tandem.StreamOptions{ReadBufferLimit: 4 << 20})
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
+	x := e.hoard(t, n, session.StreamOptions{ReadBufferLimit: 4 << 20})
 	var writers sync.WaitGroup
 	for _, p := range x.peers {
 		writers.Go(func() { e.writeAll(p, want) })
@@ -114,12 +113,12 @@ func memoryLimit(e *Env) {
 	each, sum := x.settled()
 	assert.LessOrEqual(e, sum, limit+n*overshoot, "bytes that are held, with a limit of %d: %v", limit, each)
 	assert.GreaterOrEqual(e, sum, limit/2, "bytes that are held")
-	_, p := e.PairOn(t, echo(), tandem.StreamOptions{}) // it holds nothing
+	_, p := e.PairOn(t, echo(), session.StreamOptions{}) // it holds nothing
 	for range 3 {
 		e.pingPong(p)
 	}
 	big := NewHooks()
-	_, p = e.PairOn(t, big, tandem.StreamOptions{}) // nor does this one, although more comes than is left
+	_, p = e.PairOn(t, big, session.StreamOptions{}) // nor does this one, although more comes than is left
 	e.writeAll(p, want)
 	e.Eventually(func() bool { return big.Len() == len(want) }, "all bytes of a stream that reads at once")
 	big.gotAll(want)
@@ -130,14 +129,14 @@ func memoryLimit(e *Env) {
 // memoryLimitLargest has one stream that holds most, and others that hold little.
 func memoryLimitLargest(e *Env) {
 	const limit = 2 << 20
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	greedy := e.hoard(t, 1, tandem.StreamOptions{ReadBufferLimit: 8 << 20})
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
+	greedy := e.hoard(t, 1, session.StreamOptions{ReadBufferLimit: 8 << 20})
 	want := Pattern(4 << 20)
 	wrote := make(chan struct{})
 	go func() { defer close(wrote); e.writeAll(greedy.peers[0], want) }()
 	_, sum := greedy.settled()
 	assert.LessOrEqual(e, sum, limit/2+overshoot, "bytes that one stream holds")
-	small := e.hoard(t, 4, tandem.StreamOptions{})
+	small := e.hoard(t, 4, session.StreamOptions{})
 	for _, p := range small.peers {
 		e.writeAll(p, want[:40_000])
 	}
@@ -153,15 +152,15 @@ func memoryLimitLargest(e *Env) {
 // memoryLimitForEver has some streams keep all they can, for good. Others get their messages all the same.
 func memoryLimitForEver(e *Env) {
 	const limit, n, size, messages = 1 << 20, 6, 5000, 400
-	t := e.Open(func(o *tandem.Options) { o.MemoryLimit = limit })
-	keep := e.hoard(t, 20, tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.MemoryLimit = limit })
+	keep := e.hoard(t, 20, session.StreamOptions{})
 	for _, p := range keep.peers {
 		e.writeAll(p, Pattern(60_000))
 	}
 	keep.settled()
 	var got atomic.Int64
 	codec := frame.U64{}
-	h := session.Frames(codec, func(_ *tandem.Stream, m []byte) {
+	h := session.Frames(codec, func(_ *session.Stream, m []byte) {
 		if bytes.Equal(m, Pattern(size)) {
 			got.Add(1)
 		}
@@ -170,7 +169,7 @@ func memoryLimitForEver(e *Env) {
 	require.NoError(e, err)
 	var writers sync.WaitGroup
 	for range n {
-		p := e.connectBeside(t, keep.streams[0], h, tandem.StreamOptions{})
+		p := e.connectBeside(t, keep.streams[0], h, session.StreamOptions{})
 		writers.Go(func() {
 			for i := range messages {
 				half := i * 7 % len(message)
@@ -192,8 +191,8 @@ func memoryLimitForEver(e *Env) {
 func stuckHandler(e *Env) {
 	const limit = 10_000
 	t, log := e.openLogging(nil)
-	o := tandem.StreamOptions{ReadBufferLimit: limit}
-	begin := func(h *Hooks) (*tandem.Stream, Peer) {
+	o := session.StreamOptions{ReadBufferLimit: limit}
+	begin := func(h *Hooks) (*session.Stream, Peer) {
 		s, p := e.PairOn(t, h, o)
 		go func() { _, _ = p.Write(Pattern(1 << 20)) }()
 		return s, p
@@ -208,10 +207,10 @@ func stuckHandler(e *Env) {
 	s.Every(20*time.Millisecond, func() { _, _ = s.Discard(100) })
 
 	paused := NewHooks()
-	paused.Data = func(s *tandem.Stream) { s.PauseRead() }
+	paused.Data = func(s *session.Stream) { s.PauseRead() }
 	begin(paused)
 
-	message := session.Frames(frame.U64{}, func(*tandem.Stream, []byte) {}) // waits for the rest of a long one
+	message := session.Frames(frame.U64{}, func(*session.Stream, []byte) {}) // waits for the rest of a long one
 	half, err := frame.U64{}.Append(nil, Pattern(5*limit))
 	require.NoError(e, err)
 	scout, _ := e.PairOn(t, NewHooks(), o)

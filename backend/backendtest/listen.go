@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on listeners. Those on MaxConns and pauses are in listen_limits.go, those on paths in listen_unix_linux.go,
@@ -39,12 +39,12 @@ func listenOptions(e *Env) {
 	if !e.once() {
 		return
 	}
-	for says, o := range map[string]*tandem.ListenOptions{
+	for says, o := range map[string]*session.ListenOptions{
 		"MaxConns is -1":           {MaxConns: -1},
 		"Backlog is -1":            {Backlog: -1},
 		"raise net.core.somaxconn": {Backlog: 1 << 30},
 		"take over a socket":       {From: (*net.TCPListener)(nil)},
-		"ReadBufferLimit":          {StreamOptions: tandem.StreamOptions{ReadBufferLimit: -1}},
+		"ReadBufferLimit":          {StreamOptions: session.StreamOptions{ReadBufferLimit: -1}},
 	} {
 		_, err := e.Under().Listen("tcp", "127.0.0.1:0", NewHooks(), o)
 		var op *net.OpError
@@ -73,7 +73,7 @@ func takenForAMoment(e *Env) {
 		control, attempts := counted()
 		var theirs net.Listener
 		gone := make(chan struct{})
-		o := &tandem.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
+		o := &session.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
 			if attempts.Load() == 2 {
 				_ = theirs.Close()
 				close(gone)
@@ -100,21 +100,21 @@ func takenInACallback(e *Env) {
 	control, attempts := counted()
 	result := make(chan error, 1)
 	h := NewHooks()
-	h.Open = func(*tandem.Stream) {
-		_, err := e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &tandem.ListenOptions{Control: control})
+	h.Open = func(*session.Stream) {
+		_, err := e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &session.ListenOptions{Control: control})
 		result <- err
 	}
-	e.Pair(h, tandem.StreamOptions{})
+	e.Pair(h, session.StreamOptions{})
 	e.inUse(<-result)
 	assert.EqualValues(e, 1, attempts.Load(), "attempts in a callback")
-	_, err = e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &tandem.ListenOptions{Control: control})
+	_, err = e.Under().Listen("tcp", theirs.Addr().String(), NewHooks(), &session.ListenOptions{Control: control})
 	e.inUse(err)
 	assert.Greater(e, attempts.Load(), int32(3), "attempts elsewhere")
 }
 
 // listenInShutdown begins to listen while the Transport ends, and after.
 func listenInShutdown(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	t := e.Open(nil)
@@ -130,11 +130,11 @@ func listenInShutdown(e *Env) {
 			assert.ErrorIs(e, err, net.ErrClosed)
 		}
 	}
-	h := drainHooks{NewHooks(), func(s *tandem.Stream) {
+	h := drainHooks{NewHooks(), func(s *session.Stream) {
 		refused()
 		_ = s.Close()
 	}}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
@@ -146,7 +146,7 @@ func listenInShutdown(e *Env) {
 }
 
 // openedOn connects until there is a stream on a loop.
-func (h *Hooks) openedOn(e *Env, l tandem.Listener, loop int) *tandem.Stream {
+func (h *Hooks) openedOn(e *Env, l session.Listener, loop int) *session.Stream {
 	e.Helper()
 	for range 1000 {
 		e.pingPong(e.Connect(l.Addr()))
@@ -159,7 +159,7 @@ func (h *Hooks) openedOn(e *Env, l tandem.Listener, loop int) *tandem.Stream {
 }
 
 // goexit ends the loop of a stream by what a careless callback may do.
-func (e *Env) goexit(s *tandem.Stream) {
+func (e *Env) goexit(s *session.Stream) {
 	e.Helper()
 	require.NoError(e, s.Post(runtime.Goexit))
 }
@@ -169,8 +169,8 @@ func listenerMoves(e *Env) {
 	if !e.once() {
 		return
 	}
-	for _, balance := range []tandem.Balance{tandem.RoundRobin, tandem.ReusePort} {
-		t, log := e.openLogging(func(o *tandem.Options) { o.Loops, o.Balance = 2, balance })
+	for _, balance := range []session.Balance{session.RoundRobin, session.ReusePort} {
+		t, log := e.openLogging(func(o *Options) { o.Loops, o.Balance = 2, balance })
 		h := echo()
 		h.env(e)
 		l, err := t.Listen(e.Network, e.Address(), h, nil)
@@ -195,10 +195,10 @@ func listenerMoves(e *Env) {
 
 // listenerOfTheLastLoop ends the only loop. Nothing waits for it.
 func listenerOfTheLastLoop(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := echo()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // failedListener checks that a listener ends by itself with an errno.
-func (e *Env) failedListener(l tandem.Listener, errno syscall.Errno) {
+func (e *Env) failedListener(l session.Listener, errno syscall.Errno) {
 	e.Helper()
 	e.Eventually(func() bool { return l.Err() != nil }, "the listener ends")
 	var op *net.OpError
@@ -29,7 +29,7 @@ func (e *Env) failedListener(l tandem.Listener, errno syscall.Errno) {
 
 // socketShutDown has somebody shut a listening socket down: it accepts nothing any longer, and gives EINVAL for ever.
 func socketShutDown(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	t, log := e.openLogging(nil)
@@ -37,7 +37,7 @@ func socketShutDown(e *Env) {
 	h, other := echo(), echo()
 	h.env(e)
 	other.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{Control: control})
 	require.NoError(e, err)
 	lives, err := t.Listen(e.Network, e.Address(), other, nil)
 	require.NoError(e, err)
@@ -63,7 +63,7 @@ func socketShutDown(e *Env) {
 // quietlyShutDown reports whether nobody is told that a Unix socket was shut down: accept(2) says only that there is
 // nothing, and the kernel wakes nobody. Where it shows all the same, as in epoll(7), the listener has to end, and nowhere
 // may a loop spin.
-func (e *Env) quietlyShutDown(t tandem.Transport, l tandem.Listener) bool {
+func (e *Env) quietlyShutDown(t *session.Engine, l session.Listener) bool {
 	e.Helper()
 	before := t.Stats().Turns
 	l.PauseAccept()
@@ -80,11 +80,11 @@ func oneSocketShutDown(e *Env) {
 	if !e.once() {
 		return
 	}
-	t, log := e.openLogging(func(o *tandem.Options) { o.Balance = tandem.ReusePort })
+	t, log := e.openLogging(func(o *Options) { o.Balance = session.ReusePort })
 	control, fds := e.duplicates()
 	h := echo()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{Control: control})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{Control: control})
 	require.NoError(e, err)
 	require.Len(e, *fds, 2)
 	require.NoError(e, unix.Shutdown((*fds)[0], unix.SHUT_RDWR))
@@ -104,7 +104,7 @@ func pausedInScarcity(e *Env) {
 		return // the descriptors of the bystanders are in the way
 	}
 	limitFiles(e)
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := echo()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)

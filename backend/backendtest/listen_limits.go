@@ -9,16 +9,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // parkedLimit is how many connections beyond MaxConns may be accepted.
 const parkedLimit = 64
 
 // held keeps the only loop of a Transport busy until the function that it returns is called.
-func (e *Env) held(t tandem.Transport) (release func()) {
+func (e *Env) held(t *session.Engine) (release func()) {
 	e.Helper()
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	begun, end := make(chan struct{}), make(chan struct{})
 	require.NoError(e, s.Post(func() { close(begun); <-end }))
 	<-begun
@@ -26,7 +26,7 @@ func (e *Env) held(t tandem.Transport) (release func()) {
 }
 
 // turn waits until the loop of a stream has run what was asked of it before.
-func (e *Env) turn(s *tandem.Stream) {
+func (e *Env) turn(s *session.Stream) {
 	e.Helper()
 	done := make(chan struct{})
 	require.NoError(e, s.Post(func() { close(done) }))
@@ -35,14 +35,14 @@ func (e *Env) turn(s *tandem.Stream) {
 
 // burst has many connect while the loop is busy, so that it finds them all at once.
 func burst(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	const limit, all = 20, 150
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: limit})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: limit})
 	require.NoError(e, err)
 	release := e.held(t)
 	e.Cleanup(release)
@@ -50,7 +50,7 @@ func burst(e *Env) {
 		e.Connect(l.Addr())
 	}
 	release()
-	var streams []*tandem.Stream
+	var streams []*session.Stream
 	for range limit {
 		streams = append(streams, h.Opened())
 	}
@@ -71,14 +71,14 @@ func burst(e *Env) {
 
 // burstRejected is burst with RejectOverLimit: all above the limit are reset.
 func burstRejected(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	const limit, all = 20, 150
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	h := NewHooks()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: limit, RejectOverLimit: true})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: limit, RejectOverLimit: true})
 	require.NoError(e, err)
 	release := e.held(t)
 	e.Cleanup(release)
@@ -93,17 +93,17 @@ func burstRejected(e *Env) {
 }
 
 // park connects to a listener with a socket on each of two loops and room for one stream, until connections are parked.
-func (e *Env) park(h *Hooks) (l tandem.Listener, peers []Peer) {
+func (e *Env) park(h *Hooks) (l session.Listener, peers []Peer) {
 	e.Helper()
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.Balance = 2, tandem.ReusePort })
+	t := e.Open(func(o *Options) { o.Loops, o.Balance = 2, session.ReusePort })
 	h.env(e)
 	others := echo()
 	others.env(e)
 	all, err := t.Listen(e.Network, e.Address(), others, nil)
 	require.NoError(e, err)
-	loops := []*tandem.Stream{others.openedOn(e, all, 0), others.openedOn(e, all, 1)}
+	loops := []*session.Stream{others.openedOn(e, all, 0), others.openedOn(e, all, 1)}
 	require.NoError(e, all.Close())
-	l, err = t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: 1})
+	l, err = t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 1})
 	require.NoError(e, err)
 	for _, s := range loops {
 		e.turn(s) // both accept now
@@ -209,7 +209,7 @@ func pauseAtLimit(e *Env) {
 	t := e.Under()
 	h := echo()
 	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{MaxConns: 1})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 1})
 	require.NoError(e, err)
 	e.Connect(l.Addr())
 	s := h.Opened()
@@ -228,13 +228,13 @@ func pauseAtLimit(e *Env) {
 
 // pauseFromEverywhere pauses and resumes on many goroutines and in callbacks while peers connect.
 func pauseFromEverywhere(e *Env) {
-	if e.Dialled || e.Setup.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	h := echo()
-	var l tandem.Listener
+	var l session.Listener
 	listening := make(chan struct{})
-	h.Open = func(*tandem.Stream) {
+	h.Open = func(*session.Stream) {
 		<-listening
 		l.PauseAccept()
 		l.ResumeAccept()

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 var listenRulesLinux = []Rule{
@@ -28,12 +28,12 @@ func backlog(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.Loops = 1 })
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	h := NewHooks()
 	h.env(e)
 	path := filepath.Join(e.TempDir(), "s")
-	l, err := t.Listen("unix", path, h, &tandem.ListenOptions{Backlog: 2})
+	l, err := t.Listen("unix", path, h, &session.ListenOptions{Backlog: 2})
 	require.NoError(e, err)
 	l.PauseAccept()
 	for range 3 { // turns: the pause has come to the kernel
@@ -58,7 +58,7 @@ func backlog(e *Env) {
 	theirs, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(e, err)
 	defer theirs.Close()
-	l, err = t.Listen("tcp", "", h, &tandem.ListenOptions{From: theirs.(*net.TCPListener), Backlog: 7})
+	l, err = t.Listen("tcp", "", h, &session.ListenOptions{From: theirs.(*net.TCPListener), Backlog: 7})
 	require.NoError(e, err)
 	raw, err := theirs.(*net.TCPListener).SyscallConn()
 	require.NoError(e, err)

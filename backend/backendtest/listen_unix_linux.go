@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // stalePath makes a socket file at which nobody listens.
@@ -80,11 +80,11 @@ func oneHeir(e *Env) {
 	if !e.once() {
 		return
 	}
-	servers := []tandem.Transport{e.Open(nil), e.Open(nil), e.Open(nil)}
+	servers := []*session.Engine{e.Open(nil), e.Open(nil), e.Open(nil)}
 	for range 30 {
 		path := e.stalePath()
 		results := make([]error, len(servers))
-		listeners := make([]tandem.Listener, len(servers))
+		listeners := make([]session.Listener, len(servers))
 		begin := make(chan struct{})
 		var running sync.WaitGroup
 		h := echo()

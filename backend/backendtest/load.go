@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // loadRules are about what many streams, or such as cannot go on, cost others.
@@ -26,9 +26,9 @@ var loadRules = []Rule{
 }
 
 // loaded opens a Transport of one loop with a listener on it.
-func (e *Env) loaded(h *Hooks, change func(*tandem.Options)) (tandem.Transport, net.Addr) {
+func (e *Env) loaded(h *Hooks, change func(*Options)) (*session.Engine, net.Addr) {
 	e.Helper()
-	t := e.Open(func(o *tandem.Options) {
+	t := e.Open(func(o *Options) {
 		o.Loops = 1
 		if change != nil {
 			change(o)
@@ -37,7 +37,7 @@ func (e *Env) loaded(h *Hooks, change func(*tandem.Options)) (tandem.Transport, 
 	return t, e.listenWith(t, h, nil)
 }
 
-func (e *Env) listenWith(t tandem.Transport, h *Hooks, o *tandem.ListenOptions) net.Addr {
+func (e *Env) listenWith(t *session.Engine, h *Hooks, o *session.ListenOptions) net.Addr {
 	e.Helper()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, o)
@@ -59,7 +59,7 @@ func (e *Env) many(n int, to net.Addr) (all []net.Conn) {
 }
 
 // hold keeps a loop busy until the function that it returns is called.
-func hold(s *tandem.Stream) (letGo func()) {
+func hold(s *session.Stream) (letGo func()) {
 	held, over := make(chan struct{}), make(chan struct{})
 	_ = s.Post(func() { close(held); <-over })
 	<-held
@@ -69,20 +69,18 @@ func hold(s *tandem.Stream) (letGo func()) {
 // resetAfterOverflow has the completion queue of a small ring overflow while peers half-close. Paused streams, and such
 // as have seen the end, learn of a reset that comes later.
 func resetAfterOverflow(e *Env) {
-	if e.Network != "tcp" || e.Dialled || e.Peer != nil {
+	if e.Network != "tcp" || e.Dialled || e.Peers != nil {
 		return // a Unix socket has no reset
 	}
 	const n = 40
 	for _, paused := range []bool{false, true} {
 		h := NewHooks()
 		if paused {
-			h.Open = (*tandem.Stream).PauseRead
+			h.Open = (*session.Stream).PauseRead
 		}
-		t, to := e.loaded(h, func(o *tandem.Options) {
-			o.AllowHalfClose = true
-			if o.Backend == tandem.Uring {
-				o.UringEntries, o.UringCompletionEntries = 4, 8
-			}
+		t, to := e.loaded(h, func(o *Options) {
+			o.Stream.AllowHalfClose = true
+			o.Queue = 4
 		})
 		peers := e.many(n, to)
 		letGo := func() {}
@@ -117,8 +115,8 @@ func manySenders(e *Env) {
 	const n, limit = 100, 64 << 10
 	h := NewHooks()
 	var most atomic.Int64
-	h.Data = func(s *tandem.Stream) { most.Store(max(most.Load(), int64(s.Buffered()))) }
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.ReadBufferLimit = 1, limit })
+	h.Data = func(s *session.Stream) { most.Store(max(most.Load(), int64(s.Buffered()))) }
+	t := e.Open(func(o *Options) { o.Loops, o.Stream.ReadBufferLimit = 1, limit })
 	to := e.listenWith(t, h, nil)
 	var writers sync.WaitGroup
 	peers := e.many(n, to)
@@ -139,7 +137,7 @@ func manySenders(e *Env) {
 // quietBesideBulk has a stream echo beside others that always have more: in the time that takes half of its echoes, the
 // others get at most a turn's budget each.
 func quietBesideBulk(e *Env) {
-	if !e.once() || tiny(e) {
+	if !e.once() || e.Tiny {
 		return
 	}
 	const n = 200
@@ -172,6 +170,3 @@ func quietBesideBulk(e *Env) {
 	slices.Sort(between)
 	assert.LessOrEqual(e, between[len(between)/2]>>10, uint64(n*256), "KiB of the others while the quiet stream waits for its echo")
 }
-
-// tiny reports whether the Setup's rings are so small that load means nothing.
-func tiny(e *Env) bool { return e.Options.UringBufferSize > 0 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // manyStreams is how many idle streams a Transport has that is closed.
@@ -15,7 +15,7 @@ const manyStreams = 3000
 
 // closeWithIdle closes a Transport that has many idle streams.
 func closeWithIdle(e *Env) {
-	if !e.once() || tiny(e) {
+	if !e.once() || e.Tiny {
 		return
 	}
 	t, to := e.loaded(NewHooks(), nil)
@@ -27,19 +27,19 @@ func closeWithIdle(e *Env) {
 }
 
 // turnsOf counts the turns of a Transport in a time in which nothing can move.
-func turnsOf(t tandem.Transport) uint64 {
+func turnsOf(t *session.Engine) uint64 {
 	before := t.Stats().Turns
 	time.Sleep(10 * moment)
 	return t.Stats().Turns - before
 }
 
 // full is a stream whose queue is full, because its peer reads nothing.
-func (e *Env) full() (tandem.Transport, *tandem.Stream, Peer) {
+func (e *Env) full() (*session.Engine, *session.Stream, Peer) {
 	e.Helper()
-	t := e.Open(func(o *tandem.Options) { o.Loops, o.AllowHalfClose = 1, true })
+	t := e.Open(func(o *Options) { o.Loops, o.Stream.AllowHalfClose = 1, true })
 	h := NewHooks()
-	h.Open = func(s *tandem.Stream) { _, _ = s.Write(pattern()[:12<<20]) }
-	s, p := e.PairOn(t, h, tandem.StreamOptions{AllowHalfClose: true})
+	h.Open = func(s *session.Stream) { _, _ = s.Write(pattern()[:12<<20]) }
+	s, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true})
 	time.Sleep(2 * moment)
 	return t, s, p
 }
@@ -60,7 +60,7 @@ func halfClosedPeer(e *Env) {
 
 // slowDownload has the peer of a large answer read slowly. That it has finished sending costs nothing.
 func slowDownload(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // which reads by itself
 	}
 	turns := func(halfClose bool) uint64 {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // errorQueue has the kernel put timestamps into the error queue of a stream. The loop sleeps, no thread of the kernel's
@@ -19,7 +19,7 @@ func errorQueue(e *Env) {
 		return
 	}
 	h := echo()
-	h.Open = func(s *tandem.Stream) {
+	h.Open = func(s *session.Stream) {
 		raw, err := s.SyscallConn()
 		require.NoError(e, err)
 		_ = raw.Control(func(fd uintptr) { err = stamps(fd) })

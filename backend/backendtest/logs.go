@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // logs is where a Transport under test may log.
@@ -28,10 +28,10 @@ func (l *logs) String() string {
 }
 
 // openLogging opens a Transport whose log can be read.
-func (e *Env) openLogging(change func(*tandem.Options)) (tandem.Transport, *logs) {
+func (e *Env) openLogging(change func(*Options)) (*session.Engine, *logs) {
 	e.Helper()
 	kept := &logs{}
-	return e.Open(func(o *tandem.Options) {
+	return e.Open(func(o *Options) {
 		o.Logger = slog.New(slog.NewTextHandler(kept, nil))
 		if change != nil {
 			change(o)

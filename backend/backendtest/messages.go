@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -26,8 +25,8 @@ var messageRules = []Rule{
 
 // lent is what a handler of a message may use.
 type lent struct {
-	s, other *tandem.Stream // other lives on the same loop
-	h        *Hooks         // of s
+	s, other *session.Stream // other lives on the same loop
+	h        *Hooks          // of s
 	e        *Env
 }
 
@@ -80,7 +79,7 @@ var meanwhile = map[string]func(l lent){
 	},
 }
 
-func (l lent) take(n int) *tandem.Buffer {
+func (l lent) take(n int) *session.Buffer {
 	b, err := l.s.Take(n)
 	l.e.noError(err)
 	return b
@@ -109,10 +108,10 @@ func messageStays(e *Env) {
 		for _, pieces := range []int{1, 2} {
 			t := e.oneLoop()
 			sink := NewHooks()
-			other, _ := e.PairOn(t, sink, tandem.StreamOptions{})
+			other, _ := e.PairOn(t, sink, session.StreamOptions{})
 			done := make(chan struct{})
 			var h *Hooks
-			h = around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+			h = around(session.Frames(codec, func(s *session.Stream, m []byte) {
 				if s.Value() != nil {
 					return
 				}
@@ -124,7 +123,7 @@ func messageStays(e *Env) {
 				assert.True(e, bytes.Equal(want, m), "%s: the message in %d pieces has changed in its handler", name, pieces)
 				close(done)
 			}))
-			_, p := e.PairOn(t, h, tandem.StreamOptions{})
+			_, p := e.PairOn(t, h, session.StreamOptions{})
 			wire := append(encoded(e, want), behind...)
 			if pieces == 2 {
 				e.sendPart(t, p, wire[:3000])
@@ -140,7 +139,7 @@ func messageStays(e *Env) {
 }
 
 // sendPart sends bytes and waits until a Transport has received them.
-func (e *Env) sendPart(t tandem.Transport, p Peer, b []byte) {
+func (e *Env) sendPart(t *session.Engine, p Peer, b []byte) {
 	e.Helper()
 	before := t.Stats().BytesIn
 	_, err := p.Write(b)
@@ -153,13 +152,13 @@ func (e *Env) sendPart(t tandem.Transport, p Peer, b []byte) {
 func messageInMessage(e *Env) {
 	want, inner := Pattern(5000), []byte("inner")
 	t := e.oneLoop()
-	other, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	other, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	done, heard := make(chan struct{}), 0
-	second := session.Frames(frame.Line{}, func(_ *tandem.Stream, m []byte) {
+	second := session.Frames(frame.Line{}, func(_ *session.Stream, m []byte) {
 		heard++
 		assert.Equal(e, inner, m)
 	})
-	h := around(session.Frames(codec, func(s *tandem.Stream, m []byte) {
+	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		defer close(done)
 		second.OnData(s)
 		l := lent{s: s, other: other, e: e}
@@ -167,7 +166,7 @@ func messageInMessage(e *Env) {
 		l.spoil()
 		assert.True(e, bytes.Equal(want, m), "the message has changed in its handler")
 	}))
-	s, p := e.PairOn(t, h, tandem.StreamOptions{})
+	s, p := e.PairOn(t, h, session.StreamOptions{})
 	s.PauseRead()
 	wire := append(append(encoded(e, want), "inner\n"...), bytes.Repeat([]byte{'x'}, 9000)...)
 	_, err := p.Write(wire)
@@ -186,7 +185,7 @@ func takenEnds(e *Env) {
 	for _, pieces := range []int{1, 2} {
 		t := e.oneLoop()
 		var got []byte
-		read := func(s *tandem.Stream) {
+		read := func(s *session.Stream) {
 			for s.Buffered() > 0 {
 				b, err := s.Take(min(5000, s.Buffered()))
 				e.noError(err)
@@ -201,12 +200,12 @@ func takenEnds(e *Env) {
 		}
 		h := NewHooks()
 		h.EOF = read
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			if pieces == 1 || s.Buffered() > 20_000 { // in the stream's memory, if it has come in several pieces
 				read(s)
 			}
 		}
-		_, p := e.PairOn(t, h, tandem.StreamOptions{})
+		_, p := e.PairOn(t, h, session.StreamOptions{})
 		_, err := p.Write(want)
 		require.NoError(e, err)
 		require.NoError(e, p.CloseWrite())
@@ -218,11 +217,11 @@ func takenEnds(e *Env) {
 // invalidInStages answers wrong bytes while the peer goes on sending. It can send everything, and read the answer,
 // whatever Invalid does besides.
 func invalidInStages(e *Env) {
-	for name, end := range map[string]func(*tandem.Stream) error{
-		"": nil, "Close": (*tandem.Stream).Close, "CloseWrite": (*tandem.Stream).CloseWrite,
+	for name, end := range map[string]func(*session.Stream) error{
+		"": nil, "Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite,
 	} {
-		f := session.Frames(codec, func(*tandem.Stream, []byte) { e.Error("a message behind wrong bytes") })
-		f.Invalid = func(s *tandem.Stream, _ *frame.Error) {
+		f := session.Frames(codec, func(*session.Stream, []byte) { e.Error("a message behind wrong bytes") })
+		f.Invalid = func(s *session.Stream, _ *frame.Error) {
 			_, err := s.Write([]byte("wrong"))
 			e.noError(err)
 			if end != nil {
@@ -230,7 +229,7 @@ func invalidInStages(e *Env) {
 			}
 		}
 		h := around(f)
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		answer := readOn(p)
 		for range 64 {
 			_, err := p.Write(bytes.Repeat([]byte{0xff}, 64<<10))
@@ -250,12 +249,12 @@ func invalidOnce(e *Env) {
 		var got inbound
 		wrong := 0
 		f := session.Frames(codec, got.add)
-		f.Invalid = func(s *tandem.Stream, err *frame.Error) {
+		f.Invalid = func(s *session.Stream, err *frame.Error) {
 			wrong++
 			e.asFrameError(err, frame.ErrTooLarge, 84)
 		}
 		h := around(f)
-		e.failing(e.Under(), h, tandem.StreamOptions{TurnBudget: 4 << 10}, wire, writes)
+		e.failing(e.Under(), h, session.StreamOptions{TurnBudget: 4 << 10}, wire, writes)
 		h.Closed()
 		got.same(e, sized(10, 20, 30)...)
 		assert.Equal(e, 1, wrong, "%s: calls of Invalid", how)
@@ -267,19 +266,19 @@ func nothingBehindAStop(e *Env) {
 	wire := bytes.Repeat(encoded(e, Pattern(1000)), held/1008)
 	for how, writes := range learns {
 		e.stopInHandler(how, writes, wire)
-		for name, stop := range map[string]func(*tandem.Stream){
-			"Close":     func(s *tandem.Stream) { e.noError(s.Close()) },
-			"Abort":     func(s *tandem.Stream) { e.noError(s.Abort()) },
-			"PauseRead": (*tandem.Stream).PauseRead,
-			"panic":     func(*tandem.Stream) { panic("on purpose") },
+		for name, stop := range map[string]func(*session.Stream){
+			"Close":     func(s *session.Stream) { e.noError(s.Close()) },
+			"Abort":     func(s *session.Stream) { e.noError(s.Abort()) },
+			"PauseRead": (*session.Stream).PauseRead,
+			"panic":     func(*session.Stream) { panic("on purpose") },
 		} {
 			n := 0
-			h := around(session.Frames(codec, func(s *tandem.Stream, _ []byte) {
+			h := around(session.Frames(codec, func(s *session.Stream, _ []byte) {
 				if n++; n == 2 {
 					stop(s)
 				}
 			}))
-			e.failing(e.Under(), h, tandem.StreamOptions{TurnBudget: 4 << 10}, wire, writes)
+			e.failing(e.Under(), h, session.StreamOptions{TurnBudget: 4 << 10}, wire, writes)
 			h.Closed()
 			assert.Equal(e, 2, n, "%s: messages, with %s in the second", how, name)
 		}
@@ -291,13 +290,13 @@ func (e *Env) stopInHandler(how string, writes bool, wire []byte) {
 	e.Helper()
 	n := 0
 	h := NewHooks()
-	first := session.Frames(codec, func(s *tandem.Stream, _ []byte) {
+	first := session.Frames(codec, func(s *session.Stream, _ []byte) {
 		if n++; n == 2 {
 			s.SetHandler(rest{h: h})
 		}
 	})
-	h.Data = func(s *tandem.Stream) { s.SetHandler(first) }
-	e.failing(e.Under(), h, tandem.StreamOptions{}, wire, writes)
+	h.Data = func(s *session.Stream) { s.SetHandler(first) }
+	e.failing(e.Under(), h, session.StreamOptions{}, wire, writes)
 	h.Closed()
 	assert.Equal(e, 2, n, "%s: messages, with SetHandler in the second", how)
 	assert.True(e, bytes.Equal(wire[2*1008:], h.Got()), "%s: %d bytes for the next handler", how, h.Len())
@@ -313,7 +312,7 @@ func maxSize(e *Env) {
 	for size, ok := range map[int]bool{1000 - 8: true, 1000 - 7: false, 1 << 30: false} {
 		var got inbound
 		h := around(session.Frames(boundless{frame.U64{MaxPayload: 1 << 40}}, got.add))
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		_, p := e.Pair(h, session.StreamOptions{})
 		head := []byte{byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), 0, 0, 0, 0}
 		_, err := p.Write(head)
 		require.NoError(e, err)
@@ -330,9 +329,9 @@ func maxSize(e *Env) {
 
 // incompleteHandlers are refused where they are given, and change nothing.
 func incompleteHandlers(e *Env) {
-	fn := func(*tandem.Stream, []byte) {}
+	fn := func(*session.Stream, []byte) {}
 	type embeds struct{ *session.FrameHandler[[]byte] }
-	for name, bad := range map[string]tandem.Handler{
+	for name, bad := range map[string]session.Handler{
 		"nil":                   nil,
 		"no codec":              session.Frames(nil, fn),
 		"no function":           session.Frames[[]byte](codec, nil),
@@ -359,8 +358,8 @@ func incompleteHandlers(e *Env) {
 		require.NoError(e, two.Close())
 
 		h := NewHooks()
-		h.Open = func(s *tandem.Stream) { assert.Panics(e, func() { s.SetHandler(bad) }, "SetHandler with %s", name) }
-		_, p := e.Pair(h, tandem.StreamOptions{})
+		h.Open = func(s *session.Stream) { assert.Panics(e, func() { s.SetHandler(bad) }, "SetHandler with %s", name) }
+		_, p := e.Pair(h, session.StreamOptions{})
 		_, err = p.Write([]byte("still the same"))
 		require.NoError(e, err)
 		require.NoError(e, p.CloseWrite())

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on what waits for OnOpen, and on what happens if that never comes.
@@ -26,26 +27,26 @@ var openingRules = []Rule{
 
 // opening is a stream whose OnOpen is held up.
 type opening struct {
-	s    *tandem.Stream
+	s    *session.Stream
 	p    Peer
 	goOn func() // lets OnOpen return
 }
 
 // roomy has sockets keep some bytes that nobody reads.
-func (e *Env) roomy() []tandem.SocketOption {
+func (e *Env) roomy() []backend.SocketOption {
 	if e.Network == "unix" {
 		return nil // it is the sender that keeps them
 	}
-	return []tandem.SocketOption{tandem.ReceiveBuffer(200_000)}
+	return []backend.SocketOption{backend.ReceiveBuffer(200_000)}
 }
 
 // heldUp begins a stream on t, and returns when its OnOpen, which calls first, is running. A dialled stream is given to
 // before, while it is being dialled.
-func (e *Env) heldUp(t tandem.Transport, h *Hooks, o tandem.StreamOptions, before, first func(*tandem.Stream)) opening {
+func (e *Env) heldUp(t *session.Engine, h *Hooks, o session.StreamOptions, before, first func(*session.Stream)) opening {
 	e.Helper()
 	h.env(e)
-	in, release := make(chan *tandem.Stream, 1), make(chan struct{})
-	h.Open = func(s *tandem.Stream) {
+	in, release := make(chan *session.Stream, 1), make(chan struct{})
+	h.Open = func(s *session.Stream) {
 		first(s)
 		in <- s
 		await(release)
@@ -55,14 +56,14 @@ func (e *Env) heldUp(t tandem.Transport, h *Hooks, o tandem.StreamOptions, befor
 		l, err := net.Listen(e.Network, e.Address())
 		require.NoError(e, err)
 		defer l.Close()
-		s, err := t.Connect(e.Network, l.Addr().String(), h, &tandem.DialOptions{StreamOptions: o, Socket: e.roomy()})
+		s, err := t.Connect(e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o, Socket: e.roomy()})
 		require.NoError(e, err)
 		before(s)
 		c, err := l.Accept()
 		require.NoError(e, err)
 		result.p = e.plain(c)
 	} else {
-		l, err := t.Listen(e.Network, e.Address(), h, &tandem.ListenOptions{StreamOptions: o, Socket: e.roomy()})
+		l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o, Socket: e.roomy()})
 		require.NoError(e, err)
 		e.Cleanup(func() { _ = l.Close() }) // which waits for the loop
 		result.p = e.Connect(l.Addr())
@@ -79,7 +80,7 @@ type promised struct {
 	ran []string
 }
 
-func (p *promised) fn(s *tandem.Stream, name string) func() {
+func (p *promised) fn(s *session.Stream, name string) func() {
 	return func() {
 		defer p.h.enter(s, name)()
 		p.mu.Lock()
@@ -100,14 +101,14 @@ func nothingBeforeOnOpen(e *Env) {
 	h := NewHooks()
 	p := &promised{h: h}
 	var want []string
-	post := func(s *tandem.Stream, name string) {
+	post := func(s *session.Stream, name string) {
 		want = append(want, name)
 		assert.NoError(e, s.Post(p.fn(s, name)))
 	}
-	o := e.heldUp(t, h, tandem.StreamOptions{}, func(s *tandem.Stream) {
+	o := e.heldUp(t, h, session.StreamOptions{}, func(s *session.Stream) {
 		post(s, "Post while it is dialled")
 		s.After(0, p.fn(s, "After while it is dialled"))
-	}, func(s *tandem.Stream) {
+	}, func(s *session.Stream) {
 		post(s, "Post in OnOpen")
 		s.After(0, p.fn(s, "After in OnOpen"))
 	})
@@ -139,7 +140,7 @@ func nothingBeforeOnOpen(e *Env) {
 
 // posters post to a stream from several goroutines, until that is refused.
 type posters struct {
-	s             *tandem.Stream
+	s             *session.Stream
 	h             *Hooks
 	accepted, ran atomic.Int64
 	done          sync.WaitGroup
@@ -168,20 +169,20 @@ func (p *posters) start() {
 
 // postAndClose posts to streams while they end in every way. What was accepted runs once, before OnClose.
 func postAndClose(e *Env) {
-	for what, end := range map[string]func(s *tandem.Stream, p Peer){
-		"Close":  func(s *tandem.Stream, _ Peer) { _ = s.Close() },
-		"Abort":  func(s *tandem.Stream, _ Peer) { _ = s.Abort() },
-		"FIN":    func(_ *tandem.Stream, p Peer) { _ = p.CloseWrite() },
-		"reset":  func(_ *tandem.Stream, p Peer) { _ = p.Reset() },
-		"panic":  func(s *tandem.Stream, _ Peer) { _ = s.Post(func() { panic("on purpose") }) },
-		"Detach": func(s *tandem.Stream, _ Peer) { c, _ := s.Detach(); e.Cleanup(func() { _ = c.Close() }) },
-		"silence": func(s *tandem.Stream, _ Peer) {
+	for what, end := range map[string]func(s *session.Stream, p Peer){
+		"Close":  func(s *session.Stream, _ Peer) { _ = s.Close() },
+		"Abort":  func(s *session.Stream, _ Peer) { _ = s.Abort() },
+		"FIN":    func(_ *session.Stream, p Peer) { _ = p.CloseWrite() },
+		"reset":  func(_ *session.Stream, p Peer) { _ = p.Reset() },
+		"panic":  func(s *session.Stream, _ Peer) { _ = s.Post(func() { panic("on purpose") }) },
+		"Detach": func(s *session.Stream, _ Peer) { c, _ := s.Detach(); e.Cleanup(func() { _ = c.Close() }) },
+		"silence": func(s *session.Stream, _ Peer) {
 			s.SetIdleTimeout(time.Millisecond)
 		},
 	} {
 		for range 3 {
 			h := NewHooks()
-			s, p := e.Pair(h, tandem.StreamOptions{})
+			s, p := e.Pair(h, session.StreamOptions{})
 			posts := &posters{s: s, h: h}
 			posts.start()
 			time.Sleep(time.Millisecond)
@@ -199,13 +200,13 @@ func postToTheUnopened(e *Env) {
 	file, nowhere, err := bound()
 	require.NoError(e, err)
 	defer file.Close()
-	for what, end := range map[string]func(*tandem.Stream){
-		"refused": func(*tandem.Stream) {}, "Abort": func(s *tandem.Stream) { _ = s.Abort() }, "Close": func(s *tandem.Stream) { _ = s.Close() },
+	for what, end := range map[string]func(*session.Stream){
+		"refused": func(*session.Stream) {}, "Abort": func(s *session.Stream) { _ = s.Abort() }, "Close": func(s *session.Stream) { _ = s.Close() },
 	} {
 		h := NewHooks()
 		h.env(e)
 		var over atomic.Bool
-		h.Close = func(*tandem.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) }
+		h.Close = func(*session.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) }
 		s, err := e.Under().Connect("tcp", nowhere.String(), h, nil)
 		require.NoError(e, err)
 		var mu sync.Mutex
@@ -235,9 +236,9 @@ func postToTheUnopened(e *Env) {
 func postForEver(e *Env) {
 	t := e.oneLoop()
 	other := echo()
-	_, q := e.PairOn(t, other, tandem.StreamOptions{})
+	_, q := e.PairOn(t, other, session.StreamOptions{})
 	h := NewHooks()
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	var again func()
 	again = func() {
 		if err := s.Post(again); err != nil {
@@ -255,18 +256,18 @@ func postForEver(e *Env) {
 // idleSetBeforeOnOpen sets times of silence while there is no connection yet, and while OnOpen is running.
 func idleSetBeforeOnOpen(e *Env) {
 	const limit = 20 * time.Millisecond
-	for what, set := range map[string]func(*tandem.Stream){
-		"SetIdleTimeout":     func(s *tandem.Stream) { s.SetIdleTimeout(limit) },
-		"SetReadIdleTimeout": func(s *tandem.Stream) { s.SetReadIdleTimeout(limit) },
+	for what, set := range map[string]func(*session.Stream){
+		"SetIdleTimeout":     func(s *session.Stream) { s.SetIdleTimeout(limit) },
+		"SetReadIdleTimeout": func(s *session.Stream) { s.SetReadIdleTimeout(limit) },
 	} {
 		h := NewHooks()
 		var opened time.Time
-		nothing := func(*tandem.Stream) {}
+		nothing := func(*session.Stream) {}
 		before, first := set, nothing
 		if !e.Dialled {
 			before, first = nothing, set
 		}
-		o := e.heldUp(e.Under(), h, tandem.StreamOptions{}, before, first)
+		o := e.heldUp(e.Under(), h, session.StreamOptions{}, before, first)
 		time.Sleep(2 * limit) // it begins to count when OnOpen has returned
 		opened = time.Now()
 		o.goOn()
@@ -279,10 +280,10 @@ func idleSetBeforeOnOpen(e *Env) {
 // addressesFromOnOpen has peers that are gone when they are accepted. Nobody gets a nil address.
 func addressesFromOnOpen(e *Env) {
 	t := e.oneLoop()
-	busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	busy, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	h := NewHooks()
 	h.env(e)
-	look := func(s *tandem.Stream, where string) {
+	look := func(s *session.Stream, where string) {
 		for what, a := range map[string]net.Addr{"LocalAddr": s.LocalAddr(), "RemoteAddr": s.RemoteAddr()} {
 			if !assert.NotNil(e, a, "%s in %s", what, where) {
 				continue
@@ -291,9 +292,9 @@ func addressesFromOnOpen(e *Env) {
 			_ = a.String() // must not panic
 		}
 	}
-	h.Open = func(s *tandem.Stream) { look(s, "OnOpen") }
-	h.Data = func(s *tandem.Stream) { look(s, "OnData"); h.Collect(s) }
-	h.Close = func(s *tandem.Stream, _ error) { look(s, "OnClose") }
+	h.Open = func(s *session.Stream) { look(s, "OnOpen") }
+	h.Data = func(s *session.Stream) { look(s, "OnData"); h.Collect(s) }
+	h.Close = func(s *session.Stream, _ error) { look(s, "OnClose") }
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
 	hold, held := make(chan struct{}), make(chan struct{})

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on socket options: what the kernel has, on every kind of socket.
@@ -27,8 +27,8 @@ var optionRules = []Rule{
 
 // optionCase is an option, and where it may be set.
 type optionCase struct {
-	set  tandem.SocketOption
-	live tandem.SocketOption // another value, for a live stream; zero: it cannot be set there
+	set  backend.SocketOption
+	live backend.SocketOption // another value, for a live stream; zero: it cannot be set there
 	at   backend.SocketPlace
 }
 
@@ -37,61 +37,61 @@ const everywhere = backend.OnListener | backend.OnDial | backend.OnStream
 // optionCases has every option at least once, none with the value that it has anyway.
 func optionCases(network string) []optionCase {
 	cases := []optionCase{
-		{set: tandem.SendBuffer(50_000), live: tandem.SendBuffer(4000), at: everywhere},
-		{set: tandem.SendBufferForce(60_000), live: tandem.SendBufferForce(5000), at: everywhere},
+		{set: backend.SendBuffer(50_000), live: backend.SendBuffer(4000), at: everywhere},
+		{set: backend.SendBufferForce(60_000), live: backend.SendBufferForce(5000), at: everywhere},
 	}
 	if network == "unix" {
 		return cases
 	}
 	return append(cases, []optionCase{
-		{set: tandem.NoDelay(false), live: tandem.NoDelay(true), at: everywhere},
-		{set: tandem.QuickAck(false), live: tandem.QuickAck(true), at: everywhere},
-		{set: tandem.Timestamp(true), live: tandem.Timestamp(false), at: everywhere},
-		{set: tandem.ReuseAddress(false), at: backend.OnListener},
-		{set: tandem.ReuseAddress(true), at: backend.OnDial},
-		{set: tandem.ReusePortGroup(true), at: everywhere &^ backend.OnStream},
-		{set: tandem.FastOpenConnect(true), at: backend.OnDial},
-		{set: tandem.FastOpen(17), at: backend.OnListener},
-		{set: tandem.DeferAccept(5 * time.Second), at: backend.OnListener},
-		{set: tandem.Mark(1 << 31), live: tandem.Mark(7), at: everywhere},
-		{set: tandem.Priority(5), live: tandem.Priority(1 << 31), at: everywhere},
-		{set: tandem.TypeOfService(0x20), live: tandem.TypeOfService(0xb8), at: everywhere},
-		{set: tandem.ReceiveBuffer(50_000), live: tandem.ReceiveBuffer(4000), at: everywhere},
-		{set: tandem.ReceiveBufferForce(60_000), live: tandem.ReceiveBufferForce(5000), at: everywhere},
-		{set: tandem.ReceiveLowWater(100), live: tandem.ReceiveLowWater(1), at: everywhere},
-		{set: tandem.NotSentLowWater(10_000), live: tandem.NotSentLowWater(0), at: everywhere},
-		{set: tandem.Linger(0), live: tandem.Linger(-1), at: everywhere},
-		{set: tandem.UserTimeout(1500 * time.Millisecond), live: tandem.UserTimeout(0), at: everywhere},
-		{set: tandem.BusyPoll(50 * time.Microsecond), live: tandem.BusyPoll(60 * time.Microsecond), at: everywhere},
-		{set: tandem.KeepAlive(33*time.Second, 7*time.Second, 4), live: tandem.KeepAlive(0, 0, 0), at: everywhere},
-		{set: tandem.KeepAliveOff(), live: tandem.KeepAlive(0, 0, 1), at: everywhere},
-		{set: tandem.BindToDevice("lo"), live: tandem.BindToDevice(""), at: everywhere},
-		{set: tandem.Congestion("reno"), live: tandem.Congestion("reno"), at: everywhere},
+		{set: backend.NoDelay(false), live: backend.NoDelay(true), at: everywhere},
+		{set: backend.QuickAck(false), live: backend.QuickAck(true), at: everywhere},
+		{set: backend.Timestamp(true), live: backend.Timestamp(false), at: everywhere},
+		{set: backend.ReuseAddress(false), at: backend.OnListener},
+		{set: backend.ReuseAddress(true), at: backend.OnDial},
+		{set: backend.ReusePortGroup(true), at: everywhere &^ backend.OnStream},
+		{set: backend.FastOpenConnect(true), at: backend.OnDial},
+		{set: backend.FastOpen(17), at: backend.OnListener},
+		{set: backend.DeferAccept(5 * time.Second), at: backend.OnListener},
+		{set: backend.Mark(1 << 31), live: backend.Mark(7), at: everywhere},
+		{set: backend.Priority(5), live: backend.Priority(1 << 31), at: everywhere},
+		{set: backend.TypeOfService(0x20), live: backend.TypeOfService(0xb8), at: everywhere},
+		{set: backend.ReceiveBuffer(50_000), live: backend.ReceiveBuffer(4000), at: everywhere},
+		{set: backend.ReceiveBufferForce(60_000), live: backend.ReceiveBufferForce(5000), at: everywhere},
+		{set: backend.ReceiveLowWater(100), live: backend.ReceiveLowWater(1), at: everywhere},
+		{set: backend.NotSentLowWater(10_000), live: backend.NotSentLowWater(0), at: everywhere},
+		{set: backend.Linger(0), live: backend.Linger(-1), at: everywhere},
+		{set: backend.UserTimeout(1500 * time.Millisecond), live: backend.UserTimeout(0), at: everywhere},
+		{set: backend.BusyPoll(50 * time.Microsecond), live: backend.BusyPoll(60 * time.Microsecond), at: everywhere},
+		{set: backend.KeepAlive(33*time.Second, 7*time.Second, 4), live: backend.KeepAlive(0, 0, 0), at: everywhere},
+		{set: backend.KeepAliveOff(), live: backend.KeepAlive(0, 0, 1), at: everywhere},
+		{set: backend.BindToDevice("lo"), live: backend.BindToDevice(""), at: everywhere},
+		{set: backend.Congestion("reno"), live: backend.Congestion("reno"), at: everywhere},
 	}...)
 }
 
 // kept is what the kernel makes of an option.
-func kept(o tandem.SocketOption) tandem.SocketOption {
+func kept(o backend.SocketOption) backend.SocketOption {
 	n, _ := o.Value().(int64)
 	switch o.Name() {
 	case "sndbuf": // twice, socket(7)
-		return tandem.SendBuffer(int(2 * n))
+		return backend.SendBuffer(int(2 * n))
 	case "sndbufforce":
-		return tandem.SendBufferForce(int(2 * n))
+		return backend.SendBufferForce(int(2 * n))
 	case "rcvbuf":
-		return tandem.ReceiveBuffer(int(2 * n))
+		return backend.ReceiveBuffer(int(2 * n))
 	case "rcvbufforce":
-		return tandem.ReceiveBufferForce(int(2 * n))
+		return backend.ReceiveBufferForce(int(2 * n))
 	case "defer-accept":
-		return tandem.DeferAccept(7 * time.Second) // after 1, 2 and 4 s the SYN+ACK was repeated
+		return backend.DeferAccept(7 * time.Second) // after 1, 2 and 4 s the SYN+ACK was repeated
 	}
 	return o
 }
 
 // withoutRight tells whether an option failed because of what the process may do, or the system is set to. Then it is
 // loudly left out.
-func withoutRight(e *Env, o tandem.SocketOption, err error) bool {
-	var option *tandem.SocketOptionError
+func withoutRight(e *Env, o backend.SocketOption, err error) bool {
+	var option *backend.SocketOptionError
 	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &option) {
 		return false
 	}
@@ -99,9 +99,9 @@ func withoutRight(e *Env, o tandem.SocketOption, err error) bool {
 	return true
 }
 
-type reader func(tandem.SocketOption) (tandem.SocketOption, error)
+type reader func(backend.SocketOption) (backend.SocketOption, error)
 
-func expect(e *Env, where string, want tandem.SocketOption, read reader) {
+func expect(e *Env, where string, want backend.SocketOption, read reader) {
 	e.Helper()
 	if got, err := read(want); err != nil || got != want {
 		e.Errorf("%s has %v, not %v: %v", where, got, want, err)
@@ -109,14 +109,14 @@ func expect(e *Env, where string, want tandem.SocketOption, read reader) {
 }
 
 // listenWith listens with an option, and returns what reads those of the listening socket.
-func listenWith(e *Env, h *Hooks, network, address string, o tandem.SocketOption) (tandem.Listener, reader, error) {
+func listenWith(e *Env, h *Hooks, network, address string, o backend.SocketOption) (session.Listener, reader, error) {
 	h.env(e)
 	copied := -1
-	l, err := e.Under().Listen(network, address, h, &tandem.ListenOptions{Socket: []tandem.SocketOption{o}, Control: func(_, _ string, c syscall.RawConn) error {
+	l, err := e.Under().Listen(network, address, h, &session.ListenOptions{Socket: []backend.SocketOption{o}, Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { copied, _ = backend.Duplicate(int(fd)) })
 	}})
 	e.Cleanup(func() { backend.CloseFD(copied) })
-	return l, func(o tandem.SocketOption) (tandem.SocketOption, error) { return backend.GetSocketOption(copied, o) }, err
+	return l, func(o backend.SocketOption) (backend.SocketOption, error) { return backend.GetSocketOption(copied, o) }, err
 }
 
 func optionsOfListener(e *Env) {
@@ -155,7 +155,7 @@ func optionsOfDial(e *Env) {
 		}
 		h := NewHooks()
 		h.env(e)
-		to := &tandem.DialOptions{Timeout: patience, Socket: []tandem.SocketOption{c.set}}
+		to := &session.DialOptions{Timeout: patience, Socket: []backend.SocketOption{c.set}}
 		s, err := e.Under().Dial(context.Background(), e.Network, l.Addr().String(), h, to)
 		if withoutRight(e, c.set, err) {
 			continue
@@ -168,11 +168,11 @@ func optionsOfDial(e *Env) {
 
 func optionsOfStream(e *Env) {
 	for _, c := range optionCases(e.Network) {
-		if c.live == (tandem.SocketOption{}) {
+		if c.live == (backend.SocketOption{}) {
 			continue
 		}
-		s, p := e.Pair(NewHooks(), tandem.StreamOptions{})
-		for _, o := range []tandem.SocketOption{c.set, c.live} {
+		s, p := e.Pair(NewHooks(), session.StreamOptions{})
+		for _, o := range []backend.SocketOption{c.set, c.live} {
 			err := s.SetSocketOption(o)
 			if withoutRight(e, o, err) {
 				continue
@@ -180,7 +180,7 @@ func optionsOfStream(e *Env) {
 			e.Check(err, "set %v", o)
 			expect(e, "a live stream", kept(o), s.SocketOption)
 		}
-		e.Check(s.SetSocketOption(tandem.SendBuffer(100_000)), "set")
+		e.Check(s.SetSocketOption(backend.SendBuffer(100_000)), "set")
 		_, err := s.Write([]byte("bytes"))
 		e.Check(err, "write")
 		e.ReadAll(p, 5)
@@ -193,7 +193,7 @@ func optionsIPv6(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("this is about TCP")
 	}
-	h, tos := NewHooks(), tandem.TypeOfService(0x20)
+	h, tos := NewHooks(), backend.TypeOfService(0x20)
 	l, _, err := listenWith(e, h, "tcp", "[::]:0", tos)
 	if err != nil {
 		e.Skipf("NOT TESTED: no IPv6 here: %v", err)
@@ -206,14 +206,14 @@ func optionsIPv6(e *Env) {
 		s := h.Opened()
 		expect(e, "a stream from "+host, tos, s.SocketOption)
 	}
-	only, read, err := listenWith(e, h, "tcp", "[::]:0", tandem.V6Only(true))
+	only, read, err := listenWith(e, h, "tcp", "[::]:0", backend.V6Only(true))
 	e.Check(err, "listen")
-	expect(e, "the listener", tandem.V6Only(true), read)
+	expect(e, "the listener", backend.V6Only(true), read)
 	_, port, _ = net.SplitHostPort(only.Addr().String())
 	if c, err := net.Dial("tcp4", "127.0.0.1:"+port); !errors.Is(err, syscall.ECONNREFUSED) {
 		e.Errorf("IPv4 reaches a listener with v6only: %v, %v", c, err)
 	}
-	_, _, err = listenWith(e, h, "tcp", "127.0.0.1:0", tandem.V6Only(true))
+	_, _, err = listenWith(e, h, "tcp", "127.0.0.1:0", backend.V6Only(true))
 	refusal(e, err, "listen", "v6only=on")
 }
 
@@ -221,7 +221,7 @@ func optionsIPv6(e *Env) {
 func refusal(e *Env, err error, op string, words ...string) {
 	e.Helper()
 	var outer *net.OpError
-	var inner *tandem.SocketOptionError
+	var inner *backend.SocketOptionError
 	if !errors.As(err, &outer) || outer.Op != op || !errors.As(err, &inner) || inner.Cure == "" {
 		e.Fatalf("%v is not a *net.OpError of %s, with a *SocketOptionError", err, op)
 	}
@@ -234,31 +234,31 @@ func refusal(e *Env, err error, op string, words ...string) {
 
 func optionsRefused(e *Env) {
 	h := NewHooks()
-	stream, _ := e.Pair(h, tandem.StreamOptions{})
-	try := func(o tandem.SocketOption, words ...string) {
+	stream, _ := e.Pair(h, session.StreamOptions{})
+	try := func(o backend.SocketOption, words ...string) {
 		e.Helper()
 		_, _, err := listenWith(e, h, e.Network, e.Address(), o)
 		refusal(e, err, "listen", words...)
-		_, err = e.Under().Connect(e.Network, "127.0.0.1:1", h, &tandem.DialOptions{Socket: []tandem.SocketOption{o}})
+		_, err = e.Under().Connect(e.Network, "127.0.0.1:1", h, &session.DialOptions{Socket: []backend.SocketOption{o}})
 		refusal(e, err, "dial", words...)
 		refusal(e, stream.SetSocketOption(o), "set", words...)
 	}
-	try(tandem.SocketOption{}, "constructor")
+	try(backend.SocketOption{}, "constructor")
 	if e.Network == "unix" {
-		try(tandem.NoDelay(true), "nodelay=on", "Unix")
-		try(tandem.ReceiveBuffer(4096), "rcvbuf=4096", "Unix") // the kernel takes it, and it does nothing: unix(7)
-		_, err := stream.SocketOption(tandem.NoDelay(true))
+		try(backend.NoDelay(true), "nodelay=on", "Unix")
+		try(backend.ReceiveBuffer(4096), "rcvbuf=4096", "Unix") // the kernel takes it, and it does nothing: unix(7)
+		_, err := stream.SocketOption(backend.NoDelay(true))
 		refusal(e, err, "get", "Unix")
 		return
 	}
-	try(tandem.Linger(3*time.Second), "linger=3s", "close(2)", "CloseTimeout")
-	try(tandem.TypeOfService(1), "tos=1", "lower bits")
-	refusal(e, stream.SetSocketOption(tandem.ReuseAddress(true)), "set", "reuseaddr=on", "on a listener or a dial")
-	refusal(e, stream.SetSocketOption(tandem.ReceiveBuffer(1<<30-1)), "set", "net.core.rmem_max")
-	_, _, err := listenWith(e, h, "tcp", e.Address(), tandem.Congestion("none-such"))
+	try(backend.Linger(3*time.Second), "linger=3s", "close(2)", "CloseTimeout")
+	try(backend.TypeOfService(1), "tos=1", "lower bits")
+	refusal(e, stream.SetSocketOption(backend.ReuseAddress(true)), "set", "reuseaddr=on", "on a listener or a dial")
+	refusal(e, stream.SetSocketOption(backend.ReceiveBuffer(1<<30-1)), "set", "net.core.rmem_max")
+	_, _, err := listenWith(e, h, "tcp", e.Address(), backend.Congestion("none-such"))
 	refusal(e, err, "listen", "congestion=none-such", "setsockopt", "tcp_available_congestion_control")
-	to := []tandem.SocketOption{tandem.BindToDevice("none-such")}
-	_, err = e.Under().Dial(context.Background(), "tcp", "127.0.0.1:1", h, &tandem.DialOptions{Socket: to})
+	to := []backend.SocketOption{backend.BindToDevice("none-such")}
+	_, err = e.Under().Dial(context.Background(), "tcp", "127.0.0.1:1", h, &session.DialOptions{Socket: to})
 	refusal(e, err, "dial", "bindtodevice=none-such", "setsockopt", "interface")
 }
 
@@ -266,13 +266,13 @@ func optionsRefused(e *Env) {
 func optionsWhileEnding(e *Env) {
 	h := NewHooks()
 	for range 20 {
-		s, _ := e.Pair(h, tandem.StreamOptions{})
+		s, _ := e.Pair(h, session.StreamOptions{})
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
 				err := error(nil)
 				for n := 5000; err == nil; n++ {
-					err = s.SetSocketOption(tandem.SendBuffer(n))
+					err = s.SetSocketOption(backend.SendBuffer(n))
 				}
 				if err != net.ErrClosed {
 					e.Errorf("while the stream ends: %v", err)
@@ -281,7 +281,7 @@ func optionsWhileEnding(e *Env) {
 		}
 		e.Check(s.Abort(), "abort")
 		all.Wait()
-		if _, err := s.SocketOption(tandem.SendBuffer(0)); err != net.ErrClosed {
+		if _, err := s.SocketOption(backend.SendBuffer(0)); err != net.ErrClosed {
 			e.Errorf("%v after the end", err)
 		}
 	}
@@ -291,8 +291,8 @@ func lingerResets(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("Unix sockets have no reset")
 	}
-	s, p := e.Pair(NewHooks(), tandem.StreamOptions{})
-	e.Check(s.SetSocketOption(tandem.Linger(0)), "set")
+	s, p := e.Pair(NewHooks(), session.StreamOptions{})
+	e.Check(s.SetSocketOption(backend.Linger(0)), "set")
 	e.Check(s.Close(), "close")
 	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		e.Errorf("the peer of a stream that was closed with linger=0s sees %v, not ECONNRESET", err)

@@ -10,7 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Peer is the other end of a stream under test, used as a net.Conn is: its methods wait, but at most for patience.
@@ -62,8 +63,8 @@ func (p plainPeer) Reset() error {
 // streamPeer is a stream of another Transport. It takes bytes from the kernel only while somebody reads, and then also
 // if it cannot write, as a net.Conn does.
 type streamPeer struct {
-	tandem.BaseHandler
-	stream *tandem.Stream
+	session.BaseHandler
+	stream *session.Stream
 	mu     sync.Mutex // guards what follows
 	cond   *sync.Cond
 	got    []byte
@@ -71,20 +72,20 @@ type streamPeer struct {
 	closed bool
 }
 
-func dialPeer(t tandem.Transport, a net.Addr, options ...tandem.SocketOption) (*streamPeer, error) {
+func dialPeer(t *session.Engine, a net.Addr, options ...backend.SocketOption) (*streamPeer, error) {
 	p := &streamPeer{}
 	p.cond = sync.NewCond(&p.mu)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	o := tandem.DialOptions{Socket: options, StreamOptions: tandem.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
+	o := session.DialOptions{Socket: options, StreamOptions: session.StreamOptions{AllowHalfClose: true, ReadWhileBlocked: true}}
 	s, err := t.Dial(ctx, a.Network(), a.String(), p, &o)
 	p.stream = s
 	return p, err
 }
 
-func (p *streamPeer) OnOpen(s *tandem.Stream) { s.PauseRead() }
+func (p *streamPeer) OnOpen(s *session.Stream) { s.PauseRead() }
 
-func (p *streamPeer) OnData(s *tandem.Stream) {
+func (p *streamPeer) OnData(s *session.Stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b, _ := s.Next(-1)
@@ -93,15 +94,15 @@ func (p *streamPeer) OnData(s *tandem.Stream) {
 	p.cond.Broadcast()
 }
 
-func (p *streamPeer) OnEOF(*tandem.Stream) { p.end(io.EOF) }
+func (p *streamPeer) OnEOF(*session.Stream) { p.end(io.EOF) }
 
-func (p *streamPeer) OnWritable(*tandem.Stream) {
+func (p *streamPeer) OnWritable(*session.Stream) {
 	p.mu.Lock()
 	p.cond.Broadcast()
 	p.mu.Unlock()
 }
 
-func (p *streamPeer) OnClose(s *tandem.Stream, err error) {
+func (p *streamPeer) OnClose(s *session.Stream, err error) {
 	p.mu.Lock()
 	b, _ := s.Next(-1)
 	p.got = append(p.got, b...)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // quietRules are about loops on which nothing can move: they sleep.
@@ -21,7 +21,7 @@ var quietRules = []Rule{
 // quiet is a state in which nothing can move, and the Transport whose loop has to sleep in it.
 type quietState struct {
 	name  string
-	t     tandem.Transport
+	t     *session.Engine
 	turns uint64
 }
 
@@ -42,26 +42,26 @@ func (e *Env) sleeps(states []quietState) {
 // stuck is a stream on which nothing can move: what its handler does when it opens, and what its peer does then.
 type stuck struct {
 	name string
-	open func(*tandem.Stream)
+	open func(*session.Stream)
 	peer func(Peer) error
 }
 
 // stuckStreams are the states of single streams.
 var stuckStreams = []stuck{
 	{"idle", nil, nil},
-	{"paused, with bytes that wait", (*tandem.Stream).PauseRead, sendSome},
-	{"paused, and the peer has finished", (*tandem.Stream).PauseRead, sendAndFinish},
-	{"paused, and the peer has reset", (*tandem.Stream).PauseRead, sendAndReset},
+	{"paused, with bytes that wait", (*session.Stream).PauseRead, sendSome},
+	{"paused, and the peer has finished", (*session.Stream).PauseRead, sendAndFinish},
+	{"paused, and the peer has reset", (*session.Stream).PauseRead, sendAndReset},
 	{"the peer has finished", nil, Peer.CloseWrite},
 	{"both have finished", finish, nil},
-	{"finished, paused, and the peer too", func(s *tandem.Stream) { finish(s); s.PauseRead() }, sendAndFinish},
+	{"finished, paused, and the peer too", func(s *session.Stream) { finish(s); s.PauseRead() }, sendAndFinish},
 	{"a full queue", fillQueue, nil},
 	{"a full queue, and bytes that wait", fillQueue, sendSome},
 	{"a full queue, and the peer has finished", fillQueue, Peer.CloseWrite},
-	{"a full queue, paused, and the peer has finished", func(s *tandem.Stream) { fillQueue(s); s.PauseRead() }, sendAndFinish},
-	{"a full queue, to be finished, and the peer has", func(s *tandem.Stream) { fillQueue(s); finish(s) }, Peer.CloseWrite},
-	{"a full queue, closing", func(s *tandem.Stream) { fillQueue(s); _ = s.Close() }, nil},
-	{"a full queue, closing, and the peer has finished", func(s *tandem.Stream) { fillQueue(s); _ = s.Close() }, Peer.CloseWrite},
+	{"a full queue, paused, and the peer has finished", func(s *session.Stream) { fillQueue(s); s.PauseRead() }, sendAndFinish},
+	{"a full queue, to be finished, and the peer has", func(s *session.Stream) { fillQueue(s); finish(s) }, Peer.CloseWrite},
+	{"a full queue, closing", func(s *session.Stream) { fillQueue(s); _ = s.Close() }, nil},
+	{"a full queue, closing, and the peer has finished", func(s *session.Stream) { fillQueue(s); _ = s.Close() }, Peer.CloseWrite},
 	{"a handler that leaves everything unread", nil, func(p Peer) error { return ignore(p.Write(Pattern(64 << 10))) }},
 }
 
@@ -84,20 +84,20 @@ func sendAndReset(p Peer) error {
 	return p.Reset()
 }
 
-func finish(s *tandem.Stream) { _ = s.CloseWrite() }
+func finish(s *session.Stream) { _ = s.CloseWrite() }
 
 // fillQueue writes more than the kernel takes for a peer that does not read.
-func fillQueue(s *tandem.Stream) { _, _ = s.Write(pattern()[:6<<20]) }
+func fillQueue(s *session.Stream) { _, _ = s.Write(pattern()[:6<<20]) }
 
 // quietStreams has streams on which nothing can move.
 func quietStreams(e *Env) {
 	var states []quietState
 	for _, one := range stuckStreams {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.Open = one.open
-		h.Data = func(*tandem.Stream) {} // and leaves it
-		_, p := e.PairOn(t, h, tandem.StreamOptions{
+		h.Data = func(*session.Stream) {} // and leaves it
+		_, p := e.PairOn(t, h, session.StreamOptions{
 			AllowHalfClose: true, IdleTimeout: time.Hour, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10,
 		})
 		if one.peer != nil {
@@ -111,19 +111,19 @@ func quietStreams(e *Env) {
 
 // quietListeners has listeners that may not accept, with connections in the backlog.
 func quietListeners(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return // the same code
 	}
 	var states []quietState
 	for name, c := range map[string]struct {
-		o     tandem.ListenOptions
+		o     session.ListenOptions
 		pause bool
 	}{
-		"at MaxConns":           {o: tandem.ListenOptions{MaxConns: 1}},
+		"at MaxConns":           {o: session.ListenOptions{MaxConns: 1}},
 		"paused":                {pause: true},
-		"paused and at a limit": {o: tandem.ListenOptions{MaxConns: 1}, pause: true},
+		"paused and at a limit": {o: session.ListenOptions{MaxConns: 1}, pause: true},
 	} {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.env(e)
 		l, err := t.Listen(e.Network, e.Address(), h, &c.o)
@@ -149,14 +149,14 @@ func quietDials(e *Env) {
 		return
 	}
 	var states []quietState
-	for i, change := range []func(*Env, *tandem.DialOptions){
-		func(*Env, *tandem.DialOptions) {},
+	for i, change := range []func(*Env, *session.DialOptions){
+		func(*Env, *session.DialOptions) {},
 		errorQueueBeforeConnect,
 	} {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
 		h.env(e)
-		o := &tandem.DialOptions{}
+		o := &session.DialOptions{}
 		change(e, o)
 		_, err := t.Connect("tcp", address, h, o)
 		require.NoError(e, err)

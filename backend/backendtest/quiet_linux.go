@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // stamps has the kernel put a timestamp into a socket's error queue for everything that is sent.
@@ -23,7 +23,7 @@ func stamps(fd uintptr) error {
 // quietErrorQueues has streams in every state whose error queue is not empty. They sleep, do not take that for an error,
 // and cost no threads in the kernel: a ring keeps one that it has once used.
 func quietErrorQueues(e *Env) {
-	if e.Network != "tcp" || e.Peer != nil {
+	if e.Network != "tcp" || e.Peers != nil {
 		return // Unix sockets have no error queue
 	}
 	const streams = 3
@@ -33,11 +33,11 @@ func quietErrorQueues(e *Env) {
 		if one.name == "paused, and the peer has reset" {
 			continue // an end
 		}
-		t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := stamped(e, one.open)
 		workers := kernelWorkers()
 		for range streams {
-			_, p := e.PairOn(t, h, tandem.StreamOptions{AllowHalfClose: true, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10})
+			_, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10})
 			if one.peer != nil {
 				time.Sleep(moment)
 				require.NoError(e, one.peer(p), one.name)
@@ -55,10 +55,10 @@ func quietErrorQueues(e *Env) {
 }
 
 // stamped is a handler of streams whose error queue is not empty, and which read nothing.
-func stamped(e *Env, open func(*tandem.Stream)) *Hooks {
+func stamped(e *Env, open func(*session.Stream)) *Hooks {
 	h := NewHooks()
-	h.Data = func(*tandem.Stream) {}
-	h.Open = func(s *tandem.Stream) {
+	h.Data = func(*session.Stream) {}
+	h.Open = func(s *session.Stream) {
 		raw, err := s.SyscallConn()
 		assert.NoError(e, err)
 		assert.NoError(e, raw.Control(func(fd uintptr) { assert.NoError(e, stamps(fd)) }))
@@ -71,7 +71,7 @@ func stamped(e *Env, open func(*tandem.Stream)) *Hooks {
 }
 
 // errorQueueBeforeConnect has a dial's socket collect errors in its queue.
-func errorQueueBeforeConnect(e *Env, o *tandem.DialOptions) {
+func errorQueueBeforeConnect(e *Env, o *session.DialOptions) {
 	o.Control = func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
 			assert.NoError(e, stamps(fd))

@@ -2,10 +2,12 @@
 
 package backendtest
 
-import "github.com/tandem-io/tandem"
+import (
+	"github.com/tandem-io/tandem/session"
+)
 
 func quietErrorQueues(*Env) {}
 
-func errorQueueBeforeConnect(*Env, *tandem.DialOptions) {}
+func errorQueueBeforeConnect(*Env, *session.DialOptions) {}
 
 func (*Env) deafListener() string { return "" }

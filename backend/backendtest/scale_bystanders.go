@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // bystanders is a Transport of one loop with streams that have nothing to do with a rule, and are there while it runs.
 type bystanders struct {
-	t     tandem.Transport
-	base  tandem.Stats // when only the bystanders were there
+	t     *session.Engine
+	base  session.Stats // when only the bystanders were there
 	bulk  bool
 	idle  []int      // descriptors of the idle streams' peers
 	peers []net.Conn // of the bulk streams
@@ -46,18 +46,17 @@ func besideOf(all []Rule) []Rule {
 }
 
 // discards is the handler of the bystanders' streams.
-type discards struct{ tandem.BaseHandler }
+type discards struct{ session.BaseHandler }
 
-// OnData implements tandem.Handler.
-func (discards) OnData(s *tandem.Stream) { _, _ = s.Discard(-1) }
+// OnData implements session.Handler.
+func (discards) OnData(s *session.Stream) { _, _ = s.Discard(-1) }
 
 // newBystanders opens a Transport with idle streams, or such as always receive.
-func newBystanders(o tandem.Options, idle, bulk int) (*bystanders, error) {
+func newBystanders(drivers Drivers, idle, bulk int) (*bystanders, error) {
 	if err := roomFor(2*idle + 2*bulk + 500); err != nil {
 		return nil, err
 	}
-	o.Loops = 1
-	t, err := tandem.Open(quiet(o))
+	t, err := start(drivers, Options{Need: Need{Loops: 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +109,7 @@ func (b *bystanders) gather(idle, bulk int) error {
 
 // rest waits until only the bystanders are there, and remembers the figures.
 func (b *bystanders) rest(n int) error {
-	var last tandem.Stats
+	var last session.Stats
 	if !waitFor(func() bool {
 		before := last
 		last = b.t.Stats()
@@ -172,7 +171,7 @@ func (b *bystanders) left() string {
 }
 
 // others are the streams of a Transport that are not the rule's.
-func (e *Env) others(t tandem.Transport) int {
+func (e *Env) others(t *session.Engine) int {
 	if e.bystanders != nil && e.bystanders.t == t {
 		return e.bystanders.base.Streams
 	}
@@ -203,7 +202,7 @@ func runBeside(t *testing.T, s Setup) {
 	} else {
 		bulk = bulkBeside
 	}
-	b, err := newBystanders(s.Options, idle, bulk)
+	b, err := newBystanders(s.Drivers, idle, bulk)
 	if err != nil {
 		t.Fatalf("a Transport with %d idle and %d bulk streams: %v", idle, bulk, err)
 	}

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on what one stream costs beside many others.
@@ -20,12 +20,12 @@ const many = 8000
 // beside opens a Transport with n idle streams, which is closed at the end.
 func (e *Env) beside(n int) *bystanders {
 	e.Helper()
-	return e.besideOn(e.Options, n)
+	return e.besideOn(e.Drivers, n)
 }
 
-func (e *Env) besideOn(o tandem.Options, n int) *bystanders {
+func (e *Env) besideOn(drivers Drivers, n int) *bystanders {
 	e.Helper()
-	b, err := newBystanders(o, n, 0)
+	b, err := newBystanders(drivers, n, 0)
 	if err != nil {
 		e.Fatalf("a Transport with %d idle streams: %v", n, err)
 	}
@@ -36,12 +36,12 @@ func (e *Env) besideOn(o tandem.Options, n int) *bystanders {
 // cycles are ways in which a stream begins, pauses and ends.
 var cycles = []struct {
 	name string
-	run  func(*Env, *Hooks, *tandem.Stream, Peer)
+	run  func(*Env, *Hooks, *session.Stream, Peer)
 }{
-	{"Close", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Close(), "close") }},
-	{"Abort", func(e *Env, _ *Hooks, s *tandem.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
-	{"the peer's close", func(e *Env, _ *Hooks, _ *tandem.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
-	{"a pause", func(e *Env, h *Hooks, s *tandem.Stream, p Peer) {
+	{"Close", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Close(), "close") }},
+	{"Abort", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
+	{"the peer's close", func(e *Env, _ *Hooks, _ *session.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
+	{"a pause", func(e *Env, h *Hooks, s *session.Stream, p Peer) {
 		s.PauseRead()
 		e.writeAll(p, Pattern(100))
 		e.onLoop(s, func() {})
@@ -67,7 +67,7 @@ func (b *bystanders) costs(e *Env) []cost {
 			before, cpu := b.settledStats(e), cpuTime()
 			for range times {
 				h := NewHooks()
-				s, p := e.PairOn(b.t, h, tandem.StreamOptions{})
+				s, p := e.PairOn(b.t, h, session.StreamOptions{})
 				c.run(e, h, s, p)
 				h.Closed()
 				_ = p.Close()
@@ -88,7 +88,7 @@ func (b *bystanders) costs(e *Env) []cost {
 }
 
 // settledStats are the figures when only the bystanders are there, and nothing moves.
-func (b *bystanders) settledStats(e *Env) tandem.Stats {
+func (b *bystanders) settledStats(e *Env) session.Stats {
 	e.Helper()
 	if left := b.left(); left != "" {
 		e.Fatalf("left beside the others after %v: %s", leaving, left)
@@ -125,28 +125,27 @@ func costOfEnding(e *Env) {
 }
 
 // hangUpOfMany has the peers of many streams close them at once, while another stream echoes. It may wait for longer
-// than usual, but not for much longer than on epoll.
+// than usual, but not for much longer than on the yardstick.
 func hangUpOfMany(e *Env) {
 	if !e.once() {
 		return
 	}
-	plain := tandem.Options{Backend: tandem.Epoll}
-	floor := e.delayByHangUp(plain)
-	if e.Options.Backend == tandem.Epoll {
-		e.Logf("another stream's echo took %v at most", floor)
+	delay := e.delayByHangUp(e.Drivers)
+	if e.Yardstick == nil {
+		e.Logf("another stream's echo took %v at most", delay)
 		return
 	}
-	delay := e.delayByHangUp(e.Options)
-	e.Logf("another stream's echo took %v at most, and %v on epoll", delay, floor)
+	floor := e.delayByHangUp(e.Yardstick)
+	e.Logf("another stream's echo took %v at most, and %v on the yardstick", delay, floor)
 	if most := 500*time.Millisecond + 3*floor; delay > most {
-		e.Errorf("when %d peers hang up another stream's echo takes %v, and on epoll %v", many, delay, floor)
+		e.Errorf("when %d peers hang up another stream's echo takes %v, and on the yardstick %v", many, delay, floor)
 	}
 }
 
 // delayByHangUp returns how long the longest echo took from when the peers began to hang up until all were gone.
-func (e *Env) delayByHangUp(o tandem.Options) time.Duration {
+func (e *Env) delayByHangUp(drivers Drivers) time.Duration {
 	e.Helper()
-	b := e.besideOn(o, many)
+	b := e.besideOn(drivers, many)
 	h := echo()
 	h.env(e)
 	l, err := b.t.Listen("tcp", "127.0.0.1:0", h, nil)

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
@@ -33,29 +34,29 @@ var sessionRules = []Rule{
 }
 
 // bothWays runs a rule on a Transport that its caller drives and on one with loops.
-func (e *Env) bothWays(rule func(t tandem.Transport)) {
-	if e.Dialled || e.Peer != nil {
+func (e *Env) bothWays(rule func(t *session.Engine)) {
+	if e.Dialled || e.Peers != nil {
 		return // both ends are there in any case
 	}
 	rule(e.Under())
-	rule(e.driven(tandem.StreamOptions{}))
+	rule(e.driven(session.StreamOptions{}))
 }
 
 // sessions returns both ends of a connection on one Transport.
-func (e *Env) sessions(t tandem.Transport) (dialled, accepted *session.Streaming) {
+func (e *Env) sessions(t *session.Engine) (dialled, accepted *polled.StreamSession) {
 	e.Helper()
 	dialled, accepted = e.connecting(t)
-	e.duty("both ends", func() bool { return dialled.Status() == session.Established }, dialled, accepted)
+	e.duty("both ends", func() bool { return dialled.Status() == polled.Established }, dialled, accepted)
 	return dialled, accepted
 }
 
 // connecting is sessions for what can do with a first one that is Establishing still.
-func (e *Env) connecting(t tandem.Transport) (dialled, accepted *session.Streaming) {
+func (e *Env) connecting(t *session.Engine) (dialled, accepted *polled.StreamSession) {
 	e.Helper()
-	a, err := session.Listen(t, e.Network, e.Address(), nil)
+	a, err := polled.Listen(t, e.Network, e.Address(), nil)
 	e.Check(err, "listen")
 	defer a.Close()
-	dialled, err = session.Connect(t, e.Network, a.Addr().String(), nil)
+	dialled, err = polled.Connect(t, e.Network, a.Addr().String(), nil)
 	e.Check(err, "connect")
 	e.duty("a session", func() bool {
 		var ok bool
@@ -68,7 +69,7 @@ func (e *Env) connecting(t tandem.Transport) (dialled, accepted *session.Streami
 
 // driver is a Session of any kind.
 type driver interface {
-	Drive() (session.Activity, error)
+	Drive() (polled.Activity, error)
 }
 
 // duty drives sessions until done. It sleeps a little when nobody has anything to do, and fails if that lasts.
@@ -82,7 +83,7 @@ func (e *Env) duty(what string, done func() bool, all ...driver) {
 		for _, s := range all {
 			a, err := s.Drive()
 			e.Check(err, "drive")
-			active = active || a == session.Active
+			active = active || a == polled.Active
 		}
 		if active {
 			deadline = time.Now().Add(patience)
@@ -93,18 +94,18 @@ func (e *Env) duty(what string, done func() bool, all ...driver) {
 }
 
 // conformance runs the contract of sessions, on what wrap makes of both ends of a connection.
-func (e *Env) conformance(wrap func(a, b *session.Streaming) (session.Bytes, session.Bytes)) {
-	if e.Dialled || e.Peer != nil {
+func (e *Env) conformance(wrap func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes)) {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
 	for _, driven := range []bool{false, true} {
-		sessiontest.Run(e.T, func(sub *testing.T) (a, b session.Bytes) {
-			o := e.Options
+		sessiontest.Run(e.T, func(sub *testing.T) (a, b polled.Bytes) {
+			var o Options
 			if o.CallerDriven = driven; driven {
 				o.Loops = 1
 			}
 			// Each subtest is a goroutine, and so it has a Transport of its own, which it alone polls.
-			t, err := tandem.Open(quiet(o))
+			t, err := start(e.Drivers, o)
 			if err != nil {
 				sub.Fatal(err)
 			}
@@ -120,34 +121,34 @@ func (e *Env) conformance(wrap func(a, b *session.Streaming) (session.Bytes, ses
 }
 
 func sessionsStreaming(e *Env) {
-	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) { return a, b })
+	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) { return a, b })
 }
 
 func sessionsFramed(e *Env) {
-	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) {
-		return session.NewFramed(a, frame.U64{}, 4096), session.NewFramed(b, frame.U64{}, 0)
+	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) {
+		return polled.NewFramed(a, frame.U64{}, 4096), polled.NewFramed(b, frame.U64{}, 0)
 	})
 }
 
 // send passes a message until it is taken.
-func (e *Env) send(s session.Bytes, m []byte, others ...driver) {
+func (e *Env) send(s polled.Bytes, m []byte, others ...driver) {
 	e.Helper()
 	e.duty("room for a message", func() bool {
 		rest, status, err := s.Write(m)
 		e.Check(err, "write")
 		m = rest
-		return status == session.Success
+		return status == polled.Success
 	}, append(others, s)...)
 }
 
 // receive reads n bytes, or one message if n is -1.
-func (e *Env) receive(s session.Bytes, n int, others ...driver) (got []byte) {
+func (e *Env) receive(s polled.Bytes, n int, others ...driver) (got []byte) {
 	e.Helper()
 	e.duty("bytes to read", func() bool {
 		data, status, err := s.Read()
 		e.Check(err, "read")
 		got = append(got, data...)
-		return status == session.Data && (n < 0 || len(got) >= n)
+		return status == polled.Data && (n < 0 || len(got) >= n)
 	}, append(others, s)...)
 	return got
 }
@@ -158,9 +159,9 @@ func sessionsLargePayload(e *Env) {
 		return
 	}
 	payload := Pattern(9_999_999)
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		for _, way := range [][2]*session.Streaming{{a, b}, {b, a}} {
+		for _, way := range [][2]*polled.StreamSession{{a, b}, {b, a}} {
 			rest := payload
 			var got []byte
 			e.duty("all bytes", func() bool {
@@ -176,8 +177,8 @@ func sessionsLargePayload(e *Env) {
 				e.Error("the bytes differ")
 			}
 		}
-		one, two := session.NewFramed(a, frame.U64{}, 4096), session.NewFramed(b, frame.U64{}, 4096)
-		for _, way := range [][2]session.Bytes{{one, two}, {two, one}} {
+		one, two := polled.NewFramed(a, frame.U64{}, 4096), polled.NewFramed(b, frame.U64{}, 4096)
+		for _, way := range [][2]polled.Bytes{{one, two}, {two, one}} {
 			e.send(way[0], payload, way[1])
 			if got := e.receive(way[1], -1, way[0]); !bytes.Equal(got, payload) {
 				e.Errorf("a frame of %d bytes came, and differs", len(got))
@@ -194,17 +195,17 @@ func sessionsSlowConsumer(e *Env) {
 		return
 	}
 	const count, size = 100_000, 39
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		e.Check(b.Stream().SetSocketOption(tandem.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
-		one, two := session.NewFramed(b, frame.U64{}, 4096), session.NewFramed(a, frame.U64{}, 4096)
+		e.Check(b.Stream().SetSocketOption(backend.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
+		one, two := polled.NewFramed(b, frame.U64{}, 4096), polled.NewFramed(a, frame.U64{}, 4096)
 		message := Pattern(count + size)
 		sent, came, pending := 0, 0, 0
 		e.duty("all frames", func() bool {
 			for sent < count {
 				_, status, err := one.Write(message[sent:][:size])
 				e.Check(err, "write")
-				if status == session.Pending {
+				if status == polled.Pending {
 					pending++
 					break
 				}
@@ -216,7 +217,7 @@ func sessionsSlowConsumer(e *Env) {
 				}
 				m, status, err := two.Read()
 				e.Check(err, "read")
-				if status != session.Data {
+				if status != polled.Data {
 					break
 				}
 				if !bytes.Equal(m, message[came:][:size]) {
@@ -236,9 +237,9 @@ func sessionsSlowConsumer(e *Env) {
 
 // sessionsSmallBuffer sends a frame that fits the write buffer and one that is much larger.
 func sessionsSmallBuffer(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		one, two := session.NewFramed(a, frame.U64{}, 1024), session.NewFramed(b, frame.U64{}, 1024)
+		one, two := polled.NewFramed(a, frame.U64{}, 1024), polled.NewFramed(b, frame.U64{}, 1024)
 		for _, n := range []int{512, 888_888, 0, 512} {
 			e.send(one, Pattern(n), two)
 			if got := e.receive(two, -1, one); !bytes.Equal(got, Pattern(n)) {
@@ -252,14 +253,14 @@ func sessionsSmallBuffer(e *Env) {
 
 // sessionsRefused dials an address where nobody listens.
 func sessionsRefused(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
 		hole, addr, err := bound()
 		e.Check(err, "bind")
 		defer hole.Close()
-		s, err := session.Connect(t, e.Network, addr.String(), nil)
+		s, err := polled.Connect(t, e.Network, addr.String(), nil)
 		e.Check(err, "connect")
 		for deadline := time.Now().Add(patience); err == nil; time.Sleep(20 * time.Microsecond) {
 			if _, err = s.Drive(); time.Now().After(deadline) {
@@ -267,10 +268,10 @@ func sessionsRefused(e *Env) {
 			}
 		}
 		var op *net.OpError
-		if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || s.Status() != session.Terminated {
+		if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || s.Status() != polled.Terminated {
 			e.Errorf("Drive: %v; Status: %v", err, s.Status())
 		}
-		if _, status, err := s.Write([]byte("x")); status != session.Pending || !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, status, err := s.Write([]byte("x")); status != polled.Pending || !errors.Is(err, syscall.ECONNREFUSED) {
 			e.Errorf("Write: %v, %v", status, err)
 		}
 		if _, _, err := s.Read(); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -282,7 +283,7 @@ func sessionsRefused(e *Env) {
 
 // sessionsReset reads what came before a reset, first.
 func sessionsReset(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
@@ -303,7 +304,7 @@ func sessionsReset(e *Env) {
 			data, _, err = b.Read()
 			got = append(got, data...)
 		}
-		if !errors.Is(err, syscall.ECONNRESET) || b.Status() != session.Terminated {
+		if !errors.Is(err, syscall.ECONNRESET) || b.Status() != polled.Terminated {
 			e.Errorf("%v, %v", err, b.Status())
 		}
 		if string(got) != "last words" {
@@ -316,10 +317,10 @@ func sessionsReset(e *Env) {
 
 // sessionsHalfClose answers a peer that has finished.
 func sessionsHalfClose(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		one := session.NewFramed(a, frame.U64{}, 1024)
-		two := session.NewFramed(b, frame.Line{}, 1024)
+		one := polled.NewFramed(a, frame.U64{}, 1024)
+		two := polled.NewFramed(b, frame.Line{}, 1024)
 		e.send(one, []byte("the end is near"), two)
 		e.Check(one.Flush(), "flush")
 		e.Check(a.CloseWrite(), "CloseWrite")

@@ -6,17 +6,17 @@ import (
 	"net"
 	"time"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // The rest of the rules on sessions: many of them, and what they cost.
 
 // sessionsAccept polls a listener before, with and after connections.
 func sessionsAccept(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
-		a, err := session.Listen(t, e.Network, e.Address(), nil)
+	e.bothWays(func(t *session.Engine) {
+		a, err := polled.Listen(t, e.Network, e.Address(), nil)
 		e.Check(err, "listen")
 		for range 3 {
 			if s, ok, err := a.Accept(); s != nil || ok || err != nil {
@@ -25,11 +25,11 @@ func sessionsAccept(e *Env) {
 		}
 		var dialled []driver
 		for range 5 {
-			s, err := session.Connect(t, e.Network, a.Addr().String(), nil)
+			s, err := polled.Connect(t, e.Network, a.Addr().String(), nil)
 			e.Check(err, "connect")
 			dialled = append(dialled, s)
 		}
-		var accepted []*session.Streaming
+		var accepted []*polled.StreamSession
 		e.duty("three sessions", func() bool {
 			s, ok, err := a.Accept()
 			e.Check(err, "accept")
@@ -39,7 +39,7 @@ func sessionsAccept(e *Env) {
 			return len(accepted) == 3
 		}, dialled...)
 		for _, s := range accepted {
-			if s.Status() != session.Established {
+			if s.Status() != polled.Established {
 				e.Errorf("an accepted session is %v", s.Status())
 			}
 		}
@@ -59,7 +59,7 @@ func sessionsAccept(e *Env) {
 			e.Check(s.Close(), "close")
 		}
 		for _, s := range dialled {
-			e.Check(s.(*session.Streaming).Close(), "close")
+			e.Check(s.(*polled.StreamSession).Close(), "close")
 		}
 	})
 }
@@ -69,7 +69,7 @@ func sessionsShare(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	var all []driver
 	for range 10 {
 		a, b := e.sessions(t)
@@ -101,7 +101,7 @@ func sessionsShare(e *Env) {
 		e.Error("Drive on a goroutine that does not poll the Transport returned no error")
 	}
 	for _, s := range all {
-		e.Check(s.(*session.Streaming).Close(), "close")
+		e.Check(s.(*polled.StreamSession).Close(), "close")
 	}
 	if _, err := all[0].Drive(); !errors.Is(err, net.ErrClosed) {
 		e.Errorf("Drive of a closed session: %v", err)
@@ -110,7 +110,7 @@ func sessionsShare(e *Env) {
 
 // sessionsBounded looks at what a session that is not read takes from the kernel, and at what one keeps that nobody takes.
 func sessionsBounded(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		block := Pattern(1 << 20)
 		sent, stuck := 0, 0
@@ -141,7 +141,7 @@ func sessionsBounded(e *Env) {
 
 // sessionsResetFull has a reset come while the session holds all that it may, and its stream some more.
 func sessionsResetFull(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
@@ -174,7 +174,7 @@ func sessionsResetFull(e *Env) {
 }
 
 // onStreamLoop runs fn on the loop of a session's stream.
-func (e *Env) onStreamLoop(t tandem.Transport, s *session.Streaming, fn func()) {
+func (e *Env) onStreamLoop(t *session.Engine, s *polled.StreamSession, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
 	e.Check(s.Stream().Post(func() { defer close(done); fn() }), "post")
@@ -190,24 +190,24 @@ func (e *Env) onStreamLoop(t tandem.Transport, s *session.Streaming, fn func()) 
 
 // sessionsNoAllocation sends messages to and fro.
 func sessionsNoAllocation(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		one, two := session.NewFramed(a, frame.U64{}, 0), session.NewFramed(b, frame.U64{}, 0)
+		one, two := polled.NewFramed(a, frame.U64{}, 0), polled.NewFramed(b, frame.U64{}, 0)
 		for _, size := range []int{0, 64, 16 << 10} {
 			message := Pattern(size)
-			pass := func(from, to session.Bytes) {
+			pass := func(from, to polled.Bytes) {
 				sent := false
 				for {
 					if !sent {
 						_, status, err := from.Write(message)
 						e.noError(err)
-						sent = status == session.Success
+						sent = status == polled.Success
 					}
 					_, _ = from.Drive()
 					_, _ = to.Drive()
 					m, status, err := to.Read()
 					e.noError(err)
-					if status == session.Data {
+					if status == polled.Data {
 						if len(m) != size {
 							e.Errorf("%d bytes, not %d", len(m), size)
 						}

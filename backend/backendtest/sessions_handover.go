@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Rules on sessions that are handed on, and on those that nobody has accepted.
@@ -37,7 +37,7 @@ type detachable interface {
 
 // handedOn follows a session that was handed on: c first has unread, and then goes both ways; what a's peer had still to
 // send comes before that.
-func (e *Env) handedOn(a *session.Streaming, s detachable, unread, unsent []byte) {
+func (e *Env) handedOn(a *polled.StreamSession, s detachable, unread, unsent []byte) {
 	e.Helper()
 	c, err := s.Detach()
 	require.NoError(e, err)
@@ -84,12 +84,12 @@ func (e *Env) handedOn(a *session.Streaming, s detachable, unread, unsent []byte
 // sessionsDetach hands on a session that has read a part of what came, with bytes that are not sent yet.
 func sessionsDetach(e *Env) {
 	for _, layered := range []bool{false, true} {
-		e.bothWays(func(t tandem.Transport) {
+		e.bothWays(func(t *session.Engine) {
 			a, b := e.sessions(t)
-			var s session.Bytes = b
+			var s polled.Bytes = b
 			if layered {
-				s = session.NewLiveness(session.NewHeartbeat(s, time.Hour, func(session.Bytes) (session.Beat, error) {
-					return session.Skipped, nil
+				s = polled.NewLiveness(polled.NewHeartbeat(s, time.Hour, func(polled.Bytes) (polled.Beat, error) {
+					return polled.Skipped, nil
 				}), time.Hour, 0)
 			}
 			sent := Pattern(100_000)
@@ -108,9 +108,9 @@ func sessionsDetach(e *Env) {
 // sessionsDetachFramed hands on a session of messages that has read one of three, with frames that wait. The third one has
 // come in part.
 func sessionsDetachFramed(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		f := session.NewFramed(b, codec, 1<<20)
+		f := polled.NewFramed(b, codec, 1<<20)
 		wire := encoded(e, sized(5, 3000, 70_000)...)
 		cut := len(wire) - 60_000
 		e.send(a, wire[:cut], f)
@@ -120,7 +120,7 @@ func sessionsDetachFramed(e *Env) {
 		for _, m := range answers {
 			_, status, err := f.Write(m)
 			require.NoError(e, err)
-			require.Equal(e, session.Success, status)
+			require.Equal(e, polled.Success, status)
 		}
 		e.handedOn(a, f, wire[13:cut], encoded(e, answers...))
 	})
@@ -128,7 +128,7 @@ func sessionsDetachFramed(e *Env) {
 
 // sessionsDetachStream detaches the stream of a session, which holds what has come.
 func sessionsDetachStream(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
 		sent := Pattern(100_000)
 		e.send(a, sent, b)
@@ -155,16 +155,16 @@ func sessionsDetachStream(e *Env) {
 }
 
 // opaque is a session that cannot be handed on.
-type opaque struct{ session.Bytes }
+type opaque struct{ polled.Bytes }
 
 // sessionsDetachInVain asks sessions that cannot be handed on, or not yet. They go on.
 func sessionsDetachInVain(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		f := session.NewFramed(opaque{b}, codec, 0)
+		f := polled.NewFramed(opaque{b}, codec, 0)
 		_, err := f.Detach()
 		assert.ErrorIs(e, err, errors.ErrUnsupported)
-		_, err = session.NewLiveness(session.Bytes(opaque{b}), time.Hour, 0).Detach()
+		_, err = polled.NewLiveness(polled.Bytes(opaque{b}), time.Hour, 0).Detach()
 		assert.ErrorIs(e, err, errors.ErrUnsupported)
 		e.send(a, encoded(e, []byte("goes on")), f)
 		require.Equal(e, "goes on", string(e.receive(f, -1, a)))
@@ -178,15 +178,15 @@ func sessionsDetachInVain(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(e, err)
 	defer l.Close()
-	s, err := session.Connect(t, "tcp", l.Addr().String(), nil)
+	s, err := polled.Connect(t, "tcp", l.Addr().String(), nil)
 	require.NoError(e, err)
 	_, err = s.Detach()
 	assert.ErrorIs(e, err, syscall.ENOTCONN)
-	e.duty("the connection", func() bool { return s.Status() == session.Established }, s)
+	e.duty("the connection", func() bool { return s.Status() == polled.Established }, s)
 	c, err := s.Detach()
 	require.NoError(e, err)
 	require.NoError(e, c.Close())
@@ -194,11 +194,11 @@ func sessionsDetachInVain(e *Env) {
 
 // sessionsDetachKeeps uses a message behind Detach, as one does that has to do with what comes next.
 func sessionsDetachKeeps(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		want := sized(3000, 40_000)
 		for _, parts := range []int{1, 2} {
 			a, b := e.sessions(t)
-			f := session.NewFramed(b, codec, 0)
+			f := polled.NewFramed(b, codec, 0)
 			wire := encoded(e, want[:parts]...)
 			e.send(a, wire, f)
 			var m []byte
@@ -207,13 +207,13 @@ func sessionsDetachKeeps(e *Env) {
 					got, status, err := f.Read()
 					e.Check(err, "read")
 					m = got
-					return status == session.Data
+					return status == polled.Data
 				}, a, f)
 			}
 			c, err := f.Detach()
 			require.NoError(e, err)
 			other, _ := e.sessions(t)
-			g := session.NewFramed(other, codec, 0)
+			g := polled.NewFramed(other, codec, 0)
 			for range 20 { // uses what is free
 				_, _, _ = g.Write(bytes.Repeat([]byte{0xdd}, 30_000))
 				_, err := g.Drive()
@@ -229,9 +229,9 @@ func sessionsDetachKeeps(e *Env) {
 
 // sessionsInStages closes below layers while the peer sends on. It gets the answer.
 func sessionsInStages(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		f := session.NewFramed(session.Bytes(session.NewLiveness(session.Bytes(b), time.Hour, 0)), codec, 0)
+		f := polled.NewFramed(polled.Bytes(polled.NewLiveness(polled.Bytes(b), time.Hour, 0)), codec, 0)
 		e.send(f, []byte("no more"), a)
 		require.NoError(e, f.CloseInStages())
 		require.NoError(e, f.CloseInStages())
@@ -255,11 +255,11 @@ func sessionsInStages(e *Env) {
 
 // sessionsForgotten has connections that are reset before anybody accepts them.
 func sessionsForgotten(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
+	e.bothWays(func(t *session.Engine) {
 		if e.Network != "tcp" {
 			return
 		}
-		a, err := session.Listen(t, e.Network, e.Address(), &tandem.ListenOptions{MaxConns: 4})
+		a, err := polled.Listen(t, e.Network, e.Address(), &session.ListenOptions{MaxConns: 4})
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
 		for range 20 {
@@ -276,7 +276,7 @@ func sessionsForgotten(e *Env) {
 		p := e.dialPlain(a.Addr())
 		_, err = p.Write([]byte("here"))
 		require.NoError(e, err)
-		var s *session.Streaming
+		var s *polled.StreamSession
 		e.duty("a session that lives", func() bool { s, ok, err = a.Accept(); return ok }, poll)
 		require.Equal(e, "here", string(e.receive(s, 4)))
 		e.Check(s.Close(), "close")
@@ -285,25 +285,25 @@ func sessionsForgotten(e *Env) {
 }
 
 // polls drives a Transport that its caller has to poll, and nothing else.
-type polls struct{ t tandem.Transport }
+type polls struct{ t *session.Engine }
 
 // Drive is a session's.
-func (p polls) Drive() (session.Activity, error) {
+func (p polls) Drive() (polled.Activity, error) {
 	n, err := p.t.Poll(0)
 	if n > 0 {
-		return session.Active, err
+		return polled.Active, err
 	}
-	return session.Idle, err
+	return polled.Idle, err
 }
 
 // idles has nothing to do.
 type idles struct{}
 
 // Drive is a session's.
-func (idles) Drive() (session.Activity, error) { return session.Idle, nil }
+func (idles) Drive() (polled.Activity, error) { return polled.Idle, nil }
 
 // pollsOf drives t, if it has to be driven.
-func (e *Env) pollsOf(t tandem.Transport) driver {
+func (e *Env) pollsOf(t *session.Engine) driver {
 	if t == e.under {
 		return idles{}
 	}
@@ -325,8 +325,8 @@ func sessionsUnaccepted(e *Env) {
 		return
 	}
 	const bound, most = 1024, 1024 + 3*64
-	e.bothWays(func(t tandem.Transport) {
-		a, err := session.Listen(t, e.Network, e.Address(), nil)
+	e.bothWays(func(t *session.Engine) {
+		a, err := polled.Listen(t, e.Network, e.Address(), nil)
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
 		peers := make(chan []net.Conn, 1)
@@ -336,7 +336,7 @@ func sessionsUnaccepted(e *Env) {
 			e.driveOn(poll)
 		}
 		assert.LessOrEqual(e, a.Stats().Streams, most, "sessions that nobody has accepted")
-		var all []*session.Streaming
+		var all []*polled.StreamSession
 		e.duty("all sessions", func() bool {
 			s, ok, err := a.Accept()
 			require.NoError(e, err)
@@ -358,8 +358,8 @@ func sessionsUnaccepted(e *Env) {
 
 // sessionsUnacceptedHold has a peer send to a session that nobody has accepted. It keeps a little, and no byte is lost.
 func sessionsUnacceptedHold(e *Env) {
-	e.bothWays(func(t tandem.Transport) {
-		a, err := session.Listen(t, e.Network, e.Address(), nil)
+	e.bothWays(func(t *session.Engine) {
+		a, err := polled.Listen(t, e.Network, e.Address(), nil)
 		require.NoError(e, err)
 		poll := e.pollsOf(t)
 		p := e.dialPlain(a.Addr())
@@ -375,7 +375,7 @@ func sessionsUnacceptedHold(e *Env) {
 			return now > 0 && now == before
 		}, poll)
 		assert.LessOrEqual(e, now, uint64(280<<10), "bytes of a session that nobody has accepted")
-		var s *session.Streaming
+		var s *polled.StreamSession
 		e.duty("the session", func() bool {
 			var ok bool
 			s, ok, err = a.Accept()

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on panics and on time.
@@ -25,21 +25,21 @@ var timeRules = []Rule{
 // panics lets every kind of callback panic, each in a stream of its own, beside a stream that must not notice.
 func panics(e *Env) {
 	other := NewHooks()
-	_, q := e.Pair(other, tandem.StreamOptions{})
+	_, q := e.Pair(other, session.StreamOptions{})
 	boom := errors.New("boom")
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnWritable", "WriteNotify", "After", "Post", "OnClose"} {
 		h := panicking(where, boom)
 		if where == "OnOpen" && !e.Dialled {
 			e.connectAnyhow(h) // the reset may come before the peer has seen that it is connected
 		} else {
-			_, p := e.Pair(h, tandem.StreamOptions{HighWater: 1000, LowWater: 500})
+			_, p := e.Pair(h, session.StreamOptions{HighWater: 1000, LowWater: 500})
 			_, _ = p.Write([]byte("go"))
 			if where == "OnEOF" || where == "OnClose" {
 				_ = p.CloseWrite()
 			}
 		}
 		err := h.Closed()
-		var pe *tandem.PanicError
+		var pe *session.PanicError
 		if where == "OnClose" {
 			if err != nil {
 				e.Errorf("%s: OnClose(%v)", where, err)
@@ -72,14 +72,14 @@ func panicking(where string, v error) *Hooks {
 			panic(v)
 		}
 	}
-	h.Open = func(*tandem.Stream) { boom("OnOpen") }
-	h.EOF = func(*tandem.Stream) { boom("OnEOF") }
-	h.Writable = func(*tandem.Stream) { boom("OnWritable") }
-	h.Close = func(_ *tandem.Stream, err error) {
+	h.Open = func(*session.Stream) { boom("OnOpen") }
+	h.EOF = func(*session.Stream) { boom("OnEOF") }
+	h.Writable = func(*session.Stream) { boom("OnWritable") }
+	h.Close = func(_ *session.Stream, err error) {
 		h.closed <- err // before the panic, which is logged and goes no further
 		boom("OnClose")
 	}
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		boom("OnData")
 		switch where {
@@ -100,7 +100,7 @@ func idle(e *Env) {
 	h := NewHooks()
 	const timeout = 50 * time.Millisecond
 	start := time.Now()
-	e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
 	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
 	}
@@ -108,15 +108,15 @@ func idle(e *Env) {
 		e.Errorf("ended after %v, before the timeout of %v", d, timeout)
 	}
 	h = NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s, _ := e.Pair(h, session.StreamOptions{})
 	s.SetIdleTimeout(time.Hour)
 	s.SetIdleTimeout(timeout)
 	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
 	}
 	h = NewHooks()
-	h.Open = func(s *tandem.Stream) { s.SetIdleTimeout(0) } // later it may be too late
-	e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	h.Open = func(s *session.Stream) { s.SetIdleTimeout(0) } // later it may be too late
+	e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
 	time.Sleep(2 * timeout)
 	h.StillOpen()
 }
@@ -127,17 +127,17 @@ func idleTraffic(e *Env) {
 	const timeout = 80 * time.Millisecond
 	const most = 20
 	var sent [most]atomic.Int64 // when the peer began to send each byte
-	ways := map[string]func(*tandem.Stream, Peer, int, func(time.Time)){
-		"bytes in": func(_ *tandem.Stream, p Peer, n int, _ func(time.Time)) {
+	ways := map[string]func(*session.Stream, Peer, int, func(time.Time)){
+		"bytes in": func(_ *session.Stream, p Peer, n int, _ func(time.Time)) {
 			sent[n].Store(time.Now().UnixNano())
 			_, _ = p.Write([]byte{byte(n)})
 		},
-		"bytes out by another goroutine": func(s *tandem.Stream, _ Peer, _ int, took func(time.Time)) {
+		"bytes out by another goroutine": func(s *session.Stream, _ Peer, _ int, took func(time.Time)) {
 			if now := time.Now(); wrote(s) {
 				took(now)
 			}
 		},
-		"bytes out by the loop": func(s *tandem.Stream, _ Peer, _ int, took func(time.Time)) {
+		"bytes out by the loop": func(s *session.Stream, _ Peer, _ int, took func(time.Time)) {
 			_ = s.Post(func() {
 				if now := time.Now(); wrote(s) {
 					took(now)
@@ -149,12 +149,12 @@ func idleTraffic(e *Env) {
 		h := NewHooks()
 		var last, ended atomic.Int64
 		took := func(at time.Time) { last.Store(at.UnixNano()) }
-		h.Data = func(s *tandem.Stream) {
+		h.Data = func(s *session.Stream) {
 			b, _ := s.Next(-1)
 			last.Store(sent[b[len(b)-1]].Load())
 		}
-		h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
-		s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+		h.Close = func(*session.Stream, error) { ended.Store(time.Now().UnixNano()) }
+		s, p := e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
 		for n := 0; n < most && ended.Load() == 0; n++ {
 			act(s, p, n, took)
 			time.Sleep(5 * time.Millisecond)
@@ -168,7 +168,7 @@ func idleTraffic(e *Env) {
 	}
 }
 
-func wrote(s *tandem.Stream) bool {
+func wrote(s *session.Stream) bool {
 	_, err := s.Write([]byte("x"))
 	return err == nil
 }
@@ -178,9 +178,9 @@ func idleStall(e *Env) {
 	const timeout = 50 * time.Millisecond
 	h := NewHooks()
 	var last, ended atomic.Int64
-	h.Data = func(s *tandem.Stream) { _, _ = s.Next(-1) }
-	h.Close = func(*tandem.Stream, error) { ended.Store(time.Now().UnixNano()) }
-	s, p := e.Pair(h, tandem.StreamOptions{IdleTimeout: timeout})
+	h.Data = func(s *session.Stream) { _, _ = s.Next(-1) }
+	h.Close = func(*session.Stream, error) { ended.Store(time.Now().UnixNano()) }
+	s, p := e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
 	e.onLoop(s, func() {
 		_, err := p.Write([]byte("x"))
 		e.noError(err)
@@ -197,7 +197,7 @@ func idleStall(e *Env) {
 
 func timers(e *Env) {
 	h := NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s, _ := e.Pair(h, session.StreamOptions{})
 	type fired struct{ want, got time.Duration }
 	all := make(chan fired, 100)
 	start := time.Now()
@@ -238,7 +238,7 @@ func timers(e *Env) {
 func timersEnd(e *Env) {
 	h := NewHooks()
 	var late atomic.Int64
-	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s, _ := e.Pair(h, session.StreamOptions{})
 	e.Check(s.Post(func() {
 		for i := range 100 {
 			s.After(time.Duration(i%10)*time.Millisecond, func() { late.Add(1) })
@@ -256,12 +256,12 @@ func timersEnd(e *Env) {
 
 func manyTimers(e *Env) {
 	h := NewHooks()
-	s, _ := e.Pair(h, tandem.StreamOptions{})
+	s, _ := e.Pair(h, session.StreamOptions{})
 	const n = 100_000
 	var fired, stopped atomic.Int64
 	done := make(chan struct{})
 	e.Check(s.Post(func() {
-		all := make([]*tandem.Timer, n)
+		all := make([]*session.Timer, n)
 		for i := range all {
 			all[i] = s.After(time.Duration(rand.Int64N(int64(50*time.Millisecond))), func() { fired.Add(1) })
 		}

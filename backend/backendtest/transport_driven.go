@@ -11,18 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // driven opens a Transport without goroutines.
-func (e *Env) driven(o tandem.StreamOptions) tandem.Transport {
+func (e *Env) driven(o session.StreamOptions) *session.Engine {
 	e.Helper()
-	return e.Open(func(all *tandem.Options) { all.CallerDriven, all.Loops, all.StreamOptions = true, 1, o })
+	return e.Open(func(all *Options) { all.CallerDriven, all.Loops, all.Stream = true, 1, o })
 }
 
 // poll polls Transports in turn until done.
-func (e *Env) poll(done func() bool, what string, ts ...tandem.Transport) {
+func (e *Env) poll(done func() bool, what string, ts ...*session.Engine) {
 	e.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
@@ -42,7 +42,7 @@ type tail struct {
 }
 
 // adoptPair gives a Transport one end of a socketpair.
-func (e *Env) adoptPair(t tandem.Transport, h *Hooks) (*tandem.Stream, tail) {
+func (e *Env) adoptPair(t *session.Engine, h *Hooks) (*session.Stream, tail) {
 	e.Helper()
 	h.env(e)
 	a, b, err := socketPair()
@@ -80,7 +80,7 @@ func fairness(e *Env) {
 	if !e.once() {
 		return
 	}
-	e.flood(tandem.StreamOptions{}, 16+1)
+	e.flood(session.StreamOptions{}, 16+1)
 }
 
 // fairnessOfBytes has a budget that is used up by the first read.
@@ -88,32 +88,26 @@ func fairnessOfBytes(e *Env) {
 	if !e.once() {
 		return
 	}
-	most := 1 + 1
-	if cq := e.Options.UringCompletionEntries; cq > 0 && cq < 8*e.Options.UringBuffers {
-		most = 8 * e.Options.UringBuffers / cq // so many turns it takes until all buffers have been in the queue
-	}
-	e.flood(tandem.StreamOptions{TurnBudget: 1}, most)
+	e.flood(session.StreamOptions{TurnBudget: 1}, e.Turns)
 }
 
 // flood fails if the greedy stream is called more than most times between another's byte and its call.
-func (e *Env) flood(o tandem.StreamOptions, most int) {
+func (e *Env) flood(o session.StreamOptions, most int) {
 	e.Helper()
-	t := e.Open(func(all *tandem.Options) {
-		all.CallerDriven, all.Loops, all.StreamOptions = true, 1, o
-		if all.Backend == tandem.Uring && all.UringBufferSize == 0 {
-			all.UringBufferSize = 1 << 10 // many completions for what a socket holds
-		}
+	t := e.Open(func(all *Options) {
+		all.CallerDriven, all.Loops, all.Stream = true, 1, o
+		all.BufferSize = 1 << 10 // many events for what a socket holds
 	})
 	calls, bytes, heard := 0, 0, false
 	greedy := NewHooks()
-	greedy.Data = func(s *tandem.Stream) {
+	greedy.Data = func(s *session.Stream) {
 		calls++
 		bytes += s.Buffered()
 		_, _ = s.Next(-1)
 	}
 	modest := NewHooks()
 	worst, total := 0, 0
-	modest.Data = func(s *tandem.Stream) {
+	modest.Data = func(s *session.Stream) {
 		_, _ = s.Next(-1)
 		heard = true
 		worst = max(worst, calls)
@@ -157,8 +151,8 @@ func (i *inside) hooks(h *Hooks) *Hooks {
 		}
 	}
 	data := h.Data
-	h.Open = func(*tandem.Stream) { check() }
-	h.Data = func(s *tandem.Stream) {
+	h.Open = func(*session.Stream) { check() }
+	h.Data = func(s *session.Stream) {
 		check()
 		if data != nil {
 			data(s)
@@ -166,19 +160,19 @@ func (i *inside) hooks(h *Hooks) *Hooks {
 		}
 		h.Collect(s)
 	}
-	h.EOF = func(*tandem.Stream) { check() }
-	h.Close = func(*tandem.Stream, error) { check() }
+	h.EOF = func(*session.Stream) { check() }
+	h.Close = func(*session.Stream, error) { check() }
 	h.env(i.e)
 	return h
 }
 
 // callerDriven has a server and a client in one goroutine, which is the only one there is.
 func callerDriven(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return // there is one of each kind in any case
 	}
 	before := runtime.NumGoroutine()
-	server, client := e.driven(tandem.StreamOptions{}), e.driven(tandem.StreamOptions{})
+	server, client := e.driven(session.StreamOptions{}), e.driven(session.StreamOptions{})
 	i := &inside{e: e}
 	poll := func(done func() bool, what string) {
 		e.Helper()
@@ -190,7 +184,7 @@ func callerDriven(e *Env) {
 	l, err := server.Listen(e.Network, e.Address(), srv, nil)
 	e.Check(err, "listen")
 	const streams, size = 5, 60_000
-	var all []*tandem.Stream
+	var all []*session.Stream
 	for range streams {
 		s, err := client.Connect(e.Network, l.Addr().String(), cli, nil)
 		e.Check(err, "connect")
@@ -216,10 +210,10 @@ func callerDriven(e *Env) {
 
 // drivenPeers talks with plain connections, each of which is used in turn with Poll.
 func drivenPeers(e *Env) {
-	if e.Dialled || e.Peer != nil {
+	if e.Dialled || e.Peers != nil {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	h := echo()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
@@ -246,7 +240,7 @@ func drivenByOne(e *Env) {
 	if _, err := e.Under().Poll(0); err == nil {
 		e.Error("Poll of a Transport that runs by itself returned no error")
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	l, err := t.Listen("tcp", "127.0.0.1:0", echo(), nil)
 	e.Check(err, "listen")
 	closed := make(chan error, 1)
@@ -258,7 +252,7 @@ func drivenByOne(e *Env) {
 	}
 	nested := error(nil)
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		_, nested = t.Poll(0)
 		if err := t.Shutdown(ended()); err == nil {
@@ -299,7 +293,7 @@ func drivenSleep(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.driven(tandem.StreamOptions{})
+	t := e.driven(session.StreamOptions{})
 	h := NewHooks()
 	s, p := e.adoptPair(t, h)
 	for n := 1; n > 0; { // what was left to do
@@ -343,11 +337,11 @@ func drivenEnd(e *Env) {
 	if !e.once() {
 		return
 	}
-	never := e.driven(tandem.StreamOptions{}) // was never polled
+	never := e.driven(session.StreamOptions{}) // was never polled
 	e.Check(never.Shutdown(e.patient()), "shutdown")
 	e.Check(never.Close(), "close again")
 
-	t := e.driven(tandem.StreamOptions{CloseTimeout: 10 * time.Millisecond})
+	t := e.driven(session.StreamOptions{CloseTimeout: 10 * time.Millisecond})
 	h, stuck, dials := NewHooks(), NewHooks(), NewHooks()
 	e.adoptPair(t, h)
 	s, _ := e.adoptPair(t, stuck)
@@ -374,9 +368,9 @@ func drivenEnd(e *Env) {
 		e.Check(t.Close(), "close")
 	}
 
-	left := e.driven(tandem.StreamOptions{})
-	d := drainHooks{NewHooks(), func(*tandem.Stream) {}}
-	d.Open = func(s *tandem.Stream) { s.SetHandler(d) }
+	left := e.driven(session.StreamOptions{})
+	d := drainHooks{NewHooks(), func(*session.Stream) {}}
+	d.Open = func(s *session.Stream) { s.SetHandler(d) }
 	e.adoptPair(left, d.Hooks)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()

@@ -15,22 +15,22 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // drainHooks are Hooks of a handler that is told of a shutdown.
 type drainHooks struct {
 	*Hooks
-	drain func(*tandem.Stream)
+	drain func(*session.Stream)
 }
 
-func (h drainHooks) OnDrain(s *tandem.Stream) {
+func (h drainHooks) OnDrain(s *session.Stream) {
 	defer h.enter(s, "OnDrain")()
 	h.drain(s)
 }
 
 // nothingLeft checks at once, without waiting, that a Transport is gone.
-func (e *Env) nothingLeft(files int, t tandem.Transport, hooks ...*Hooks) {
+func (e *Env) nothingLeft(files int, t *session.Engine, hooks ...*Hooks) {
 	e.Helper()
 	if n := len(takeCensus().files); n > files {
 		e.Errorf("%d descriptors are left", n-files)
@@ -48,9 +48,9 @@ func (e *Env) nothingLeft(files int, t tandem.Transport, hooks ...*Hooks) {
 func shutdown(e *Env) {
 	t := e.Open(nil)
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) { _, _ = s.Next(-1) }
-	o := tandem.StreamOptions{CloseTimeout: 20 * time.Millisecond, AllowHalfClose: true}
-	patient := tandem.StreamOptions{CloseTimeout: patience}
+	h.Data = func(s *session.Stream) { _, _ = s.Next(-1) }
+	o := session.StreamOptions{CloseTimeout: 20 * time.Millisecond, AllowHalfClose: true}
+	patient := session.StreamOptions{CloseTimeout: patience}
 
 	idle, idlePeer := e.PairOn(t, h, o)
 	paused, pausedPeer := e.PairOn(t, h, o)
@@ -125,20 +125,20 @@ func (h *Hooks) deadlines() (n int) {
 // drain leaves it to handlers that are told to end their streams.
 func drain(e *Env) {
 	t := e.Open(nil)
-	told := make(chan *tandem.Stream, 10)
-	h := drainHooks{NewHooks(), func(s *tandem.Stream) { told <- s }}
-	h.Data = func(s *tandem.Stream) {
+	told := make(chan *session.Stream, 10)
+	h := drainHooks{NewHooks(), func(s *session.Stream) { told <- s }}
+	h.Data = func(s *session.Stream) {
 		p, _ := s.Next(-1)
 		_, _ = s.Write(p)
 		if strings.Contains(string(p), "bye") {
 			_ = s.Close()
 		}
 	}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
 	plain := NewHooks()
-	_, a := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
-	_, b := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
-	e.PairOn(t, plain, tandem.StreamOptions{})
+	_, a := e.PairOn(t, h.Hooks, session.StreamOptions{})
+	_, b := e.PairOn(t, h.Hooks, session.StreamOptions{})
+	e.PairOn(t, plain, session.StreamOptions{})
 	result := make(chan error, 1)
 	go func() { result <- t.Shutdown(e.patient()) }()
 	if first, second := arrives(e, told), arrives(e, told); first == second {
@@ -170,11 +170,11 @@ func drain(e *Env) {
 
 func shutdownContextEnds(e *Env) {
 	t := e.Open(nil)
-	h := drainHooks{NewHooks(), func(*tandem.Stream) {}} // never closes
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
+	h := drainHooks{NewHooks(), func(*session.Stream) {}} // never closes
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
 	stuck := NewHooks()
-	_, p := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
-	s, q := e.PairOn(t, stuck, tandem.StreamOptions{CloseTimeout: patience})
+	_, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
+	s, q := e.PairOn(t, stuck, session.StreamOptions{CloseTimeout: patience})
 	_, err := s.Write(make([]byte, 8<<20))
 	e.Check(err, "write")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
@@ -205,11 +205,11 @@ func shutdownInCallback(e *Env) {
 	t := e.Open(nil)
 	results := make(chan error, 2)
 	h := NewHooks()
-	h.Open = func(*tandem.Stream) {
+	h.Open = func(*session.Stream) {
 		results <- t.Shutdown(e.patient())
 		results <- t.Close()
 	}
-	_, p := e.PairOn(t, h, tandem.StreamOptions{})
+	_, p := e.PairOn(t, h, session.StreamOptions{})
 	for range 2 {
 		if err := arrives(e, results); err == nil {
 			e.Error("a Transport can be shut down by its own callback")
@@ -226,10 +226,10 @@ func shutdownTwice(e *Env) {
 		return
 	}
 	t := e.Open(nil)
-	release := make(chan *tandem.Stream, 1)
-	h := drainHooks{NewHooks(), func(s *tandem.Stream) { release <- s }}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
-	e.PairOn(t, h.Hooks, tandem.StreamOptions{})
+	release := make(chan *session.Stream, 1)
+	h := drainHooks{NewHooks(), func(s *session.Stream) { release <- s }}
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
+	e.PairOn(t, h.Hooks, session.StreamOptions{})
 	var wg sync.WaitGroup
 	var returned atomic.Int32
 	for range 3 {
@@ -255,9 +255,9 @@ func shutdownTwice(e *Env) {
 
 	// A second caller's context ends the patience of the first.
 	t = e.Open(nil)
-	h = drainHooks{NewHooks(), func(s *tandem.Stream) { release <- s }}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
-	e.PairOn(t, h.Hooks, tandem.StreamOptions{})
+	h = drainHooks{NewHooks(), func(s *session.Stream) { release <- s }}
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
+	e.PairOn(t, h.Hooks, session.StreamOptions{})
 	first := make(chan error, 1)
 	go func() { first <- t.Shutdown(e.patient()) }()
 	arrives(e, release)
@@ -272,7 +272,7 @@ func afterShutdown(e *Env) {
 	}
 	t := e.Open(nil)
 	h := NewHooks()
-	s, _ := e.PairOn(t, h, tandem.StreamOptions{})
+	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	e.Check(t.Close(), "close")
 	path := filepath.Join(e.TempDir(), "s")
@@ -297,9 +297,6 @@ func afterShutdown(e *Env) {
 	if _, err := t.Poll(0); err == nil {
 		e.Error("Poll of a Transport that has ended, and was not driven by its caller, returned no error")
 	}
-	if i := t.Info(); i.Backend != e.Options.Backend {
-		e.Errorf("Info after the end: %v", i)
-	}
 	if n := h.Count("OnClose"); n != 1 {
 		e.Errorf("OnClose was called %d times", n)
 	}
@@ -310,13 +307,13 @@ func beginningsMeanwhile(e *Env) {
 	if !e.once() {
 		return
 	}
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
+	t := e.Open(func(o *Options) { o.Loops = 1 })
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	late := NewHooks()
 	late.env(e)
 	begun, asked := 0, make(chan struct{})
 	h := drainHooks{Hooks: NewHooks()}
-	h.drain = func(s *tandem.Stream) {
+	h.drain = func(s *session.Stream) {
 		defer close(asked)
 		for range 5 {
 			if _, err := t.Connect("tcp", l.Addr().String(), late, nil); err == nil {
@@ -331,8 +328,8 @@ func beginningsMeanwhile(e *Env) {
 			_ = b.Close()
 		}
 	}
-	h.Open = func(s *tandem.Stream) { s.SetHandler(h) }
-	s, p := e.PairOn(t, h.Hooks, tandem.StreamOptions{})
+	h.Open = func(s *session.Stream) { s.SetHandler(h) }
+	s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
 	result := make(chan error, 1)
 	go func() { result <- t.Shutdown(e.patient()) }()
 	arrives(e, asked)
@@ -364,7 +361,7 @@ func writesMeanwhile(e *Env) {
 	var wg sync.WaitGroup
 	var gone atomic.Bool
 	for range 4 {
-		s, p := e.PairOn(t, h, tandem.StreamOptions{})
+		s, p := e.PairOn(t, h, session.StreamOptions{})
 		go func() { _, _ = io.Copy(io.Discard, p) }()
 		wg.Go(func() {
 			for !gone.Load() {
@@ -397,8 +394,8 @@ func mappings(e *Env) {
 	}
 	const times = 30
 	cycle := func() {
-		t := e.Open(func(o *tandem.Options) { o.Loops = 4 })
-		s, p := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+		t := e.Open(func(o *Options) { o.Loops = 4 })
+		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
 		_, err := p.Write([]byte("x"))
 		e.Check(err, "write")
 		e.Check(s.Close(), "close")

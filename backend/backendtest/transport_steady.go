@@ -7,56 +7,56 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // endings are ways in which a stream and its peer may end.
-var endings = map[string]func(*Env, *tandem.Stream, Peer){
-	"Close": func(e *Env, s *tandem.Stream, p Peer) { e.Check(s.Close(), "close") },
-	"Abort": func(e *Env, s *tandem.Stream, p Peer) { e.Check(s.Abort(), "abort") },
-	"peer's FIN": func(e *Env, s *tandem.Stream, p Peer) {
+var endings = map[string]func(*Env, *session.Stream, Peer){
+	"Close": func(e *Env, s *session.Stream, p Peer) { e.Check(s.Close(), "close") },
+	"Abort": func(e *Env, s *session.Stream, p Peer) { e.Check(s.Abort(), "abort") },
+	"peer's FIN": func(e *Env, s *session.Stream, p Peer) {
 		e.Check(p.CloseWrite(), "close for writing")
 	},
-	"peer's close": func(e *Env, s *tandem.Stream, p Peer) { e.Check(p.Close(), "close") },
-	"peer's reset": func(e *Env, s *tandem.Stream, p Peer) { e.Check(p.Reset(), "reset") },
-	"CloseWrite, and the peer's close": func(e *Env, s *tandem.Stream, p Peer) {
+	"peer's close": func(e *Env, s *session.Stream, p Peer) { e.Check(p.Close(), "close") },
+	"peer's reset": func(e *Env, s *session.Stream, p Peer) { e.Check(p.Reset(), "reset") },
+	"CloseWrite, and the peer's close": func(e *Env, s *session.Stream, p Peer) {
 		e.Check(s.CloseWrite(), "CloseWrite")
 		_, _ = io.Copy(io.Discard, p)
 		e.Check(p.Close(), "close")
 	},
-	"Close with bytes unread": func(e *Env, s *tandem.Stream, p Peer) {
+	"Close with bytes unread": func(e *Env, s *session.Stream, p Peer) {
 		s.PauseRead()
 		_, err := p.Write(Pattern(5000))
 		e.Check(err, "write")
 		e.Check(s.Close(), "close")
 	},
-	"Abort with bytes unread": func(e *Env, s *tandem.Stream, p Peer) {
+	"Abort with bytes unread": func(e *Env, s *session.Stream, p Peer) {
 		s.PauseRead()
 		_, err := p.Write(Pattern(5000))
 		e.Check(err, "write")
 		e.Check(s.Abort(), "abort")
 	},
-	"Abort while writing": func(e *Env, s *tandem.Stream, p Peer) {
+	"Abort while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 3<<20))
 		e.Check(err, "write")
 		e.Check(s.Abort(), "abort")
 	},
-	"peer's close while writing": func(e *Env, s *tandem.Stream, p Peer) {
+	"peer's close while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 3<<20))
 		e.Check(err, "write")
 		e.Check(p.Close(), "close")
 	},
-	"Close while writing": func(e *Env, s *tandem.Stream, p Peer) {
+	"Close while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 200<<10))
 		e.Check(err, "write")
 		e.Check(s.Close(), "close")
 		_, _ = io.Copy(io.Discard, p)
 	},
-	"both at once": func(e *Env, s *tandem.Stream, p Peer) {
+	"both at once": func(e *Env, s *session.Stream, p Peer) {
 		go func() { _ = s.Close() }()
 		e.Check(p.Close(), "close")
 	},
-	"with timers": func(e *Env, s *tandem.Stream, p Peer) {
+	"with timers": func(e *Env, s *session.Stream, p Peer) {
 		s.After(time.Hour, func() {})
 		s.SetIdleTimeout(time.Hour)
 		e.Check(s.Close(), "close")
@@ -66,8 +66,8 @@ var endings = map[string]func(*Env, *tandem.Stream, Peer){
 // noLeak connects and closes in every way, a few hundred times in all.
 func noLeak(e *Env) {
 	h := NewHooks()
-	cycle := func(end func(*Env, *tandem.Stream, Peer)) {
-		s, p := e.Pair(h, tandem.StreamOptions{})
+	cycle := func(end func(*Env, *session.Stream, Peer)) {
+		s, p := e.Pair(h, session.StreamOptions{})
 		end(e, s, p)
 		h.Closed()
 		_ = p.Close()
@@ -84,7 +84,7 @@ func noLeak(e *Env) {
 		e.Eventually(func() bool { return len(takeCensus().files) <= files }, "no descriptors left by %s", what)
 	}
 	all := uint64(1 + each*len(endings))
-	e.statsAre(func(s tandem.Stats) error {
+	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("Streams", s.Streams, 0), same("Sockets", s.Sockets, 0), same("Requests", s.Requests, 0),
 			same("BuffersTaken", s.BuffersTaken, 0), same("Opened", s.Opened, all), same("Closed", s.Closed, all))
 	})
@@ -97,7 +97,7 @@ type answerer struct {
 	size int
 }
 
-func (a *answerer) OnData(s *tandem.Stream) {
+func (a *answerer) OnData(s *session.Stream) {
 	for s.Buffered() >= a.size {
 		p, _ := s.Next(a.size)
 		_, _ = s.Write(p)
@@ -106,13 +106,13 @@ func (a *answerer) OnData(s *tandem.Stream) {
 
 // noAllocation counts all that the process allocates while a stream answers. A plain peer allocates nothing, either.
 func noAllocation(e *Env) {
-	if e.Peer != nil {
+	if e.Peers != nil {
 		return // peers that are streams gather bytes in memory that they allocate
 	}
 	for _, size := range []int{64, 1 << 10, 16 << 10} {
 		a := &answerer{NewHooks(), size}
-		a.Open = func(s *tandem.Stream) { s.SetHandler(a) }
-		_, p := e.Pair(a.Hooks, tandem.StreamOptions{})
+		a.Open = func(s *session.Stream) { s.SetHandler(a) }
+		_, p := e.Pair(a.Hooks, session.StreamOptions{})
 		message, answer := Pattern(size), make([]byte, size)
 		exchange := func(n int) {
 			for range n {

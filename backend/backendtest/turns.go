@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // turnRules are about what one kind of work may take of a loop's turn, and when a sleep ends.
@@ -26,16 +26,16 @@ func spinFor(d time.Duration) {
 
 // besideWork has a peer's byte wait while the loop is given n pieces of work of 20 µs each, and returns how many of them
 // ran before the byte was delivered. They have to run in order.
-func besideWork(e *Env, n int, give func(s *tandem.Stream, piece func(i int))) int64 {
+func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) int64 {
 	e.Helper()
 	var ran atomic.Int64
 	heard := make(chan int64, 1)
 	h := NewHooks()
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		heard <- ran.Load()
 		h.Collect(s)
 	}
-	s, p := e.PairOn(e.Open(func(o *tandem.Options) { o.Loops = 1 }), h, tandem.StreamOptions{})
+	s, p := e.PairOn(e.Open(func(o *Options) { o.Loops = 1 }), h, session.StreamOptions{})
 	letGo := hold(s)
 	give(s, func(i int) {
 		assert.EqualValues(e, i, ran.Load(), "the order")
@@ -56,7 +56,7 @@ const workTurns = 10
 
 func postedFunctions(e *Env) {
 	const n = 5000
-	before := besideWork(e, n, func(s *tandem.Stream, piece func(int)) {
+	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
 		for i := range n {
 			assert.NoError(e, s.Post(func() { piece(i) }))
 		}
@@ -66,7 +66,7 @@ func postedFunctions(e *Env) {
 
 func dueTimers(e *Env) {
 	const n = 5000
-	before := besideWork(e, n, func(s *tandem.Stream, piece func(int)) {
+	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
 		for i := range n {
 			s.After(0, func() { piece(i) })
 		}
@@ -76,8 +76,8 @@ func dueTimers(e *Env) {
 
 // longestTurn has one turn last, and a loop sleep.
 func longestTurn(e *Env) {
-	t := e.Open(func(o *tandem.Options) { o.Loops = 1 })
-	s, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	t := e.Open(func(o *Options) { o.Loops = 1 })
+	s, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	const work = 200 * time.Millisecond
 	time.Sleep(work)
 	before := t.Stats().LongestTurn

@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // resolution compares After with nanosleep(2), which the machine's load delays as it does the loop. One of a few tries
 // has to be as exact.
 func resolution(e *Env) {
 	const d, times, tries = 200 * time.Microsecond, 30, 10
-	s, _ := e.Pair(NewHooks(), tandem.StreamOptions{IdleTimeout: time.Hour})
+	s, _ := e.Pair(NewHooks(), session.StreamOptions{IdleTimeout: time.Hour})
 	median := func(wait func()) time.Duration {
 		var all []time.Duration
 		for range times {

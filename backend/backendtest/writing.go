@@ -12,16 +12,16 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on writing. Those on turns and water marks are in writing_turn.go, those on how a write ends in
 // writing_notify.go.
 var writingRules = []Rule{
 	{"S07_WholeWrites", wholeWrites},
-	{"S08_AnyGoroutine", func(e *Env) { anyGoroutine(e, (*tandem.Stream).Close, nil) }},
+	{"S08_AnyGoroutine", func(e *Env) { anyGoroutine(e, (*session.Stream).Close, nil) }},
 	{"S08_AnyGoroutineCloseWrite", func(e *Env) { anyGoroutine(e, closeWriteAndClose, nil) }},
-	{"S08_AnyGoroutineAbort", func(e *Env) { anyGoroutine(e, (*tandem.Stream).Abort, net.ErrClosed) }},
+	{"S08_AnyGoroutineAbort", func(e *Env) { anyGoroutine(e, (*session.Stream).Abort, net.ErrClosed) }},
 	{"S09_OneSendATurn", oneSendATurn},
 	{"S09_EarlierThanTheTurn", earlierThanTheTurn},
 	{"S09_DirectWrites", directWrites},
@@ -38,7 +38,7 @@ var writingRules = []Rule{
 }
 
 // small makes the buffers that the kernel has for a stream small, so that it takes little to fill them.
-func (e *Env) small(s *tandem.Stream) {
+func (e *Env) small(s *session.Stream) {
 	e.Helper()
 	raw, err := s.SyscallConn()
 	e.Check(err, "raw connection")
@@ -55,7 +55,7 @@ func setSocketOption[FD ~int | ~uintptr](set func(FD, int, int, int) error, fd u
 }
 
 // onLoop runs fn on the stream's loop and waits for its end. fn must not end the test.
-func (e *Env) onLoop(s *tandem.Stream, fn func()) {
+func (e *Env) onLoop(s *session.Stream, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
 	e.Check(s.Post(func() { defer close(done); fn() }), "post")
@@ -119,7 +119,7 @@ func (r *reading) all(e *Env) ([]byte, error) {
 // limited writes to a stream and knows which writes have to be refused.
 type limited struct {
 	e      *Env
-	s      *tandem.Stream
+	s      *session.Stream
 	limit  int
 	calls  int
 	want   []byte // what was taken
@@ -143,7 +143,7 @@ func (w *limited) write(n int) {
 	switch fits := before == 0 || before+n <= w.limit; {
 	case fits && (err != nil || taken != n):
 		w.e.Errorf("a write of %d bytes behind %d, with a limit of %d, took %d: %v", n, before, w.limit, taken, err)
-	case !fits && (err != tandem.ErrWriteBufferFull || taken != 0 || w.s.Queued() != before):
+	case !fits && (err != session.ErrWriteBufferFull || taken != 0 || w.s.Queued() != before):
 		w.e.Errorf("a write of %d bytes behind %d, with a limit of %d, took %d and left %d queued: %v",
 			n, before, w.limit, taken, w.s.Queued(), err)
 	case !fits:
@@ -199,8 +199,8 @@ func wholeWrites(e *Env) {
 	const limit = 256 << 10
 	h := NewHooks()
 	var buffered atomic.Int64
-	h.Data = func(s *tandem.Stream) { buffered.Store(int64(s.Buffered())) } // reads nothing
-	s, p := e.Pair(h, tandem.StreamOptions{WriteBufferLimit: limit})
+	h.Data = func(s *session.Stream) { buffered.Store(int64(s.Buffered())) } // reads nothing
+	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
 	e.small(s)
 	_, err := p.Write(make([]byte, 30_000)) // memory for WriteBuffer
 	e.Check(err, "write")
@@ -244,7 +244,7 @@ func (w *limited) fillFromOutside() {
 		switch n, err := w.s.Write(p); {
 		case err == nil && n == len(p):
 			w.want = append(w.want, p...)
-		case err == tandem.ErrWriteBufferFull && n == 0:
+		case err == session.ErrWriteBufferFull && n == 0:
 			refused++
 		default:
 			w.e.Fatalf("Write of %d bytes: %d, %v", len(p), n, err)
@@ -294,7 +294,7 @@ func records(p []byte, cut bool) (map[byte]uint32, error) {
 
 // crowd are many writers of one stream.
 type crowd struct {
-	s     *tandem.Stream
+	s     *session.Stream
 	mu    sync.Mutex // guards what follows
 	taken map[byte]uint32
 	wrong error
@@ -318,7 +318,7 @@ func (c *crowd) put(writer byte, number *uint32) bool {
 }
 
 func (c *crowd) note(writer byte, number *uint32, err error) bool {
-	if err == tandem.ErrWriteBufferFull {
+	if err == session.ErrWriteBufferFull {
 		return true
 	}
 	c.mu.Lock()
@@ -364,7 +364,7 @@ func (c *crowd) meddle() {
 func (c *crowd) forward(writer byte) *Hooks {
 	h := NewHooks()
 	var passed, made uint32
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		for s.Buffered() >= 7 {
 			head, _ := s.Peek(7)
 			b, err := s.Take(7 + int(binary.BigEndian.Uint16(head[5:])))
@@ -385,7 +385,7 @@ func (c *crowd) forward(writer byte) *Hooks {
 	return h
 }
 
-func closeWriteAndClose(s *tandem.Stream) error {
+func closeWriteAndClose(s *session.Stream) error {
 	if err := s.CloseWrite(); err != nil {
 		return nil // somebody else was faster with Close
 	}
@@ -394,9 +394,9 @@ func closeWriteAndClose(s *tandem.Stream) error {
 
 // anyGoroutine has many goroutines and callbacks write to one stream, and others pause and flush it; then many end it
 // at once.
-func anyGoroutine(e *Env, end func(*tandem.Stream) error, want error) {
+func anyGoroutine(e *Env, end func(*session.Stream) error, want error) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{HighWater: 128 << 10})
+	s, p := e.Pair(h, session.StreamOptions{HighWater: 128 << 10})
 	c := &crowd{s: s, taken: map[byte]uint32{}}
 	incoming := Pattern(20_000)
 	_, err := p.Write(incoming)
@@ -404,7 +404,7 @@ func anyGoroutine(e *Env, end func(*tandem.Stream) error, want error) {
 	r := readOn(p)
 	var others []Peer
 	for i := range 3 { // some of them on the same loop, some on another
-		_, q := e.Pair(c.forward(byte(100+10*i)), tandem.StreamOptions{})
+		_, q := e.Pair(c.forward(byte(100+10*i)), session.StreamOptions{})
 		others = append(others, q)
 	}
 	for i := range 4 {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Rules on limits at the byte, and on what is left unread.
@@ -24,13 +24,13 @@ func leftBytesStay(e *Env) {
 	t := e.oneLoop()
 	want := Pattern(3000)
 	h, other := NewHooks(), NewHooks()
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if s.Buffered() == len(want) {
 			h.Collect(s)
 		}
 	}
-	s, p := e.PairOn(t, h, tandem.StreamOptions{})
-	_, q := e.PairOn(t, other, tandem.StreamOptions{})
+	s, p := e.PairOn(t, h, session.StreamOptions{})
+	_, q := e.PairOn(t, other, session.StreamOptions{})
 	for sent := 0; sent < len(want); sent += 1000 {
 		_, err := p.Write(want[sent:][:1000])
 		require.NoError(e, err)
@@ -50,22 +50,22 @@ func leftBytesStay(e *Env) {
 // exactLimit fills the queue to WriteBufferLimit, by each method. One byte more is refused, and none is lost.
 func exactLimit(e *Env) {
 	const limit = 10_000
-	for name, write := range map[string]func(*tandem.Stream, []byte) error{
-		"Write":  func(s *tandem.Stream, p []byte) error { _, err := s.Write(p); return err },
-		"Writev": func(s *tandem.Stream, p []byte) error { _, err := s.Writev(net.Buffers{p}); return err },
-		"WriteNotify": func(s *tandem.Stream, p []byte) error {
+	for name, write := range map[string]func(*session.Stream, []byte) error{
+		"Write":  func(s *session.Stream, p []byte) error { _, err := s.Write(p); return err },
+		"Writev": func(s *session.Stream, p []byte) error { _, err := s.Writev(net.Buffers{p}); return err },
+		"WriteNotify": func(s *session.Stream, p []byte) error {
 			return s.WriteNotify(p, func(error) {})
 		},
 	} {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{WriteBufferLimit: limit})
+		s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
 		want := Pattern(limit)
 		e.onLoop(s, func() { // where nothing is sent before the turn ends
 			e.noError(write(s, want[:1]))
-			assert.ErrorIs(e, write(s, want), tandem.ErrWriteBufferFull, "%s: one byte more than the limit", name)
+			assert.ErrorIs(e, write(s, want), session.ErrWriteBufferFull, "%s: one byte more than the limit", name)
 			assert.NoError(e, write(s, want[1:]), "%s: to the limit", name)
 			assert.Equal(e, limit, s.Queued(), name)
-			assert.ErrorIs(e, write(s, want[:1]), tandem.ErrWriteBufferFull, "%s: at the limit", name)
+			assert.ErrorIs(e, write(s, want[:1]), session.ErrWriteBufferFull, "%s: at the limit", name)
 			assert.NoError(e, write(s, nil), "%s: nothing, at the limit", name)
 		})
 		assert.Equal(e, want, e.ReadAll(p, limit), name)
@@ -78,7 +78,7 @@ func exactLimit(e *Env) {
 func exactHighWater(e *Env) {
 	const high = 10_000
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{HighWater: high})
+	s, p := e.Pair(h, session.StreamOptions{HighWater: high})
 	e.onLoop(s, func() {
 		_, err := s.Write(Pattern(high))
 		e.noError(err)
@@ -101,7 +101,7 @@ func exactLowWater(e *Env) {
 	const low = 1 << 20
 	for range 20 {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{HighWater: low, LowWater: low})
+		s, p := e.Pair(h, session.StreamOptions{HighWater: low, LowWater: low})
 		e.small(s)
 		e.onLoop(s, func() {
 			_, err := s.Write(Pattern(low + 1))

@@ -11,13 +11,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // notes are the calls of functions given to WriteNotify, for one stream.
 type notes struct {
 	e      *Env
-	t      tandem.Transport
+	t      *session.Engine
 	mu     sync.Mutex // guards what follows
 	calls  []int      // per write
 	errs   []error
@@ -27,7 +27,7 @@ type notes struct {
 }
 
 // write makes the next notified write.
-func (n *notes) write(s *tandem.Stream, p []byte) error {
+func (n *notes) write(s *session.Stream, p []byte) error {
 	n.mu.Lock()
 	i := len(n.calls)
 	n.calls, n.errs, n.ends = append(n.calls, 0), append(n.errs, nil), append(n.ends, s.Stats().BytesQueued+uint64(len(p)))
@@ -35,7 +35,7 @@ func (n *notes) write(s *tandem.Stream, p []byte) error {
 	return s.WriteNotify(p, func(err error) { n.called(s, i, err) })
 }
 
-func (n *notes) called(s *tandem.Stream, i int, err error) {
+func (n *notes) called(s *session.Stream, i int, err error) {
 	// A dial that is refused because it would wait tells that this is the loop.
 	_, dialErr := n.t.Dial(n.e.Context(), "unix", "/nowhere", NewHooks(), nil)
 	n.mu.Lock()
@@ -57,7 +57,7 @@ func (n *notes) called(s *tandem.Stream, i int, err error) {
 // hooks makes Hooks whose OnClose looks at the notes.
 func (n *notes) hooks() *Hooks {
 	h := NewHooks()
-	h.Close = func(_ *tandem.Stream, err error) {
+	h.Close = func(_ *session.Stream, err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.closed = true
@@ -86,7 +86,7 @@ func (n *notes) count() (all, failed int) {
 func completion(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
-	s, p := e.PairOn(n.t, h, tandem.StreamOptions{})
+	s, p := e.PairOn(n.t, h, session.StreamOptions{})
 	e.small(s)
 	r := readOn(p)
 	total, writes := 0, 0
@@ -123,15 +123,15 @@ func completion(e *Env) {
 // completionOfTheLost ends streams whose bytes cannot all go out. That each write is told once, with OnClose's error,
 // is looked at in notes.hooks.
 func completionOfTheLost(e *Env) {
-	for what, end := range map[string]func(s *tandem.Stream, p Peer){
-		"Abort":        func(s *tandem.Stream, _ Peer) { e.Check(s.Abort(), "abort") },
-		"CloseTimeout": func(s *tandem.Stream, _ Peer) { e.Check(s.Close(), "close") },
-		"reset":        func(_ *tandem.Stream, p Peer) { e.Check(p.Reset(), "reset") },
-		"panic":        func(s *tandem.Stream, _ Peer) { e.Check(s.Post(func() { panic("on purpose") }), "post") },
+	for what, end := range map[string]func(s *session.Stream, p Peer){
+		"Abort":        func(s *session.Stream, _ Peer) { e.Check(s.Abort(), "abort") },
+		"CloseTimeout": func(s *session.Stream, _ Peer) { e.Check(s.Close(), "close") },
+		"reset":        func(_ *session.Stream, p Peer) { e.Check(p.Reset(), "reset") },
+		"panic":        func(s *session.Stream, _ Peer) { e.Check(s.Post(func() { panic("on purpose") }), "post") },
 	} {
 		n := &notes{e: e, t: e.Under()}
 		h := n.hooks()
-		s, p := e.Pair(h, tandem.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
+		s, p := e.Pair(h, session.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
 		e.small(s)
 		e.Check(n.write(s, Pattern(100)), "write")
 		e.ReadAll(p, 100)
@@ -152,7 +152,7 @@ func completionOfTheLost(e *Env) {
 // completionOfTheLast closes a stream right behind a notified write, while the loop is busy with another notification.
 func completionOfTheLast(e *Env) {
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{})
+	s, p := e.Pair(h, session.StreamOptions{})
 	busy, closed := make(chan struct{}), make(chan struct{})
 	e.Check(s.WriteNotify([]byte("first"), func(error) { close(busy); await(closed) }), "write")
 	if !await(busy) {
@@ -177,7 +177,7 @@ func completionOfTheLast(e *Env) {
 func completionOnShutdown(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
-	s, p := e.PairOn(n.t, h, tandem.StreamOptions{})
+	s, p := e.PairOn(n.t, h, session.StreamOptions{})
 	e.small(s)
 	e.Check(n.write(s, Pattern(8<<20)), "write")
 	e.Check(n.write(s, Pattern(10)), "write")
@@ -194,7 +194,7 @@ func completionOnShutdown(e *Env) {
 func noCompletionOfRefused(e *Env) {
 	never := func(err error) { e.Errorf("a write that was refused is notified: %v", err) }
 	h := NewHooks()
-	s, p := e.Pair(h, tandem.StreamOptions{WriteBufferLimit: 100_000})
+	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: 100_000})
 	e.small(s)
 	refuse := func(want error) {
 		if err := s.WriteNotify(Pattern(90_000), never); err != want {
@@ -204,9 +204,9 @@ func noCompletionOfRefused(e *Env) {
 	e.onLoop(s, func() {
 		_, err := s.Write(Pattern(8 << 20))
 		e.noError(err)
-		refuse(tandem.ErrWriteBufferFull)
+		refuse(session.ErrWriteBufferFull)
 	})
-	refuse(tandem.ErrWriteBufferFull)
+	refuse(session.ErrWriteBufferFull)
 	r := readOn(p)
 	e.Check(s.CloseWrite(), "close for writing")
 	refuse(net.ErrClosed)
@@ -229,15 +229,18 @@ func noSignal(e *Env) {
 	defer signal.Stop(signals)
 	e.before = takeCensus() // package signal keeps a goroutine
 
-	for what, write := range map[string]func(s *tandem.Stream) error{
-		"Write":  func(s *tandem.Stream) error { _, err := s.Write(Pattern(100)); return err },
-		"Writev": func(s *tandem.Stream) error { _, err := s.Writev(net.Buffers{Pattern(100), Pattern(7000)}); return err },
+	for what, write := range map[string]func(s *session.Stream) error{
+		"Write": func(s *session.Stream) error { _, err := s.Write(Pattern(100)); return err },
+		"Writev": func(s *session.Stream) error {
+			_, err := s.Writev(net.Buffers{Pattern(100), Pattern(7000)})
+			return err
+		},
 	} {
 		for _, inside := range []bool{true, false} {
 			h := NewHooks()
 			gone := make(chan struct{})
-			h.EOF = func(*tandem.Stream) { close(gone) }
-			s, p := e.Pair(h, tandem.StreamOptions{AllowHalfClose: true})
+			h.EOF = func(*session.Stream) { close(gone) }
+			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 			e.Check(p.Close(), "close the peer")
 			if !await(gone) {
 				e.Fatal("no OnEOF")

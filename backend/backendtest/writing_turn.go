@@ -8,16 +8,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session"
 )
 
 // oneLoop opens a Transport with one loop, on which all streams meet.
-func (e *Env) oneLoop() tandem.Transport {
-	return e.Open(func(o *tandem.Options) { o.Loops = 1 })
+func (e *Env) oneLoop() *session.Engine {
+	return e.Open(func(o *Options) { o.Loops = 1 })
 }
 
 // sends waits until the Transport has counted n sends since before, and checks that there are no more.
-func (e *Env) sends(t tandem.Transport, before uint64, n int, what string) {
+func (e *Env) sends(t *session.Engine, before uint64, n int, what string) {
 	e.Helper()
 	e.Eventually(func() bool { return t.Stats().Writes-before >= uint64(n) }, "%d sends for %s", n, what)
 	time.Sleep(moment)
@@ -29,8 +29,8 @@ func (e *Env) sends(t tandem.Transport, before uint64, n int, what string) {
 func oneSendATurn(e *Env) {
 	t := e.oneLoop()
 	quiet := NewHooks()
-	other, q := e.PairOn(t, quiet, tandem.StreamOptions{})
-	many := func(s *tandem.Stream) {
+	other, q := e.PairOn(t, quiet, session.StreamOptions{})
+	many := func(s *session.Stream) {
 		for i := range 50 {
 			_, err := s.Write(Pattern(5))
 			e.noError(err)
@@ -41,14 +41,14 @@ func oneSendATurn(e *Env) {
 	}
 	h := NewHooks()
 	h.Open = many
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if n, _ := s.Discard(-1); n > 0 {
 			many(s)
 		}
 	}
 	h.EOF = many
 	before := t.Stats().Writes
-	s, p := e.PairOn(t, h, tandem.StreamOptions{AllowHalfClose: true})
+	s, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true})
 	for _, c := range []struct {
 		what  string
 		start func()
@@ -75,15 +75,15 @@ func oneSendATurn(e *Env) {
 // earlierThanTheTurn has a callback wait until the peer has what it wrote.
 func earlierThanTheTurn(e *Env) {
 	many := Pattern(64 << 10)
-	for what, write := range map[string]func(s *tandem.Stream) (int, error){
-		"Flush": func(s *tandem.Stream) (int, error) {
+	for what, write := range map[string]func(s *session.Stream) (int, error){
+		"Flush": func(s *session.Stream) (int, error) {
 			_, err := s.Write(many[:100])
 			if err == nil {
 				err = s.Flush()
 			}
 			return 100, err
 		},
-		"64 KiB": func(s *tandem.Stream) (int, error) {
+		"64 KiB": func(s *session.Stream) (int, error) {
 			for i := range 64 {
 				if _, err := s.Write(many[i<<10 : (i+1)<<10]); err != nil {
 					return 0, err
@@ -92,7 +92,7 @@ func earlierThanTheTurn(e *Env) {
 			return 1, nil // the first of them, at least
 		},
 	} {
-		s, p := e.Pair(NewHooks(), tandem.StreamOptions{})
+		s, p := e.Pair(NewHooks(), session.StreamOptions{})
 		read := make(chan struct{})
 		n := make(chan int, 1)
 		var failure atomic.Pointer[error]
@@ -126,17 +126,17 @@ func earlierThanTheTurn(e *Env) {
 // directWrites keeps the loop busy, so that only the writer itself can have sent.
 func directWrites(e *Env) {
 	t := e.oneLoop()
-	busy, _ := e.PairOn(t, NewHooks(), tandem.StreamOptions{})
+	busy, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
 	h := NewHooks()
-	var memory *tandem.Buffer
+	var memory *session.Buffer
 	taken := make(chan struct{})
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		if s.Buffered() == 500 {
 			memory, _ = s.Take(500)
 			close(taken)
 		}
 	}
-	s, p := e.PairOn(t, h, tandem.StreamOptions{})
+	s, p := e.PairOn(t, h, session.StreamOptions{})
 	want := Pattern(2000)
 	_, err := p.Write(want[1000:1500])
 	e.Check(err, "write")
@@ -175,8 +175,8 @@ func directWrites(e *Env) {
 // gauge looks at a stream's queue. All of it belongs to the stream's loop.
 type gauge struct {
 	e              *Env
-	s              *tandem.Stream
-	o              tandem.StreamOptions
+	s              *session.Stream
+	o              session.StreamOptions
 	told, wantTold int // calls of OnWritable
 	highest        int // bytes queued
 }
@@ -217,7 +217,7 @@ func (g *gauge) write(p []byte) []byte {
 }
 
 // writable is OnWritable.
-func (g *gauge) writable(s *tandem.Stream) {
+func (g *gauge) writable(s *session.Stream) {
 	g.told++
 	g.look("OnWritable")
 	if s.Queued() >= g.o.LowWater {
@@ -226,7 +226,7 @@ func (g *gauge) writable(s *tandem.Stream) {
 }
 
 func waterMarks(e *Env) {
-	g := &gauge{e: e, o: tandem.StreamOptions{HighWater: 800_000, LowWater: 500_000}}
+	g := &gauge{e: e, o: session.StreamOptions{HighWater: 800_000, LowWater: 500_000}}
 	h := NewHooks()
 	h.Writable = g.writable
 	s, p := e.Pair(h, g.o)
@@ -268,47 +268,35 @@ func waterMarks(e *Env) {
 }
 
 func waterDefaults(e *Env) {
-	s, _ := e.Pair(NewHooks(), tandem.StreamOptions{})
-	want := tandem.StreamOptions{
+	s, _ := e.Pair(NewHooks(), session.StreamOptions{})
+	want := session.StreamOptions{
 		ReadBufferLimit: 1 << 20, WriteBufferLimit: 16 << 20, HighWater: 128 << 10, LowWater: 64 << 10,
 		CloseTimeout: 5 * time.Second, TurnBudget: 256 << 10,
 	}
 	if got := s.Options(); got != want {
 		e.Errorf("the defaults are %+v", got)
 	}
-	s, _ = e.Pair(NewHooks(), tandem.StreamOptions{HighWater: 3000})
+	s, _ = e.Pair(NewHooks(), session.StreamOptions{HighWater: 3000})
 	if got := s.Options().LowWater; got != 1500 {
 		e.Errorf("LowWater is %d with a HighWater of 3000", got)
 	}
-}
-
-// handedOver is how many bytes the kernel may have handed over to a stream before it learns that the stream wants no
-// more for now.
-func (e *Env) handedOver() int {
-	switch o := e.Options; {
-	case o.Backend == tandem.Epoll:
-		return 64 << 10
-	case o.UringBufferSize > 0:
-		return o.UringBufferSize * o.UringBuffers * 8
-	}
-	return 3 << 20
 }
 
 func peerThatDoesNotRead(e *Env) {
 	const high, readLimit = 64 << 10, 64 << 10
 	h := NewHooks()
 	var most atomic.Int64
-	h.Data = func(s *tandem.Stream) {
+	h.Data = func(s *session.Stream) {
 		p, _ := s.Next(-1)
 		_, err := s.Write(p)
 		e.noError(err)
 		most.Store(max(most.Load(), int64(s.Queued())))
 	}
-	s, p := e.Pair(h, tandem.StreamOptions{HighWater: high, ReadBufferLimit: readLimit})
+	s, p := e.Pair(h, session.StreamOptions{HighWater: high, ReadBufferLimit: readLimit})
 	e.small(s)
-	bound := high + readLimit + e.handedOver()
+	bound := high + readLimit + e.HandedOver
 	want := Pattern(2*bound + 1<<20)
-	if e.Peer != nil { // which also receives, to begin with
+	if e.Peers != nil { // which also receives, to begin with
 		want = Pattern(2*bound + 4<<20)
 	}
 	done := make(chan struct{})
@@ -332,7 +320,7 @@ func peerThatDoesNotRead(e *Env) {
 }
 
 // stalls waits until a stream is blocked and the kernel takes nothing any longer.
-func (e *Env) stalls(s *tandem.Stream) {
+func (e *Env) stalls(s *session.Stream) {
 	e.Helper()
 	e.Eventually(func() bool {
 		before := s.Stats().BytesSent
@@ -357,7 +345,7 @@ func readWhileBlocked(e *Env) {
 	want, more := Pattern(8<<20), Pattern(50_000)
 	for _, goesOn := range []bool{true, false} {
 		h := NewHooks()
-		s, p := e.Pair(h, tandem.StreamOptions{HighWater: 64 << 10, ReadWhileBlocked: goesOn})
+		s, p := e.Pair(h, session.StreamOptions{HighWater: 64 << 10, ReadWhileBlocked: goesOn})
 		e.small(s)
 		_, err := s.Write(want)
 		e.Check(err, "write")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // ClientOptions are those of a Client. The zero value is right for most.
@@ -26,7 +26,7 @@ type ClientOptions struct {
 	// ends. Default 0: none.
 	MessageTimeout time.Duration
 
-	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB.
+	// WriteBuffer is how many encoded bytes may wait, as of polled.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
 }
 
@@ -36,7 +36,7 @@ type ClientOptions struct {
 // without a response, and net.ErrClosed when the connection will carry no more: after a request or a response that says
 // so. If the server finishes while a response is due, Read returns an error that is io.ErrUnexpectedEOF.
 type Client struct {
-	framed  *session.Framed[*http1.Response, *http1.Request]
+	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
 	late    lateness
 	most    int  // requests without a response
@@ -53,7 +53,7 @@ type knownDecoder[M any] struct {
 func (c knownDecoder[M]) NewDecoder() frame.Decoder[M] { return c.decoder }
 
 // NewClient makes a Client of a connection, which may still be Establishing. o may be nil.
-func NewClient(inner session.Bytes, o *ClientOptions) *Client {
+func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	var mine ClientOptions
 	if o != nil {
 		mine = *o
@@ -61,33 +61,33 @@ func NewClient(inner session.Bytes, o *ClientOptions) *Client {
 	responses := http1.Responses{Limits: mine.Limits}
 	c := &Client{decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Response]{responses, c.decoder}
-	c.framed = session.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
+	c.framed = polled.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
 	return c
 }
 
-// Connect is NewClient over session.Connect to a TCP address. o may be nil.
-func Connect(t session.Transport, address string, o *ClientOptions) (*Client, error) {
-	inner, err := session.Connect(t, "tcp", address, nil)
+// Connect is NewClient over polled.Connect to a TCP address. o may be nil.
+func Connect(t polled.Transport, address string, o *ClientOptions) (*Client, error) {
+	inner, err := polled.Connect(t, "tcp", address, nil)
 	if err != nil {
 		return nil, err
 	}
 	return NewClient(inner, o), nil
 }
 
-// Status implements session.Session.
-func (c *Client) Status() session.Status { return c.framed.Status() }
+// Status implements polled.Session.
+func (c *Client) Status() polled.Status { return c.framed.Status() }
 
-// Drive implements session.Session.
-func (c *Client) Drive() (session.Activity, error) { return c.framed.Drive() }
+// Drive implements polled.Session.
+func (c *Client) Drive() (polled.Activity, error) { return c.framed.Drive() }
 
-// Flush implements session.Session.
+// Flush implements polled.Session.
 func (c *Client) Flush() error { return c.framed.Flush() }
 
-// Close implements session.Session.
+// Close implements polled.Session.
 func (c *Client) Close() error { return c.framed.Close() }
 
 // Detach hands the connection on as a net.Conn, with the bytes that came behind the last response, as
-// session.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
+// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
 func (c *Client) Detach() (net.Conn, error) {
 	conn, err := c.framed.Detach()
 	if err == nil {
@@ -99,15 +99,15 @@ func (c *Client) Detach() (net.Conn, error) {
 // Outstanding is how many requests were written and have no response yet.
 func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
 
-// Write implements session.Session. A request that cannot be encoded is an error of that Write alone.
-func (c *Client) Write(r *http1.Request) (rest *http1.Request, status session.WriteStatus, err error) {
+// Write implements polled.Session. A request that cannot be encoded is an error of that Write alone.
+func (c *Client) Write(r *http1.Request) (rest *http1.Request, status polled.WriteStatus, err error) {
 	switch {
 	case c.ended:
-		return r, session.Pending, fmt.Errorf("httpsession: write: the connection carries no more requests: %w", net.ErrClosed)
+		return r, polled.Pending, fmt.Errorf("httpsession: write: the connection carries no more requests: %w", net.ErrClosed)
 	case c.Outstanding() >= c.most:
-		return r, session.Pending, nil
+		return r, polled.Pending, nil
 	}
-	if rest, status, err = c.framed.Write(r); err != nil || status != session.Success {
+	if rest, status, err = c.framed.Write(r); err != nil || status != polled.Success {
 		return rest, status, err
 	}
 	method := r.Method
@@ -117,22 +117,22 @@ func (c *Client) Write(r *http1.Request) (rest *http1.Request, status session.Wr
 	c.decoder.Expect(method)
 	c.ended = !r.KeepAlive()
 	c.upgrade = len(r.Header["Upgrade"]) > 0
-	return nil, session.Success, nil
+	return nil, polled.Success, nil
 }
 
-// Read implements session.Session. The response's Content is valid until the next Read or Close.
-func (c *Client) Read() (*http1.Response, session.ReadStatus, error) {
+// Read implements polled.Session. The response's Content is valid until the next Read or Close.
+func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 	for {
 		r, status, err := c.framed.Read()
 		switch {
 		case err == io.EOF && c.Outstanding() > 0:
-			return nil, session.None, fmt.Errorf("httpsession: read: the server finished with %d responses due: %w",
+			return nil, polled.None, fmt.Errorf("httpsession: read: the server finished with %d responses due: %w",
 				c.Outstanding(), io.ErrUnexpectedEOF)
-		case err == nil && status != session.Data && c.late.exceeded(status):
+		case err == nil && status != polled.Data && c.late.exceeded(status):
 			c.ended = true
 			_ = c.Close()
-			return nil, session.None, c.late.err()
-		case err != nil || status != session.Data:
+			return nil, polled.None, c.late.err()
+		case err != nil || status != polled.Data:
 			return nil, status, err
 		}
 		c.late.whole()
@@ -141,10 +141,10 @@ func (c *Client) Read() (*http1.Response, session.ReadStatus, error) {
 			continue
 		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
 			_ = c.Close()
-			return nil, session.None, errors.New("httpsession: read: the server switched protocols, and nobody had asked for that")
+			return nil, polled.None, errors.New("httpsession: read: the server switched protocols, and nobody had asked for that")
 		}
 		c.ended = c.ended || !r.KeepAlive()
-		return r, session.Data, nil
+		return r, polled.Data, nil
 	}
 }
 
@@ -157,7 +157,7 @@ func (c *Client) reusable() bool {
 		return false
 	}
 	_, status, err := c.Read()
-	return err == nil && status == session.None && c.Status() == session.Established
+	return err == nil && status == polled.None && c.Status() == polled.Established
 }
 
-var _ session.Session[*http1.Response, *http1.Request] = (*Client)(nil)
+var _ polled.Session[*http1.Response, *http1.Request] = (*Client)(nil)

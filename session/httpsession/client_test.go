@@ -12,8 +12,8 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
@@ -130,7 +130,7 @@ func TestClientRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := next(t, c, c); err == nil || c.Status() != session.Terminated {
+		if _, err := next(t, c, c); err == nil || c.Status() != polled.Terminated {
 			t.Errorf("%v, and the status is %v", err, c.Status())
 		}
 	})
@@ -147,7 +147,7 @@ func talk(t *testing.T, o *httpsession.ClientOptions) (*httpsession.Client, *ses
 // say writes what must have room.
 func say(t *testing.T, to *sessiontest.End, text string) {
 	t.Helper()
-	if _, status, err := to.Write([]byte(text)); err != nil || status != session.Success {
+	if _, status, err := to.Write([]byte(text)); err != nil || status != polled.Success {
 		t.Fatal(status, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestClientPipeline(t *testing.T) {
 	put(t, c, request(t, "GET", "http://a/1", ""))
 	put(t, c, request(t, "HEAD", "http://a/2", ""))
 	third := request(t, "GET", "http://a/3", "")
-	if rest, status, err := c.Write(third); rest != third || status != session.Pending || err != nil {
+	if rest, status, err := c.Write(third); rest != third || status != polled.Pending || err != nil {
 		t.Fatalf("a third request: %v %v", status, err)
 	}
 	if _, err := c.Drive(); err != nil {

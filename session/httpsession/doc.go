@@ -1,9 +1,9 @@
-// Package httpsession carries HTTP/1 over sessions and streams, for services that have a loop already and want to ask
-// something of an HTTP server, or to answer a health check and show their figures.
+// Package httpsession carries HTTP/1 over polled sessions and over streams. It is for services that already have a loop,
+// and want to send requests to an HTTP server, answer a health check or publish metrics.
 //
-//	http1.Requests, http1.Responses      bytes to messages and back, frame/http1
+//	http1.Requests, http1.Responses      bytes to messages and back: package frame/http1
 //	        │
-//	session.Framed ── over any session of bytes: Connect, Accept, the in-memory pair, later TLS
+//	polled.MessageSession                over any session of bytes: polled.Connect, Accept, or one that encrypts
 //	        │
 //	Client      requests out, responses in; one connection
 //	Pool        clients that are kept for reuse, with limits; Exchange: one request and its response
@@ -12,17 +12,25 @@
 //
 // All but Handler are polled: they never wait, belong to one goroutine at a time, and nothing moves without Drive.
 //
-// nbio, an older library for Rust, has the client too:
+//	pool := httpsession.NewPool(t, nil)
+//	exchange, err := pool.Do(request)
+//	for {
+//		if _, err := exchange.Drive(); err != nil {
+//			return err
+//		}
+//		response, status, err := exchange.Read()
+//		if err != nil {
+//			return err
+//		}
+//		if status == polled.Data {
+//			fmt.Println(response.Status)
+//			break
+//		}
+//	}
+//	exchange.Close() // the connection is free for the next exchange
 //
-//	nbio                                            tandem
-//	HttpClient::new()                               httpsession.NewPool(t, nil)
-//	client.request(request)? -> session             pool.Do(request) -> exchange
-//	session.drive()?                                exchange.Drive()
-//	session.read()? -> Data(response)               exchange.Read() -> response, Data
-//	dropping the session                            exchange.Close(): the connection is free for the next
+// # Limits
 //
-// # What is not here
-//
-// Content is whole: a message is delivered when all of it is there, within http1.Limits. What streams without end, or is
-// larger than memory, belongs to net/http. There are no redirects, no cookies and no proxies.
+// Messages are delivered when all of their content has arrived, within http1.Limits. For content that is endless, or
+// larger than memory, use net/http. Redirects, cookies and proxies are not supported.
 package httpsession

@@ -10,8 +10,8 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // A health check, answered on the loop that does the real work, and a client that is polled.
@@ -50,7 +50,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if status == session.Data {
+		if status == polled.Data {
 			fmt.Printf("%s: %s\n", r.Status, r.Content)
 			_ = x.Close() // the connection is free for the next exchange
 			return

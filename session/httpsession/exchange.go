@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Exchange is one request and its response, on a connection of a Pool. It is driven until Read has the response, and
@@ -32,62 +32,62 @@ type Exchange struct {
 func (x *Exchange) key() string { return x.scheme + "://" + x.address }
 
 // Status is Establishing until the request is on its way, and Terminated at the end.
-func (x *Exchange) Status() session.Status {
+func (x *Exchange) Status() polled.Status {
 	switch {
 	case x.err != nil:
-		return session.Terminated
+		return polled.Terminated
 	case x.sent:
-		return session.Established
+		return polled.Established
 	}
-	return session.Establishing
+	return polled.Establishing
 }
 
 // Drive does what there is to do, without waiting: it takes a connection, sends the request, and receives. An error is
 // the end of the exchange.
-func (x *Exchange) Drive() (session.Activity, error) {
+func (x *Exchange) Drive() (polled.Activity, error) {
 	if x.err != nil {
-		return session.Idle, x.err
+		return polled.Idle, x.err
 	}
 	if x.conn == nil {
 		conn, err := x.pool.acquire(x)
 		if err != nil {
-			return session.Idle, x.fail(err)
+			return polled.Idle, x.fail(err)
 		}
 		if x.conn = conn; conn == nil {
-			return session.Idle, nil // all connections are in use
+			return polled.Idle, nil // all connections are in use
 		}
 	}
 	activity, err := x.conn.Drive()
 	if err == nil && !x.sent {
-		var status session.WriteStatus
-		if _, status, err = x.conn.Write(x.request); err == nil && status == session.Success {
-			x.sent, activity = true, session.Active
+		var status polled.WriteStatus
+		if _, status, err = x.conn.Write(x.request); err == nil && status == polled.Success {
+			x.sent, activity = true, polled.Active
 			err = x.conn.Flush()
 		}
 	}
 	if err != nil && !x.retry() {
-		return session.Idle, x.fail(err)
+		return polled.Idle, x.fail(err)
 	}
 	return activity, nil
 }
 
 // Read returns the response when it has come. It is valid until Close. Afterwards Read returns None.
-func (x *Exchange) Read() (*http1.Response, session.ReadStatus, error) {
+func (x *Exchange) Read() (*http1.Response, polled.ReadStatus, error) {
 	switch {
 	case x.err != nil:
-		return nil, session.None, x.err
+		return nil, polled.None, x.err
 	case x.done || !x.sent:
-		return nil, session.None, nil
+		return nil, polled.None, nil
 	}
 	r, status, err := x.conn.Read()
 	if err != nil {
 		if x.retry() {
-			return nil, session.None, nil
+			return nil, polled.None, nil
 		}
-		return nil, session.None, x.fail(err)
+		return nil, polled.None, x.fail(err)
 	}
-	x.begun = x.begun || status != session.None
-	x.done = status == session.Data
+	x.begun = x.begun || status != polled.None
+	x.done = status == polled.Data
 	return r, status, nil
 }
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // upgrading is a server of package net that answers one request with 101, in one piece with what follows, and echoes.
@@ -91,13 +91,13 @@ func goesOn(t *testing.T, c net.Conn) {
 // TestServerHandsOn takes the connection over after CONNECT, with what the client has sent behind it.
 func TestServerHandsOn(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
-		a, err := session.Listen(tr, "tcp", "127.0.0.1:0", nil)
+		a, err := polled.Listen(tr, "tcp", "127.0.0.1:0", nil)
 		require.NoError(t, err)
 		defer a.Close()
 		peer := dialPlain(t, a.Addr().String())
 		_, err = io.WriteString(peer, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nbehind the head")
 		require.NoError(t, err)
-		var inner *session.Streaming
+		var inner *polled.StreamSession
 		until(t, func() bool {
 			s, ok, err := a.Accept()
 			require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // lateness watches, for a session that is polled, that a message that has begun is whole in time.
@@ -16,12 +16,12 @@ type lateness struct {
 }
 
 // exceeded reports whether the present message has taken too long, after a Read that brought no message.
-func (l *lateness) exceeded(status session.ReadStatus) bool {
+func (l *lateness) exceeded(status polled.ReadStatus) bool {
 	switch {
 	case l.timeout <= 0:
 		return false
 	case l.since.IsZero():
-		if status == session.Buffered {
+		if status == polled.Buffered {
 			l.since = backend.SystemClock{}.Now()
 		}
 		return false

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // patience is how long a test waits for what must happen before it calls that a failure.
@@ -53,12 +53,12 @@ func until(t *testing.T, done func() bool) {
 
 // driver is the part of sessions that makes things move.
 type driver interface {
-	Drive() (session.Activity, error)
+	Drive() (polled.Activity, error)
 }
 
 // next drives all until from has a message, or fails.
 func next[M any](t *testing.T, from interface {
-	Read() (M, session.ReadStatus, error)
+	Read() (M, polled.ReadStatus, error)
 }, all ...driver) (m M, err error) {
 	t.Helper()
 	until(t, func() bool {
@@ -67,22 +67,22 @@ func next[M any](t *testing.T, from interface {
 				return true
 			}
 		}
-		var status session.ReadStatus
+		var status polled.ReadStatus
 		m, status, err = from.Read()
-		return err != nil || status == session.Data
+		return err != nil || status == polled.Data
 	})
 	return m, err
 }
 
 // put drives d until it has taken m.
-func put[R, W any](t *testing.T, to session.Session[R, W], m W) {
+func put[R, W any](t *testing.T, to polled.Session[R, W], m W) {
 	t.Helper()
 	until(t, func() bool {
 		rest, status, err := to.Write(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status == session.Success {
+		if status == polled.Success {
 			return true
 		}
 		m = rest

@@ -9,14 +9,14 @@ import (
 
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // PoolOptions are those of a Pool. The zero value is right for most.
 type PoolOptions struct {
-	// Dial opens a connection to HOST:PORT for a URL's scheme. Default: session.Connect over TCP for http, and an error
+	// Dial opens a connection to HOST:PORT for a URL's scheme. Default: polled.Connect over TCP for http, and an error
 	// for any other scheme.
-	Dial func(scheme, address string) (session.Bytes, error)
+	Dial func(scheme, address string) (polled.Bytes, error)
 
 	// PerHost is how many connections to one scheme and address there may be at a time. Default 8.
 	PerHost int
@@ -65,7 +65,7 @@ type pooled struct {
 }
 
 // NewPool makes a Pool whose connections live on t, which may be nil if Dial is set. o may be nil.
-func NewPool(t session.Transport, o *PoolOptions) *Pool {
+func NewPool(t polled.Transport, o *PoolOptions) *Pool {
 	p := &Pool{hosts: map[string]*host{}}
 	if o != nil {
 		p.options = *o
@@ -85,16 +85,16 @@ func NewPool(t session.Transport, o *PoolOptions) *Pool {
 		mine.Now = backend.SystemClock{}.Now
 	}
 	if mine.Dial == nil {
-		mine.Dial = func(scheme, address string) (session.Bytes, error) { return dialPlain(t, scheme, address) }
+		mine.Dial = func(scheme, address string) (polled.Bytes, error) { return dialPlain(t, scheme, address) }
 	}
 	return p
 }
 
-func dialPlain(t session.Transport, scheme, address string) (session.Bytes, error) {
+func dialPlain(t polled.Transport, scheme, address string) (polled.Bytes, error) {
 	if scheme != "http" {
 		return nil, fmt.Errorf("httpsession: PoolOptions.Dial is nil, which dials http and not %q", scheme)
 	}
-	return session.Connect(t, "tcp", address, nil)
+	return polled.Connect(t, "tcp", address, nil)
 }
 
 // Do begins an exchange: r is sent on a connection to r.URL's host that carries nothing, or on a new one; or, at the
@@ -136,13 +136,13 @@ func (p *Pool) Idle() int { return len(p.idle) }
 
 // Drive looks after the connections that carry nothing: it closes those whose time is over, and those that their server
 // has closed. A duty cycle calls it now and then; the exchanges drive themselves.
-func (p *Pool) Drive() session.Activity {
-	activity := session.Idle
+func (p *Pool) Drive() polled.Activity {
+	activity := polled.Idle
 	for _, c := range slices.Clone(p.idle) {
 		if p.expired(c) || !c.reusable() {
 			p.forget(c)
 			p.discard(c)
-			activity = session.Active
+			activity = polled.Active
 		}
 	}
 	return activity

@@ -10,8 +10,8 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
@@ -32,7 +32,7 @@ type farmed struct {
 func newFarm(t *testing.T, o httpsession.PoolOptions) *farm {
 	f := &farm{t: t, now: time.Unix(0, 0)}
 	o.Now = func() time.Time { return f.now }
-	o.Dial = func(scheme, address string) (session.Bytes, error) {
+	o.Dial = func(scheme, address string) (polled.Bytes, error) {
 		if address == "down:80" {
 			return nil, errors.New("no route")
 		}
@@ -116,7 +116,7 @@ func TestPoolLimitPerHost(t *testing.T) {
 	first, second, third := f.begin("GET", "http://a/1"), f.begin("GET", "http://a/2"), f.begin("GET", "http://a/3")
 	other := f.begin("GET", "http://b/")
 	f.has(2, 0)
-	if second.Status() != session.Establishing || first.Status() != session.Established {
+	if second.Status() != polled.Establishing || first.Status() != polled.Established {
 		t.Errorf("%v and %v", first.Status(), second.Status())
 	}
 	f.answer(0, "/1", "one")
@@ -158,12 +158,12 @@ func TestPoolIdleTimeout(t *testing.T) {
 	f.answer(0, "/", "1")
 	f.ends(x, "1")
 	f.now = f.now.Add(59 * time.Second)
-	if f.Drive() != session.Idle {
+	if f.Drive() != polled.Idle {
 		t.Error("there was something to do")
 	}
 	f.has(1, 1)
 	f.now = f.now.Add(time.Second)
-	if f.Drive() != session.Active {
+	if f.Drive() != polled.Active {
 		t.Error("there was nothing to do")
 	}
 	f.has(0, 0)
@@ -199,7 +199,7 @@ func loseOne(t *testing.T, method string) (*farm, *httpsession.Exchange) {
 
 func TestPoolSendsAgain(t *testing.T) {
 	f, x := loseOne(t, "GET")
-	if r, status, err := x.Read(); r != nil || status != session.None || err != nil {
+	if r, status, err := x.Read(); r != nil || status != polled.None || err != nil {
 		t.Fatal(r, status, err)
 	}
 	f.drive(x)
@@ -269,7 +269,7 @@ func TestPoolBadRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.Drive(); err == nil || x.Status() != session.Terminated {
+	if _, err := x.Drive(); err == nil || x.Status() != polled.Terminated {
 		t.Errorf("a dial that fails: %v", err)
 	}
 	f.has(0, 0)
@@ -303,7 +303,7 @@ func TestPoolAgainstNetHTTP(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if status != session.Data {
+				if status != polled.Data {
 					continue
 				}
 				if summary(r) != want {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // ServerOptions are those of a Server or a Handler. The zero value is right for most.
@@ -25,7 +25,7 @@ type ServerOptions struct {
 	// AnswerBytes is the most bytes of content that an answer may have. In bytes. Default 0: any number. Handler only.
 	AnswerBytes int
 
-	// WriteBuffer is how many encoded bytes may wait, as of session.NewFramed. In bytes. Default 64 KiB. Server only.
+	// WriteBuffer is how many encoded bytes may wait, as of polled.NewFramed. In bytes. Default 64 KiB. Server only.
 	WriteBuffer int
 }
 
@@ -36,7 +36,7 @@ type ServerOptions struct {
 // response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends, when the
 // last response has gone out, if the client or a response says so, if the client has finished, or after such an error.
 type Server struct {
-	framed    *session.Framed[*http1.Request, *http1.Response]
+	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
 	asked     []*http.Request // that were read and are not answered
 	continued *http1.Request  // that got 100 Continue
@@ -47,8 +47,8 @@ type Server struct {
 	closed    bool
 }
 
-// NewServer makes a Server of a connection, such as one of session.Acceptor. o may be nil.
-func NewServer(inner session.Bytes, o *ServerOptions) *Server {
+// NewServer makes a Server of a connection, such as one of polled.Listener. o may be nil.
+func NewServer(inner polled.Bytes, o *ServerOptions) *Server {
 	var mine ServerOptions
 	if o != nil {
 		mine = *o
@@ -56,33 +56,33 @@ func NewServer(inner session.Bytes, o *ServerOptions) *Server {
 	requests := http1.Requests{Limits: mine.Limits}
 	s := &Server{decoder: requests.NewRequestDecoder(), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Request]{requests, s.decoder}
-	s.framed = session.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
+	s.framed = polled.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
 	return s
 }
 
-// Status implements session.Session.
-func (s *Server) Status() session.Status {
+// Status implements polled.Session.
+func (s *Server) Status() polled.Status {
 	if s.closed {
-		return session.Terminated
+		return polled.Terminated
 	}
 	return s.framed.Status()
 }
 
-// Drive implements session.Session. The end of a connection that was to end is no error.
-func (s *Server) Drive() (session.Activity, error) {
+// Drive implements polled.Session. The end of a connection that was to end is no error.
+func (s *Server) Drive() (polled.Activity, error) {
 	if s.closed {
-		return session.Idle, nil
+		return polled.Idle, nil
 	}
 	activity, err := s.framed.Drive()
 	if err != nil {
 		return activity, err
 	}
 	if s.refusal != 0 && len(s.asked) == 0 && s.refuse() {
-		activity = session.Active
+		activity = polled.Active
 	}
 	if (s.last || s.finished && s.refusal == 0 && len(s.asked) == 0) && s.framed.Queued() == 0 {
 		s.closed = true
-		return session.Active, s.framed.CloseInStages() // the client may still be sending
+		return polled.Active, s.framed.CloseInStages() // the client may still be sending
 	}
 	return activity, nil
 }
@@ -90,7 +90,7 @@ func (s *Server) Drive() (session.Activity, error) {
 // refuse sends the answer to what is no request.
 func (s *Server) refuse() bool {
 	_, status, err := s.framed.Write(bare(s.refusal))
-	if err != nil || status == session.Success {
+	if err != nil || status == polled.Success {
 		s.refusal, s.last = 0, true
 	}
 	return s.last
@@ -104,11 +104,11 @@ func bare(status int) *http1.Response {
 	}
 }
 
-// Read implements session.Session. The request's Content is valid until the next Read or Close. At the end of the
+// Read implements polled.Session. The request's Content is valid until the next Read or Close. At the end of the
 // connection the error is io.EOF.
-func (s *Server) Read() (*http1.Request, session.ReadStatus, error) {
+func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	if s.closed || s.last {
-		return nil, session.None, io.EOF
+		return nil, polled.None, io.EOF
 	}
 	r, status, err := s.framed.Read()
 	switch {
@@ -118,15 +118,15 @@ func (s *Server) Read() (*http1.Request, session.ReadStatus, error) {
 		if errors.As(err, &wrong) && err != io.EOF {
 			s.refusal = s.decoder.Status()
 		}
-		return nil, session.None, err
-	case status == session.Data:
+		return nil, polled.None, err
+	case status == polled.Data:
 		s.late.whole()
 		s.asked = append(s.asked, r.Request)
-		return r, session.Data, nil
+		return r, polled.Data, nil
 	case s.late.exceeded(status):
 		s.finished = true
 		_ = s.Close()
-		return nil, session.None, s.late.err()
+		return nil, polled.None, s.late.err()
 	}
 	s.proceed()
 	return nil, status, nil
@@ -138,7 +138,7 @@ func (s *Server) proceed() {
 	if r == nil || r == s.continued || len(s.asked) > 0 || !r.ExpectsContinue() {
 		return
 	}
-	if _, status, err := s.framed.Write(interim()); err == nil && status == session.Success {
+	if _, status, err := s.framed.Write(interim()); err == nil && status == polled.Success {
 		s.continued = r
 	}
 }
@@ -147,27 +147,27 @@ func interim() *http1.Response {
 	return &http1.Response{Response: &http.Response{StatusCode: http.StatusContinue}}
 }
 
-// Write implements session.Session: r answers the oldest request that has no response. An interim response leaves it
+// Write implements polled.Session: r answers the oldest request that has no response. An interim response leaves it
 // without. A response that cannot be encoded, or that nobody asked for, is an error of that Write alone.
-func (s *Server) Write(r *http1.Response) (rest *http1.Response, status session.WriteStatus, err error) {
+func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.WriteStatus, err error) {
 	switch {
 	case len(s.asked) == 0 || s.last:
-		return r, session.Pending, errors.New("httpsession: write: there is no request to answer")
+		return r, polled.Pending, errors.New("httpsession: write: there is no request to answer")
 	case r == nil || r.Response == nil:
-		return r, session.Pending, fmt.Errorf("httpsession: write: no response")
+		return r, polled.Pending, fmt.Errorf("httpsession: write: no response")
 	}
 	answer := answerTo(s.asked[0], r)
-	if _, status, err = s.framed.Write(answer); err != nil || status != session.Success {
+	if _, status, err = s.framed.Write(answer); err != nil || status != polled.Success {
 		return r, status, err
 	}
 	if answer.Interim() {
-		return nil, session.Success, nil
+		return nil, polled.Success, nil
 	}
 	s.asked[0] = nil
 	s.asked = s.asked[1:]
 	behind(s.decoder, answer)
 	s.last = !answer.KeepAlive() && !answer.Switched()
-	return nil, session.Success, nil
+	return nil, polled.Success, nil
 }
 
 // answerTo is r with the request that it answers, which decides how it is encoded.
@@ -187,7 +187,7 @@ func behind(d *http1.RequestDecoder, answer *http1.Response) {
 	}
 }
 
-// Flush implements session.Session.
+// Flush implements polled.Session.
 func (s *Server) Flush() error {
 	if s.closed {
 		return nil
@@ -196,7 +196,7 @@ func (s *Server) Flush() error {
 }
 
 // Detach hands the connection on as a net.Conn, with the bytes that came behind the last request, as
-// session.Framed.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
+// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
 // first. The Server ends.
 func (s *Server) Detach() (net.Conn, error) {
 	if s.closed {
@@ -209,10 +209,10 @@ func (s *Server) Detach() (net.Conn, error) {
 	return c, err
 }
 
-// Close implements session.Session.
+// Close implements polled.Session.
 func (s *Server) Close() error {
 	s.closed = true
 	return s.framed.Close()
 }
 
-var _ session.Session[*http1.Request, *http1.Response] = (*Server)(nil)
+var _ polled.Session[*http1.Request, *http1.Response] = (*Server)(nil)

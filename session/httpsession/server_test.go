@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
@@ -78,7 +78,7 @@ func TestServerRefuses(t *testing.T) {
 			if _, err := s.Drive(); err != nil {
 				t.Fatal(err)
 			}
-			return s.Status() == session.Terminated
+			return s.Status() == polled.Terminated
 		})
 		got := heard(t, client)
 		good, refusal, _ := strings.Cut(got, "good")
@@ -99,7 +99,7 @@ func TestServerContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	turn := func() string {
-		if _, status, err := s.Read(); err != nil || status == session.Data {
+		if _, status, err := s.Read(); err != nil || status == polled.Data {
 			t.Fatal(status, err)
 		}
 		if _, err := s.Drive(); err != nil {
@@ -156,7 +156,7 @@ func TestServerEnds(t *testing.T) {
 				if _, err := s.Drive(); err != nil {
 					t.Fatal(err)
 				}
-				return s.Status() == session.Terminated
+				return s.Status() == polled.Terminated
 			})
 			if got := heard(t, b); !strings.HasSuffix(got, "\r\n\r\nlast") {
 				t.Errorf("the client got %q", got)
@@ -174,9 +174,9 @@ type halfClosing struct {
 	finished bool
 }
 
-func (h *halfClosing) Read() ([]byte, session.ReadStatus, error) {
+func (h *halfClosing) Read() ([]byte, polled.ReadStatus, error) {
 	p, status, err := h.End.Read()
-	if status == session.None && err == nil && h.finished {
+	if status == polled.None && err == nil && h.finished {
 		err = io.EOF
 	}
 	return p, status, err
@@ -185,7 +185,7 @@ func (h *halfClosing) Read() ([]byte, session.ReadStatus, error) {
 // net/http's client, against a duty cycle that serves every connection.
 func TestServerAgainstNetHTTP(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
-		l, err := session.Listen(tr, "tcp", "127.0.0.1:0", nil)
+		l, err := polled.Listen(tr, "tcp", "127.0.0.1:0", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,14 +220,14 @@ func TestServerAgainstNetHTTP(t *testing.T) {
 
 // echoOnce is one turn of a server that answers with what it got.
 func echoOnce(t *testing.T, s *httpsession.Server) {
-	if s.Status() == session.Terminated {
+	if s.Status() == polled.Terminated {
 		return
 	}
 	if _, err := s.Drive(); err != nil {
 		return // the client is gone
 	}
 	r, status, err := s.Read()
-	if err != nil || status != session.Data {
+	if err != nil || status != polled.Data {
 		return
 	}
 	a := response(200, r.Method+" "+string(r.Content))
@@ -237,7 +237,7 @@ func echoOnce(t *testing.T, s *httpsession.Server) {
 			t.Error(err)
 			return
 		}
-		if status == session.Success {
+		if status == polled.Success {
 			return
 		}
 		a = rest

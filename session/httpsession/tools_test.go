@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem"
-	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Programs that others wrote: curl and wrk against a Handler, a Client against nginx. Where they are missing the test is
@@ -167,7 +167,7 @@ func nginx(t *testing.T) string {
 func TestClientAgainstNginx(t *testing.T) {
 	socket := nginx(t)
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
-		inner, err := session.Connect(tr, "unix", socket, nil)
+		inner, err := polled.Connect(tr, "unix", socket, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,5 +3,5 @@
 //
 //	your code ── Script        what each call answers is written down
 //	your code ── Pair ── …     two ends, and as much room between them as the test wants
-//	Run ── your Session        the contract of session.Session, a subtest for each rule
+//	Run ── your Session        the contract of polled.Session, a subtest for each rule
 package sessiontest

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Pair returns the two ends of a connection in memory. In each direction at most capacity bytes are under way: a Write
@@ -51,73 +51,73 @@ func (e *End) failure(atOnce bool) error {
 	return nil
 }
 
-// Status implements session.Session.
-func (e *End) Status() session.Status {
+// Status implements polled.Session.
+func (e *End) Status() polled.Status {
 	defer e.lock().mu.Unlock()
 	if e.failure(false) != nil {
-		return session.Terminated
+		return polled.Terminated
 	}
-	return session.Established
+	return polled.Established
 }
 
-// Drive implements session.Session. It is Active if bytes have come.
-func (e *End) Drive() (session.Activity, error) {
+// Drive implements polled.Session. It is Active if bytes have come.
+func (e *End) Drive() (polled.Activity, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
 	n := len(p.way[e.side])
 	came := n > e.seen
 	e.seen = n
 	if came {
-		return session.Active, e.failure(false)
+		return polled.Active, e.failure(false)
 	}
-	return session.Idle, e.failure(false)
+	return polled.Idle, e.failure(false)
 }
 
-// Read implements session.Session.
-func (e *End) Read() ([]byte, session.ReadStatus, error) {
+// Read implements polled.Session.
+func (e *End) Read() ([]byte, polled.ReadStatus, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
 	clear(e.lent) // whoever looks at it still is wrong
 	e.lent, e.seen = nil, 0
 	if err := e.failure(false); err != nil {
-		return nil, session.None, err
+		return nil, polled.None, err
 	}
 	if in := p.way[e.side]; len(in) > 0 {
 		p.way[e.side], e.lent = nil, in
-		return in, session.Data, nil
+		return in, polled.Data, nil
 	}
 	if p.closed[1-e.side] {
-		return nil, session.None, io.EOF
+		return nil, polled.None, io.EOF
 	}
-	return nil, session.None, nil
+	return nil, polled.None, nil
 }
 
-// Write implements session.Session. A peer that has closed is a reset, as with TCP.
-func (e *End) Write(b []byte) ([]byte, session.WriteStatus, error) {
+// Write implements polled.Session. A peer that has closed is a reset, as with TCP.
+func (e *End) Write(b []byte) ([]byte, polled.WriteStatus, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
 	if !p.closed[e.side] && p.closed[1-e.side] && len(b) > 0 {
 		p.reset = true
 	}
 	if err := e.failure(true); err != nil {
-		return b, session.Pending, err
+		return b, polled.Pending, err
 	}
 	to := 1 - e.side
 	n := min(len(b), p.capacity-len(p.way[to]))
 	p.way[to] = append(p.way[to], b[:n]...)
 	if n < len(b) {
-		return b[n:], session.Pending, nil
+		return b[n:], polled.Pending, nil
 	}
-	return nil, session.Success, nil
+	return nil, polled.Success, nil
 }
 
-// Flush implements session.Session.
+// Flush implements polled.Session.
 func (e *End) Flush() error {
 	defer e.lock().mu.Unlock()
 	return e.failure(true)
 }
 
-// Close implements session.Session. What is under way to the other end arrives.
+// Close implements polled.Session. What is under way to the other end arrives.
 func (e *End) Close() error {
 	p := e.lock()
 	defer p.mu.Unlock()
@@ -133,4 +133,4 @@ func (e *End) Reset() {
 	p.reset = true
 }
 
-var _ session.Bytes = (*End)(nil)
+var _ polled.Bytes = (*End)(nil)

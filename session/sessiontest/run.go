@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // patience is how long something that must happen may take, on the slowest machine.
@@ -19,7 +19,7 @@ const patience = time.Minute
 // connection; they may be Establishing. It is called once in each subtest, and sees to the end of what it opens.
 //
 // Where a Session keeps messages apart, each Write is one of at most 10,000 bytes.
-func Run(t *testing.T, open func(t *testing.T) (a, b session.Bytes)) {
+func Run(t *testing.T, open func(t *testing.T) (a, b polled.Bytes)) {
 	for _, rule := range []struct {
 		name string
 		test func(p *ends)
@@ -58,7 +58,7 @@ type ends struct {
 
 // end is a Session with what has gone through it.
 type end struct {
-	session.Bytes
+	polled.Bytes
 	name  string
 	got   []byte
 	todo  []byte // to be written
@@ -91,7 +91,7 @@ func (p *ends) drive(s *end) func() bool {
 		if err != nil {
 			p.Fatalf("%s: drive: %v", s.name, err)
 		}
-		return activity == session.Active
+		return activity == polled.Active
 	}
 }
 
@@ -99,18 +99,18 @@ func (p *ends) drive(s *end) func() bool {
 func (p *ends) read(s *end) func() bool {
 	return func() bool {
 		data, status, err := s.Read()
-		if err == io.EOF && status == session.None {
+		if err == io.EOF && status == polled.None {
 			s.eof = true
 			return false
 		}
 		if err != nil {
 			p.Fatalf("%s: read: %v", s.name, err)
 		}
-		if status != session.Data && len(data) > 0 {
+		if status != polled.Data && len(data) > 0 {
 			p.Fatalf("%s: %d bytes with %v", s.name, len(data), status)
 		}
 		s.got = append(s.got, data...)
-		return status != session.None
+		return status != polled.None
 	}
 }
 
@@ -130,7 +130,7 @@ func (p *ends) write(s *end) func() bool {
 		}
 		before := len(s.piece)
 		switch {
-		case status == session.Success:
+		case status == polled.Success:
 			s.piece = nil
 		case len(rest) == 0 || !bytes.HasSuffix(s.piece, rest):
 			p.Fatalf("%s: Pending, and a rest of %d bytes that is not the rest of %d", s.name, len(rest), before)
@@ -146,7 +146,7 @@ func (p *ends) write(s *end) func() bool {
 func (p *ends) establish() {
 	p.Helper()
 	p.until("both ends Established", func() bool {
-		return p.a.Status() == session.Established && p.b.Status() == session.Established
+		return p.a.Status() == polled.Established && p.b.Status() == polled.Established
 	}, p.drive(p.a), p.drive(p.b))
 }
 
@@ -168,18 +168,18 @@ func noise(n int) []byte {
 
 func establishes(p *ends) {
 	for _, s := range []*end{p.a, p.b} {
-		if s.Status() != session.Establishing {
+		if s.Status() != polled.Establishing {
 			continue
 		}
-		if data, status, err := s.Read(); status != session.None || err != nil || len(data) > 0 {
+		if data, status, err := s.Read(); status != polled.None || err != nil || len(data) > 0 {
 			p.Errorf("%s: Read while Establishing: %v, %v", s.name, status, err)
 		}
-		if rest, status, err := s.Write([]byte("x")); status != session.Pending || err != nil || string(rest) != "x" {
+		if rest, status, err := s.Write([]byte("x")); status != polled.Pending || err != nil || string(rest) != "x" {
 			p.Errorf("%s: Write while Establishing: %v, %v", s.name, status, err)
 		}
 	}
 	p.establish()
-	if _, status, err := p.a.Write(nil); status != session.Success || err != nil {
+	if _, status, err := p.a.Write(nil); status != polled.Success || err != nil {
 		p.Errorf("Write of nothing: %v, %v", status, err)
 	}
 }
@@ -316,7 +316,7 @@ func notKept(p *ends) {
 		if err != nil {
 			p.Fatalf("write: %v", err)
 		}
-		if status == session.Success {
+		if status == polled.Success {
 			left = nil
 		}
 		clear(rest[:len(rest)-len(left)])
@@ -338,11 +338,11 @@ func closes(p *ends) {
 	p.until("the end", func() bool { return p.b.eof }, p.drive(p.b), p.read(p.b))
 	p.same(p.b, want)
 	for range 2 {
-		if _, status, err := p.b.Read(); err != io.EOF || status != session.None {
+		if _, status, err := p.b.Read(); err != io.EOF || status != polled.None {
 			p.Errorf("Read behind the end: %v, %v", status, err)
 		}
 	}
-	if s := p.a.Status(); s != session.Terminated {
+	if s := p.a.Status(); s != polled.Terminated {
 		p.Errorf("a closed Session is %v", s)
 	}
 	_, err := p.a.Drive()
@@ -353,7 +353,7 @@ func closes(p *ends) {
 			p.Errorf("%s after Close: %v", what, err)
 		}
 	}
-	if written != session.Pending {
+	if written != polled.Pending {
 		p.Errorf("Write after Close: %v", written)
 	}
 }

@@ -11,27 +11,27 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem/frame"
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // TestPair runs the contract on sessions in memory, and on what can be stacked on them.
 func TestPair(t *testing.T) {
-	wraps := map[string]func(session.Bytes) session.Bytes{
-		"plain":  func(s session.Bytes) session.Bytes { return s },
-		"framed": func(s session.Bytes) session.Bytes { return session.NewFramed(s, frame.U64{}, 1024) },
-		"framed twice": func(s session.Bytes) session.Bytes {
-			return session.NewFramed(session.NewFramed(s, frame.U64{}, 3000), frame.U64{}, 1024)
+	wraps := map[string]func(polled.Bytes) polled.Bytes{
+		"plain":  func(s polled.Bytes) polled.Bytes { return s },
+		"framed": func(s polled.Bytes) polled.Bytes { return polled.NewFramed(s, frame.U64{}, 1024) },
+		"framed twice": func(s polled.Bytes) polled.Bytes {
+			return polled.NewFramed(polled.NewFramed(s, frame.U64{}, 3000), frame.U64{}, 1024)
 		},
-		"heartbeat": func(s session.Bytes) session.Bytes {
-			return session.NewHeartbeat(s, time.Nanosecond, func(session.Bytes) (session.Beat, error) { return session.Failed, nil })
+		"heartbeat": func(s polled.Bytes) polled.Bytes {
+			return polled.NewHeartbeat(s, time.Nanosecond, func(polled.Bytes) (polled.Beat, error) { return polled.Failed, nil })
 		},
-		"liveness": func(s session.Bytes) session.Bytes { return session.NewLiveness(s, time.Hour, 0) },
+		"liveness": func(s polled.Bytes) polled.Bytes { return polled.NewLiveness(s, time.Hour, 0) },
 	}
 	for name, wrap := range wraps {
 		for _, capacity := range []int{100, 64 << 10} {
 			t.Run(fmt.Sprintf("%s/%d", name, capacity), func(t *testing.T) {
-				sessiontest.Run(t, func(*testing.T) (a, b session.Bytes) {
+				sessiontest.Run(t, func(*testing.T) (a, b polled.Bytes) {
 					one, two := sessiontest.Pair(capacity)
 					return wrap(one), wrap(two)
 				})
@@ -43,20 +43,20 @@ func TestPair(t *testing.T) {
 // TestPairReset breaks a connection: what was under way arrives first.
 func TestPairReset(t *testing.T) {
 	a, b := sessiontest.Pair(10)
-	if rest, status, err := a.Write([]byte("hello, world")); string(rest) != "ld" || status != session.Pending || err != nil {
+	if rest, status, err := a.Write([]byte("hello, world")); string(rest) != "ld" || status != polled.Pending || err != nil {
 		t.Fatalf("Write: %q, %v, %v", rest, status, err)
 	}
 	a.Reset()
 	if _, _, err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("Write: %v", err)
 	}
-	if _, err := b.Drive(); err != nil || b.Status() != session.Established {
+	if _, err := b.Drive(); err != nil || b.Status() != polled.Established {
 		t.Errorf("Drive before all was read: %v, %v", err, b.Status())
 	}
-	if data, status, err := b.Read(); string(data) != "hello, wor" || status != session.Data || err != nil {
+	if data, status, err := b.Read(); string(data) != "hello, wor" || status != polled.Data || err != nil {
 		t.Errorf("Read: %q, %v, %v", data, status, err)
 	}
-	if _, err := b.Drive(); !errors.Is(err, syscall.ECONNRESET) || b.Status() != session.Terminated {
+	if _, err := b.Drive(); !errors.Is(err, syscall.ECONNRESET) || b.Status() != polled.Terminated {
 		t.Errorf("Drive after all was read: %v, %v", err, b.Status())
 	}
 }
@@ -65,10 +65,10 @@ func TestPairReset(t *testing.T) {
 func TestScript(t *testing.T) {
 	failure := errors.New("on purpose")
 	s := &sessiontest.Script[string, string]{
-		Statuses: []session.Status{session.Establishing},
-		Drives:   []sessiontest.Drive{{Activity: session.Active}, {Err: failure}},
-		Reads:    []sessiontest.Read[string]{{Status: session.Buffered}, {Data: "one", Status: session.Data}, {Err: io.EOF}},
-		Writes:   []sessiontest.Write[string]{{Rest: "wo", Status: session.Pending}, {Status: session.Success}, {Err: failure}},
+		Statuses: []polled.Status{polled.Establishing},
+		Drives:   []sessiontest.Drive{{Activity: polled.Active}, {Err: failure}},
+		Reads:    []sessiontest.Read[string]{{Status: polled.Buffered}, {Data: "one", Status: polled.Data}, {Err: io.EOF}},
+		Writes:   []sessiontest.Write[string]{{Rest: "wo", Status: polled.Pending}, {Status: polled.Success}, {Err: failure}},
 		Flushes:  []error{failure},
 	}
 	var got []string

@@ -3,13 +3,13 @@ package sessiontest
 import (
 	"net"
 
-	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Script is a Session that answers as is written down. Each queue is used up from the front, one entry for each call.
 // When it is empty the Session is Established and Idle, has nothing to read, and takes every Write.
 type Script[R, W any] struct {
-	Statuses []session.Status
+	Statuses []polled.Status
 	Drives   []Drive
 	Reads    []Read[R]
 	Writes   []Write[W]
@@ -22,21 +22,21 @@ type Script[R, W any] struct {
 
 // Drive is what one call of Drive returns.
 type Drive struct {
-	Activity session.Activity
+	Activity polled.Activity
 	Err      error
 }
 
 // Read is what one call of Read returns.
 type Read[R any] struct {
 	Data   R
-	Status session.ReadStatus
+	Status polled.ReadStatus
 	Err    error
 }
 
 // Write is what one call of Write returns. Rest is returned with Pending.
 type Write[W any] struct {
 	Rest   W
-	Status session.WriteStatus
+	Status polled.WriteStatus
 	Err    error
 }
 
@@ -49,50 +49,50 @@ func next[T any](queue *[]T) (first T, ok bool) {
 	return first, true
 }
 
-// Status implements session.Session.
-func (s *Script[R, W]) Status() session.Status {
+// Status implements polled.Session.
+func (s *Script[R, W]) Status() polled.Status {
 	if s.Closed {
-		return session.Terminated
+		return polled.Terminated
 	}
 	if status, ok := next(&s.Statuses); ok {
 		return status
 	}
-	return session.Established
+	return polled.Established
 }
 
-// Drive implements session.Session.
-func (s *Script[R, W]) Drive() (session.Activity, error) {
+// Drive implements polled.Session.
+func (s *Script[R, W]) Drive() (polled.Activity, error) {
 	s.Drove++
 	if s.Closed {
-		return session.Idle, net.ErrClosed
+		return polled.Idle, net.ErrClosed
 	}
 	d, _ := next(&s.Drives)
 	return d.Activity, d.Err
 }
 
-// Read implements session.Session.
-func (s *Script[R, W]) Read() (R, session.ReadStatus, error) {
+// Read implements polled.Session.
+func (s *Script[R, W]) Read() (R, polled.ReadStatus, error) {
 	if s.Closed {
 		var none R
-		return none, session.None, net.ErrClosed
+		return none, polled.None, net.ErrClosed
 	}
 	r, _ := next(&s.Reads)
 	return r.Data, r.Status, r.Err
 }
 
-// Write implements session.Session.
-func (s *Script[R, W]) Write(w W) (W, session.WriteStatus, error) {
+// Write implements polled.Session.
+func (s *Script[R, W]) Write(w W) (W, polled.WriteStatus, error) {
 	if s.Closed {
-		return w, session.Pending, net.ErrClosed
+		return w, polled.Pending, net.ErrClosed
 	}
 	answer, _ := next(&s.Writes)
-	if answer.Err == nil && answer.Status == session.Success {
+	if answer.Err == nil && answer.Status == polled.Success {
 		s.Written = append(s.Written, w)
 	}
 	return answer.Rest, answer.Status, answer.Err
 }
 
-// Flush implements session.Session.
+// Flush implements polled.Session.
 func (s *Script[R, W]) Flush() error {
 	if s.Closed {
 		return net.ErrClosed
@@ -101,10 +101,10 @@ func (s *Script[R, W]) Flush() error {
 	return err
 }
 
-// Close implements session.Session.
+// Close implements polled.Session.
 func (s *Script[R, W]) Close() error {
 	s.Closed = true
 	return nil
 }
 
-var _ session.Session[string, int] = (*Script[string, int])(nil)
+var _ polled.Session[string, int] = (*Script[string, int])(nil)

@@ -1,0 +1,59 @@
+package drivertest
+
+import "github.com/tandem-io/tandem/backend"
+
+// Recorder is the owner of a socket. It records what the driver reports.
+type Recorder struct {
+	backend.NoEvents
+	Socket backend.Socket
+
+	OnBytes func([]byte) // called by Received; nil: the bytes are appended to Got
+	Spent   bool         // the stream has spent its share of the turn
+
+	Got       []byte
+	Ends      int   // calls of ReceiveEnded
+	EndErr    error // of the last one
+	Sends     []int // the counts of Sent
+	SendErr   error // the last error of Sent
+	Connects  []error
+	Conns     []int // descriptors from Accepted, -1 with an error
+	AcceptErr error // the last error of Accepted
+	From      backend.Address
+	HangUps   int // calls of Broken
+	Gone      bool
+}
+
+// FD returns the socket's descriptor.
+func (o *Recorder) FD() int { return o.Socket.FD() }
+
+// Received implements backend.Events.
+func (o *Recorder) Received(p []byte) {
+	if o.OnBytes != nil {
+		o.OnBytes(p)
+		return
+	}
+	o.Got = append(o.Got, p...)
+}
+
+// HasShare implements backend.Events.
+func (o *Recorder) HasShare() bool { return !o.Spent }
+
+// ReceiveEnded implements backend.Events.
+func (o *Recorder) ReceiveEnded(err error) { o.Ends, o.EndErr = o.Ends+1, err }
+
+// Sent implements backend.Events.
+func (o *Recorder) Sent(n int, err error) { o.Sends, o.SendErr = append(o.Sends, n), err }
+
+// Connected implements backend.Events.
+func (o *Recorder) Connected(err error) { o.Connects = append(o.Connects, err) }
+
+// Accepted implements backend.Events.
+func (o *Recorder) Accepted(d backend.Descriptor, from backend.Address, err error) {
+	o.Conns, o.From, o.AcceptErr = append(o.Conns, d.FD()), from, err
+}
+
+// Broken implements backend.Events.
+func (o *Recorder) Broken() { o.HangUps++ }
+
+// Released implements backend.Events.
+func (o *Recorder) Released() { o.Gone = true }

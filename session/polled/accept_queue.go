@@ -1,0 +1,94 @@
+package polled
+
+import (
+	"sync"
+
+	"github.com/tandem-io/tandem/session"
+)
+
+// acceptQueue is the Handler of a listener, and holds the sessions that nobody has accepted. Its callbacks run on the
+// loops, until each stream gets the handler of its session. The queue is a list, so that a session that ends can leave it
+// from any place.
+type acceptQueue struct {
+	session.BaseHandler
+
+	mu          sync.Mutex       // guards what follows
+	listener    session.Listener // nil until Listen has it
+	first, last *StreamSession
+	n           int
+	paused      bool // whether accepting was paused, because the queue is long
+	closed      bool
+}
+
+// OnOpen implements Handler.
+func (q *acceptQueue) OnOpen(s *session.Stream) {
+	b := NewStreamSession(s)
+	b.handler.ended = func() { q.remove(b) }
+	b.handler.setRoom(mostUnreadUnaccepted)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		_ = s.Abort()
+		return
+	}
+	if b.prev = q.last; b.prev == nil {
+		q.first = b
+	} else {
+		b.prev.next = b
+	}
+	q.last = b
+	b.queued = true
+	q.n++
+	q.limit()
+}
+
+// limit pauses and resumes accepting, according to the length of the queue. mu is held.
+func (q *acceptQueue) limit() {
+	switch {
+	case q.listener == nil:
+	case !q.paused && q.n >= mostUnaccepted:
+		q.paused = true
+		q.listener.PauseAccept()
+	case q.paused && q.n <= mostUnaccepted/2:
+		q.paused = false
+		q.listener.ResumeAccept()
+	}
+}
+
+// take removes the first session from the queue, and returns it. nil: the queue is empty.
+func (q *acceptQueue) take() *StreamSession {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.first
+	if b != nil {
+		q.removeLocked(b)
+		b.handler.setRoom(mostUnread)
+	}
+	return b
+}
+
+// remove removes a session from the queue, if it is still there.
+func (q *acceptQueue) remove(b *StreamSession) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.removeLocked(b)
+}
+
+func (q *acceptQueue) removeLocked(b *StreamSession) {
+	if !b.queued {
+		return
+	}
+	if b.prev == nil {
+		q.first = b.next
+	} else {
+		b.prev.next = b.next
+	}
+	if b.next == nil {
+		q.last = b.prev
+	} else {
+		b.next.prev = b.prev
+	}
+	b.prev, b.next, b.queued = nil, nil, false
+	q.n--
+	q.limit()
+}
