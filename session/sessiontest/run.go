@@ -15,13 +15,13 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// patience is how long something that must happen may take, on the slowest machine.
+// patience is the longest time that a test waits for something, on a slow machine.
 const patience = time.Minute
 
-// Run checks that Sessions of bytes keep their contract, a subtest for each rule. open returns both ends of a new
-// connection; they may be Establishing. It is called once in each subtest, and sees to the end of what it opens.
+// Run checks that Sessions of bytes keep their contract, in a subtest for each rule. open is called once in each subtest, and
+// returns both ends of a new connection, which may be Establishing. It registers the cleanup of what it opens.
 //
-// Where a Session keeps messages apart, each Write is one of at most 10,000 bytes.
+// A Session of messages has to take messages of up to 10,000 bytes: each Write is one.
 func Run(t *testing.T, open func(t *testing.T) (a, b polled.Bytes)) {
 	for _, rule := range []struct {
 		name string
@@ -57,18 +57,18 @@ type ends struct {
 	a, b *end
 }
 
-// end is a Session with what has gone through it.
+// end is a Session with the bytes that went through it.
 type end struct {
 	polled.Bytes
 	name  string
 	got   []byte
-	todo  []byte // to be written
-	piece []byte // of it, what was begun
+	todo  []byte // bytes to be written after piece
+	piece []byte // rest of the argument of the present Write
 	eof   bool
-	stuck int // Pending answers
+	stuck int // number of Writes that were Pending
 }
 
-// until lives a duty cycle until done.
+// until runs a duty cycle until done reports true.
 func (p *ends) until(what string, done func() bool, duties ...func() bool) {
 	p.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
@@ -83,7 +83,7 @@ func (p *ends) until(what string, done func() bool, duties ...func() bool) {
 	}
 }
 
-// drive is a duty: the end's own work.
+// drive returns the duty of calling Drive.
 func (p *ends) drive(s *end) func() bool {
 	return func() bool {
 		activity, err := s.Drive()
@@ -92,7 +92,7 @@ func (p *ends) drive(s *end) func() bool {
 	}
 }
 
-// read is a duty: to keep what comes.
+// read returns the duty of reading to got.
 func (p *ends) read(s *end) func() bool {
 	return func() bool {
 		data, status, err := s.Read()
@@ -109,7 +109,7 @@ func (p *ends) read(s *end) func() bool {
 	}
 }
 
-// write is a duty: to pass on what is to be written, in pieces of any size.
+// write returns the duty of writing todo, in pieces of any size.
 func (p *ends) write(s *end) func() bool {
 	return func() bool {
 		if len(s.piece) == 0 {
@@ -142,13 +142,13 @@ func (p *ends) establish() {
 	}, p.drive(p.a), p.drive(p.b))
 }
 
-// same fails the test if not all of want came.
+// same fails the test if s has not read exactly want.
 func (p *ends) same(s *end, want []byte) {
 	p.Helper()
 	require.True(p, bytes.Equal(want, s.got), "%s read %d bytes that differ from the %d that were written", s.name, len(s.got), len(want))
 }
 
-// noise is n bytes.
+// noise returns n bytes.
 func noise(n int) []byte {
 	p := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{1})
@@ -194,7 +194,7 @@ func bothWays(p *ends) {
 	p.same(p.a, two)
 }
 
-// pending writes to an end that does not read, until nothing is taken any longer, and then reads.
+// pending writes to an end that does not read, until nothing more is taken, and then reads.
 func pending(p *ends) {
 	p.establish()
 	const most = 64 << 20
@@ -249,7 +249,7 @@ func idle(p *ends) {
 	assert.Empty(p, p.b.got, "bytes that nobody wrote")
 }
 
-// lent looks at what Read has returned after everything else was done that does not read.
+// lent checks that the result of Read stays the same while everything but Read is called.
 func lent(p *ends) {
 	p.establish()
 	want := noise(5000)
@@ -277,7 +277,7 @@ func lent(p *ends) {
 	assert.True(p, bytes.HasPrefix(want, before), "the bytes differ")
 }
 
-// notKept changes what was written as soon as Write has returned.
+// notKept overwrites the argument of Write as soon as Write has returned.
 func notKept(p *ends) {
 	p.establish()
 	want := noise(100_000)
@@ -304,7 +304,7 @@ func notKept(p *ends) {
 	p.same(p.b, want)
 }
 
-// closes reads what was written before the Close, and then the end.
+// closes checks that the peer reads what was written before Close, and then the end.
 func closes(p *ends) {
 	p.establish()
 	want := noise(50_000)
