@@ -75,8 +75,6 @@ func handlerTime(e *Env) {
 	one, _ := frame.U64{}.Append(nil, []byte("hello"))
 	_, err = p.Write(bytes.Repeat(one, all))
 	require.NoError(e, err)
-	if !await(done) {
-		e.Fatal("not all messages came")
-	}
+	require.True(e, await(done), "not all messages came")
 	require.LessOrEqual(e, most, 16, "messages of %v in one turn", each)
 }

@@ -290,7 +290,7 @@ func waitingForADeadLoop(e *Env) {
 		err := arrives(e, dialled)
 		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "Dial: %v", err)
 		err = connected.Closed()
-		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "OnClose(%v)", err)
+		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "the error of OnClose")
 	}
 	assert.NoError(e, arrives(e, closed), "Close of the listener")
 	assert.Error(e, arrives(e, read), "Read of a connection that the loop has not handed over")

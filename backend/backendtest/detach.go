@@ -316,9 +316,7 @@ func afterDetach(e *Env) {
 		conns := make(chan net.Conn, 1)
 		h.Open = func(s *session.Stream) { s.SetValue(session.Handler(h)) }
 		h.Data = func(s *session.Stream) {
-			if h.Count("OnData") > 1 {
-				e.Errorf("OnData after Detach and %s", what)
-			}
+			assert.LessOrEqual(e, h.Count("OnData"), 1, "OnData after Detach and %s", what)
 			_, _ = s.Write([]byte("yes"))
 			c, err := s.Detach()
 			assert.NoError(e, err)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
@@ -41,32 +42,30 @@ var endingRules = []Rule{
 func (e *Env) sendAndFinish(p Peer, b []byte) {
 	e.Helper()
 	_, err := p.Write(b)
-	e.Check(err, "the peer's write")
-	e.Check(p.CloseWrite(), "the peer's close for writing")
+	require.NoError(e, err, "the peer's write")
+	require.NoError(e, p.CloseWrite(), "the peer's close for writing")
 }
 
 // closedWith waits for OnClose and checks its error.
 func (h *Hooks) closedWith(want error) {
 	h.e.Helper()
-	if err := h.Closed(); err != want {
-		h.e.Errorf("OnClose(%v), not %v", err, want)
-	}
+	err := h.Closed()
+	assert.Equal(h.e, want, err, "the error of OnClose")
 }
 
 // got checks that all of want was collected, and nothing else.
 func (h *Hooks) gotAll(want []byte) {
 	h.e.Helper()
-	if got := h.Got(); !bytes.Equal(got, want) {
-		h.e.Errorf("%d bytes came in, which differ from the %d that were sent", len(got), len(want))
-	}
+	got := h.Got()
+	assert.True(h.e, bytes.Equal(got, want), "%d bytes came in, which differ from the %d that were sent", len(got), len(want))
 }
 
 // gotAll waits for the end of what a peer reads, and checks that it is all of want and then EOF.
 func (r *reading) gotAll(e *Env, want []byte) {
 	e.Helper()
-	if got, err := r.all(e); err != io.EOF || !bytes.Equal(got, want) {
-		e.Errorf("the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
-	}
+	got, err := r.all(e)
+	assert.Equal(e, io.EOF, err, "the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
+	assert.True(e, bytes.Equal(got, want), "the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
 }
 
 // peersFIN answers what came in when its end has come.
@@ -80,19 +79,18 @@ func peersFIN(e *Env) {
 		h.EOF = func(s *session.Stream) {
 			h.Collect(s)
 			h.gotAll(want)
-			if n, err := s.Read(make([]byte, 10)); n != 0 || err != io.EOF {
-				e.Errorf("Read after the end: %d, %v", n, err)
-			}
-			_, err := s.Write(reply)
-			e.noError(err)
+			n, err := s.Read(make([]byte, 10))
+			assert.Zero(e, n, "bytes from Read after the end")
+			assert.Equal(e, io.EOF, err, "Read after the end")
+			_, err = s.Write(reply)
+			assert.NoError(e, err)
 		}
 		_, p := e.Pair(h, session.StreamOptions{})
 		e.sendAndFinish(p, want)
 		readOn(p).gotAll(e, reply)
 		h.closedWith(nil)
-		if n := h.Count("OnEOF"); n != 1 {
-			e.Errorf("OnEOF was called %d times", n)
-		}
+		n := h.Count("OnEOF")
+		assert.Equal(e, 1, n, "calls of OnEOF")
 	}
 }
 
@@ -104,9 +102,7 @@ func finBehindAPause(e *Env) {
 	s.PauseRead()
 	e.sendAndFinish(p, Pattern(1000))
 	h.StillOpen()
-	if h.Count("OnData")+h.Count("OnEOF") > 0 {
-		e.Error("OnData or OnEOF during a pause")
-	}
+	assert.Zero(e, h.Count("OnData")+h.Count("OnEOF"), "OnData or OnEOF during a pause")
 	s.ResumeRead()
 	h.closedWith(nil)
 	h.gotAll(Pattern(1000))
@@ -114,11 +110,9 @@ func finBehindAPause(e *Env) {
 	h = NewHooks() // a FIN alone
 	s, p = e.Pair(h, session.StreamOptions{})
 	s.PauseRead()
-	e.Check(p.CloseWrite(), "close for writing")
+	require.NoError(e, p.CloseWrite(), "close for writing")
 	h.StillOpen()
-	if h.Count("OnEOF") > 0 {
-		e.Error("OnEOF during a pause")
-	}
+	assert.Zero(e, h.Count("OnEOF"), "OnEOF during a pause")
 	s.ResumeRead()
 	h.closedWith(nil)
 
@@ -143,13 +137,11 @@ func finWithAFullQueue(e *Env) {
 		s, p := e.Pair(h, o)
 		e.small(s)
 		_, err := s.Write(want)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.sendAndFinish(p, incoming)
 		if o.ReadWhileBlocked {
 			e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
-			if s.Queued() == 0 {
-				e.Error("the queue is empty")
-			}
+			assert.NotZero(e, s.Queued(), "the queue is empty")
 		}
 		h.StillOpen()
 		readOn(p).gotAll(e, want)
@@ -162,7 +154,7 @@ func allowHalfClose(e *Env) {
 	h := NewHooks()
 	h.EOF = func(s *session.Stream) {
 		_, err := s.Write([]byte("from OnEOF"))
-		e.noError(err)
+		assert.NoError(e, err)
 	}
 	s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 	e.sendAndFinish(p, Pattern(1000))
@@ -171,10 +163,10 @@ func allowHalfClose(e *Env) {
 	for _, n := range []int{1, 1000, 300_000} {
 		h.StillOpen()
 		_, err := s.Write(Pattern(n))
-		e.Check(err, "write after OnEOF")
+		require.NoError(e, err, "write after OnEOF")
 		e.onLoop(s, func() {
 			_, err := s.Write(Pattern(n))
-			e.noError(err)
+			assert.NoError(e, err)
 		})
 		want = append(append(want, Pattern(n)...), Pattern(n)...)
 		if n == 1 {
@@ -184,13 +176,12 @@ func allowHalfClose(e *Env) {
 	}
 	r := readOn(p)
 	e.Eventually(func() bool { return r.len() == len(want) }, "all bytes")
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	r.gotAll(e, want)
 	h.closedWith(nil)
 	h.gotAll(Pattern(1000))
-	if n := h.Count("OnEOF"); n != 1 {
-		e.Errorf("OnEOF was called %d times", n)
-	}
+	n := h.Count("OnEOF")
+	assert.Equal(e, 1, n, "calls of OnEOF")
 }
 
 func closeWrite(e *Env) {
@@ -201,14 +192,14 @@ func closeWrite(e *Env) {
 		e.small(s)
 		finish := func() {
 			_, err := s.Write(want)
-			e.noError(err)
-			e.noError(s.CloseWrite())
-			if n, err := s.Write([]byte("late")); n != 0 || err != net.ErrClosed {
-				e.Errorf("Write after CloseWrite: %d, %v", n, err)
-			}
-			if n, err := s.Writev(net.Buffers{[]byte("late")}); n != 0 || err != net.ErrClosed {
-				e.Errorf("Writev after CloseWrite: %d, %v", n, err)
-			}
+			assert.NoError(e, err)
+			assert.NoError(e, s.CloseWrite())
+			n, err := s.Write([]byte("late"))
+			assert.Zero(e, n, "bytes taken by Write after CloseWrite")
+			assert.Equal(e, net.ErrClosed, err, "Write after CloseWrite")
+			all, err := s.Writev(net.Buffers{[]byte("late")})
+			assert.Zero(e, all, "bytes taken by Writev after CloseWrite")
+			assert.Equal(e, net.ErrClosed, err, "Writev after CloseWrite")
 		}
 		if inside {
 			e.onLoop(s, finish)
@@ -221,9 +212,8 @@ func closeWrite(e *Env) {
 		e.sendAndFinish(p, incoming)
 		h.closedWith(nil)
 		h.gotAll(incoming)
-		if _, err := s.Write([]byte("late")); err != net.ErrClosed {
-			e.Errorf("Write after the end: %v", err)
-		}
+		_, err := s.Write([]byte("late"))
+		assert.Equal(e, net.ErrClosed, err, "Write after the end")
 	}
 }
 
@@ -233,7 +223,7 @@ func (e *Env) leaveUnread(h *Hooks, s *session.Stream, p Peer) {
 	e.Helper()
 	for range 2 {
 		_, err := p.Write(Pattern(1000))
-		e.Check(err, "the peer's write")
+		require.NoError(e, err, "the peer's write")
 		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
 		time.Sleep(moment / 3)
 	}
@@ -241,7 +231,7 @@ func (e *Env) leaveUnread(h *Hooks, s *session.Stream, p Peer) {
 		e.onLoop(s, func() {}) // turns in which the kernel is told that nothing more is wanted
 	}
 	_, err := p.Write(Pattern(30_000))
-	e.Check(err, "the peer's write")
+	require.NoError(e, err, "the peer's write")
 }
 
 // closeSends closes streams whose peer has sent bytes that nobody read, and reads slowly.
@@ -257,12 +247,12 @@ func closeSends(e *Env) {
 		e.leaveUnread(h, s, p)
 		end := func() {
 			_, err := s.Write(want[:c.size])
-			e.noError(err)
-			e.noError(s.Close())
-			e.noError(s.Close())
-			if n, err := s.Write([]byte("late")); n != 0 || err != net.ErrClosed {
-				e.Errorf("Write after Close: %d, %v", n, err)
-			}
+			assert.NoError(e, err)
+			assert.NoError(e, s.Close())
+			assert.NoError(e, s.Close())
+			n, err := s.Write([]byte("late"))
+			assert.Zero(e, n, "bytes taken by Write after Close")
+			assert.Equal(e, net.ErrClosed, err, "Write after Close")
 			s.ResumeRead()
 		}
 		calls := 0
@@ -274,9 +264,9 @@ func closeSends(e *Env) {
 		time.Sleep(moment)
 		readOn(p).gotAll(e, want[:c.size])
 		h.closedWith(nil)
-		e.Check(s.Close(), "close after the end")
-		if n := h.Count("OnData"); c.inside && n != calls {
-			e.Errorf("OnData was called %d times after Close", n-calls)
+		require.NoError(e, s.Close(), "close after the end")
+		if n := h.Count("OnData"); c.inside {
+			assert.Equal(e, calls, n, "calls of OnData after Close")
 		}
 	}
 }
@@ -287,14 +277,12 @@ func closeTimeout(e *Env) {
 	e.small(s)
 	want := Pattern(8 << 20)
 	_, err := s.Write(want)
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.stalls(s)
 	before := time.Now()
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	h.closedWith(os.ErrDeadlineExceeded)
-	if d := time.Since(before); d < 50*time.Millisecond {
-		e.Errorf("the time to close ran out after %v", d)
-	}
+	assert.GreaterOrEqual(e, time.Since(before), 50*time.Millisecond, "the time after which CloseTimeout ran out")
 	got, err := readOn(p).all(e)
 	require.Equal(e, want[:len(got)], got, "bytes that reached the peer")
 	require.Less(e, len(got), len(want), "bytes that reached the peer")
@@ -322,10 +310,10 @@ func abortDrops(e *Env) {
 			e.Eventually(func() bool { return c.h.Count("OnData") > 0 }, "OnData")
 		},
 		"blocked":  func(c pair) { e.fillQueue(c.s) },
-		"closing":  func(c pair) { e.fillQueue(c.s); e.Check(c.s.Close(), "close") },
-		"finished": func(c pair) { e.fillQueue(c.s); e.Check(c.s.CloseWrite(), "close for writing") },
+		"closing":  func(c pair) { e.fillQueue(c.s); require.NoError(e, c.s.Close(), "close") },
+		"finished": func(c pair) { e.fillQueue(c.s); require.NoError(e, c.s.CloseWrite(), "close for writing") },
 		"half closed": func(c pair) {
-			e.Check(c.p.CloseWrite(), "close for writing")
+			require.NoError(e, c.p.CloseWrite(), "close for writing")
 			e.Eventually(func() bool { return c.h.Count("OnEOF") > 0 }, "OnEOF")
 		},
 	} {
@@ -335,9 +323,9 @@ func abortDrops(e *Env) {
 			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 			prepare(pair{h, s, p})
 			abort := func() {
-				e.noError(s.Abort())
-				e.noError(s.Abort())
-				e.noError(s.Close())
+				assert.NoError(e, s.Abort())
+				assert.NoError(e, s.Abort())
+				assert.NoError(e, s.Close())
 			}
 			if inside {
 				e.onLoop(s, abort)
@@ -346,12 +334,8 @@ func abortDrops(e *Env) {
 			}
 			h.closedWith(net.ErrClosed)
 			got, err := readOn(p).all(e)
-			if !e.isReset(err) {
-				e.Errorf("%s: the peer sees %v", what, err)
-			}
-			if len(got) > 6<<20 || s.Queued() != 0 {
-				e.Errorf("%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
-			}
+			assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
+			assert.False(e, len(got) > 6<<20 || s.Queued() != 0, "%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
 		}
 	}
 }
@@ -361,6 +345,6 @@ func (e *Env) fillQueue(s *session.Stream) {
 	e.Helper()
 	e.small(s)
 	_, err := s.Write(Pattern(8 << 20))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.stalls(s)
 }

@@ -29,11 +29,11 @@ var stageRules = []Rule{
 func halfCloseTimeout(e *Env) {
 	const limit = 40 * time.Millisecond
 	for what, finish := range map[string]func(*session.Stream, Peer){
-		"the peer":   func(_ *session.Stream, p Peer) { e.Check(p.CloseWrite(), "close for writing") },
-		"CloseWrite": func(s *session.Stream, _ Peer) { e.Check(s.CloseWrite(), "CloseWrite") },
+		"the peer":   func(_ *session.Stream, p Peer) { require.NoError(e, p.CloseWrite(), "close for writing") },
+		"CloseWrite": func(s *session.Stream, _ Peer) { require.NoError(e, s.CloseWrite(), "CloseWrite") },
 		"with a queue": func(s *session.Stream, _ Peer) {
 			e.fillQueue(s)
-			e.Check(s.CloseWrite(), "CloseWrite") // the FIN waits; so does the time
+			require.NoError(e, s.CloseWrite(), "CloseWrite") // the FIN waits; so does the time
 		},
 	} {
 		h := NewHooks()
@@ -114,7 +114,7 @@ func closeAfterReset(e *Env) {
 	require.NoError(e, begun.s.Close())
 	begun.goOn()
 	err = h.Closed()
-	assert.True(e, isBroken(err), "OnClose(%v)", err)
+	assert.True(e, isBroken(err), "the error of OnClose")
 	assert.Zero(e, h.Count("OnEOF"))
 }
 
@@ -167,9 +167,7 @@ func closeInStages(e *Env) {
 	} {
 		h := NewHooks()
 		h.Data = func(s *session.Stream) {
-			if h.Count("OnData") > 1 {
-				e.Error("OnData after CloseInStages")
-			}
+			assert.LessOrEqual(e, h.Count("OnData"), 1, "OnData after CloseInStages")
 			_, err := s.Write(answer)
 			assert.NoError(e, err)
 			assert.NoError(e, session.CloseInStages(s))
@@ -207,7 +205,7 @@ func closeInStagesFinished(e *Env) {
 	require.NoError(e, session.CloseInStages(s))
 	require.NoError(e, p.Reset())
 	if err := h.Closed(); err != nil {
-		assert.True(e, isBroken(err), "OnClose(%v)", err)
+		assert.True(e, isBroken(err), "the error of OnClose")
 	}
 
 	h = NewHooks() // aborted

@@ -41,7 +41,7 @@ func (e *Env) listenWith(t *session.Engine, h *Hooks, o *session.ListenOptions) 
 	e.Helper()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, o)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	return l.Addr()
 }
 

@@ -22,7 +22,7 @@ func closeWithIdle(e *Env) {
 	e.many(manyStreams, to)
 	e.Eventually(func() bool { return t.Stats().Streams >= manyStreams }, "%d streams", manyStreams)
 	began := time.Now()
-	e.Check(t.Close(), "close the Transport")
+	require.NoError(e, t.Close(), "close the Transport")
 	assert.Less(e, time.Since(began), 2*time.Second)
 }
 

@@ -21,9 +21,9 @@ func errorQueue(e *Env) {
 	h := echo()
 	h.Open = func(s *session.Stream) {
 		raw, err := s.SyscallConn()
-		require.NoError(e, err)
+		assert.NoError(e, err)
 		_ = raw.Control(func(fd uintptr) { err = stamps(fd) })
-		require.NoError(e, err)
+		assert.NoError(e, err)
 		_, _ = s.Write([]byte("hello"))
 	}
 	t, to := e.loaded(h, nil)

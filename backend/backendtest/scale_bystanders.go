@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -203,15 +206,11 @@ func runBeside(t *testing.T, s Setup) {
 		bulk = bulkBeside
 	}
 	b, err := newBystanders(s.Drivers, idle, bulk)
-	if err != nil {
-		t.Fatalf("a Transport with %d idle and %d bulk streams: %v", idle, bulk, err)
-	}
+	require.NoError(t, err, "a Transport with %d idle and %d bulk streams", idle, bulk)
 	for _, r := range besideOf(Rules()) {
 		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r, b) })
 	}
-	if err := b.close(); err != nil {
-		t.Errorf("close the Transport: %v", err)
-	}
+	assert.NoError(t, b.close(), "close the Transport")
 	before.goroutines++ // the one of the rule that looks
 	runRule(t, s, Rule{"the end", func(e *Env) { e.before = before }}, nil)
 }

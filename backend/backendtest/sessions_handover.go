@@ -58,13 +58,13 @@ func (e *Env) handedOn(a *session.Streaming, s detachable, unread, unsent []byte
 	}()
 	e.duty("bytes both ways", func() bool {
 		rest, _, err = a.Write(rest)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		data, _, err := a.Read()
-		e.Check(err, "read")
+		require.NoError(e, err, "read")
 		answered = append(answered, data...)
 		return len(rest) == 0 && a.Queued() == 0 && len(answered) >= len(want)
 	}, a)
-	e.Check(arrives(e, wrote), "write to the Conn")
+	require.NoError(e, arrives(e, wrote), "write to the Conn")
 	require.True(e, bytes.Equal(want, answered), "%d bytes came from the Conn, not %d, or they differ", len(answered), len(want))
 	require.NoError(e, a.CloseWrite())
 	e.duty("the end of the Conn's reader", func() bool {
@@ -76,8 +76,8 @@ func (e *Env) handedOn(a *session.Streaming, s detachable, unread, unsent []byte
 		}
 	}, a)
 	got.gotAll(e, append(slices.Clone(unread), more...))
-	e.Check(p.Close(), "close the Conn")
-	e.Check(a.Close(), "close")
+	require.NoError(e, p.Close(), "close the Conn")
+	require.NoError(e, a.Close(), "close")
 }
 
 // sessionsDetach hands on a session that has read a part of what came, with bytes that are not sent yet.
@@ -147,9 +147,9 @@ func sessionsDetachStream(e *Env) {
 			}
 		}, a)
 		got.gotAll(e, sent[len(first):])
-		e.Check(a.Close(), "close")
-		e.Check(b.Close(), "close a session whose stream was detached")
-		e.Check(c.Close(), "close the Conn")
+		require.NoError(e, a.Close(), "close")
+		require.NoError(e, b.Close(), "close a session whose stream was detached")
+		require.NoError(e, c.Close(), "close the Conn")
 	})
 }
 
@@ -172,7 +172,7 @@ func sessionsDetachInVain(e *Env) {
 		assert.ErrorIs(e, err, net.ErrClosed)
 		_, err = b.Detach()
 		assert.ErrorIs(e, err, net.ErrClosed)
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 	if !e.once() {
 		return
@@ -204,7 +204,7 @@ func sessionsDetachKeeps(e *Env) {
 			for range parts {
 				e.duty("a message", func() bool {
 					got, status, err := f.Read()
-					e.Check(err, "read")
+					require.NoError(e, err, "read")
 					m = got
 					return status == session.Data
 				}, a, f)
@@ -219,9 +219,9 @@ func sessionsDetachKeeps(e *Env) {
 				require.NoError(e, err)
 			}
 			assert.True(e, bytes.Equal(want[parts-1], m), "the message has changed behind Detach")
-			e.Check(c.Close(), "close the Conn")
+			require.NoError(e, c.Close(), "close the Conn")
 			_ = g.Close()
-			e.Check(a.Close(), "close")
+			require.NoError(e, a.Close(), "close")
 		}
 	})
 }
@@ -248,7 +248,7 @@ func sessionsInStages(e *Env) {
 			return err == io.EOF && len(rest) == 0
 		}, a)
 		assert.Equal(e, encoded(e, []byte("no more")), got)
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }
 
@@ -278,8 +278,8 @@ func sessionsForgotten(e *Env) {
 		var s *session.Streaming
 		e.duty("a session that lives", func() bool { s, ok, err = a.Accept(); return ok }, poll)
 		require.Equal(e, "here", string(e.receive(s, 4)))
-		e.Check(s.Close(), "close")
-		e.Check(a.Close(), "close")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }
 
@@ -314,7 +314,7 @@ func (e *Env) driveOn(d driver) {
 	e.Helper()
 	for end := time.Now().Add(moment); time.Now().Before(end); time.Sleep(20 * time.Microsecond) {
 		_, err := d.Drive()
-		e.Check(err, "drive")
+		require.NoError(e, err, "drive")
 	}
 }
 
@@ -345,12 +345,12 @@ func sessionsUnaccepted(e *Env) {
 			return len(all) == most+100
 		}, poll)
 		for _, s := range all {
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		}
 		for _, c := range arrives(e, peers) {
 			_ = c.Close()
 		}
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 		e.duty("all have ended", func() bool { return t.Stats().Streams == 0 }, poll)
 	})
 }
@@ -383,7 +383,7 @@ func sessionsUnacceptedHold(e *Env) {
 		}, poll)
 		got := e.receive(s, len(want))
 		assert.True(e, bytes.Equal(want, got), "%d bytes came of %d, or they differ", len(got), len(want))
-		e.Check(s.Close(), "close")
-		e.Check(a.Close(), "close")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
@@ -47,16 +49,14 @@ func failedStart(e *Env) {
 	if runtime.NumCPU() > 1023 {
 		return
 	}
-	if _, err := start(e.Drivers, o); err == nil || !strings.Contains(err.Error(), "CPU 1023") {
-		e.Errorf("a CPU that is not there gives %v", err)
-	}
+	_, err := start(e.Drivers, o)
+	assert.ErrorContains(e, err, "CPU 1023", "a CPU that is not there")
 	o.Loops, o.Affinity, o.CallerDriven = 1, []int{1023}, true
 	t, err := start(e.Drivers, o)
-	e.Check(err, "open")
+	require.NoError(e, err, "open")
 	for range 2 {
-		if _, err := t.Poll(0); err == nil || !strings.Contains(err.Error(), "CPU 1023") {
-			e.Errorf("Poll on a CPU that is not there: %v", err)
-		}
+		_, err := t.Poll(0)
+		assert.ErrorContains(e, err, "CPU 1023", "Poll on a CPU that is not there")
 	}
 	_ = t.Close()
 }
@@ -81,7 +81,7 @@ func stats(e *Env) {
 	for range messages {
 		for _, p := range peers {
 			_, err := p.Write(Pattern(size))
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 			e.ReadAll(p, size)
 		}
 	}
@@ -102,23 +102,23 @@ func stats(e *Env) {
 	})
 	e.plausible(e.Under().Stats(), streams*messages)
 	for _, s := range all {
-		if x := s.Stats(); x.BytesQueued != each || x.BytesSent != each {
-			e.Errorf("a stream that sent %d bytes has the figures %+v", each, x)
-		}
+		x := s.Stats()
+		assert.EqualValues(e, each, x.BytesQueued, "the figures of a stream that has sent that much")
+		assert.EqualValues(e, each, x.BytesSent, "the figures of a stream that has sent that much")
 	}
 	leave.Store(true)
 	for _, p := range peers {
 		_, err := p.Write(Pattern(unread))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 	}
 	_, err := all[0].Write(Pattern(10)) // from here, so it goes straight to the kernel
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("BytesIn", s.BytesIn, streams*(each+unread)), same("BytesDelivered", s.BytesDelivered, streams*each),
 			same("BytesOut", s.BytesOut, streams*each+10), same("DirectWrites", s.DirectWrites, 1))
 	})
 	for _, s := range all {
-		e.Check(s.Close(), "close")
+		require.NoError(e, s.Close(), "close")
 	}
 	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("Streams", s.Streams, 0), same("Closed", s.Closed, streams), same("Sockets", s.Sockets, 0),
@@ -136,28 +136,31 @@ func same[N int | uint64](what string, got, want N) error {
 // statsAre waits for figures, which are told at the end of a loop's turn.
 func (e *Env) statsAre(wrong func(session.Stats) error) {
 	e.Helper()
-	if !waitFor(func() bool { return wrong(e.Under().Stats()) == nil }) {
-		e.Fatal(wrong(e.Under().Stats()))
-	}
+	require.True(e, waitFor(func() bool { return wrong(e.Under().Stats()) == nil }), wrong(e.Under().Stats()))
 }
 
 // plausible checks figures that depend on how bytes were cut into pieces and events into turns.
 func (e *Env) plausible(s session.Stats, messages uint64) {
 	e.Helper()
-	if !e.Dialled && s.Accepts != s.Opened {
-		e.Errorf("%d connections were accepted and %d opened", s.Accepts, s.Opened)
+	if !e.Dialled {
+		assert.Equal(e, s.Opened, s.Accepts, "connections that were accepted, and that were opened")
 	}
-	if s.Reads < messages || s.Writes < messages || s.Reads > s.BytesIn || s.Writes > s.BytesOut {
-		e.Errorf("%d reads and %d writes for %d messages", s.Reads, s.Writes, messages)
+	assert.GreaterOrEqual(e, s.Reads, messages, "reads and writes for %d messages", messages)
+	assert.GreaterOrEqual(e, s.Writes, messages, "reads and writes for %d messages", messages)
+	assert.LessOrEqual(e, s.Reads, s.BytesIn, "reads and writes for %d messages", messages)
+	assert.LessOrEqual(e, s.Writes, s.BytesOut, "reads and writes for %d messages", messages)
+	assert.NotZero(e, s.Turns, "figures: %+v", s)
+	assert.GreaterOrEqual(e, s.Polls, s.Sleeps, "figures: %+v", s)
+	assert.NotZero(e, s.Sleeps, "figures: %+v", s)
+	assert.NotZero(e, s.WakeUps, "figures: %+v", s)
+	assert.NotZero(e, s.SystemCalls, "figures: %+v", s)
+	assert.Equal(e, e.Requests, (s.Submissions > 0), "submissions and completions, and Setup.Requests: %+v", s)
+	assert.Equal(e, e.Requests, (s.Completions > 0), "submissions and completions, and Setup.Requests: %+v", s)
+	if !e.Requests {
+		assert.Zero(e, s.NoBuffers+s.Overflows, "figures of queues: %+v", s)
 	}
-	if s.Turns == 0 || s.Polls < s.Sleeps || s.Sleeps == 0 || s.WakeUps == 0 || s.SystemCalls == 0 {
-		e.Errorf("%d turns, %d polls, %d sleeps, %d wake-ups, %d system calls", s.Turns, s.Polls, s.Sleeps, s.WakeUps, s.SystemCalls)
-	}
-	if (s.Submissions > 0) != e.Requests || (s.Completions > 0) != e.Requests || !e.Requests && s.NoBuffers+s.Overflows != 0 {
-		e.Errorf("%d submissions and %d completions, while Setup.Requests is %v", s.Submissions, s.Completions, e.Requests)
-	}
-	if e.Requests && s.Completions < s.Reads {
-		e.Errorf("%d completions for %d reads", s.Completions, s.Reads)
+	if e.Requests {
+		assert.GreaterOrEqual(e, s.Completions, s.Reads, "completions, and reads")
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -41,10 +44,10 @@ var writingRules = []Rule{
 func (e *Env) small(s *session.Stream) {
 	e.Helper()
 	raw, err := s.SyscallConn()
-	e.Check(err, "raw connection")
-	e.Check(raw.Control(func(fd uintptr) {
+	require.NoError(e, err, "raw connection")
+	require.NoError(e, raw.Control(func(fd uintptr) {
 		for _, option := range []int{syscall.SO_SNDBUF, syscall.SO_RCVBUF} {
-			e.Check(setSocketOption(syscall.SetsockoptInt, fd, option, 128<<10), "setsockopt")
+			require.NoError(e, setSocketOption(syscall.SetsockoptInt, fd, option, 128<<10), "setsockopt")
 		}
 	}), "control")
 }
@@ -58,10 +61,8 @@ func setSocketOption[FD ~int | ~uintptr](set func(FD, int, int, int) error, fd u
 func (e *Env) onLoop(s *session.Stream, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
-	e.Check(s.Post(func() { defer close(done); fn() }), "post")
-	if !await(done) {
-		e.Fatal("a posted function never ran")
-	}
+	require.NoError(e, s.Post(func() { defer close(done); fn() }), "post")
+	require.True(e, await(done), "a posted function never ran")
 }
 
 // await waits for a channel to be closed. Callbacks may use it where a test wants a loop to be busy.
@@ -110,9 +111,7 @@ func (r *reading) len() int {
 // all waits for the end, and returns what was read and the error, which is io.EOF at best.
 func (r *reading) all(e *Env) ([]byte, error) {
 	e.Helper()
-	if !await(r.done) {
-		e.Fatalf("the peer's connection does not end; %d bytes came", r.len())
-	}
+	require.True(e, await(r.done), "the peer's connection does not end; %d bytes came", r.len())
 	return r.got, r.err
 }
 
@@ -186,9 +185,7 @@ func (w *limited) buffer(p []byte) (int, error) {
 	}
 	copy(b.Bytes(), p)
 	if err := w.s.WriteBuffer(b); err != nil {
-		if !bytes.Equal(b.Bytes(), p) {
-			w.e.Error("a Buffer that was refused has lost its bytes")
-		}
+		assert.True(w.e, bytes.Equal(b.Bytes(), p), "a Buffer that was refused has lost its bytes")
 		b.Release()
 		return 0, err
 	}
@@ -203,7 +200,7 @@ func wholeWrites(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
 	e.small(s)
 	_, err := p.Write(make([]byte, 30_000)) // memory for WriteBuffer
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return buffered.Load() == 30_000 }, "the peer's bytes")
 	w := &limited{e: e, s: s, limit: limit, source: Pattern(4 * limit)}
 	for range 2 {
@@ -216,22 +213,17 @@ func wholeWrites(e *Env) {
 			w.full++
 		})
 		w.fillFromOutside()
-		if got := e.ReadAll(p, len(w.want)); !bytes.Equal(got, w.want) {
-			e.Fatal("the bytes differ")
-		}
+		require.True(e, bytes.Equal(e.ReadAll(p, len(w.want)), w.want), "the bytes differ")
 		e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
 		w.want = nil
-		if w.full < 30 || w.bigger < 1 {
-			e.Fatalf("%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
-		}
+		require.GreaterOrEqual(e, w.full, 30, "%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
+		require.GreaterOrEqual(e, w.bigger, 1, "%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
 		for range 4 { // each method, from outside
 			big := w.piece(2 * limit)
-			if n, err := w.one(big); n != len(big) || err != nil {
-				e.Fatalf("a write larger than the limit to an empty queue took %d: %v", n, err)
-			}
-			if got := e.ReadAll(p, len(big)); !bytes.Equal(got, big) {
-				e.Fatal("the bytes of a large write differ")
-			}
+			n, err := w.one(big)
+			require.Equal(e, len(big), n, "bytes taken of a write larger than the limit to an empty queue")
+			require.NoError(e, err, "a write larger than the limit to an empty queue")
+			require.True(e, bytes.Equal(e.ReadAll(p, len(big)), big), "the bytes of a large write differ")
 			e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
 		}
 	}
@@ -400,7 +392,7 @@ func anyGoroutine(e *Env, end func(*session.Stream) error, want error) {
 	c := &crowd{s: s, taken: map[byte]uint32{}}
 	incoming := Pattern(20_000)
 	_, err := p.Write(incoming)
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	r := readOn(p)
 	var others []Peer
 	for i := range 3 { // some of them on the same loop, some on another
@@ -416,36 +408,26 @@ func anyGoroutine(e *Env, end func(*session.Stream) error, want error) {
 	e.Eventually(func() bool {
 		for i, q := range others {
 			_, err := q.Write(record(byte(100+10*i), number, rand.IntN(500)))
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 		}
 		number++
 		return number >= 20 && r.len() >= 300_000 && h.Len() == len(incoming)
 	}, "all writers at work")
 	for range 4 {
-		c.wait.Go(func() { e.noError(end(s)) })
+		c.wait.Go(func() { assert.NoError(e, end(s)) })
 	}
 	c.wait.Wait()
-	if err := h.Closed(); err != want {
-		e.Errorf("OnClose(%v), not %v", err, want)
-	}
+	err = h.Closed()
+	assert.Equal(e, want, err, "the error of OnClose")
 	got, _ := r.all(e)
 	seen, err := records(got, want != nil)
-	e.Check(err, "what the peer got")
-	e.Check(c.wrong, "a writer")
-	if !bytes.Equal(h.Got(), incoming) {
-		e.Error("the bytes that came in differ")
-	}
+	require.NoError(e, err, "what the peer got")
+	require.NoError(e, c.wrong, "a writer")
+	assert.True(e, bytes.Equal(h.Got(), incoming), "the bytes that came in differ")
 	for writer, n := range c.taken {
-		if seen[writer] != n && (want == nil || seen[writer] > n) {
-			e.Errorf("%d records of writer %d were taken, and %d arrived", n, writer, seen[writer])
+		if seen[writer] != n {
+			assert.Error(e, want, "%d records of writer %d were taken, and %d arrived", n, writer, seen[writer])
+			assert.LessOrEqual(e, seen[writer], n, "%d records of writer %d were taken, and %d arrived", n, writer, seen[writer])
 		}
-	}
-}
-
-// noError is Check for other goroutines than the test's.
-func (e *Env) noError(err error) {
-	e.Helper()
-	if err != nil {
-		e.Error(err)
 	}
 }
