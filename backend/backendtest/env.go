@@ -168,13 +168,15 @@ func (c census) compare(e *Env) {
 func waitFor(done func() bool) bool { return waitAtMost(patience, done) }
 
 func waitAtMost(d time.Duration, done func() bool) bool {
-	for deadline := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
+	pause := 20 * time.Microsecond // what comes at all mostly comes soon
+	for deadline := time.Now().Add(d); ; time.Sleep(pause) {
 		if done() {
 			return true
 		}
 		if time.Now().After(deadline) {
 			return false
 		}
+		pause = min(2*pause, time.Millisecond)
 	}
 }
 

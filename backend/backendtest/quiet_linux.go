@@ -36,10 +36,14 @@ func quietErrorQueues(e *Env) {
 		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := stamped(e, one.open)
 		workers := kernelWorkers()
+		var peers []Peer
 		for range streams {
 			_, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10})
-			if one.peer != nil {
-				time.Sleep(moment)
+			peers = append(peers, p)
+		}
+		if one.peer != nil {
+			time.Sleep(moment)
+			for _, p := range peers {
 				require.NoError(e, one.peer(p), one.name)
 			}
 		}
