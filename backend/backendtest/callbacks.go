@@ -249,22 +249,24 @@ func drainsTheOpen(e *Env) {
 			}
 		},
 	} {
-		t := e.oneLoop()
-		h := drainHooks{NewHooks(), func(*session.Stream) { e.Errorf("OnDrain behind %s", what) }}
-		h.Open = func(s *session.Stream) { s.SetHandler(h) }
-		s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
-		e.small(s)
-		e.onLoop(s, nothingAtAll)
-		in, hold := make(chan struct{}), make(chan struct{})
-		require.NoError(e, s.Post(func() { close(in); await(hold); end(s) }))
-		require.True(e, await(in))
-		shut := make(chan error, 1)
-		go func() { shut <- t.Shutdown(e.patient()) }()
-		time.Sleep(moment / 3) // so that it is the next thing that the loop does
-		close(hold)
-		assert.NoError(e, arrives(e, shut), what)
-		_ = h.Closed()
-		_ = p.Close()
+		e.Scenario(what, func() {
+			t := e.oneLoop()
+			h := drainHooks{NewHooks(), func(*session.Stream) { e.Errorf("OnDrain behind %s", what) }}
+			h.Open = func(s *session.Stream) { s.SetHandler(h) }
+			s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
+			e.small(s)
+			e.onLoop(s, nothingAtAll)
+			in, hold := make(chan struct{}), make(chan struct{})
+			require.NoError(e, s.Post(func() { close(in); await(hold); end(s) }))
+			require.True(e, await(in))
+			shut := make(chan error, 1)
+			go func() { shut <- t.Shutdown(e.patient()) }()
+			time.Sleep(moment / 3) // so that it is the next thing that the loop does
+			close(hold)
+			assert.NoError(e, arrives(e, shut), what)
+			_ = h.Closed()
+			_ = p.Close()
+		})
 	}
 }
 

@@ -184,23 +184,25 @@ func detachThenShutdown(e *Env) {
 		"Close":    (*session.Engine).Close,
 		"Shutdown": func(t *session.Engine) error { return t.Shutdown(e.patient()) },
 	} {
-		t, h := e.Open(nil), NewHooks()
-		h.Data = nothing
-		s, p := e.PairOn(t, h, session.StreamOptions{ReadWhileBlocked: true})
-		e.fillQueue(s)
-		e.writeAll(p, in[:1000])
-		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
-		c, err := s.Detach()
-		require.NoError(e, err)
-		require.NoError(e, end(t), what)
-		h.closedWith(nil)
-		r := readOn(p)
-		e.writeAll(p, in[1000:])
-		e.reads(c, in, what)
-		_, err = c.Write([]byte("tail"))
-		require.NoError(e, err, what)
-		require.NoError(e, c.Close(), what)
-		r.gotAll(e, append(out[:someFull:someFull], "tail"...))
+		e.Scenario(what, func() {
+			t, h := e.Open(nil), NewHooks()
+			h.Data = nothing
+			s, p := e.PairOn(t, h, session.StreamOptions{ReadWhileBlocked: true})
+			e.fillQueue(s)
+			e.writeAll(p, in[:1000])
+			e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
+			c, err := s.Detach()
+			require.NoError(e, err)
+			require.NoError(e, end(t), what)
+			h.closedWith(nil)
+			r := readOn(p)
+			e.writeAll(p, in[1000:])
+			e.reads(c, in, what)
+			_, err = c.Write([]byte("tail"))
+			require.NoError(e, err, what)
+			require.NoError(e, c.Close(), what)
+			r.gotAll(e, append(out[:someFull:someFull], "tail"...))
+		})
 	}
 }
 
@@ -312,29 +314,31 @@ func afterDetach(e *Env) {
 		"a timer":     func(s *session.Stream) { s.After(0, nothingAtAll); s.Every(1, nothingAtAll) },
 		"SyscallConn": func(s *session.Stream) { _, _ = s.SyscallConn() },
 	} {
-		h := NewHooks()
-		conns := make(chan net.Conn, 1)
-		h.Open = func(s *session.Stream) { s.SetValue(session.Handler(h)) }
-		h.Data = func(s *session.Stream) {
-			assert.LessOrEqual(e, h.Count("OnData"), 1, "OnData after Detach and %s", what)
-			_, _ = s.Write([]byte("yes"))
-			c, err := s.Detach()
-			assert.NoError(e, err)
-			conns <- c
-			use(s)
-		}
-		_, p := e.Pair(h, session.StreamOptions{})
-		e.writeAll(p, Pattern(1000))
-		c := arrives(e, conns)
-		if err := h.Closed(); what != "a panic" {
-			assert.NoError(e, err, what)
-		}
-		e.reads(c, Pattern(1000), what)
-		assert.Equal(e, "yes", string(e.ReadAll(p, 3)), what)
-		_, err := c.Write([]byte("more"))
-		require.NoError(e, err, what)
-		assert.Equal(e, "more", string(e.ReadAll(p, 4)), what)
-		require.NoError(e, c.Close(), what)
+		e.Scenario(what, func() {
+			h := NewHooks()
+			conns := make(chan net.Conn, 1)
+			h.Open = func(s *session.Stream) { s.SetValue(session.Handler(h)) }
+			h.Data = func(s *session.Stream) {
+				assert.LessOrEqual(e, h.Count("OnData"), 1, "OnData after Detach and %s", what)
+				_, _ = s.Write([]byte("yes"))
+				c, err := s.Detach()
+				assert.NoError(e, err)
+				conns <- c
+				use(s)
+			}
+			_, p := e.Pair(h, session.StreamOptions{})
+			e.writeAll(p, Pattern(1000))
+			c := arrives(e, conns)
+			if err := h.Closed(); what != "a panic" {
+				assert.NoError(e, err, what)
+			}
+			e.reads(c, Pattern(1000), what)
+			assert.Equal(e, "yes", string(e.ReadAll(p, 3)), what)
+			_, err := c.Write([]byte("more"))
+			require.NoError(e, err, what)
+			assert.Equal(e, "more", string(e.ReadAll(p, 4)), what)
+			require.NoError(e, c.Close(), what)
+		})
 	}
 }
 

@@ -94,39 +94,43 @@ func peersFIN(e *Env) {
 	}
 }
 
-// finBehindAPause looks for an end that overtakes bytes.
+// finBehindAPause has the peer finish while reading is paused. OnEOF does not overtake bytes.
 func finBehindAPause(e *Env) {
-	h := NewHooks()
-	h.EOF = func(*session.Stream) { h.gotAll(Pattern(1000)) }
-	s, p := e.Pair(h, session.StreamOptions{})
-	s.PauseRead()
-	e.sendAndFinish(p, Pattern(1000))
-	h.StillOpen()
-	assert.Zero(e, h.Count("OnData")+h.Count("OnEOF"), "OnData or OnEOF during a pause")
-	s.ResumeRead()
-	h.closedWith(nil)
-	h.gotAll(Pattern(1000))
-
-	h = NewHooks() // a FIN alone
-	s, p = e.Pair(h, session.StreamOptions{})
-	s.PauseRead()
-	require.NoError(e, p.CloseWrite(), "close for writing")
-	h.StillOpen()
-	assert.Zero(e, h.Count("OnEOF"), "OnEOF during a pause")
-	s.ResumeRead()
-	h.closedWith(nil)
-
-	h = NewHooks() // paused in the last OnData, or just before OnEOF
-	h.Data = func(s *session.Stream) {
-		h.Collect(s)
+	e.Scenario("bytes and FIN in a pause", func() {
+		h := NewHooks()
+		h.EOF = func(*session.Stream) { h.gotAll(Pattern(1000)) }
+		s, p := e.Pair(h, session.StreamOptions{})
 		s.PauseRead()
-		s.After(time.Millisecond, s.ResumeRead)
-	}
-	h.EOF = func(*session.Stream) { h.gotAll(Pattern(50_000)) }
-	_, p = e.Pair(h, session.StreamOptions{})
-	e.sendAndFinish(p, Pattern(50_000))
-	h.closedWith(nil)
-	h.gotAll(Pattern(50_000))
+		e.sendAndFinish(p, Pattern(1000))
+		h.StillOpen()
+		assert.Zero(e, h.Count("OnData")+h.Count("OnEOF"), "OnData or OnEOF during a pause")
+		s.ResumeRead()
+		h.closedWith(nil)
+		h.gotAll(Pattern(1000))
+	})
+	e.Scenario("FIN alone in a pause", func() {
+		h := NewHooks()
+		s, p := e.Pair(h, session.StreamOptions{})
+		s.PauseRead()
+		require.NoError(e, p.CloseWrite(), "close for writing")
+		h.StillOpen()
+		assert.Zero(e, h.Count("OnEOF"), "OnEOF during a pause")
+		s.ResumeRead()
+		h.closedWith(nil)
+	})
+	e.Scenario("a pause after each piece", func() {
+		h := NewHooks()
+		h.Data = func(s *session.Stream) {
+			h.Collect(s)
+			s.PauseRead()
+			s.After(time.Millisecond, s.ResumeRead)
+		}
+		h.EOF = func(*session.Stream) { h.gotAll(Pattern(50_000)) }
+		_, p := e.Pair(h, session.StreamOptions{})
+		e.sendAndFinish(p, Pattern(50_000))
+		h.closedWith(nil)
+		h.gotAll(Pattern(50_000))
+	})
 }
 
 // finWithAFullQueue has the peer finish before it reads anything.
@@ -317,26 +321,28 @@ func abortDrops(e *Env) {
 			e.Eventually(func() bool { return c.h.Count("OnEOF") > 0 }, "OnEOF")
 		},
 	} {
-		for _, inside := range []bool{true, false} {
-			h := NewHooks()
-			h.Data = func(*session.Stream) {}
-			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
-			prepare(pair{h, s, p})
-			abort := func() {
-				assert.NoError(e, s.Abort())
-				assert.NoError(e, s.Abort())
-				assert.NoError(e, s.Close())
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				h := NewHooks()
+				h.Data = func(*session.Stream) {}
+				s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
+				prepare(pair{h, s, p})
+				abort := func() {
+					assert.NoError(e, s.Abort())
+					assert.NoError(e, s.Abort())
+					assert.NoError(e, s.Close())
+				}
+				if inside {
+					e.onLoop(s, abort)
+				} else {
+					abort()
+				}
+				h.closedWith(net.ErrClosed)
+				got, err := readOn(p).all(e)
+				assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
+				assert.False(e, len(got) > 6<<20 || s.Queued() != 0, "%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
 			}
-			if inside {
-				e.onLoop(s, abort)
-			} else {
-				abort()
-			}
-			h.closedWith(net.ErrClosed)
-			got, err := readOn(p).all(e)
-			assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
-			assert.False(e, len(got) > 6<<20 || s.Queued() != 0, "%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
-		}
+		})
 	}
 }
 

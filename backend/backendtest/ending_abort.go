@@ -37,25 +37,27 @@ func abortWith(e *Env) {
 		"behind FIN":    {func(s *session.Stream) error { return errors.Join(s.CloseWrite(), s.AbortWith(mine)) }, mine},
 		"behind pauses": {func(s *session.Stream) error { s.PauseRead(); return s.AbortWith(mine) }, mine},
 	} {
-		for _, inside := range []bool{true, false} {
-			if what == "behind Close" && !inside {
-				continue // the stream may have ended in between
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				if what == "behind Close" && !inside {
+					continue // the stream may have ended in between
+				}
+				h := NewHooks()
+				s, p := e.Pair(h, session.StreamOptions{})
+				_, err := s.Write(Pattern(1000))
+				require.NoError(e, err)
+				if inside {
+					e.onLoop(s, func() { assert.NoError(e, c.abort(s), what) })
+				} else {
+					assert.NoError(e, c.abort(s), what)
+				}
+				err = h.Closed()
+				assert.Equal(e, c.want, err, "%s: the error of OnClose", what)
+				_, err = readOn(p).all(e)
+				assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
+				assert.NoError(e, s.AbortWith(mine), what)
 			}
-			h := NewHooks()
-			s, p := e.Pair(h, session.StreamOptions{})
-			_, err := s.Write(Pattern(1000))
-			require.NoError(e, err)
-			if inside {
-				e.onLoop(s, func() { assert.NoError(e, c.abort(s), what) })
-			} else {
-				assert.NoError(e, c.abort(s), what)
-			}
-			err = h.Closed()
-			assert.Equal(e, c.want, err, "%s: the error of OnClose", what)
-			_, err = readOn(p).all(e)
-			assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
-			assert.NoError(e, s.AbortWith(mine), what)
-		}
+		})
 	}
 	t, h := e.oneLoop(), NewHooks()
 	h.env(e)

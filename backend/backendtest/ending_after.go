@@ -70,35 +70,37 @@ func closedStreams(e *Env) {
 		"an end": func(_ *session.Stream, p Peer) error { return p.CloseWrite() },
 		"reset":  func(_ *session.Stream, p Peer) error { return p.Reset() },
 	} {
-		h := NewHooks()
-		h.Close = func(s *session.Stream, _ error) {
-			h.Collect(s)
-			e.closedStream(s, "in OnClose after "+what)
-			e.closedReads(s, "in OnClose after "+what)
-		}
-		var memory *session.Buffer
-		h.Data = func(s *session.Stream) {
-			if memory == nil && s.Buffered() >= 100 {
-				memory, _ = s.Take(100)
-			}
-			if memory != nil {
+		e.Scenario(what, func() {
+			h := NewHooks()
+			h.Close = func(s *session.Stream, _ error) {
 				h.Collect(s)
+				e.closedStream(s, "in OnClose after "+what)
+				e.closedReads(s, "in OnClose after "+what)
 			}
-		}
-		s, p := e.PairOn(t, h, session.StreamOptions{})
-		_, err := p.Write(Pattern(1000))
-		require.NoError(e, err, "the peer's write")
-		e.Eventually(func() bool { return h.Len() == 900 }, "the peer's bytes")
-		require.NoError(e, end(s, p), "end")
-		h.Closed()
-		err = s.WriteBuffer(memory)
-		assert.Equal(e, net.ErrClosed, err, "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
-		assert.True(e, bytes.Equal(memory.Bytes(), Pattern(100)), "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
-		memory.Release()
-		e.closedStream(s, "after "+what)
-		e.onLoop(other, func() {
-			e.closedStream(s, "on the loop, after "+what)
-			e.closedReads(s, "on the loop, after "+what)
+			var memory *session.Buffer
+			h.Data = func(s *session.Stream) {
+				if memory == nil && s.Buffered() >= 100 {
+					memory, _ = s.Take(100)
+				}
+				if memory != nil {
+					h.Collect(s)
+				}
+			}
+			s, p := e.PairOn(t, h, session.StreamOptions{})
+			_, err := p.Write(Pattern(1000))
+			require.NoError(e, err, "the peer's write")
+			e.Eventually(func() bool { return h.Len() == 900 }, "the peer's bytes")
+			require.NoError(e, end(s, p), "end")
+			h.Closed()
+			err = s.WriteBuffer(memory)
+			assert.Equal(e, net.ErrClosed, err, "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
+			assert.True(e, bytes.Equal(memory.Bytes(), Pattern(100)), "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
+			memory.Release()
+			e.closedStream(s, "after "+what)
+			e.onLoop(other, func() {
+				e.closedStream(s, "on the loop, after "+what)
+				e.closedReads(s, "on the loop, after "+what)
+			})
 		})
 	}
 	time.Sleep(moment) // for what must never run

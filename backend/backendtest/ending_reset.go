@@ -49,18 +49,20 @@ func peersReset(e *Env) {
 	for what, set := range map[string]func(*Hooks){
 		"read at once": func(*Hooks) {}, "read slowly": piecewise, "read in OnClose": unread, "paused and resumed": paused,
 	} {
-		for range 3 {
-			h := NewHooks()
-			set(h)
-			_, p := e.resettable(e.Under(), h, session.StreamOptions{})
-			_, err := p.Write(want)
-			require.NoError(e, err, "the peer's write")
-			require.NoError(e, p.Reset(), "reset")
-			err = h.Closed()
-			assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
-			assert.Zero(e, h.Count("OnEOF"), "%s: OnEOF", what)
-			h.gotAll(want)
-		}
+		e.Scenario(what, func() {
+			for range 3 {
+				h := NewHooks()
+				set(h)
+				_, p := e.resettable(e.Under(), h, session.StreamOptions{})
+				_, err := p.Write(want)
+				require.NoError(e, err, "the peer's write")
+				require.NoError(e, p.Reset(), "reset")
+				err = h.Closed()
+				assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
+				assert.Zero(e, h.Count("OnEOF"), "%s: OnEOF", what)
+				h.gotAll(want)
+			}
+		})
 	}
 }
 

@@ -36,19 +36,21 @@ func halfCloseTimeout(e *Env) {
 			require.NoError(e, s.CloseWrite(), "CloseWrite") // the FIN waits; so does the time
 		},
 	} {
-		h := NewHooks()
-		s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
-		time.Sleep(limit * 3 / 2) // nobody has finished
-		h.StillOpen()
-		began := time.Now()
-		finish(s, p)
-		if what == "with a queue" {
+		e.Scenario(what, func() {
+			h := NewHooks()
+			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true, HalfCloseTimeout: limit})
+			time.Sleep(limit * 3 / 2) // nobody has finished
 			h.StillOpen()
-			began = time.Now()
-			e.ReadAll(p, 8<<20)
-		}
-		assert.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded, what)
-		assert.GreaterOrEqual(e, time.Since(began), limit, what)
+			began := time.Now()
+			finish(s, p)
+			if what == "with a queue" {
+				h.StillOpen()
+				began = time.Now()
+				e.ReadAll(p, 8<<20)
+			}
+			assert.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded, what)
+			assert.GreaterOrEqual(e, time.Since(began), limit, what)
+		})
 	}
 }
 

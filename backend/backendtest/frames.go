@@ -244,20 +244,22 @@ func framesStop(e *Env) {
 			return errors.As(err, &p)
 		}},
 	} {
-		var got inbound
-		h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
-			got.add(s, m)
-			if len(m) == 2 {
-				c.end(s)
-			}
-		}))
-		_, p := e.Pair(h, session.StreamOptions{})
-		want := sized(1, 2, 3, 4)
-		_, err := p.Write(encoded(e, want...))
-		require.NoError(e, err, "write")
-		err = h.Closed()
-		assert.True(e, c.want(err), "%s: the error of OnClose", what)
-		got.same(e, want[:2]...)
+		e.Scenario(what, func() {
+			var got inbound
+			h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
+				got.add(s, m)
+				if len(m) == 2 {
+					c.end(s)
+				}
+			}))
+			_, p := e.Pair(h, session.StreamOptions{})
+			want := sized(1, 2, 3, 4)
+			_, err := p.Write(encoded(e, want...))
+			require.NoError(e, err, "write")
+			err = h.Closed()
+			assert.True(e, c.want(err), "%s: the error of OnClose", what)
+			got.same(e, want[:2]...)
+		})
 	}
 }
 

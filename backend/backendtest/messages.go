@@ -218,26 +218,28 @@ func takenEnds(e *Env) {
 // whatever Invalid does besides.
 func invalidInStages(e *Env) {
 	for name, end := range map[string]func(*session.Stream) error{
-		"": nil, "Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite,
+		"nothing": nil, "Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite,
 	} {
-		f := session.Frames(codec, func(*session.Stream, []byte) { e.Error("a message behind wrong bytes") })
-		f.Invalid = func(s *session.Stream, _ *frame.Error) {
-			_, err := s.Write([]byte("wrong"))
-			assert.NoError(e, err)
-			if end != nil {
-				assert.NoError(e, end(s))
+		e.Scenario(name, func() {
+			f := session.Frames(codec, func(*session.Stream, []byte) { e.Error("a message behind wrong bytes") })
+			f.Invalid = func(s *session.Stream, _ *frame.Error) {
+				_, err := s.Write([]byte("wrong"))
+				assert.NoError(e, err)
+				if end != nil {
+					assert.NoError(e, end(s))
+				}
 			}
-		}
-		h := around(f)
-		_, p := e.Pair(h, session.StreamOptions{})
-		answer := readOn(p)
-		for range 64 {
-			_, err := p.Write(bytes.Repeat([]byte{0xff}, 64<<10))
-			require.NoError(e, err, "the connection was reset while the peer sent; Invalid calls %q", name)
-		}
-		require.NoError(e, p.CloseWrite())
-		answer.gotAll(e, []byte("wrong"))
-		e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
+			h := around(f)
+			_, p := e.Pair(h, session.StreamOptions{})
+			answer := readOn(p)
+			for range 64 {
+				_, err := p.Write(bytes.Repeat([]byte{0xff}, 64<<10))
+				require.NoError(e, err, "the connection was reset while the peer sent; Invalid calls %q", name)
+			}
+			require.NoError(e, p.CloseWrite())
+			answer.gotAll(e, []byte("wrong"))
+			e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
+		})
 	}
 }
 

@@ -57,20 +57,22 @@ func exactLimit(e *Env) {
 			return s.WriteNotify(p, func(error) {})
 		},
 	} {
-		h := NewHooks()
-		s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
-		want := Pattern(limit)
-		e.onLoop(s, func() { // where nothing is sent before the turn ends
-			assert.NoError(e, write(s, want[:1]))
-			assert.ErrorIs(e, write(s, want), session.ErrWriteBufferFull, "%s: one byte more than the limit", name)
-			assert.NoError(e, write(s, want[1:]), "%s: to the limit", name)
-			assert.Equal(e, limit, s.Queued(), name)
-			assert.ErrorIs(e, write(s, want[:1]), session.ErrWriteBufferFull, "%s: at the limit", name)
-			assert.NoError(e, write(s, nil), "%s: nothing, at the limit", name)
+		e.Scenario(name, func() {
+			h := NewHooks()
+			s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
+			want := Pattern(limit)
+			e.onLoop(s, func() { // where nothing is sent before the turn ends
+				assert.NoError(e, write(s, want[:1]))
+				assert.ErrorIs(e, write(s, want), session.ErrWriteBufferFull, "%s: one byte more than the limit", name)
+				assert.NoError(e, write(s, want[1:]), "%s: to the limit", name)
+				assert.Equal(e, limit, s.Queued(), name)
+				assert.ErrorIs(e, write(s, want[:1]), session.ErrWriteBufferFull, "%s: at the limit", name)
+				assert.NoError(e, write(s, nil), "%s: nothing, at the limit", name)
+			})
+			assert.Equal(e, want, e.ReadAll(p, limit), name)
+			require.NoError(e, s.Close())
+			h.closedWith(nil)
 		})
-		assert.Equal(e, want, e.ReadAll(p, limit), name)
-		require.NoError(e, s.Close())
-		h.closedWith(nil)
 	}
 }
 

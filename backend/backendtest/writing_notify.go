@@ -125,21 +125,23 @@ func completionOfTheLost(e *Env) {
 		"reset":        func(_ *session.Stream, p Peer) { require.NoError(e, p.Reset(), "reset") },
 		"panic":        func(s *session.Stream, _ Peer) { require.NoError(e, s.Post(func() { panic("on purpose") }), "post") },
 	} {
-		n := &notes{e: e, t: e.Under()}
-		h := n.hooks()
-		s, p := e.Pair(h, session.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
-		e.small(s)
-		require.NoError(e, n.write(s, Pattern(100)), "write")
-		e.ReadAll(p, 100)
-		require.NoError(e, n.write(s, Pattern(8<<20)), "write")
-		require.NoError(e, n.write(s, Pattern(1)), "write")
-		e.onLoop(s, func() { assert.NoError(e, n.write(s, Pattern(1000))); assert.NoError(e, n.write(s, nil)) })
-		e.stalls(s)
-		end(s, p)
-		assert.Error(e, h.Closed(), "%s: OnClose(nil)", what)
-		all, failed := n.count()
-		assert.Equal(e, 5, all, "%s: notifications, and those with an error", what)
-		assert.Equal(e, 4, failed, "%s: notifications, and those with an error", what)
+		e.Scenario(what, func() {
+			n := &notes{e: e, t: e.Under()}
+			h := n.hooks()
+			s, p := e.Pair(h, session.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
+			e.small(s)
+			require.NoError(e, n.write(s, Pattern(100)), "write")
+			e.ReadAll(p, 100)
+			require.NoError(e, n.write(s, Pattern(8<<20)), "write")
+			require.NoError(e, n.write(s, Pattern(1)), "write")
+			e.onLoop(s, func() { assert.NoError(e, n.write(s, Pattern(1000))); assert.NoError(e, n.write(s, nil)) })
+			e.stalls(s)
+			end(s, p)
+			assert.Error(e, h.Closed(), "%s: OnClose(nil)", what)
+			all, failed := n.count()
+			assert.Equal(e, 5, all, "%s: notifications, and those with an error", what)
+			assert.Equal(e, 4, failed, "%s: notifications, and those with an error", what)
+		})
 	}
 }
 
@@ -218,29 +220,31 @@ func noSignal(e *Env) {
 			return err
 		},
 	} {
-		for _, inside := range []bool{true, false} {
-			h := NewHooks()
-			gone := make(chan struct{})
-			h.EOF = func(*session.Stream) { close(gone) }
-			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
-			require.NoError(e, p.Close(), "close the peer")
-			require.True(e, await(gone), "no OnEOF")
-			burst := func() (err error) { // the second finds that the connection has failed, before the loop does
-				for range 20 {
-					err = errors.Join(write(s), s.Flush())
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				h := NewHooks()
+				gone := make(chan struct{})
+				h.EOF = func(*session.Stream) { close(gone) }
+				s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
+				require.NoError(e, p.Close(), "close the peer")
+				require.True(e, await(gone), "no OnEOF")
+				burst := func() (err error) { // the second finds that the connection has failed, before the loop does
+					for range 20 {
+						err = errors.Join(write(s), s.Flush())
+					}
+					return err
 				}
-				return err
-			}
-			e.Eventually(func() (over bool) {
-				if !inside {
-					return burst() != nil
+				e.Eventually(func() (over bool) {
+					if !inside {
+						return burst() != nil
+					}
+					return s.Post(func() { _ = burst() }) != nil
+				}, "the end of %s to a dead peer", what)
+				if err := h.Closed(); !errors.Is(err, syscall.EPIPE) {
+					assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
 				}
-				return s.Post(func() { _ = burst() }) != nil
-			}, "the end of %s to a dead peer", what)
-			if err := h.Closed(); !errors.Is(err, syscall.EPIPE) {
-				assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
 			}
-		}
+		})
 	}
 	select {
 	case got := <-signals:

@@ -93,32 +93,34 @@ func earlierThanTheTurn(e *Env) {
 			return 1, nil // the first of them, at least
 		},
 	} {
-		s, p := e.Pair(NewHooks(), session.StreamOptions{})
-		read := make(chan struct{})
-		n := make(chan int, 1)
-		var failure atomic.Pointer[error]
-		require.NoError(e, s.Post(func() {
-			k, err := write(s)
-			if n <- k; err == nil && !await(read) {
-				err = fmt.Errorf("what %s should send is not sent before the callback returns", what)
+		e.Scenario(what, func() {
+			s, p := e.Pair(NewHooks(), session.StreamOptions{})
+			read := make(chan struct{})
+			n := make(chan int, 1)
+			var failure atomic.Pointer[error]
+			require.NoError(e, s.Post(func() {
+				k, err := write(s)
+				if n <- k; err == nil && !await(read) {
+					err = fmt.Errorf("what %s should send is not sent before the callback returns", what)
+				}
+				if err != nil {
+					failure.Store(&err)
+				}
+				_, endErr := s.Write([]byte("end"))
+				assert.NoError(e, endErr)
+			}), "post")
+			e.ReadAll(p, <-n)
+			close(read)
+			r := readOn(p)
+			e.Eventually(func() bool { return r.len() >= 3 }, "the rest")
+			e.onLoop(s, func() {})
+			if err := failure.Load(); err != nil {
+				assert.NoError(e, *err)
 			}
-			if err != nil {
-				failure.Store(&err)
-			}
-			_, endErr := s.Write([]byte("end"))
-			assert.NoError(e, endErr)
-		}), "post")
-		e.ReadAll(p, <-n)
-		close(read)
-		r := readOn(p)
-		e.Eventually(func() bool { return r.len() >= 3 }, "the rest")
-		e.onLoop(s, func() {})
-		if err := failure.Load(); err != nil {
-			assert.NoError(e, *err)
-		}
-		require.NoError(e, s.Close(), "close")
-		got, _ := r.all(e)
-		assert.True(e, bytes.HasSuffix(got, []byte("end")), "the last bytes are missing")
+			require.NoError(e, s.Close(), "close")
+			got, _ := r.all(e)
+			assert.True(e, bytes.HasSuffix(got, []byte("end")), "the last bytes are missing")
+		})
 	}
 }
 
