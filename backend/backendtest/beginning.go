@@ -93,6 +93,7 @@ func (e *Env) dialPlain(a net.Addr) Peer {
 	return e.plain(c)
 }
 
+// listen listens on each kind of address, and talks to whoever connects.
 func listen(e *Env) {
 	if !e.once() {
 		return
@@ -105,6 +106,7 @@ func listen(e *Env) {
 	}
 }
 
+// listenTCP6 listens on IPv6.
 func listenTCP6(e *Env) {
 	if !e.once() {
 		return
@@ -147,6 +149,7 @@ func (e *Env) listenAndTalk(network, address string) {
 	}
 }
 
+// listenControl gives Listen a Control function. It sees the socket before bind, and its error is the one of Listen.
 func listenControl(e *Env) {
 	if !e.once() {
 		return
@@ -182,6 +185,7 @@ func (e *Env) inUse(err error) {
 	assert.ErrorIs(e, err, syscall.EADDRINUSE)
 }
 
+// addressInUse listens twice on one address. The second time is an error, and the first listener goes on.
 func addressInUse(e *Env) {
 	if !e.once() {
 		return
@@ -208,6 +212,8 @@ func addressInUse(e *Env) {
 	}
 }
 
+// staleUnixFile listens where a dead process has left a socket file. It is replaced, and a file of somebody else is
+// not removed.
 func staleUnixFile(e *Env) {
 	if !e.once() {
 		return
@@ -289,6 +295,7 @@ func (e *Env) fill(l net.Listener) {
 	e.Cleanup(func() { _ = c.Close() })
 }
 
+// listenArguments gives Listen arguments that cannot be. The error names the operation, the network, or the field.
 func listenArguments(e *Env) {
 	if !e.once() {
 		return
@@ -322,6 +329,7 @@ var impossibleStreamOptions = map[string]session.StreamOptions{
 	"TurnBudget":       {TurnBudget: -1},
 }
 
+// closingAListener closes a listener. Its address is free, nobody can connect, and its streams go on.
 func closingAListener(e *Env) {
 	if e.Dialled { // it is about accepted streams
 		return
@@ -353,6 +361,7 @@ func closingAListener(e *Env) {
 	assert.EqualValues(e, streams, n, "connections that the listener counts")
 }
 
+// closeListenerInCallback closes a listener in a callback of one of its streams.
 func closeListenerInCallback(e *Env) {
 	if e.Dialled {
 		return

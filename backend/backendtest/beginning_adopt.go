@@ -26,6 +26,7 @@ func (e *Env) connPair(network string) (a, b net.Conn) {
 	return a, b
 }
 
+// adopt adopts sockets from elsewhere: of package net, and of a socketpair. They talk, and the original is closed.
 func adopt(e *Env) {
 	if !e.once() {
 		return

@@ -14,6 +14,7 @@ import (
 
 // The rules on Connect, which does not wait.
 
+// connect connects without waiting. OnOpen comes when there is a connection, and not before.
 func connect(e *Env) {
 	if e.Peers != nil {
 		return // the peers are of package net here
@@ -90,6 +91,7 @@ func connectInCallbacks(e *Env) {
 	}
 }
 
+// closeBeforeConnected ends streams that are not connected yet. There is OnClose alone, and pending writes are told.
 func closeBeforeConnected(e *Env) {
 	if !e.once() {
 		return
@@ -120,6 +122,7 @@ func closeBeforeConnected(e *Env) {
 	e.settled(e.Under())
 }
 
+// writeBeforeOpen writes to a stream that is not connected yet. The peer gets all of it, in order.
 func writeBeforeOpen(e *Env) {
 	if e.Peers != nil {
 		return

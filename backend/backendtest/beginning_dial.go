@@ -43,6 +43,7 @@ func (e *Env) listenPlain(network, address string) net.Listener {
 	return l
 }
 
+// dial dials each kind of address, and talks.
 func dial(e *Env) {
 	if !e.once() {
 		return
@@ -59,6 +60,7 @@ func dial(e *Env) {
 	e.dialAndTalk("unix", e.listenPlain("unix", abstract), abstract)
 }
 
+// dialTCP6 dials on IPv6.
 func dialTCP6(e *Env) {
 	if !e.once() {
 		return
@@ -80,6 +82,7 @@ func (e *Env) dialError(err error, network string, want error) {
 	assert.ErrorIs(e, err, want, "dial %s", network)
 }
 
+// refused dials where nobody listens. Dial and OnClose have the same error, with the operation and the network.
 func refused(e *Env) {
 	if !e.once() {
 		return
@@ -129,6 +132,7 @@ func (e *Env) settled(t *session.Engine) {
 	e.Eventually(func() bool { return t.Stats().Sockets == e.others(t) && t.Stats().Streams == e.others(t) }, "no sockets")
 }
 
+// contextEnds ends the context of a dial before it begins and while it waits. Dial returns why, and nothing is left.
 func contextEnds(e *Env) {
 	if !e.once() {
 		return
@@ -161,6 +165,7 @@ func contextEnds(e *Env) {
 	assert.Zero(e, h.Count("OnOpen")+h.Count("OnClose"), "there were callbacks, although Dial never returned a stream")
 }
 
+// dialTimeout dials where nobody answers. The dial ends when DialOptions.Timeout has passed, and not before.
 func dialTimeout(e *Env) {
 	if !e.once() {
 		return
@@ -191,6 +196,7 @@ func (e *Env) settledStreams(n int) {
 	e.Eventually(func() bool { return e.Under().Stats().Streams == e.others(e.Under())+n }, "%d streams", n)
 }
 
+// dialInCallback calls Dial, which waits, in a callback. It is an error.
 func dialInCallback(e *Env) {
 	if !e.once() {
 		return
@@ -210,6 +216,7 @@ func dialInCallback(e *Env) {
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
 }
 
+// dialLocalAddr dials from an address of its own, and from addresses that cannot be.
 func dialLocalAddr(e *Env) {
 	if !e.once() {
 		return
@@ -247,6 +254,7 @@ func dialLocalAddr(e *Env) {
 	}
 }
 
+// dialControl gives Dial a Control function. It sees the socket before connect, and its error is the one of Dial.
 func dialControl(e *Env) {
 	if e.Peers != nil {
 		return
@@ -273,6 +281,8 @@ func dialControl(e *Env) {
 	e.dialError(err, e.Network, no)
 }
 
+// dialArguments gives Dial and Connect arguments that cannot be. The error names the operation, the network, or the
+// field.
 func dialArguments(e *Env) {
 	if !e.once() {
 		return

@@ -170,6 +170,7 @@ func (e *Env) samePort(a, b string) (net.Listener, net.Listener) {
 	return nil, nil
 }
 
+// noSuchName dials names that do not exist. The error is a *net.DNSError in a *net.OpError.
 func noSuchName(e *Env) {
 	if !e.once() {
 		return
@@ -191,6 +192,7 @@ func noSuchName(e *Env) {
 	assert.ErrorAs(e, err, &op, "a service that does not exist")
 }
 
+// contextEndsLookup ends dials while their name is being looked up.
 func contextEndsLookup(e *Env) {
 	if !e.once() {
 		return

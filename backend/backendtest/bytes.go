@@ -28,6 +28,7 @@ var bytesRules = []Rule{
 	{"S06_BoundedReading", boundedReading},
 }
 
+// order sends pieces of many sizes. All bytes arrive once and in order.
 func order(e *Env) {
 	h := NewHooks()
 	_, p := e.Pair(h, session.StreamOptions{})
@@ -44,6 +45,8 @@ func order(e *Env) {
 	require.True(e, bytes.Equal(h.Got(), want), "the bytes differ")
 }
 
+// lifeInOrder lets streams live from OnOpen to OnClose. Hooks checks the order, and each is called as often as there
+// are streams.
 func lifeInOrder(e *Env) {
 	h := NewHooks() // which checks order, overlap and number of callbacks
 	var wrote atomic.Int64
@@ -72,6 +75,7 @@ func lifeInOrder(e *Env) {
 	assert.Equal(e, streams*1000, h.Len(), "bytes")
 }
 
+// dataOnce leaves bytes unread. OnData is called again only when more of them have come.
 func dataOnce(e *Env) {
 	h := NewHooks()
 	seen := make(chan int, 1000)
@@ -93,6 +97,7 @@ func dataOnce(e *Env) {
 	}
 }
 
+// resumeCallsAgain leaves bytes unread, pauses and resumes. OnData is called again for the same bytes.
 func resumeCallsAgain(e *Env) {
 	h := NewHooks()
 	calls := make(chan int, 1000)
@@ -111,6 +116,7 @@ func resumeCallsAgain(e *Env) {
 	}
 }
 
+// borrowing reads the same bytes by every method. All of them give the same.
 func borrowing(e *Env) {
 	h := NewHooks()
 	fail := make(chan error, 1)
@@ -219,6 +225,8 @@ func take(e *Env) {
 	require.True(e, bytes.Equal(e.ReadAll(p, len(want)), want), "the bytes that came back differ")
 }
 
+// pause pauses a stream again and again while its peer sends. No OnData begins in a pause, and another stream is not
+// delayed.
 func pause(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{})
@@ -247,6 +255,7 @@ func pause(e *Env) {
 	require.True(e, bytes.Equal(h.Got(), want), "the bytes differ")
 }
 
+// pausedReset resets a stream that is paused. It learns of that.
 func pausedReset(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("Unix sockets have no reset")
@@ -265,6 +274,8 @@ func pausedReset(e *Env) {
 	assert.True(e, slices.Equal(h.Got(), Pattern(1000)), "%d bytes could be read in OnClose, not the 1000 that came before the reset", h.Len())
 }
 
+// boundedReading reads nothing while a peer sends much. The stream stops reading near ReadBufferLimit, and loses
+// nothing.
 func boundedReading(e *Env) {
 	const limit = 200_000
 	h := NewHooks()

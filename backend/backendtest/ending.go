@@ -154,6 +154,7 @@ func finWithAFullQueue(e *Env) {
 	}
 }
 
+// allowHalfClose writes after OnEOF on a stream with AllowHalfClose. It stays open, and OnEOF is called once.
 func allowHalfClose(e *Env) {
 	h := NewHooks()
 	h.EOF = func(s *session.Stream) {
@@ -188,6 +189,8 @@ func allowHalfClose(e *Env) {
 	assert.Equal(e, 1, n, "calls of OnEOF")
 }
 
+// closeWrite calls CloseWrite with a full queue. The peer gets all of it and then the end; reading goes on, and
+// writing is an error.
 func closeWrite(e *Env) {
 	want, incoming := Pattern(3<<20), Pattern(50_000)
 	for _, inside := range []bool{true, false} {
@@ -275,6 +278,7 @@ func closeSends(e *Env) {
 	}
 }
 
+// closeTimeout closes a stream whose peer reads nothing. After CloseTimeout the peer is reset.
 func closeTimeout(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{CloseTimeout: 50 * time.Millisecond})
@@ -300,6 +304,7 @@ func (e *Env) isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || e.Network == "unix" && err == io.EOF
 }
 
+// abortDrops aborts streams in every state. The peer is reset, and nothing more is sent.
 func abortDrops(e *Env) {
 	type pair struct {
 		h *Hooks

@@ -61,6 +61,8 @@ func (e *Env) closedReads(s *session.Stream, where string) {
 	assert.Zero(e, s.Buffered(), "%s: bytes unread", where)
 }
 
+// closedStreams calls every method of streams that have ended in each way. Each returns net.ErrClosed or does
+// nothing, and lent memory is unchanged.
 func closedStreams(e *Env) {
 	t := e.oneLoop()
 	other, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})

@@ -90,6 +90,8 @@ func (e *Env) busyLoop(end func(Peer) error, check func(h *Hooks, err error)) {
 	}
 }
 
+// resetBehindBusyLoop has peers send and reset while the loop is busy. The bytes come first, then the reset, and no
+// OnEOF.
 func resetBehindBusyLoop(e *Env) {
 	e.busyLoop(Peer.Reset, func(h *Hooks, err error) {
 		assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
@@ -97,6 +99,7 @@ func resetBehindBusyLoop(e *Env) {
 	})
 }
 
+// finBehindBusyLoop has peers send and finish while the loop is busy. All bytes come before OnEOF.
 func finBehindBusyLoop(e *Env) {
 	e.busyLoop(Peer.CloseWrite, func(h *Hooks, err error) {
 		assert.NoError(e, err, "the error of OnClose")
@@ -147,12 +150,16 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	return h, err
 }
 
+// resetBehindFullBuffer resets a stream that reads nothing because its buffer is full. It learns of that behind the
+// bytes.
 func resetBehindFullBuffer(e *Env) {
 	h, err := e.fullBuffer(Peer.Reset)
 	assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
 	assert.Zero(e, h.Count("OnEOF"), "calls of OnEOF")
 }
 
+// finBehindFullBuffer has peers finish while a stream reads nothing because its buffer is full. OnEOF comes behind
+// the bytes.
 func finBehindFullBuffer(e *Env) {
 	h, err := e.fullBuffer(Peer.CloseWrite)
 	assert.NoError(e, err, "the error of OnClose")

@@ -116,6 +116,7 @@ func framesEverySplit(e *Env) {
 	}
 }
 
+// framesByteByByte sends messages one byte at a time. Each is delivered once, whole and in order.
 func framesByteByByte(e *Env) {
 	var got inbound
 	_, p := e.Pair(around(session.Frames(codec, got.add)), session.StreamOptions{})

@@ -22,6 +22,7 @@ var limitRules = []Rule{
 	{"S30_DetachInCallback", detachInCallback},
 }
 
+// maxConns has more peers connect than MaxConns allows. The others wait, and each gets its turn.
 func maxConns(e *Env) {
 	t := e.Under()
 	h := NewHooks()
@@ -56,6 +57,7 @@ func maxConns(e *Env) {
 	}
 }
 
+// rejectOverLimit has more peers connect than MaxConns allows, with RejectOverLimit. They are reset, and counted.
 func rejectOverLimit(e *Env) {
 	t := e.Under()
 	h := NewHooks()
@@ -124,6 +126,8 @@ func detach(e *Env) {
 	require.NoError(e, <-wrote, "write to the Conn")
 }
 
+// detachInCallback detaches a stream in OnData. The Conn has the bytes behind those that were read, and what was
+// written is sent first.
 func detachInCallback(e *Env) {
 	h := NewHooks()
 	conns := make(chan net.Conn, 1)

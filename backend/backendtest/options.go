@@ -121,6 +121,7 @@ func listenWith(e *Env, h *Hooks, network, address string, o backend.SocketOptio
 	return l, func(o backend.SocketOption) (backend.SocketOption, error) { return backend.GetSocketOption(copied, o) }, err
 }
 
+// optionsOfListener sets each option on listeners, and reads it from the listener and from its streams.
 func optionsOfListener(e *Env) {
 	for _, c := range optionCases(e.Network) {
 		if c.at&backend.OnListener == 0 {
@@ -147,6 +148,7 @@ func optionsOfListener(e *Env) {
 	}
 }
 
+// optionsOfDial sets each option on dials, and reads it from their streams.
 func optionsOfDial(e *Env) {
 	l, err := net.Listen(e.Network, e.Address())
 	require.NoError(e, err, "listen")
@@ -168,6 +170,7 @@ func optionsOfDial(e *Env) {
 	}
 }
 
+// optionsOfStream sets each option on live streams, and reads it back. They work on.
 func optionsOfStream(e *Env) {
 	for _, c := range optionCases(e.Network) {
 		if c.live == (backend.SocketOption{}) {
@@ -232,6 +235,7 @@ func refusal(e *Env, err error, op string, words ...string) {
 	}
 }
 
+// optionsRefused sets options that cannot be, or not there. The error says which one, why, and what would help.
 func optionsRefused(e *Env) {
 	h := NewHooks()
 	stream, _ := e.Pair(h, session.StreamOptions{})
@@ -284,6 +288,7 @@ func optionsWhileEnding(e *Env) {
 	}
 }
 
+// lingerResets closes a stream with a linger time of zero. The peer is reset.
 func lingerResets(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("Unix sockets have no reset")

@@ -116,10 +116,12 @@ func (e *Env) conformance(wrap func(a, b *session.Streaming) (session.Bytes, ses
 	}
 }
 
+// sessionsStreaming runs the contract of sessions on streams of bytes.
 func sessionsStreaming(e *Env) {
 	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) { return a, b })
 }
 
+// sessionsFramed runs the contract of sessions on framed sessions.
 func sessionsFramed(e *Env) {
 	e.conformance(func(a, b *session.Streaming) (session.Bytes, session.Bytes) {
 		return session.NewFramed(a, frame.U64{}, 4096), session.NewFramed(b, frame.U64{}, 0)

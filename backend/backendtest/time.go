@@ -97,6 +97,7 @@ func panicking(where string, v error) *Hooks {
 	return h
 }
 
+// idle leaves streams alone for IdleTimeout. They end then, and not before; a timeout of zero ends none.
 func idle(e *Env) {
 	h := NewHooks()
 	const timeout = 50 * time.Millisecond
@@ -189,6 +190,7 @@ func idleStall(e *Env) {
 	assert.GreaterOrEqual(e, quiet, timeout, "ended %v after bytes had come, with a timeout of %v", quiet, timeout)
 }
 
+// timers starts and stops timers. None fires too early, and Stop says whether it was in time.
 func timers(e *Env) {
 	h := NewHooks()
 	s, _ := e.Pair(h, session.StreamOptions{})
@@ -227,6 +229,7 @@ func timers(e *Env) {
 	}
 }
 
+// timersEnd ends a stream that has timers. None fires after OnClose.
 func timersEnd(e *Env) {
 	h := NewHooks()
 	var late atomic.Int64
@@ -244,6 +247,7 @@ func timersEnd(e *Env) {
 	assert.Equal(e, n, late.Load(), "timers that ran, also after OnClose")
 }
 
+// manyTimers starts a hundred thousand timers and stops half of them. The others fire, once.
 func manyTimers(e *Env) {
 	h := NewHooks()
 	s, _ := e.Pair(h, session.StreamOptions{})

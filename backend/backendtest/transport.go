@@ -61,6 +61,7 @@ func failedStart(e *Env) {
 	_ = t.Close()
 }
 
+// stats counts streams, bytes and timers. The figures of the Transport are exact.
 func stats(e *Env) {
 	const streams, messages, size, unread = 5, 20, 1000, 77
 	var leave atomic.Bool

@@ -163,6 +163,7 @@ func drain(e *Env) {
 	e.nothingLeft(1<<20, t, h.Hooks, plain)
 }
 
+// shutdownContextEnds ends the context of a Shutdown that waits. What is left is aborted, and Shutdown returns why.
 func shutdownContextEnds(e *Env) {
 	t := e.Open(nil)
 	h := drainHooks{NewHooks(), func(*session.Stream) {}} // never closes
@@ -189,6 +190,7 @@ func shutdownContextEnds(e *Env) {
 	}
 }
 
+// shutdownInCallback shuts a Transport down in its own callback. It is an error, and the Transport goes on.
 func shutdownInCallback(e *Env) {
 	if !e.once() {
 		return
@@ -210,6 +212,7 @@ func shutdownInCallback(e *Env) {
 	require.NoError(e, t.Shutdown(e.patient()), "shutdown")
 }
 
+// shutdownTwice calls Shutdown several times at once, and Close while it waits. All return when nothing is left.
 func shutdownTwice(e *Env) {
 	if !e.once() {
 		return
@@ -250,6 +253,7 @@ func shutdownTwice(e *Env) {
 	e.nothingLeft(1<<20, t, h.Hooks)
 }
 
+// afterShutdown uses a Transport that has ended. Every method returns net.ErrClosed.
 func afterShutdown(e *Env) {
 	if !e.once() {
 		return

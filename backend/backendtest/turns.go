@@ -54,6 +54,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 // A turn runs posted functions for 1 ms, which is 50 of them. The byte comes in one of the next few.
 const workTurns = 10
 
+// postedFunctions posts thousands of functions at once. They do not keep a stream waiting whose byte was there first.
 func postedFunctions(e *Env) {
 	const n = 5000
 	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
@@ -64,6 +65,7 @@ func postedFunctions(e *Env) {
 	assert.LessOrEqual(e, before, int64(workTurns*54), "functions of %d that ran before a byte that was there first", n)
 }
 
+// dueTimers has thousands of timers fire at once. They do not keep a stream waiting whose byte was there first.
 func dueTimers(e *Env) {
 	const n = 5000
 	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {

@@ -192,6 +192,8 @@ func (w *limited) buffer(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// wholeWrites writes pieces of many sizes, up to and above WriteBufferLimit. Each is taken whole or refused, and the
+// peer gets those that were taken.
 func wholeWrites(e *Env) {
 	const limit = 256 << 10
 	h := NewHooks()

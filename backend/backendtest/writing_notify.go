@@ -81,6 +81,7 @@ func (n *notes) count() (all, failed int) {
 	return all, failed
 }
 
+// completion notifies writes of many sizes. Each is told once, in order, when the kernel has taken its last byte.
 func completion(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
@@ -163,6 +164,7 @@ func completionOfTheLast(e *Env) {
 	e.ReadAll(p, len("firstlast"))
 }
 
+// completionOnShutdown closes the Transport with writes pending. Each is told, with an error.
 func completionOnShutdown(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
@@ -178,6 +180,7 @@ func completionOnShutdown(e *Env) {
 	_, _ = io.Copy(io.Discard, p) // its end is a matter of other rules
 }
 
+// noCompletionOfRefused refuses writes. They are never told.
 func noCompletionOfRefused(e *Env) {
 	never := func(err error) { e.Errorf("a write that was refused is notified: %v", err) }
 	h := NewHooks()

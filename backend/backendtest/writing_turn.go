@@ -28,6 +28,7 @@ func (e *Env) sends(t *session.Engine, before uint64, n int, what string) {
 	assert.Equal(e, uint64(n), got, "sends that %s took", what)
 }
 
+// oneSendATurn writes many times in each kind of callback. All of it goes out in one send for each stream and turn.
 func oneSendATurn(e *Env) {
 	t := e.oneLoop()
 	quiet := NewHooks()
@@ -212,6 +213,7 @@ func (g *gauge) writable(s *session.Stream) {
 	assert.Less(g.e, s.Queued(), g.o.LowWater, "bytes queued in OnWritable")
 }
 
+// waterMarks writes to a peer that reads slowly. Writable and OnWritable follow the queue exactly.
 func waterMarks(e *Env) {
 	g := &gauge{e: e, o: session.StreamOptions{HighWater: 800_000, LowWater: 500_000}}
 	h := NewHooks()
@@ -250,6 +252,7 @@ func waterMarks(e *Env) {
 	assert.LessOrEqual(e, g.highest, g.o.HighWater+10_000, "most bytes that were queued")
 }
 
+// waterDefaults reads the defaults of StreamOptions.
 func waterDefaults(e *Env) {
 	s, _ := e.Pair(NewHooks(), session.StreamOptions{})
 	want := session.StreamOptions{
@@ -261,6 +264,8 @@ func waterDefaults(e *Env) {
 	assert.Equal(e, 1500, s.Options().LowWater, "LowWater with a HighWater of 3000")
 }
 
+// peerThatDoesNotRead answers a peer that sends and does not read. What is held for it is bounded, and it gets all
+// answers in the end.
 func peerThatDoesNotRead(e *Env) {
 	const high, readLimit = 64 << 10, 64 << 10
 	h := NewHooks()
@@ -317,6 +322,7 @@ func (e *Env) writeAll(p Peer, b []byte) {
 	}
 }
 
+// readWhileBlocked fills the queue of streams. They read nothing until it has room, unless ReadWhileBlocked is set.
 func readWhileBlocked(e *Env) {
 	want, more := Pattern(8<<20), Pattern(50_000)
 	for _, goesOn := range []bool{true, false} {
