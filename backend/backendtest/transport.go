@@ -80,11 +80,7 @@ func stats(e *Env) {
 		all, peers = append(all, s), append(peers, p)
 	}
 	for range messages {
-		for _, p := range peers {
-			_, err := p.Write(Pattern(size))
-			require.NoError(e, err, "write")
-			e.ReadAll(p, size)
-		}
+		e.exchange(peers, size)
 	}
 	fired := make(chan struct{}, 3)
 	for i := range 3 {
@@ -125,6 +121,15 @@ func stats(e *Env) {
 		return errors.Join(same("Streams", s.Streams, 0), same("Closed", s.Closed, streams), same("Sockets", s.Sockets, 0),
 			same("Requests", s.Requests, 0), same("BytesDropped", s.BytesDropped, streams*unread))
 	})
+}
+
+// exchange has each peer send a message and read the answer.
+func (e *Env) exchange(peers []Peer, size int) {
+	for _, p := range peers {
+		_, err := p.Write(Pattern(size))
+		require.NoError(e, err, "write")
+		e.ReadAll(p, size)
+	}
 }
 
 func same[N int | uint64](what string, got, want N) error {

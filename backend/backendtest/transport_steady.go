@@ -3,8 +3,11 @@ package backendtest
 import (
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -92,6 +95,48 @@ func noLeak(e *Env) {
 			same("BuffersTaken", s.BuffersTaken, 0), same("Opened", s.Opened, all), same("Closed", s.Closed, all))
 	})
 	e.Eventually(func() bool { return runtime.NumGoroutine() <= goroutines }, "no goroutines left")
+}
+
+// mappings opens and closes Transports, whose queues and buffers are mapped memory.
+func mappings(e *Env) {
+	if !e.once() {
+		return
+	}
+	const times = 30
+	cycle := func() {
+		t := e.Open(func(o *Options) { o.Loops = 4 })
+		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
+		_, err := p.Write([]byte("x"))
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, t.Shutdown(e.patient()), "shutdown")
+		require.NoError(e, p.Close(), "close")
+	}
+	cycle()
+	files := len(takeCensus().files)
+	rings, kilobytes := e.mapped()
+	for range times {
+		cycle()
+		n := len(takeCensus().files)
+		require.LessOrEqual(e, n, files, "descriptors")
+	}
+	nowRings, nowKilobytes := e.mapped()
+	assert.LessOrEqual(e, nowRings, rings, "mappings of rings")
+	// The receive buffers of one cycle are 8 MiB, if they have their default size. The Go heap grows, too.
+	grown := nowKilobytes - kilobytes
+	assert.LessOrEqual(e, grown, times*8<<10/2, "KiB by which the process has grown in %d cycles", times)
+}
+
+// mapped counts the mappings of rings, and the size of the address space in KiB: proc(5).
+func (e *Env) mapped() (rings, kilobytes int) {
+	e.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	require.NoError(e, err, "read the mappings")
+	statm, err := os.ReadFile("/proc/self/statm")
+	require.NoError(e, err, "read the size")
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[0])
+	require.NoError(e, err, "read the size")
+	return strings.Count(string(maps), "io_uring"), pages * os.Getpagesize() >> 10
 }
 
 // answerer answers each message of size bytes in OnData. Hooks would allocate there.
