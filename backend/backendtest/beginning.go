@@ -53,7 +53,7 @@ var beginningRules = []Rule{
 	{"S30_NotAStream", adoptNotAStream},
 }
 
-// once tells whether a rule for which the kind of network, of peer, and of opening does not matter runs in this Setup.
+// once reports whether this Setup runs a rule for which the kinds of network, of peer and of opening do not matter.
 func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peers == nil }
 
 // echo answers what comes.
@@ -266,7 +266,7 @@ func othersUnixFile(e *Env) {
 	assert.Equal(e, "precious", string(b), "the file")
 }
 
-// fullBacklogIsAlive has a listener that is so busy that it cannot be reached. Somebody listens all the same.
+// fullBacklogIsAlive has a listener whose backlog is full, so that a connect waits. Its file is not stale.
 func fullBacklogIsAlive(e *Env) {
 	if !e.once() {
 		return
@@ -319,7 +319,7 @@ func listenArguments(e *Env) {
 	}
 }
 
-// impossibleStreamOptions by the field that an error must name.
+// impossibleStreamOptions are stream options that are refused, by the field that the error must name.
 var impossibleStreamOptions = map[string]session.StreamOptions{
 	"ReadBufferLimit":  {ReadBufferLimit: -1},
 	"WriteBufferLimit": {WriteBufferLimit: -1},

@@ -93,7 +93,7 @@ func adoptKeepsBytes(e *Env) {
 	assert.Equal(e, both, got, "bytes that the peer read")
 }
 
-// adoptNotAStream tries what is no connected stream socket. It must stay usable.
+// adoptNotAStream adopts sockets that are not connected stream sockets. It is an error, and they stay usable.
 func adoptNotAStream(e *Env) {
 	if !e.once() {
 		return

@@ -75,7 +75,7 @@ func dialTCP6(e *Env) {
 	require.NoError(e, err, "dial from a LocalAddr that says nothing")
 }
 
-// dialError checks that err is of a dial, and that it is want.
+// dialError checks that err is the *net.OpError of a dial, and that it is want.
 func (e *Env) dialError(err error, network string, want error) {
 	e.Helper()
 	e.opError(err, "dial", network)
@@ -184,7 +184,7 @@ func dialTimeout(e *Env) {
 	require.NoError(e, err, "connect")
 	e.dialError(h.Closed(), "tcp", os.ErrDeadlineExceeded)
 
-	// A dial that is over in time is not disturbed later.
+	// A dial that has ended in time is not disturbed later.
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, err = e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{Timeout: patience})
 	require.NoError(e, err, "dial")

@@ -17,8 +17,8 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// names is a name server in this process: it knows the addresses of some hosts, and none of any other. An address that
-// is zero means that no answer about IPv6 ever comes.
+// names is a name server in this process: it has the addresses of some hosts, and knows no other host. A zero address
+// means that a question about IPv6 is never answered.
 type names map[string][]netip.Addr
 
 // use has every look-up of the rule ask n.
@@ -66,8 +66,8 @@ func (n names) serve(c net.Conn) {
 	}
 }
 
-// answer is a message with the addresses that a query asks for: RFC 1035, section 4.1. A host with a nil list is one
-// for which no answer ever comes.
+// answer is a message with the addresses that a query asks for: RFC 1035, section 4.1. Questions about a host with a nil
+// list are never answered.
 func (n names) answer(query []byte) []byte {
 	const header, typeA, typeAAAA = 12, 1, 28
 	host, end := "", header

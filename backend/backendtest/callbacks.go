@@ -16,7 +16,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// The rules on callbacks that panic, that take long and that do not return, and on how often they are called.
+// The rules on callbacks: those that panic, that take long or that do not return, and how often they are called.
 var callbackRules = []Rule{
 	{"S21_LogsTheCallback", logsTheCallback},
 	{"S21_LogCountsTheRest", logCountsTheRest},
@@ -324,7 +324,7 @@ func postedByMany(e *Env) {
 		s, _ := e.PairOn(t, h, session.StreamOptions{})
 		all = append(all, s)
 	}
-	letGo := hold(all[0])
+	release := hold(all[0])
 	turn, inTurn, most := uint64(0), 0, 0
 	var ran atomic.Int64
 	for i := range n {
@@ -338,7 +338,7 @@ func postedByMany(e *Env) {
 			ran.Add(1)
 		}))
 	}
-	letGo()
+	release()
 	e.Eventually(func() bool { return ran.Load() == n }, "all posted functions")
 	assert.LessOrEqual(e, most, 24, "posted functions of %v in one turn, of %d streams", need, streams)
 }

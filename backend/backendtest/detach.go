@@ -28,7 +28,7 @@ var detachRules = append([]Rule{
 	{"S30_DetachBesideAReset", detachBesideReset},
 }, detachRulesLinux...)
 
-// someFull is how many bytes queues are given that are to be full.
+// someFull is how many bytes fill a queue.
 const someFull = 8 << 20
 
 // takeThenDetach takes bytes and the connection, in any order in one callback. Then other streams of the loop go round
@@ -94,7 +94,7 @@ func (e *Env) reads(c net.Conn, want []byte, what string) {
 	assert.True(e, bytes.Equal(want, got), "%s: bytes that were received differ", what)
 }
 
-// detachKeepsEverything detaches streams with bytes that the handler has left and such as are on their way, with a full
+// detachKeepsEverything detaches streams with bytes unread and bytes that are still on their way, with a full
 // queue, and with a FIN that is to follow.
 func detachKeepsEverything(e *Env) {
 	in, out := Pattern(200_000), Pattern(someFull)
@@ -249,7 +249,7 @@ func detachCrosswise(e *Env) {
 	require.NoError(e, l.Close())
 }
 
-// detachUnopened detaches where there is no connection yet, or nobody to hand it over.
+// detachUnopened detaches streams that have no connection yet, or whose loop cannot hand it over.
 func detachUnopened(e *Env) {
 	if !e.once() {
 		return
@@ -294,7 +294,7 @@ func detachUnopened(e *Env) {
 	assert.ErrorIs(e, err, net.ErrClosed)
 }
 
-// afterDetach uses a stream whose connection was given away. It is over; the connection is not.
+// afterDetach uses a stream whose connection was given away. The stream has ended; the connection has not.
 func afterDetach(e *Env) {
 	for what, use := range map[string]func(*session.Stream){
 		"Abort": func(s *session.Stream) { assert.NoError(e, s.Abort()) },

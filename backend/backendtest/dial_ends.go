@@ -48,7 +48,7 @@ func (e *Env) unready() (all []unready) {
 	return all
 }
 
-// begins begins a dial on another goroutine, by Dial or by Connect, and returns where its end is told.
+// begins begins a dial on another goroutine, by Dial or by Connect, and returns a channel for its error.
 func (e *Env) begins(ctx context.Context, t *session.Engine, wait bool, address string, o *session.DialOptions) <-chan error {
 	result := make(chan error, 1)
 	h := NewHooks()

@@ -298,7 +298,7 @@ func closeTimeout(e *Env) {
 	require.Zero(e, s.Queued(), "bytes queued after the end")
 }
 
-// isReset tells whether a Peer's error is that of a connection that was reset. A Unix socket has nothing of that kind;
+// isReset reports whether a Peer's error is that of a connection that was reset. A Unix socket has nothing of that kind;
 // its peer sees an end, or ECONNRESET if bytes of its own were lost.
 func (e *Env) isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || e.Network == "unix" && err == io.EOF
@@ -351,7 +351,7 @@ func abortDrops(e *Env) {
 	}
 }
 
-// fillQueue queues more than the kernel and a peer take that does not read.
+// fillQueue queues more bytes than the kernel takes for a peer that does not read.
 func (e *Env) fillQueue(s *session.Stream) {
 	e.Helper()
 	e.small(s)

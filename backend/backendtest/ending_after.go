@@ -227,7 +227,7 @@ func resetAtAnyPoint(e *Env) {
 	}
 }
 
-// graveyard holds streams that have ended, or are about to, and goroutines that go on using them.
+// graveyard holds streams that have ended or are ending, while goroutines go on using them.
 type graveyard struct {
 	e       *Env
 	mu      sync.Mutex // guards streams

@@ -45,7 +45,7 @@ func (e *Env) failing(t *session.Engine, h *Hooks, o session.StreamOptions, sent
 	begun.goOn()
 }
 
-// learns are the ways in which a stream finds out that it was reset: whether it is a write.
+// learns are the ways in which a stream finds out that it was reset: by a write or not.
 var learns = map[string]bool{"found by a read": false, "found by a write": true}
 
 // isBroken reports whether err is that of a connection that the peer has reset.

@@ -20,13 +20,13 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// patience is how long something that must happen may take, on the slowest machine.
+// patience is how long an event that must come may take, on the slowest machine.
 const patience = 10 * time.Second
 
-// leaving is how long what has ended may take to be gone: goroutines, and descriptors that the kernel gives back late.
+// leaving is how long goroutines that have ended, and descriptors that the kernel gives back late, may take to be gone.
 const leaving = 5 * time.Second
 
-// moment is how long something that must not happen is looked out for.
+// moment is how long a rule watches for an event that must not come.
 const moment = 30 * time.Millisecond
 
 // Env is what one rule runs in.
@@ -118,7 +118,7 @@ func (e *Env) tally(s session.Stats) {
 	assert.Equal(e, s.BytesDelivered+s.BytesDropped, s.BytesIn, "bytes that came in, and those that were delivered or dropped")
 }
 
-// inherited looks for descriptors of the rule that a program which this one starts would get.
+// inherited looks for descriptors of the rule that are not close-on-exec, so that child processes would get them.
 func (e *Env) inherited() {
 	e.Helper()
 	for fd, target := range takeCensus().files {
@@ -128,7 +128,7 @@ func (e *Env) inherited() {
 	}
 }
 
-// census is what a process has.
+// census counts what the process has.
 type census struct {
 	goroutines int
 	files      map[string]string
@@ -145,7 +145,7 @@ func takeCensus() census {
 	return c
 }
 
-// compare waits until there is no more than there was, and fails if that does not come about.
+// compare waits until there is no more than there was, and fails if there still is.
 func (c census) compare(e *Env) {
 	e.Helper()
 	var now census
@@ -168,7 +168,7 @@ func (c census) compare(e *Env) {
 func waitFor(done func() bool) bool { return waitAtMost(patience, done) }
 
 func waitAtMost(d time.Duration, done func() bool) bool {
-	pause := 20 * time.Microsecond // what comes at all mostly comes soon
+	pause := 20 * time.Microsecond // most events come soon
 	for deadline := time.Now().Add(d); ; time.Sleep(pause) {
 		if done() {
 			return true
@@ -204,7 +204,7 @@ func (e *Env) Under() *session.Engine {
 	return e.under
 }
 
-// Address is a place to listen at.
+// Address returns an address to listen at.
 func (e *Env) Address() string {
 	if e.Network == "unix" {
 		return filepath.Join(e.TempDir(), "s")
@@ -218,7 +218,7 @@ func (e *Env) Pair(h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	return e.PairOn(e.Under(), h, o)
 }
 
-// PairOn is Pair on a certain Transport.
+// PairOn is Pair on Transport t.
 func (e *Env) PairOn(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	h.env(e)
@@ -274,7 +274,7 @@ func (e *Env) plain(c net.Conn) Peer {
 	return plainPeer{c.(halfCloser)}
 }
 
-// Pattern is n bytes in which every short piece tells where it is from.
+// Pattern returns n bytes in which every short piece occurs only once.
 func Pattern(n int) []byte { return bytes.Clone(pattern()[:n:n]) }
 
 // pattern is made once: byte by byte it takes long under the race detector.

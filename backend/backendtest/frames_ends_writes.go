@@ -162,7 +162,7 @@ func framesOptions(e *Env) {
 	}
 }
 
-// framesWriteWhole fills the queue, and looks whether frames were taken whole or not at all.
+// framesWriteWhole fills the queue, and checks whether frames were taken whole or not at all.
 func framesWriteWhole(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: 300 << 10})

@@ -73,8 +73,8 @@ func stacks() []byte {
 	return b[:runtime.Stack(b, true)]
 }
 
-// What follows is testing.T's, for a rule that may go on after its test has failed because it hung: it must not touch
-// the T any longer.
+// The following methods are testing.T's. A rule that hung may go on after its test has failed, and must not use the T any
+// longer.
 
 // abandon ends the Env's use of its T.
 func (e *Env) abandon() {

@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// tooManyFiles lets accept fail for want of descriptors, and looks whether the other streams and the listener live on.
+// tooManyFiles lets accept fail for want of descriptors, and checks whether the other streams and the listener live on.
 func tooManyFiles(e *Env) {
 	if e.Network == "unix" || e.Dialled || e.Peers != nil {
 		return // the same code

@@ -72,7 +72,7 @@ func optionCases(network string) []optionCase {
 	}...)
 }
 
-// kept is what the kernel makes of an option.
+// kept is the value that the kernel stores for an option.
 func kept(o backend.SocketOption) backend.SocketOption {
 	n, _ := o.Value().(int64)
 	switch o.Name() {
@@ -90,8 +90,8 @@ func kept(o backend.SocketOption) backend.SocketOption {
 	return o
 }
 
-// withoutRight tells whether an option failed because of what the process may do, or the system is set to. Then it is
-// loudly left out.
+// withoutRight reports whether an option failed because the process lacks a privilege, or the system a feature. The option
+// is then skipped, loudly.
 func withoutRight(e *Env, o backend.SocketOption, err error) bool {
 	var option *backend.SocketOptionError
 	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &option) {
@@ -221,7 +221,7 @@ func optionsIPv6(e *Env) {
 	refusal(e, err, "listen", "v6only=on")
 }
 
-// refusal checks that err is of the right form, and names what has to be named.
+// refusal checks that err is a *net.OpError with a *SocketOptionError in it, and contains the words.
 func refusal(e *Env, err error, op string, words ...string) {
 	e.Helper()
 	var outer *net.OpError

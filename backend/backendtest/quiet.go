@@ -18,7 +18,7 @@ var quietRules = []Rule{
 	{"S40_Dials", quietDials},
 }
 
-// quiet is a state in which nothing can move, and the Transport whose loop has to sleep in it.
+// quietState is a state in which nothing can move, and the Transport whose loop has to sleep in it.
 type quietState struct {
 	name  string
 	t     *session.Engine

@@ -84,8 +84,8 @@ func errorQueueBeforeConnect(e *Env, o *session.DialOptions) {
 	}
 }
 
-// deafListener is the address of a listening socket whose backlog is full, so that the kernel does not answer whoever
-// connects; "" if that cannot be made here.
+// deafListener returns the address of a listening socket whose backlog is full, so that the kernel does not answer a
+// connect; "" if that cannot be made here.
 func (e *Env) deafListener() string {
 	e.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

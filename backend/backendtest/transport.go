@@ -139,7 +139,7 @@ func same[N int | uint64](what string, got, want N) error {
 	return nil
 }
 
-// statsAre waits for figures, which are told at the end of a loop's turn.
+// statsAre waits for figures, which loops publish at the end of a turn.
 func (e *Env) statsAre(wrong func(session.Stats) error) {
 	e.Helper()
 	require.True(e, waitFor(func() bool { return wrong(e.Under().Stats()) == nil }), wrong(e.Under().Stats()))
@@ -170,7 +170,7 @@ func (e *Env) plausible(s session.Stats, messages uint64) {
 	}
 }
 
-// arrives waits for a value out of a channel, or for its end.
+// arrives waits for a value from a channel, or for its close.
 func arrives[T any](e *Env, ch <-chan T) T {
 	e.Helper()
 	select {
@@ -182,14 +182,14 @@ func arrives[T any](e *Env, ch <-chan T) T {
 	}
 }
 
-// patient is a context that ends when nothing is to be expected any longer.
+// patient returns a context that ends after patience.
 func (e *Env) patient() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	e.T.Cleanup(cancel)
 	return ctx
 }
 
-// ended is a context that has ended.
+// ended returns a context that has ended.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

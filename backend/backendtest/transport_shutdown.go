@@ -20,7 +20,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// drainHooks are Hooks of a handler that is told of a shutdown.
+// drainHooks are Hooks with OnDrain.
 type drainHooks struct {
 	*Hooks
 	drain func(*session.Stream)
@@ -31,7 +31,7 @@ func (h drainHooks) OnDrain(s *session.Stream) {
 	h.drain(s)
 }
 
-// nothingLeft checks at once, without waiting, that a Transport is gone.
+// nothingLeft checks at once, without waiting, that a Transport has ended and left nothing.
 func (e *Env) nothingLeft(files int, t *session.Engine, hooks ...*Hooks) {
 	e.Helper()
 	n := len(takeCensus().files)
@@ -106,7 +106,7 @@ func shutdown(e *Env) {
 	assert.ErrorIs(e, err, net.ErrClosed, "a write after the end")
 }
 
-// deadlines counts the streams that ran out of time. All others were to end without an error.
+// deadlines counts the streams that ran out of time. All others must have ended without an error.
 func (h *Hooks) deadlines() (n int) {
 	h.e.Helper()
 	for range h.Count("OnClose") {
@@ -119,7 +119,7 @@ func (h *Hooks) deadlines() (n int) {
 	return n
 }
 
-// drain leaves it to handlers that are told to end their streams.
+// drain shuts down with handlers that have OnDrain. They end their streams; other streams are closed.
 func drain(e *Env) {
 	t := e.Open(nil)
 	told := make(chan *session.Stream, 10)
@@ -239,7 +239,7 @@ func shutdownTwice(e *Env) {
 	n := h.Count("OnDrain")
 	assert.Equal(e, 1, n, "calls of OnDrain")
 
-	// A second caller's context ends the patience of the first.
+	// The end of a second caller's context ends the wait of the first, too.
 	t = e.Open(nil)
 	h = drainHooks{NewHooks(), func(s *session.Stream) { release <- s }}
 	h.Open = func(s *session.Stream) { s.SetHandler(h) }

@@ -36,7 +36,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 		h.Collect(s)
 	}
 	s, p := e.PairOn(e.Open(func(o *Options) { o.Loops = 1 }), h, session.StreamOptions{})
-	letGo := hold(s)
+	release := hold(s)
 	give(s, func(i int) {
 		assert.EqualValues(e, i, ran.Load(), "the order")
 		spinFor(20 * time.Microsecond)
@@ -45,7 +45,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 	_, err := p.Write([]byte("x"))
 	require.NoError(e, err)
 	time.Sleep(moment)
-	letGo()
+	release()
 	before := arrives(e, heard)
 	e.Eventually(func() bool { return ran.Load() == int64(n) }, "all %d pieces of work", n)
 	return before

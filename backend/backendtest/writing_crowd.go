@@ -16,7 +16,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// record is a message that tells which it is, so that a stream of them can be checked.
+// record is a message with a writer and a number in it, so that a stream of them can be checked.
 func record(writer byte, number uint32, size int) []byte {
 	p := make([]byte, 7, 7+size)
 	p[0] = writer
@@ -123,8 +123,8 @@ func (c *crowd) meddle() {
 	})
 }
 
-// forward makes Hooks for another stream, in whose callbacks records are written to the crowd's: such that come in, as
-// the Buffers in which they came, and others by the other methods.
+// forward makes Hooks for another stream. Its callbacks write records to the crowd's stream: those that come in as the
+// Buffers in which they came, and others by the other methods.
 func (c *crowd) forward(writer byte) *Hooks {
 	h := NewHooks()
 	var passed, made uint32
@@ -151,7 +151,7 @@ func (c *crowd) forward(writer byte) *Hooks {
 
 func closeWriteAndClose(s *session.Stream) error {
 	if err := s.CloseWrite(); err != nil {
-		return nil // somebody else was faster with Close
+		return nil // another goroutine was faster with Close
 	}
 	return s.Close()
 }

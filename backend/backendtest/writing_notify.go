@@ -39,7 +39,7 @@ func (n *notes) write(s *session.Stream, p []byte) error {
 }
 
 func (n *notes) called(s *session.Stream, i int, err error) {
-	// A dial that is refused because it would wait tells that this is the loop.
+	// A dial is refused because it would wait exactly if this is the loop.
 	_, dialErr := n.t.Dial(n.e.Context(), "unix", "/nowhere", NewHooks(), nil)
 	n.mu.Lock()
 	defer n.mu.Unlock()
