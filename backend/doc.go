@@ -15,6 +15,10 @@
 // A Driver serves the sockets of one Loop. It moves bytes: it accepts, waits for a connect, receives, sends, waits,
 // and wakes. It decides nothing. Whatever would have to be decided twice, once for each kernel, is decided above it.
 //
+// A Driver also makes the system calls that need no loop: its [Sockets]. [Linux] implements them for every driver on
+// Linux. Whoever is above a driver holds no file descriptor, but an opaque [Descriptor], and reads the time from a
+// [Clock]; so a driver that has no kernel below it serves as well.
+//
 // A Driver is of the completion kind: it pushes bytes up as they come, out of memory that it lends. A kernel of the
 // readiness kind imitates that for the price of nothing, by receiving into one hot buffer; the other way round costs a
 // system call for each event.

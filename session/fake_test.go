@@ -114,6 +114,7 @@ type fakeSocket struct {
 	closed  bool
 	how     backend.Closing
 	options []backend.SocketOption
+	local   backend.Address // instead of "local"
 	peer    backend.Address
 }
 
@@ -189,7 +190,12 @@ func (k *fakeKernel) HasInput(d backend.Descriptor) bool { return len(k.of(d).in
 
 func (k *fakeKernel) Unsent(backend.Descriptor) int { return 0 }
 
-func (k *fakeKernel) LocalAddress(backend.Descriptor) backend.Address { return fakeAddress("local") }
+func (k *fakeKernel) LocalAddress(d backend.Descriptor) backend.Address {
+	if local := k.of(d).local; local.Kind != backend.NoAddress {
+		return local
+	}
+	return fakeAddress("local")
+}
 
 func (k *fakeKernel) RemoteAddress(d backend.Descriptor) backend.Address { return k.of(d).peer }
 

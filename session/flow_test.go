@@ -1,0 +1,320 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+func TestPauseAndResume(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	a.s.PauseRead()
+	a.f.send("one")
+	a.turn()
+	assert.Empty(t, a.took())
+	assert.False(t, a.f.receiving, "one piece comes in a pause, and no more")
+	a.f.send("two")
+	a.f.eof = true
+	a.turn()
+	assert.Empty(t, a.took())
+	elsewhere(a.s.ResumeRead)
+	a.ended("data one, data two, eof, close <nil>", backend.Closing{})
+}
+
+func TestBackpressure(t *testing.T) {
+	a := newActor(t, StreamOptions{HighWater: 8, LowWater: 4, WriteBufferLimit: 16})
+	a.f.room = 0
+	_, err := a.s.Write([]byte("12345678"))
+	require.NoError(t, err)
+	assert.True(t, a.s.Writable())
+	_, err = a.s.Write([]byte("9"))
+	require.NoError(t, err)
+	assert.False(t, a.s.Writable())
+	_, err = a.s.Write([]byte("12345678"))
+	assert.ErrorIs(t, err, ErrWriteBufferFull)
+	a.turn()
+	assert.False(t, a.f.receiving, "a stream that is blocked reads")
+	a.f.room = 5
+	a.turn()
+	assert.Equal(t, 4, a.s.Queued())
+	assert.Empty(t, a.took())
+	a.f.room = 1
+	a.turn()
+	assert.Equal(t, "writable", a.took())
+	assert.True(t, a.f.receiving)
+	a.f.room = plenty
+	require.NoError(t, a.s.Close())
+	a.ended("close <nil>", inOrder)
+	assert.Equal(t, "123456789", a.f.got())
+}
+
+func TestReadBufferLimit(t *testing.T) {
+	a := newActor(t, StreamOptions{ReadBufferLimit: 8})
+	a.leave = true
+	a.f.send("12345678")
+	a.turn()
+	assert.False(t, a.f.receiving, "at the limit")
+	a.pass(2 * stuckAfter)
+	assert.Contains(t, a.log.String(), "ReadBufferLimit")
+	for _, step := range []struct {
+		n    int
+		on   bool
+		want string
+	}{{4, false, "1234"}, {1, true, "5"}} {
+		p, err := a.s.Next(step.n)
+		require.NoError(t, err)
+		assert.Equal(t, step.want, string(p))
+		a.turn()
+		assert.Equal(t, step.on, a.f.receiving, "%d bytes are unread", a.s.Buffered())
+	}
+	_, err := a.s.Peek(9)
+	assert.ErrorIs(t, err, io.ErrShortBuffer)
+	_, err = a.s.Take(9)
+	assert.ErrorIs(t, err, io.ErrShortBuffer)
+	var text strings.Builder
+	n, err := a.s.WriteTo(&text)
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, n)
+	assert.Equal(t, "678", text.String())
+	_, err = a.s.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, ErrWouldBlock)
+	require.NoError(t, a.s.Abort())
+	a.took()
+	a.ended("close use of closed network connection", backend.Closing{Reset: true})
+	_, err = a.s.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, net.ErrClosed)
+}
+
+// TestDescriptorIsPinned ends a stream while somebody uses its descriptor.
+func TestDescriptorIsPinned(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	c, err := a.s.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, c.Control(func(fd uintptr) {
+		assert.EqualValues(t, a.d.FD(), fd)
+		require.NoError(t, a.s.Abort())
+		a.turn()
+		assert.Equal(t, closed, a.s.phase)
+		assert.False(t, a.f.closed, "the descriptor was closed under its user")
+	}))
+	a.took()
+	a.ended("", backend.Closing{Reset: true})
+	assert.ErrorIs(t, c.Control(func(uintptr) { assert.Fail(t, "after the end") }), net.ErrClosed)
+	assert.ErrorIs(t, c.Read(nil), errors.ErrUnsupported)
+	assert.ErrorIs(t, c.Write(nil), errors.ErrUnsupported)
+}
+
+func TestSocketOptionsOfStreams(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	require.NoError(t, a.s.SetSocketOption(backend.NoDelay(false)))
+	assert.Equal(t, []backend.SocketOption{backend.NoDelay(false)}, a.f.options)
+	o, err := a.s.SocketOption(backend.NoDelay(false))
+	require.NoError(t, err)
+	assert.Equal(t, backend.NoDelay(true), o, "what the kernel has")
+	a.refuse = syscall.EPERM
+	var op *net.OpError
+	require.ErrorAs(t, a.s.SetSocketOption(backend.Mark(1)), &op)
+	assert.Equal(t, "set unix local->peer: operation not permitted", op.Error())
+	require.NoError(t, a.s.Close())
+	a.ended("close <nil>", inOrder)
+	assert.ErrorIs(t, a.s.SetSocketOption(backend.Mark(1)), net.ErrClosed)
+}
+
+func TestWritesOfEveryKind(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	a.leave = true
+	a.f.send("abcdef")
+	a.turn()
+	b, err := a.s.Take(3)
+	require.NoError(t, err)
+	assert.Equal(t, "abc", string(b.Bytes()))
+	require.NoError(t, a.s.WriteBuffer(b))
+	require.ErrorIs(t, a.s.WriteBuffer(b), net.ErrClosed)
+	var told []string
+	require.NoError(t, a.s.WriteNotify([]byte(" two"), func(err error) { told = append(told, "two") }))
+	n, err := a.s.Writev(net.Buffers{[]byte(" three"), []byte(" four")})
+	require.NoError(t, err)
+	assert.EqualValues(t, 11, n)
+	assert.Empty(t, a.f.got())
+	require.NoError(t, a.s.Flush())
+	assert.Equal(t, "abc two three four", a.f.got())
+	a.turn()
+	assert.Equal(t, []string{"two"}, told)
+	a.f.room = 6
+	elsewhere(func() {
+		assert.NoError(t, a.s.WriteNotify([]byte(" five"), func(error) { told = append(told, "five") }))
+		assert.NoError(t, a.s.Flush())
+	})
+	a.turn()
+	rest, err := a.s.Take(-1)
+	require.NoError(t, err)
+	elsewhere(func() { assert.NoError(t, a.s.WriteBuffer(rest)) })
+	assert.Equal(t, 2, a.s.Queued(), "one byte of the Buffer had room")
+	a.f.room = plenty
+	a.turn()
+	assert.Equal(t, "abc two three four fivedef", a.f.got())
+	assert.Equal(t, []string{"two", "five"}, told)
+	assert.Error(t, a.s.WriteNotify(nil, nil))
+	require.NoError(t, a.s.Close())
+	a.took()
+	a.ended("close <nil>", inOrder)
+}
+
+// TestWriteGathers has a callback that writes more than a stream gathers before it sends.
+func TestWriteGathers(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	piece := strings.Repeat("x", gatherLimit/2)
+	_, err := a.s.Write([]byte(piece))
+	require.NoError(t, err)
+	require.Empty(t, a.f.got())
+	_, err = a.s.Write([]byte(piece))
+	require.NoError(t, err)
+	assert.Len(t, a.f.got(), gatherLimit, "64 KiB go out before the end of the turn")
+	a.f.room = 0
+	_, err = a.s.Write([]byte(piece + piece))
+	require.NoError(t, err)
+	a.f.room = plenty
+	require.NoError(t, a.s.Close())
+	a.ended("close <nil>", inOrder)
+	assert.Len(t, a.f.got(), 2*gatherLimit)
+}
+
+func TestMemoryLimit(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	a.engine.memory.limit = 8
+	a.leave = true
+	a.f.send("0123456789")
+	a.turn()
+	assert.False(t, a.f.receiving, "the stream holds more than there is room for")
+	_, err := a.s.Discard(8)
+	require.NoError(t, err)
+	a.turn()
+	assert.True(t, a.f.receiving)
+	require.NoError(t, a.s.Close())
+	a.turn()
+	assert.Zero(t, a.engine.memory.held.Load())
+	a.took()
+	a.ended("", inOrder)
+}
+
+func TestPostsRunInOrder(t *testing.T) {
+	s := newStage(t, 1)
+	r := &recorder{}
+	stream, err := s.engine.Adopt(nil2{}, r)
+	require.NoError(t, err)
+	require.NoError(t, stream.Post(func() { r.note(stream, "early") }))
+	s.turn()
+	elsewhere(func() { assert.NoError(t, stream.Post(func() { r.note(stream, "later") })) })
+	s.turn()
+	require.NoError(t, stream.Post(func() { r.note(stream, "last") }))
+	require.NoError(t, stream.Abort())
+	s.turn()
+	assert.Equal(t, "open, early, later, last, close use of closed network connection", r.took())
+}
+
+// TestAcceptBacksOff has a listener on a kernel without descriptors.
+func TestAcceptBacksOff(t *testing.T) {
+	s := newStage(t, 1)
+	l := s.listen(nil)
+	f := s.of(l.acceptors()[0].sock.Descriptor)
+	require.True(t, f.accepting)
+	f.backlog = []any{syscall.EMFILE, syscall.EMFILE, s.connection()}
+	s.turn()
+	assert.False(t, f.accepting)
+	s.clock.advance(firstBackoff - 1)
+	s.turn()
+	assert.EqualValues(t, 1, l.Stats().Backoffs, "too early")
+	s.clock.advance(1)
+	s.turn()
+	assert.EqualValues(t, 2, l.Stats().Backoffs)
+	s.clock.advance(2*firstBackoff - 1)
+	s.turn()
+	assert.Zero(t, l.Stats().Accepted, "too early")
+	s.clock.advance(1)
+	s.turn()
+	assert.EqualValues(t, 1, l.Stats().Accepted)
+	assert.Equal(t, 1, l.Stats().Streams)
+	f.backlog = []any{syscall.ECONNABORTED, s.connection()}
+	s.turn()
+	assert.EqualValues(t, 2, l.Stats().Accepted, "at once behind a connection that has failed")
+	assert.NoError(t, s.engine.Close())
+	assert.Equal(t, 1, s.unlinked)
+	for i, f := range s.sockets {
+		assert.True(t, f.closed, "socket %d", i)
+	}
+}
+
+// TestOptionsThatAcceptedSocketsCannotHave resets them.
+func TestOptionsThatAcceptedSocketsCannotHave(t *testing.T) {
+	s := newStage(t, 1)
+	got, err := s.engine.Listen("unix", "/s", BaseHandler{}, &ListenOptions{Socket: []backend.SocketOption{backend.SendBuffer(1 << 10)}})
+	require.NoError(t, err)
+	s.turn()
+	l := got.(*listener)
+	f := s.of(l.acceptors()[0].sock.Descriptor)
+	good, bad := s.connection(), s.connection()
+	f.backlog = []any{good}
+	s.turn()
+	assert.Equal(t, []backend.SocketOption{backend.SendBuffer(1 << 10)}, s.of(good).options)
+	s.refuse = syscall.EPERM
+	f.backlog = []any{bad}
+	s.turn()
+	assert.Equal(t, backend.Closing{Reset: true}, s.of(bad).how)
+	assert.EqualValues(t, 1, l.Stats().Errors)
+	assert.EqualValues(t, 1, l.Stats().Streams)
+	assert.NoError(t, s.engine.Close())
+}
+
+// TestListenFails has a kernel that refuses sockets that listen.
+func TestListenFails(t *testing.T) {
+	s := newStage(t, 1)
+	for name, o := range map[string]*ListenOptions{
+		"listen": nil, "From": {From: nil2{}}, "the backlog": {Backlog: 1}, "MaxConns": {MaxConns: -1},
+	} {
+		s.refuse = syscall.EPERM
+		if name == "the backlog" {
+			s.refuse = nil
+			o.Backlog = 1 << 20
+		}
+		_, err := s.engine.Listen("tcp", "192.0.2.1:1", BaseHandler{}, o)
+		var op *net.OpError
+		if assert.Error(t, err, name) && errors.As(err, &op) {
+			assert.Equal(t, "listen", op.Op, name)
+		}
+	}
+	assert.NoError(t, s.engine.Close())
+}
+
+// TestShutdownGivesUp has a callback that blocks, while the clock goes on.
+func TestShutdownGivesUp(t *testing.T) {
+	k, clock := &fakeKernel{}, newFakeClock()
+	d := &sleeper{fakeDriver: &fakeDriver{fakeKernel: k}, woken: make(chan struct{}, 1)}
+	e, err := New(Config{Drivers: []backend.Driver{d}, Clock: clock})
+	require.NoError(t, err)
+	blocked, release := make(chan struct{}), make(chan struct{})
+	s, err := e.Adopt(nil2{}, BaseHandler{})
+	require.NoError(t, err)
+	require.NoError(t, s.Post(func() { close(blocked); <-release }))
+	<-blocked
+	failed := make(chan error, 1)
+	go func() { failed <- e.Close() }()
+	for err = nil; err == nil; {
+		clock.advance(closePatience)
+		select {
+		case err = <-failed:
+		case <-time.After(time.Millisecond):
+		}
+	}
+	assert.ErrorContains(t, err, "a callback of stream 1 does not return")
+	close(release)
+	assert.NoError(t, e.Close())
+}
