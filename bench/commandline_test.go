@@ -7,6 +7,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/servers"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // TestBadCommandLines: what makes no sense has exit status 2, prints nothing on standard output, and says what is wrong.
@@ -78,10 +82,10 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		t.Run(im.Name, func(t *testing.T) {
 			status, stdout, stderr := runProgram(t, "serve", "--impl", im.Name, "--addr", taken.Addr().String())
-			if status == exitUnsupported {
+			if status == campaign.ExitUnsupported {
 				unsupported(t, stderr)
 			}
 			if status != exitFailed || stdout != "" || !strings.Contains(stderr, "in use") {
@@ -92,8 +96,8 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 }
 
 func TestLoadOfAProcessThatIsNotThere(t *testing.T) {
-	s := start(t, "net", modeEcho)
-	status, _, stderr := runProgram(t, "load", "--addr", s.addr, "--pid", "1073741824", "--window", "10ms")
+	s := start(t, "net", workload.ModeEcho)
+	status, _, stderr := runProgram(t, "load", "--addr", s.Addr, "--pid", "1073741824", "--window", "10ms")
 	if status != exitFailed || !strings.Contains(stderr, os.ErrNotExist.Error()) && !strings.Contains(stderr, "no such file") {
 		t.Errorf("status %d, stderr %q", status, stderr)
 	}
@@ -101,9 +105,9 @@ func TestLoadOfAProcessThatIsNotThere(t *testing.T) {
 
 func TestHelpNamesWhatThereIs(t *testing.T) {
 	for command, want := range map[string][]string{
-		"serve": append([]string{"Examples:", "--work", "--spin"}, modes...),
-		"load":  {"Examples:", "--rate", kindEcho, kindChurn, kindIdle},
-		"run":   {"Examples:", "--full", "--out", kindFanOut, "tandem-uring", "netpoll"},
+		"serve": append([]string{"Examples:", "--work", "--spin"}, workload.Modes...),
+		"load":  {"Examples:", "--rate", workload.KindEcho, workload.KindChurn, workload.KindIdle},
+		"run":   {"Examples:", "--full", "--out", workload.KindFanOut, "tandem-uring", "netpoll"},
 	} {
 		status, stdout, _ := runProgram(t, command, "--help")
 		if status != 0 {

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/tandem-io/tandem/bench/campaign"
 )
 
 // execute runs one command line and returns the exit status.
@@ -56,7 +57,7 @@ func exitStatus(err error) int {
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.Is(err, errors.ErrUnsupported):
-		return exitUnsupported
+		return campaign.ExitUnsupported
 	default:
 		return exitFailed
 	}

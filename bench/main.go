@@ -9,13 +9,14 @@
 // other. Only Linux has what is measured here; elsewhere the program compiles and says so.
 package main
 
-import "os"
+import (
+	"os"
+)
 
 // Exit statuses. Zero means that all that was asked for was done.
 const (
 	exitFailed      = 1   // something went wrong, or an answer was wrong
 	exitUsage       = 2   // the command line makes no sense
-	exitUnsupported = 3   // serve: this machine cannot run the implementation
 	exitInterrupted = 130 // run: ended by a signal before everything was measured
 )
 

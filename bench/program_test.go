@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/servers"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // runProgram runs the program to its end and returns what it printed.
@@ -30,15 +32,15 @@ func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string
 }
 
 // start starts a server, or skips the test if this machine cannot run it.
-func start(t *testing.T, impl, mode string, more ...string) *serverChild {
+func start(t *testing.T, impl, mode string, more ...string) *campaign.Server {
 	t.Helper()
-	var w workload
-	for _, k := range kinds {
+	var w workload.Workload
+	for _, k := range workload.Kinds {
 		if k.Mode == mode {
 			w.Kind = k.Name
 		}
 	}
-	s, err := startServer(context.Background(), plan{Procs: 2, ServeFlags: more}, cell{Impl: impl, Workload: w}, "")
+	s, err := campaign.StartServer(context.Background(), campaign.Plan{Procs: 2, ServeFlags: more}, campaign.Cell{Impl: impl, Workload: w}, "")
 	if errors.Is(err, errors.ErrUnsupported) {
 		unsupported(t, err)
 	}
@@ -46,8 +48,8 @@ func start(t *testing.T, impl, mode string, more ...string) *serverChild {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if !s.exited() {
-			s.kill()
+		if !s.Exited() {
+			s.Kill()
 		}
 	})
 	return s
@@ -55,11 +57,11 @@ func start(t *testing.T, impl, mode string, more ...string) *serverChild {
 
 // TestServerEndsWithConnectionsOpen also ends it the other way, by SIGINT.
 func TestServerEndsWithConnectionsOpen(t *testing.T) {
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		t.Run(im.Name, func(t *testing.T) {
-			s := start(t, im.Name, modeEcho)
+			s := start(t, im.Name, workload.ModeEcho)
 			for range 3 {
-				c, err := net.Dial("tcp", s.addr)
+				c, err := net.Dial("tcp", s.Addr)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -71,40 +73,12 @@ func TestServerEndsWithConnectionsOpen(t *testing.T) {
 					t.Fatalf("echo of one byte: %d, %v", n, err)
 				}
 			}
-			if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+			if err := s.Signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
-			if <-s.done; s.err != nil {
-				t.Errorf("after SIGINT: %v", s.death())
+			if err := s.Wait(); err != nil {
+				t.Errorf("after SIGINT: %v", err)
 			}
 		})
-	}
-}
-
-func TestLastWords(t *testing.T) {
-	for said, want := range map[string]string{
-		"":                              "",
-		"one\ntwo\n\n":                  ": two",
-		"note\npanic: why\n\ngoroutine": ": panic: why",
-		"SIGSEGV: segmentation violation\nPC=1\ngs 0x0\n": ": SIGSEGV: segmentation violation",
-	} {
-		if got := lastWords(bytes.NewBufferString(said)); got != want {
-			t.Errorf("%q: got %q, want %q", said, got, want)
-		}
-	}
-}
-
-func TestRunReportsAServerThatDies(t *testing.T) {
-	s := start(t, "net", modeEcho)
-	c := &campaign{plan: plan{Procs: 1, Window: time.Hour}}
-	timer := time.AfterFunc(50*time.Millisecond, func() { _ = s.cmd.Process.Kill() })
-	defer timer.Stop()
-	at := cell{"net", workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}, 0}
-	if ok := c.load(t.Context(), s, at); ok || len(c.Failures) != 1 || len(c.Samples) != 0 {
-		t.Fatalf("ok %v, failures %v, samples %v", ok, c.Failures, c.Samples)
-	}
-	<-s.done
-	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "the server ended: signal: killed") {
-		t.Errorf("stop says %v, and not that the server was killed", err)
 	}
 }

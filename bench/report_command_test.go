@@ -7,13 +7,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tandem-io/tandem/bench/benchtest"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // resultFile writes a small run to a file.
-func resultFile(t *testing.T, r *results) string {
+func resultFile(t *testing.T, r *results.Results) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "results.json")
-	if err := writeResults(path, r); err != nil {
+	if err := results.Write(path, r); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -23,7 +27,7 @@ func TestReportMakesEverything(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	status, stdout, stderr := runProgram(t, "report", "--html", at("r.html"), "--text", at("r.txt"), "--markdown", at("r.md"),
-		"--svg", at("pictures"), resultFile(t, calmRun(1, nil)))
+		"--svg", at("pictures"), resultFile(t, benchtest.CalmRun(1, nil)))
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d\n%s", status, stderr)
 	}
@@ -42,14 +46,14 @@ func TestReportMakesEverything(t *testing.T) {
 }
 
 func TestReportPrintsTheTable(t *testing.T) {
-	status, stdout, stderr := runProgram(t, "report", resultFile(t, calmRun(1, nil)))
+	status, stdout, stderr := runProgram(t, "report", resultFile(t, benchtest.CalmRun(1, nil)))
 	if status != 0 || !strings.Contains(stdout, "echo, 64 connections × 16 KiB\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }
 
 func TestReportRefuses(t *testing.T) {
-	good := resultFile(t, calmRun(1, nil))
+	good := resultFile(t, benchtest.CalmRun(1, nil))
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	if err := os.WriteFile(bad, []byte(`{"format": 1, "samples": [`), 0o600); err != nil {
 		t.Fatal(err)
@@ -80,7 +84,7 @@ func TestReportRefuses(t *testing.T) {
 }
 
 func TestCompareTellsByItsStatus(t *testing.T) {
-	before, after := resultFile(t, calmRun(1, nil)), resultFile(t, calmRun(2, microsecond))
+	before, after := resultFile(t, benchtest.CalmRun(1, nil)), resultFile(t, benchtest.CalmRun(2, benchtest.Microsecond))
 	for name, c := range map[string]struct {
 		args   []string
 		status int
@@ -105,28 +109,6 @@ func TestCompareTellsByItsStatus(t *testing.T) {
 	}
 }
 
-func TestJoin(t *testing.T) {
-	loads := closedLoads
-	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: loads[:1], Rounds: 5}
-	first := y.run()
-	y.Workloads, y.Impls, y.Rounds = loads[1:2], []string{floorImpl, "gnet"}, 3
-	if err := first.join(y.run()); err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Join(implOrder(first), " "); got != "bare-epoll net gnet" || len(first.Samples) != 2*5+2*3 {
-		t.Errorf("%s, %d samples", got, len(first.Samples))
-	}
-	if len(first.Notes) != 1 || !strings.Contains(first.Notes[0], "3 rounds") {
-		t.Errorf("notes: %q", first.Notes)
-	}
-	y.Workloads = loads[2:3]
-	other := y.run()
-	other.Machine.Kernel = "Linux 7.0.0"
-	if err := first.join(other); err == nil || !strings.Contains(err.Error(), `kernel is "Linux 7.0.0" there`) {
-		t.Errorf("another kernel: %v", err)
-	}
-}
-
 // TestAServersProfileBecomesAFlameGraph is all of the way: a server that is loaded, its profile, the page.
 func TestAServersProfileBecomesAFlameGraph(t *testing.T) {
 	dir := t.TempDir()
@@ -135,13 +117,13 @@ func TestAServersProfileBecomesAFlameGraph(t *testing.T) {
 		exitFailed || !strings.Contains(stderr, "--cpuprofile") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
-	s := start(t, "net", modeEcho, "--cpuprofile", profile)
-	status, stdout, stderr := runProgram(t, "load", "--addr", s.addr, "--conns", "8", "--depth", "16", "--window", "1s",
+	s := start(t, "net", workload.ModeEcho, "--cpuprofile", profile)
+	status, stdout, stderr := runProgram(t, "load", "--addr", s.Addr, "--conns", "8", "--depth", "16", "--window", "1s",
 		"--stall", "1m")
 	if status != 0 {
 		t.Fatalf("load: status %d\n%s%s", status, stdout, stderr)
 	}
-	if err := s.stop(); err != nil {
+	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	status, _, stderr = runProgram(t, "report", "--profile", profile, "--html", page)

@@ -11,7 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 func TestRunPrintsAndWritesWhatItMeasured(t *testing.T) {
@@ -21,22 +24,22 @@ func TestRunPrintsAndWritesWhatItMeasured(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
 	}
-	r, err := readResults(out)
+	r, err := results.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo := workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}
-	worker := workload{Kind: kindWorker, Conns: 2, Size: 64, Depth: 1}
-	var got []cell
+	echo := workload.Workload{Kind: workload.KindEcho, Conns: 2, Size: 64, Depth: 1}
+	worker := workload.Workload{Kind: workload.KindWorker, Conns: 2, Size: 64, Depth: 1}
+	var got []campaign.Cell
 	for _, s := range r.Samples {
-		got = append(got, cell{s.Impl, s.Workload, s.Round})
+		got = append(got, campaign.Cell{Impl: s.Impl, Workload: s.Workload, Round: s.Round})
 		if s.Messages == 0 || s.ServerCPU == 0 || s.ClientCPU == 0 || s.Resident == 0 || s.Latency == "" || s.Voluntary == 0 {
 			t.Errorf("something was not measured: %+v", s)
 		}
 	}
-	want := []cell{
-		{"bare-epoll", echo, 0}, {"net", echo, 0}, {"evio", echo, 0}, {"net", worker, 0},
-		{"bare-epoll", echo, 1}, {"net", echo, 1}, {"evio", echo, 1}, {"net", worker, 1},
+	want := []campaign.Cell{
+		{Impl: "bare-epoll", Workload: echo, Round: 0}, {Impl: "net", Workload: echo, Round: 0}, {Impl: "evio", Workload: echo, Round: 0}, {Impl: "net", Workload: worker, Round: 0},
+		{Impl: "bare-epoll", Workload: echo, Round: 1}, {Impl: "net", Workload: echo, Round: 1}, {Impl: "evio", Workload: echo, Round: 1}, {Impl: "net", Workload: worker, Round: 1},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("samples of %v\nwant %v", got, want)
@@ -53,7 +56,7 @@ func TestRunPrintsAndWritesWhatItMeasured(t *testing.T) {
 	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "no mode worker: bare-epoll, evio") {
 		t.Errorf("notes: %q", r.Notes)
 	}
-	if !strings.Contains(stdout, workloadTitle(echo)) || !strings.Contains(stdout, workloadTitle(worker)) {
+	if !strings.Contains(stdout, echo.String()) || !strings.Contains(stdout, worker.String()) {
 		t.Errorf("the table lacks a workload:\n%s", stdout)
 	}
 	if !strings.Contains(stderr, "round 2 of 2") || !strings.Contains(stderr, "s left") {
@@ -101,7 +104,7 @@ func TestCtrlCKeepsWhatWasMeasured(t *testing.T) {
 	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
 		t.Errorf("status %d, want %d\n%s", status, exitInterrupted, stderr)
 	}
-	r, err := readResults(out)
+	r, err := results.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +114,7 @@ func TestCtrlCKeepsWhatWasMeasured(t *testing.T) {
 	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "not complete: ") }) {
 		t.Errorf("notes: %q", r.Notes)
 	}
-	if title := workloadTitle(workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}); !strings.Contains(stdout.String(), title) {
+	if title := (workload.Workload{Kind: workload.KindEcho, Conns: 2, Size: 64, Depth: 1}).String(); !strings.Contains(stdout.String(), title) {
 		t.Errorf("no table:\n%s", stdout.String())
 	}
 	if !strings.Contains(stderr.String(), "of 100000 measurements were made") {
@@ -137,49 +140,5 @@ func TestInterruptedAtOnce(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "0 of 5 measurements were made") {
 		t.Errorf("stderr: %s", stderr)
-	}
-}
-
-func TestFirstRoundDone(t *testing.T) {
-	p := plan{Impls: []string{"net", "evio"}, Workloads: []workload{smallEcho, {Kind: kindWorker, Conns: 1, Size: 1, Depth: 1}}, Rounds: 3}
-	for samples, want := range map[int]bool{0: false, 2: false, 3: true, 5: true} { // evio has no workers
-		if got := firstRoundDone(p, &results{Samples: make([]sample, samples)}); got != want {
-			t.Errorf("after %d samples: %v", samples, got)
-		}
-	}
-}
-
-func TestNotesOnTheLoadGenerator(t *testing.T) {
-	closed := sample{Impl: "a", Workload: smallEcho, Messages: 1000, Window: time.Second, ServerCPU: 500 * time.Millisecond}
-	idle := closed
-	idle.ClientCPU = 500 * time.Millisecond
-	limited := closed
-	limited.ClientCPU = 990 * time.Millisecond
-	both := limited
-	both.ServerCPU = 990 * time.Millisecond
-	paced := limited
-	paced.Workload.Rate = 1000
-	behind := paced
-	behind.Behind = 20
-	for name, c := range map[string]struct {
-		samples []sample
-		want    []string
-	}{
-		"neither":   {[]sample{idle}, nil},
-		"client":    {[]sample{limited, idle, limited}, []string{"the load generator was the limit"}},
-		"both":      {[]sample{both}, nil},
-		"at a rate": {[]sample{paced}, nil},
-		"behind":    {[]sample{behind}, []string{"could not keep the rate"}},
-	} {
-		got := loadNotes(plan{Procs: 1}, c.samples)
-		if len(got) != len(c.want) {
-			t.Errorf("%s: %q", name, got)
-			continue
-		}
-		for i, want := range c.want {
-			if !strings.Contains(got[i], want) || strings.Count(got[i], "a (") != 1 {
-				t.Errorf("%s: %q, want %q, and the server named once", name, got[i], want)
-			}
-		}
 	}
 }

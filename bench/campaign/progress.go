@@ -1,0 +1,76 @@
+//go:build linux
+
+package campaign
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// progress tells how far a run is. On a terminal it rewrites one line, with a bar; elsewhere it writes a line whenever
+// another workload begins, so that a log stays short.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	total    int
+	done     int
+	last     string // the workload shown last
+	began    time.Time
+	expected time.Duration
+}
+
+func NewProgress(w io.Writer, p Plan) *progress {
+	pr := &progress{w: w, total: len(p.Cells()), expected: p.Duration(), began: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		pr.terminal = err == nil
+	}
+	return pr
+}
+
+// show says what is measured now.
+func (p *progress) show(c Cell, rounds int) {
+	title := fmt.Sprintf("%v round %d", c.Workload, c.Round)
+	if !p.terminal && title == p.last {
+		return
+	}
+	p.last = title
+	line := fmt.Sprintf("[%*d/%d] round %d of %d: %v: %s, about %d s left", len(fmt.Sprint(p.total)), p.done+1, p.total,
+		c.Round+1, rounds, c.Workload, c.Impl, p.left())
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s %s", progressBar(p.done, p.total), line)
+	} else {
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+// barWidth is the length of the bar, in characters.
+const barWidth = 20
+
+func progressBar(done, total int) string {
+	full := barWidth * done / max(total, 1)
+	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
+}
+
+// left estimates the seconds that remain: from the plan at first, and more and more from the time taken so far.
+func (p *progress) left() int {
+	rest := float64(p.total-p.done) / float64(p.total)
+	planned := p.expected.Seconds()
+	if p.done > 0 {
+		seen := time.Since(p.began).Seconds() * float64(p.total) / float64(p.done)
+		planned = planned*rest + seen*(1-rest)
+	}
+	return int(planned*rest + 0.5)
+}
+
+// end takes the line off the terminal.
+func (p *progress) end() {
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,157 @@
+package chart
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// curve is one server in a chart of lines.
+type curve struct {
+	Impl   string
+	Points []point // values, by rising X
+	Broken bool    // the last point is where it no longer kept up
+}
+
+// axis is what an axis shows.
+type axis struct {
+	Name  string
+	Log   bool
+	Ticks []float64
+	Text  func(float64) string
+	Low   float64
+	High  float64
+}
+
+// The area of a chart of lines that is for the lines: left of it are the numbers, right of it the names.
+const (
+	lineLeft            = 56
+	lineTop, lineBottom = 8, 238
+	lineHeight          = 278
+)
+
+// lineChart draws a line for each server, with its name at its end.
+func lineChart(name, of string, x, y axis, curves []curve) *Chart {
+	c := &Chart{Name: name, Of: of, Description: linesInWords(curves, x, y), height: lineHeight}
+	var names []string
+	for _, l := range curves {
+		names = append(names, l.Impl)
+	}
+	right := chartWidth - 14 - nameWidth(names)
+	sx := scale{low: x.Low, high: x.High, from: lineLeft, to: right, log: x.Log}
+	sy := scale{low: y.Low, high: y.High, from: lineBottom, to: lineTop, log: y.Log}
+	for _, v := range y.Ticks {
+		c.line("grid", lineLeft, sy.at(v), right, sy.at(v))
+		c.text("soft end", lineLeft-6, sy.at(v)+4, y.Text(v))
+	}
+	for _, v := range x.Ticks {
+		c.line("grid", sx.at(v), lineTop, sx.at(v), lineBottom)
+		c.text("soft mid", sx.at(v), lineBottom+15, x.Text(v))
+	}
+	c.text("soft mid", (lineLeft+right)/2, lineBottom+33, x.Name)
+	ends := make([]label, 0, len(curves))
+	for _, l := range curves {
+		if len(l.Points) == 0 {
+			continue
+		}
+		n := seriesNumber(l.Impl)
+		places := make([]point, len(l.Points))
+		for i, p := range l.Points {
+			places[i] = point{sx.at(p.X), sy.at(p.Y)}
+		}
+		c.curve(n, places)
+		if len(places) <= 12 {
+			for i, p := range places {
+				c.dot(fmt.Sprintf("mark s%d", n), p.X, p.Y, 2.4, fmt.Sprintf("%s: %s at %s", l.Impl, y.Text(rounded(l.Points[i].Y)),
+					x.Text(rounded(l.Points[i].X))))
+			}
+		}
+		last := places[len(places)-1]
+		if l.Broken {
+			c.cross(n, last)
+		}
+		ends = append(ends, label{l.Impl, n, last, last.Y})
+	}
+	c.names(ends, right)
+	return c
+}
+
+// cross marks where a server broke.
+func (c *Chart) cross(series int, p point) {
+	const arm = 4.5
+	class := fmt.Sprintf("cross s%d", series)
+	c.line(class, p.X-arm, p.Y-arm, p.X+arm, p.Y+arm)
+	c.line(class, p.X-arm, p.Y+arm, p.X+arm, p.Y-arm)
+}
+
+// label is the name at the end of a line, where there is room for it.
+type label struct {
+	Impl   string
+	Series int
+	End    point
+	Y      float64
+}
+
+// names writes the names, none over another, in the order of the lines' ends.
+func (c *Chart) names(ends []label, right float64) {
+	spaced(ends, 14, lineTop+4, lineBottom+2)
+	for _, l := range ends {
+		fmt.Fprintf(&c.body, `<path class="lead s%d" d="M%s %sL%s %sL%s %s"/>`, l.Series, px(l.End.X), px(l.End.Y),
+			px(right+4), px(l.Y), px(right+9), px(l.Y))
+		c.text(fmt.Sprintf("name tint s%d", l.Series), right+12, l.Y+4, l.Impl)
+	}
+}
+
+// spaced moves labels apart to at least gap, and all of them between top and bottom as long as there is room.
+func spaced(labels []label, gap, top, bottom float64) {
+	slices.SortStableFunc(labels, func(a, b label) int {
+		switch {
+		case a.Y < b.Y:
+			return -1
+		case a.Y > b.Y:
+			return 1
+		}
+		return 0
+	})
+	for i := range labels {
+		least := top
+		if i > 0 {
+			least = labels[i-1].Y + gap
+		}
+		labels[i].Y = max(labels[i].Y, least)
+	}
+	most := bottom
+	for i := len(labels) - 1; i >= 0; i-- {
+		labels[i].Y = min(labels[i].Y, most)
+		most = labels[i].Y - gap
+	}
+}
+
+// boundsOf are the lowest and highest Y, to round numbers on a logarithmic axis.
+func boundsOf(curves []curve) (low, high float64) {
+	low, high = math.Inf(1), 0
+	for _, c := range curves {
+		for _, p := range c.Points {
+			if p.Y > 0 {
+				low, high = min(low, p.Y), max(high, p.Y)
+			}
+		}
+	}
+	if high == 0 {
+		return 1, 10
+	}
+	return low * 0.9, max(high*1.1, low*2)
+}
+
+// linesInWords is for who does not see the picture.
+func linesInWords(curves []curve, x, y axis) string {
+	parts := make([]string, 0, len(curves))
+	for _, c := range curves {
+		if n := len(c.Points); n > 0 {
+			last := c.Points[n-1]
+			parts = append(parts, fmt.Sprintf("%s %s at %s", c.Impl, y.Text(rounded(last.Y)), x.Text(rounded(last.X))))
+		}
+	}
+	return fmt.Sprintf("%s over %s; at the right end: %s", y.Name, x.Name, strings.Join(parts, ", "))
+}

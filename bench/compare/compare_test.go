@@ -1,0 +1,151 @@
+package compare
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tandem-io/tandem/bench/benchtest"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
+)
+
+func compareText(t *testing.T, before, after *results.Results) (string, []comparison) {
+	t.Helper()
+	all, err := Runs(before, after, LeastCPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := Print(&b, before, after, all); err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), all
+}
+
+func TestPrintComparison(t *testing.T) {
+	after := benchtest.CalmRun(2, benchtest.Microsecond)
+	after.Machine.Kernel = "Linux 6.19.0"
+	after.Failures = []string{"net, echo: wrong byte"}
+	after.Samples = append(after.Samples, results.Sample{Impl: "gnet", Workload: benchtest.ClosedLoads[0], Messages: 1, Window: 1, ServerCPU: 1})
+	text, _ := compareText(t, benchtest.CalmRun(1, nil), after)
+	benchtest.Golden(t, "compare.txt", text)
+}
+
+func TestCompareFindsBothDirections(t *testing.T) {
+	quick, slow := benchtest.CalmRun(1, nil), benchtest.CalmRun(2, benchtest.Microsecond)
+	if _, all := compareText(t, quick, slow); Verdict(all) != Slower {
+		t.Errorf("verdict: %s", Verdict(all))
+	}
+	text, all := compareText(t, slow, quick)
+	if Verdict(all) != faster || !strings.Contains(text, "\nverdict: faster in 3 of 6 comparisons") {
+		t.Errorf("the other way round:\n%s", text)
+	}
+	for _, c := range all {
+		for _, f := range c.Findings {
+			if want := f.Impl != "net"; c.Measure.Decides && (f.Says != noDifference) != want {
+				t.Errorf("%s, %v: %s", f.Impl, f.Workload, f.Says)
+			}
+			if c.Measure.Name == "bytes/conn" && f.Says != noDifference {
+				t.Errorf("memory of %s: %s", f.Impl, f.Says)
+			}
+		}
+	}
+}
+
+func TestOneFileComparedWithItself(t *testing.T) {
+	r := benchtest.ExampleResults(t)
+	text, all := compareText(t, r, r)
+	if Verdict(all) != noDifference {
+		t.Errorf("verdict %s", Verdict(all))
+	}
+	for _, c := range all {
+		for _, f := range c.Findings {
+			if f.Change.Ratio < 0.99 || f.Change.Ratio > 1.01 {
+				t.Errorf("%s of %s changed by %v", c.Measure.Name, f.Impl, f.Change.Ratio)
+			}
+		}
+	}
+	if !strings.HasSuffix(text, "no difference in 128 comparisons of CPU per message\n") {
+		t.Errorf("last lines:\n%s", text[max(0, len(text)-200):])
+	}
+}
+
+// slowMachine is two runs of the same servers, the second on a machine that is slower by three tenths.
+func slowMachine(impls ...string) (before, after *results.Results) {
+	y := benchtest.Synthetic{Seed: 1, Impls: impls, Workloads: benchtest.ClosedLoads[:2], Rounds: 6, Noise: 0.01}
+	before = y.Run()
+	y.Seed, y.Machine = 2, 0.3
+	return before, y.Run()
+}
+
+func TestWithoutAFloorTheMachineShows(t *testing.T) {
+	before, after := slowMachine("tandem-epoll", "net")
+	text, all := compareText(t, before, after)
+	if Verdict(all) != Slower || !strings.Contains(text, "there is no bare-epoll in both") {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
+func TestADifferentMachineIsTold(t *testing.T) {
+	before, after := slowMachine(results.Floor, "net")
+	text, all := compareText(t, before, after)
+	if Verdict(all) != noDifference || !strings.Contains(text, "the machine was not the same: bare-epoll itself changed by 1.3") {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
+func TestCompareRefuses(t *testing.T) {
+	y := benchtest.Synthetic{Seed: 1, Impls: []string{results.Floor, "net"}, Workloads: benchtest.ClosedLoads[:1], Rounds: 5}
+	whole := y.Run()
+	few := y
+	few.Rounds = 3
+	other := y
+	other.Workloads = benchtest.ClosedLoads[1:2]
+	onlyFloor := y
+	onlyFloor.Impls = y.Impls[:1]
+	for want, pair := range map[string][2]*results.Results{
+		"3 and 3 rounds are too few":        {few.Run(), few.Run()},
+		"no server under an equal":          {whole, other.Run()},
+		"no CPU time per message in common": {onlyFloor.Run(), whole},
+	} {
+		if _, err := Runs(pair[0], pair[1], LeastCPU); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestWhereTheFloorCannotServeTheMachineStillCancels has a workload without a floor, on a machine that became slower.
+func TestWhereTheFloorCannotServeTheMachineStillCancels(t *testing.T) {
+	y := benchtest.Synthetic{Seed: 1, Impls: []string{results.Floor, "net"}, Workloads: benchtest.ClosedLoads[:3], Rounds: 6, Noise: 0.01, Drift: 0.2}
+	without := func(r *results.Results) *results.Results {
+		r.Samples = slices.DeleteFunc(r.Samples, func(s results.Sample) bool {
+			return s.Impl == results.Floor && s.Workload == benchtest.ClosedLoads[2]
+		})
+		return r
+	}
+	before := without(y.Run())
+	y.Seed, y.Machine = 2, 0.3
+	if text, all := compareText(t, before, without(y.Run())); Verdict(all) != noDifference {
+		t.Errorf("got:\n%s", text)
+	}
+	y.Extra = func(impl string, w workload.Workload) int {
+		return map[bool]int{true: 100}[impl == "net" && w == benchtest.ClosedLoads[2]]
+	}
+	if text, all := compareText(t, before, without(y.Run())); Verdict(all) != Slower {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
+func TestRoundsThatDifferMuchAreTold(t *testing.T) {
+	y := benchtest.Synthetic{Seed: 1, Impls: []string{results.Floor, "net"}, Workloads: benchtest.ClosedLoads[:3], Rounds: 5, Noise: 0.15}
+	before := y.Run()
+	y.Seed = 2
+	const want = "the rounds differ much among each other"
+	if text, _ := compareText(t, before, y.Run()); !strings.Contains(text, want) {
+		t.Errorf("got:\n%s", text)
+	}
+	if text, _ := compareText(t, benchtest.CalmRun(1, nil), benchtest.CalmRun(2, nil)); strings.Contains(text, want) {
+		t.Errorf("of calm runs:\n%s", text)
+	}
+}

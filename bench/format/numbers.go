@@ -1,0 +1,49 @@
+package format
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Unknown stands in tables where nothing was measured.
+const Unknown = "–"
+
+func Micros(ns float64) string {
+	if us := ns / 1e3; us < 9.95 {
+		return fmt.Sprintf("%.1f", us)
+	}
+	return Grouped(ns / 1e3)
+}
+
+func TwoDigits(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+func Percent(share float64) string {
+	if p := 100 * share; p > 0 && p < 0.95 {
+		return fmt.Sprintf("%.1f%%", math.Max(p, 0.1))
+	}
+	return fmt.Sprintf("%.0f%%", 100*share)
+}
+
+func Plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// Grouped is a whole number with its thousands apart.
+func Grouped(v float64) string {
+	digits := fmt.Sprintf("%.0f", v)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+func Duration(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -1,0 +1,143 @@
+//go:build linux
+
+package load
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// streamTraffic sends as fast as the server takes it, and expects nothing back. A message counts when the kernel has
+// taken its last byte; what lies in the kernel's buffers is the same at both ends of the window. At the end it sends a
+// FIN and waits for the server's, which comes when the server has read everything: one that closes with bytes unread
+// resets the connection.
+type streamTraffic struct {
+	unpaced
+	g        *generator
+	chunk    []byte // whole messages
+	conns    []streamConn
+	busy     int
+	draining bool
+}
+
+type streamConn struct {
+	fd   int
+	at   int           // bytes of chunk that are sent
+	sent time.Duration // when the kernel last took something
+	over bool          // the server has ended it
+}
+
+// ErrUnread is what a reset behind the last byte means.
+var ErrUnread = errors.New("lost bytes: the server closed before it had read all that came before the FIN")
+
+// streamChunk is how much is offered to the kernel at once, if messages are not larger.
+const streamChunk = 256 << 10
+
+func newStreamTraffic(g *generator) *streamTraffic {
+	n := max(1, streamChunk/g.Size)
+	return &streamTraffic{g: g, chunk: newPattern(n*g.Size).batch(0, 0, n*g.Size)}
+}
+
+func (t *streamTraffic) open() error {
+	for i := range t.g.Conns {
+		fd, err := t.g.dial(i)
+		if err != nil {
+			return err
+		}
+		t.conns = append(t.conns, streamConn{fd: fd})
+	}
+	return nil
+}
+
+func (t *streamTraffic) begin(now time.Duration) error {
+	for i := range t.conns {
+		t.conns[i].sent = now
+		t.busy++
+		if err := t.g.watch(unix.EPOLL_CTL_ADD, t.conns[i].fd, i, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *streamTraffic) ready(i int, events uint32) error {
+	c := &t.conns[i]
+	if readable(events) {
+		return t.ended(i)
+	}
+	if t.draining {
+		return nil
+	}
+	n, err := t.g.send(i, c.fd, t.chunk[c.at:])
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		c.sent = t.g.now()
+	}
+	before := c.at / t.g.Size
+	c.at += n
+	t.g.messages += int64(c.at/t.g.Size - before)
+	if c.at == len(t.chunk) {
+		c.at = 0
+	}
+	return nil
+}
+
+// ended looks at what should be the server's FIN.
+func (t *streamTraffic) ended(i int) error {
+	c := &t.conns[i]
+	p, err := t.g.receive(i, c.fd)
+	switch {
+	case len(p) > 0:
+		return fmt.Errorf("connection %d: %d bytes came back from a server that should drop what it gets", i, len(p))
+	case err == nil:
+		return nil
+	case t.draining && errors.Is(err, unix.ECONNRESET):
+		return fmt.Errorf("connection %d: %w: %w", i, ErrUnread, err)
+	case !t.draining || !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	}
+	c.over = true
+	t.busy--
+	return t.g.watch(unix.EPOLL_CTL_DEL, c.fd, i, 0)
+}
+
+func (t *streamTraffic) stalled(now time.Duration) error {
+	for i := range t.conns {
+		c := &t.conns[i]
+		if late := now - c.sent; !c.over && late > t.g.Stall {
+			return fmt.Errorf("stall: the server has taken nothing of connection %d for %v", i, late.Round(time.Millisecond))
+		}
+	}
+	return nil
+}
+
+func (t *streamTraffic) drain() error {
+	t.draining = true
+	now := t.g.now()
+	for i := range t.conns {
+		c := &t.conns[i]
+		c.sent = now
+		if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+			return fmt.Errorf("connection %d: %w", i, os.NewSyscallError("shutdown", err))
+		}
+		if err := t.g.watch(unix.EPOLL_CTL_MOD, c.fd, i, unix.EPOLLIN); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *streamTraffic) waiting() int { return t.busy }
+
+func (t *streamTraffic) close() {
+	for i := range t.conns {
+		_ = unix.Close(t.conns[i].fd)
+	}
+}

@@ -1,0 +1,56 @@
+//go:build linux
+
+package load
+
+import (
+	"encoding/binary"
+
+	"github.com/tandem-io/tandem/bench/workload"
+)
+
+// wire is how the messages of a workload look on a connection: the pattern's bytes, each message with a head if it is a
+// frame. An echo brings back the same.
+type wire struct {
+	pattern *pattern
+	size    int // bytes of a message
+	count   int // messages sent at once
+	head    int // bytes in front of each message
+}
+
+func newWire(w workload.Workload) wire {
+	head := 0
+	if w.Kind == workload.KindFrameEcho {
+		head = workload.FrameHead
+	}
+	return wire{pattern: newPattern(w.Size * w.Depth), size: w.Size, count: w.Depth, head: head}
+}
+
+// length is how many bytes one message takes.
+func (w *wire) length() int { return w.head + w.size }
+
+// batch is what connection conn sends as its batch number seq. With heads it is written to *buf, which grows; without,
+// it is the pattern's own memory, and must not be written to.
+func (w *wire) batch(conn int, seq uint64, buf *[]byte) []byte {
+	plain := w.pattern.batch(conn, seq, w.size*w.count)
+	if w.head == 0 {
+		return plain
+	}
+	b := (*buf)[:0]
+	for i := range w.count {
+		b = binary.LittleEndian.AppendUint64(b, uint64(w.size))
+		b = append(b, plain[i*w.size:(i+1)*w.size]...)
+	}
+	*buf = b
+	return b
+}
+
+// wrong tells of a byte that differs: the one at index at of a batch.
+func (w *wire) wrong(conn int, seq uint64, at int, got, want byte) error {
+	return &wrongByte{
+		Conn:    conn,
+		Message: seq*uint64(w.count) + uint64(at/w.length()),
+		Offset:  at % w.length(),
+		Got:     got,
+		Want:    want,
+	}
+}

@@ -1,0 +1,181 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"github.com/tandem-io/tandem/bench/chart"
+	"github.com/tandem-io/tandem/bench/format"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
+)
+
+//go:embed page.html.tmpl
+var reportTemplate string
+
+// page is what the template of the report shows.
+type page struct {
+	Title    string
+	Style    template.CSS     // of the charts
+	Results  *results.Results // nil: only profiles
+	Facts    []fact
+	Versions []fact
+	Failures []string
+	Notes    []string
+	Glance   *glance
+	Sections []pageSection
+	Samples  [][]string // every one; the first line is the head
+	Profiles []template.HTML
+}
+
+// pageSection is a section with its pictures.
+type pageSection struct {
+	ID      string
+	Title   string
+	Charts  []template.HTML
+	Columns []column
+	Rows    [][]string // the first column is the server
+}
+
+// glance is the ratio of every server under every workload.
+type glance struct {
+	Impls []string
+	Lines []glanceLine
+}
+
+type glanceLine struct {
+	Title string
+	Cells []glanceCell
+}
+
+type glanceCell struct {
+	Text string
+	Best bool // the lowest of all but the floors
+}
+
+// HTML is the report as one page that needs nothing else: no network, no script. The profiles are flame graphs.
+func HTML(r *results.Results, profiles []*chart.Chart) ([]byte, error) {
+	p := page{Title: "bench", Style: template.CSS(chart.Style), Results: r} // a constant
+	if r != nil {
+		p.fill(r)
+	}
+	for _, c := range profiles {
+		p.Profiles = append(p.Profiles, c.Inline())
+	}
+	t, err := template.New("report").Parse(reportTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("the report's template: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return nil, fmt.Errorf("the report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func (p *page) fill(r *results.Results) {
+	if r.Label != "" {
+		p.Title = r.Label
+	}
+	sections := results.Summarise(r)
+	p.Failures, p.Notes = r.Failures, allNotes(r, sections)
+	p.Facts, p.Versions = machineTable(r), versionTable(r)
+	p.Glance = atAGlance(r, sections)
+	for i, sec := range sections {
+		p.Sections = append(p.Sections, pageOf(sec, i))
+	}
+	p.Samples = sampleCells(r)
+}
+
+func pageOf(s results.Section, number int) pageSection {
+	ps := pageSection{ID: fmt.Sprintf("s%d", number), Title: s.Title(), Columns: columnsOf(s), Rows: cellsOf(s)[1:]}
+	for _, c := range chartsOf(s) {
+		ps.Charts = append(ps.Charts, c.Inline())
+	}
+	return ps
+}
+
+// chartsOf are all pictures of the section of which there is something to see.
+func chartsOf(s results.Section) []*chart.Chart {
+	var charts []*chart.Chart
+	add := func(c *chart.Chart) {
+		if c != nil {
+			charts = append(charts, c)
+		}
+	}
+	if s.Open {
+		median, tail := chart.Rates(s)
+		add(median)
+		add(tail)
+		return charts
+	}
+	bars := func(name, unit string, of func(results.Summary) results.Spread, text func(float64) string) {
+		add(barsOf(s, name, unit, of, text))
+	}
+	bars("CPU time per message", "CPU time of the server, ns per message", func(m results.Summary) results.Spread { return m.CPU }, format.Grouped)
+	if s.Workload.Kind == workload.KindStream {
+		bars("Bandwidth", "bytes per second, one way", func(m results.Summary) results.Spread { return m.Bandwidth }, chart.ShortNumber)
+	} else {
+		bars("Throughput", "messages answered per second", func(m results.Summary) results.Spread { return m.Rate }, format.Grouped)
+	}
+	add(chart.Percentiles(s.Title(), s.Rows))
+	bars("Memory per connection", "resident bytes that a connection adds", func(m results.Summary) results.Spread { return m.PerConn }, format.Grouped)
+	return charts
+}
+
+// barsOf is nil if nothing is known.
+func barsOf(s results.Section, name, unit string, of func(results.Summary) results.Spread, text func(float64) string) *chart.Chart {
+	var bars []chart.Bar
+	for _, sum := range s.Rows {
+		bars = append(bars, chart.Bar{Impl: sum.Impl, Value: of(sum), Label: results.MedianText(of(sum), text)})
+	}
+	if !chart.AnyKnown(bars) {
+		return nil
+	}
+	return chart.Bars(name, s.Title(), unit, bars)
+}
+
+// atAGlance is nil if nothing was measured together with what it is compared with.
+func atAGlance(r *results.Results, sections []results.Section) *glance {
+	g := glance{Impls: results.ServerOrder(r)}
+	for _, sec := range sections {
+		if sec.Open {
+			continue
+		}
+		title := sec.Title()
+		if sec.Base != results.Floor {
+			title += " (" + sec.Base + " is 1.00)"
+		}
+		line := glanceLine{Title: title, Cells: make([]glanceCell, len(g.Impls))}
+		best, rivals := -1, 0
+		lowest := 0.0
+		for i, impl := range g.Impls {
+			line.Cells[i].Text = format.Unknown
+			at := slices.IndexFunc(sec.Rows, func(s results.Summary) bool { return s.Impl == impl && s.Ratio.Known() })
+			if at < 0 {
+				continue
+			}
+			ratio := sec.Rows[at].Ratio.Median
+			line.Cells[i].Text = format.TwoDigits(ratio)
+			if strings.HasPrefix(impl, "bare-") {
+				continue
+			}
+			rivals++
+			if best < 0 || ratio < lowest {
+				best, lowest = i, ratio
+			}
+		}
+		if best >= 0 {
+			line.Cells[best].Best = rivals > 1
+			g.Lines = append(g.Lines, line)
+		}
+	}
+	if len(g.Lines) == 0 {
+		return nil
+	}
+	return &g
+}

@@ -1,0 +1,56 @@
+package results
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestReadResultsSaysWhatIsWrong(t *testing.T) {
+	whole := `{"format": 1, "samples": [{"impl": "net", "workload": {"kind": "echo"}, "messages": 1, "window_ns": 1}]}`
+	if _, err := parse([]byte(whole)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":               {"", errNotResults.Error()},
+		"a table":             {"64 connections\n", errNotResults.Error()},
+		"other JSON":          {`{"messages": 1}`, "no number of a format"},
+		"a list":              {`[1]`, errNotResults.Error()},
+		"not JSON":            {`{format}`, errNotResults.Error()},
+		"another format":      {`{"format": 99, "samples": 7}`, "format 99, and this program reads format 1"},
+		"cut short":           {whole[:len(whole)-9], errCutShort.Error()},
+		"cut after the brace": {"{", errCutShort.Error()},
+		"a wrong type":        {strings.Replace(whole, `"net"`, "7", 1), "damaged"},
+		"two of them":         {whole + whole, "something follows"},
+		"a bad histogram":     {strings.Replace(whole, `"messages"`, `"latency": "AAAA", "messages"`, 1), "latencies"},
+		"no name":             {strings.Replace(whole, `"net"`, `""`, 1), "what was measured"},
+		"no window":           {strings.Replace(whole, `"window_ns": 1`, `"window_ns": 0`, 1), "window of 0s"},
+		"a negative count":    {strings.Replace(whole, `"messages": 1`, `"messages": -1`, 1), "below zero"},
+		"a negative round":    {strings.Replace(whole, `"messages"`, `"round": -1, "messages"`, 1), "round"},
+		"a sample twice": {strings.Replace(whole, `}]`, `},{"impl": "net", "workload": {"kind": "echo"}, "window_ns": 1}]`, 1),
+			"twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.json")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Read(path)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v, want the file's name and %q", err, c.want)
+			}
+		})
+	}
+	if _, err := Read("nowhere.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestWriteResultsWhereNothingCanBeWritten(t *testing.T) {
+	if err := Write(filepath.Join(t.TempDir(), "no", "r.json"), &Results{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}

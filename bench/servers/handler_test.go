@@ -1,0 +1,102 @@
+//go:build linux
+
+package servers
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/tandem-io/tandem/bench/workload"
+)
+
+func u64Frame(payload string) []byte {
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(payload))), payload...)
+}
+
+// TestFrameBufferInEveryCut cuts three frames into pieces in every way that two cuts can.
+func TestFrameBufferInEveryCut(t *testing.T) {
+	all := slices.Concat(u64Frame("first"), u64Frame(""), u64Frame("the third"))
+	for i := range len(all) + 1 {
+		for j := i; j <= len(all); j++ {
+			var b frameBuffer
+			var got [][]byte
+			for _, piece := range [][]byte{all[:i], all[i:j], all[j:]} {
+				err := b.take(slices.Clone(piece), func(f []byte) error {
+					got = append(got, slices.Clone(f))
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(got) != 3 || !bytes.Equal(slices.Concat(got...), all) || len(b.rest) != 0 {
+				t.Fatalf("cut at %d and %d: %q, and %q is left", i, j, got, b.rest)
+			}
+		}
+	}
+}
+
+func TestFrameBufferRefuses(t *testing.T) {
+	var b frameBuffer
+	huge := binary.LittleEndian.AppendUint64(nil, workload.FrameLimit+1)
+	if err := b.take(huge, func([]byte) error { return nil }); err == nil {
+		t.Error("a frame that is too long is taken")
+	}
+	failed := errors.New("failed")
+	if err := b.take(u64Frame("x"), func([]byte) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMembers(t *testing.T) {
+	var m members[int]
+	var running sync.WaitGroup
+	for i := range 50 {
+		running.Go(func() {
+			m.join(i)
+			if !slices.Contains(m.all(), i) {
+				t.Errorf("%d has joined and is not there", i)
+			}
+			if i%2 == 0 {
+				m.leave(i)
+			}
+		})
+	}
+	running.Wait()
+	all := slices.Sorted(slices.Values(m.all()))
+	if len(all) != 25 || slices.ContainsFunc(all, func(i int) bool { return i%2 == 0 }) {
+		t.Errorf("left are %v", all)
+	}
+}
+
+type recorder struct{ got []byte }
+
+func (r *recorder) answer(p *[]byte) {
+	r.got = append(r.got, *p...)
+	giveBytes(p)
+}
+
+// TestWorkersKeepTheOrderOfAConnection also shows that the bytes handed over may be used again at once.
+func TestWorkersKeepTheOrderOfAConnection(t *testing.T) {
+	w := startWorkers()
+	conns := make([]recorder, 5)
+	piece := make([]byte, 2)
+	var want []byte
+	for n := range 1000 {
+		binary.BigEndian.PutUint16(piece, uint16(n))
+		want = append(want, piece...)
+		for i := range conns {
+			w.hand(uint64(i), &conns[i], piece)
+		}
+	}
+	w.stop()
+	for i := range conns {
+		if !bytes.Equal(conns[i].got, want) {
+			t.Errorf("connection %d got something else, or in another order", i)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package workload
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is a kind of load. What the fields of a workload mean depends on it.
+type kind struct {
+	Name  string
+	Mode  string // of the server
+	About string
+	Deep  bool // more than one message of a connection may be in flight
+	Paced bool // it can be offered at a fixed rate
+}
+
+const (
+	KindEcho      = "echo"
+	KindFrameEcho = "frame-echo"
+	KindConnEcho  = "conn-echo"
+	KindStream    = "stream"
+	KindFanOut    = "fan-out"
+	KindChurn     = "churn"
+	KindIdle      = "idle"
+	KindWorker    = "worker"
+)
+
+// Kinds lists all of them, in the order of the help.
+var Kinds = []kind{
+	{KindEcho, ModeEcho, "every connection sends --depth messages, waits until all came back, and sends the next", true, true},
+	{KindFrameEcho, ModeFrameEcho, "the same with U64 frames, which the server decodes and answers one by one", true, true},
+	{KindConnEcho, ModeConnEcho, "echo from a goroutine per connection, over a net.Conn", true, true},
+	{KindStream, ModeDiscard, "one way: every connection sends as fast as it can, and the server drops it", false, false},
+	{KindFanOut, ModeFanOut, "one connection sends, and all get it; a message counts once for each", true, false},
+	{KindChurn, ModeEcho, "connect, one message, its echo, close by a reset, again; --conns at a time", false, false},
+	{KindIdle, ModeEcho, "resident memory that each of --conns connections adds, which exchanged one message each", false, false},
+	{KindWorker, ModeWorker, "echo, where a worker goroutine of the server writes the answer", true, true},
+}
+
+// FindKind looks up a name that a user typed.
+func FindKind(name string) (kind, error) {
+	var names []string
+	for _, k := range Kinds {
+		if k.Name == name {
+			return k, nil
+		}
+		names = append(names, k.Name)
+	}
+	return kind{}, fmt.Errorf("unknown kind of load %q: choose one of %s", name, strings.Join(names, ", "))
+}
+
+// ListKinds is one line of help for each.
+func ListKinds() string {
+	var b strings.Builder
+	for _, k := range Kinds {
+		fmt.Fprintf(&b, "  %-12s %s\n", k.Name, k.About)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,74 @@
+package workload
+
+import (
+	"fmt"
+
+	"github.com/tandem-io/tandem/bench/format"
+)
+
+// Workload is what is asked of a server. Two samples are comparable if theirs are equal.
+type Workload struct {
+	Kind  string `json:"kind"`  // echo, frame-echo, conn-echo, stream, fan-out, churn, idle, worker
+	Conns int    `json:"conns"` //
+	Size  int    `json:"size"`  // bytes of a message
+	Depth int    `json:"depth"` // messages of a connection in flight
+	Rate  int    `json:"rate"`  // messages per second offered, of all connections together; 0: closed loop
+}
+
+// String says in words what is asked of a server.
+func (w Workload) String() string {
+	text := fmt.Sprintf("%s, %d connection%s", w.Kind, w.Conns, format.Plural(w.Conns))
+	if w.Size > 0 {
+		text += " × " + sizeTitle(w.Size)
+	}
+	if w.Depth > 1 {
+		text += fmt.Sprintf(", %d in flight", w.Depth)
+	}
+	if w.Rate > 0 {
+		text += fmt.Sprintf(", %s/s offered", format.Grouped(float64(w.Rate)))
+	}
+	return text
+}
+
+func sizeTitle(n int) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// Mode is what the server has to do.
+func (w Workload) Mode() string {
+	k, err := FindKind(w.Kind)
+	if err != nil {
+		panic(err) // check has seen it
+	}
+	return k.Mode
+}
+
+// Check reports a workload that there cannot be.
+func (w Workload) Check() error {
+	k, err := FindKind(w.Kind)
+	if err != nil {
+		return err
+	}
+	const most = 1 << 20 // connections, and bytes of one connection in flight
+	switch {
+	case w.Conns < 1 || w.Conns > most:
+		return fmt.Errorf("bad number of connections %d: want 1 to %d", w.Conns, most)
+	case w.Size < 1 || w.Depth < 1 || w.Size > most || w.Depth > most/w.Size:
+		return fmt.Errorf("bad size %d and depth %d: want 1 or more, and at most %d bytes together", w.Size, w.Depth, most)
+	case w.Depth > 1 && !k.Deep:
+		return fmt.Errorf("%s has one message in flight: leave --depth %d away", w.Kind, w.Depth)
+	case w.Rate < 0 || w.Rate > 1e9:
+		return fmt.Errorf("bad rate %d: want messages per second, or 0 for a closed loop", w.Rate)
+	case w.Rate > 0 && !k.Paced:
+		return fmt.Errorf("%s cannot be offered at a rate: leave --rate %d away", w.Kind, w.Rate)
+	case w.Rate > 0 && w.Depth > 1:
+		return fmt.Errorf("at a rate, messages are sent when they are due: leave --depth %d away", w.Depth)
+	}
+	return nil
+}
