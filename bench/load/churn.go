@@ -16,13 +16,11 @@ import (
 // and within seconds there would be none left.
 type churnTraffic struct {
 	unpaced
-	g        *generator
-	wire     wire
-	slots    []churnSlot
-	busy     int
-	draining bool
-	to       unix.Sockaddr
-	family   int
+	g      *generator
+	wire   wire
+	slots  []churnSlot
+	to     unix.Sockaddr
+	family int
 }
 
 // churnSlot is one connection after the other.
@@ -119,11 +117,8 @@ func (t *churnTraffic) send(i int) error {
 
 func (t *churnTraffic) received(i int, p []byte) error {
 	s := &t.slots[i]
-	if len(p) > len(s.want)-s.got {
-		return fmt.Errorf("slot %d: %d bytes more came back than were sent", i, len(p)-(len(s.want)-s.got))
-	}
-	if at := firstDifference(p, s.want[s.got:s.got+len(p)]); at >= 0 {
-		return t.wire.wrong(i, s.seq-1, s.got+at, p[at], s.want[s.got+at])
+	if err := t.wire.check(i, s.seq-1, s.want, s.got, p); err != nil {
+		return err
 	}
 	if s.got += len(p); s.got < len(s.want) {
 		return nil
@@ -133,8 +128,7 @@ func (t *churnTraffic) received(i int, p []byte) error {
 	}
 	s.fd = -1
 	now := t.g.now()
-	t.g.latencies.record(now-s.began, 1)
-	t.g.messages++
+	t.g.count(1, now-s.began)
 	if t.draining {
 		t.busy--
 		return nil
@@ -152,13 +146,6 @@ func (t *churnTraffic) stalled(now time.Duration) error {
 	}
 	return nil
 }
-
-func (t *churnTraffic) drain() error {
-	t.draining = true
-	return nil
-}
-
-func (t *churnTraffic) waiting() int { return t.busy }
 
 func (t *churnTraffic) close() {
 	for i := range t.slots {

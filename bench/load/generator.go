@@ -209,7 +209,25 @@ func readable(events uint32) bool {
 	return events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0
 }
 
-// unpaced is the due of a closed loop.
-type unpaced struct{}
+// count counts n messages that were answered after d.
+func (g *generator) count(n int, d time.Duration) {
+	if n > 0 {
+		g.latencies.record(d, n)
+		g.messages += int64(n)
+	}
+}
 
-func (unpaced) due(time.Duration) (time.Duration, error) { return never, nil }
+// unpaced is what all closed loops share: nothing is due at a time of its own, and drain waits for what is under way.
+type unpaced struct {
+	busy     int // connections that wait for something
+	draining bool
+}
+
+func (*unpaced) due(time.Duration) (time.Duration, error) { return never, nil }
+
+func (u *unpaced) drain() error {
+	u.draining = true
+	return nil
+}
+
+func (u *unpaced) waiting() int { return u.busy }

@@ -5,17 +5,15 @@ package load
 import (
 	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // openTraffic is an open loop: messages are due at a fixed rate, whether the server keeps up or not, and the time of
 // each counts from when it was due. So a server that stops for a while is seen in every message that was due meanwhile,
 // and not only in those that a waiting client had sent.
 type openTraffic struct {
-	g        *generator
+	connections
 	wire     wire
-	conns    []openConn
+	pending  []pending     // by connection
 	interval float64       // nanoseconds between messages
 	origin   time.Duration // when message 0 is due
 	next     uint64        // number of the next message that is due; connections take turns
@@ -24,17 +22,15 @@ type openTraffic struct {
 	scratch  []byte
 }
 
-// openConn is one connection. Messages are numbered from 0: those below oldest have been answered, those below sending
-// sent, those below last were due.
-type openConn struct {
-	fd                    int
+// pending is what one connection has to send and to receive. Messages are numbered from 0: those below oldest have been
+// answered, those below sending were sent, those below last were due.
+type pending struct {
 	oldest, sending, last uint64
 	dues                  []time.Duration // of the messages from oldest on, at head and behind
 	head                  int
 	sent                  int           // bytes of message number sending
 	got                   int           // bytes of the answer to message number oldest
 	progress              time.Duration // when something came, or was sent with nothing owed
-	blocked               bool
 }
 
 const (
@@ -45,24 +41,12 @@ const (
 )
 
 func newOpenTraffic(g *generator) *openTraffic {
-	return &openTraffic{
-		g: g, wire: newWire(g.Workload), conns: make([]openConn, 0, g.Conns),
+	t := &openTraffic{
+		connections: connections{g: g}, wire: newWire(g.Workload), pending: make([]pending, g.Conns),
 		interval: float64(time.Second) / float64(g.Rate),
 	}
-}
-
-func (t *openTraffic) open() error {
-	for i := range t.g.Conns {
-		fd, err := t.g.dial(i)
-		if err != nil {
-			return err
-		}
-		t.conns = append(t.conns, openConn{fd: fd})
-		if err := t.g.watch(unix.EPOLL_CTL_ADD, fd, i, unix.EPOLLIN); err != nil {
-			return err
-		}
-	}
-	return nil
+	t.use = t
+	return t
 }
 
 func (t *openTraffic) begin(now time.Duration) error {
@@ -84,8 +68,8 @@ func (t *openTraffic) due(now time.Duration) (time.Duration, error) {
 		if at > now {
 			break
 		}
-		i := int(t.next % uint64(len(t.conns)))
-		if now-at > behindLimit && !t.conns[i].blocked {
+		i := int(t.next % uint64(len(t.all)))
+		if now-at > behindLimit && !t.all[i].blocked {
 			t.g.behind++
 		}
 		if err := t.offer(i, at, now); err != nil {
@@ -100,14 +84,14 @@ func (t *openTraffic) due(now time.Duration) (time.Duration, error) {
 
 // offer sends the next message of connection i, which was due at the given time.
 func (t *openTraffic) offer(i int, at, now time.Duration) error {
-	c := &t.conns[i]
+	c := &t.pending[i]
 	if c.oldest == c.last {
 		t.owing++
 		c.progress = now
 	}
 	c.dues = append(c.dues, at)
 	c.last++
-	if c.blocked {
+	if t.all[i].blocked {
 		return nil
 	}
 	return t.send(i)
@@ -115,10 +99,10 @@ func (t *openTraffic) offer(i int, at, now time.Duration) error {
 
 // send sends what is due and the kernel takes, and has the rest sent when there is room.
 func (t *openTraffic) send(i int) error {
-	c := &t.conns[i]
+	c := &t.pending[i]
 	for c.sending < c.last {
 		m := t.wire.batch(i, c.sending, &t.scratch)
-		n, err := t.g.send(i, c.fd, m[c.sent:])
+		n, err := t.write(i, m[c.sent:])
 		if err != nil {
 			return err
 		}
@@ -130,36 +114,12 @@ func (t *openTraffic) send(i int) error {
 	return t.block(i, false)
 }
 
-func (t *openTraffic) block(i int, blocked bool) error {
-	c := &t.conns[i]
-	if c.blocked == blocked {
-		return nil
-	}
-	c.blocked = blocked
-	events := uint32(unix.EPOLLIN)
-	if blocked {
-		events |= unix.EPOLLOUT
-	}
-	return t.g.watch(unix.EPOLL_CTL_MOD, c.fd, i, events)
-}
-
-func (t *openTraffic) ready(i int, events uint32) error {
-	c := &t.conns[i]
-	if events&unix.EPOLLOUT != 0 && c.blocked {
-		if err := t.send(i); err != nil {
-			return err
-		}
-	}
-	if !readable(events) {
-		return nil
-	}
-	p, err := t.g.receive(i, c.fd)
-	if len(p) == 0 || err != nil {
-		return err
-	}
-	c.progress = t.g.now()
+// received hands what came to the messages it belongs to.
+func (t *openTraffic) received(i int, p []byte) error {
+	now := t.g.now()
+	t.pending[i].progress = now
 	for len(p) > 0 {
-		n, err := t.received(i, p, c.progress)
+		n, err := t.take(i, p, now)
 		if err != nil {
 			return err
 		}
@@ -168,9 +128,9 @@ func (t *openTraffic) ready(i int, events uint32) error {
 	return nil
 }
 
-// received checks the part of p that belongs to the oldest message, and tells how much that is.
-func (t *openTraffic) received(i int, p []byte, now time.Duration) (int, error) {
-	c := &t.conns[i]
+// take checks the part of p that belongs to the oldest message, and returns how much that is.
+func (t *openTraffic) take(i int, p []byte, now time.Duration) (int, error) {
+	c := &t.pending[i]
 	sent := t.wire.length()
 	if c.oldest == c.sending {
 		sent = c.sent
@@ -178,10 +138,10 @@ func (t *openTraffic) received(i int, p []byte, now time.Duration) (int, error) 
 	if c.got == sent {
 		return 0, fmt.Errorf("connection %d: %d bytes more came back than were sent", i, len(p))
 	}
-	want := t.wire.batch(i, c.oldest, &t.scratch)[c.got:sent]
-	p = p[:min(len(p), len(want))]
-	if at := firstDifference(p, want[:len(p)]); at >= 0 {
-		return 0, t.wire.wrong(i, c.oldest, c.got+at, p[at], want[at])
+	want := t.wire.batch(i, c.oldest, &t.scratch)[:sent]
+	p = p[:min(len(p), sent-c.got)]
+	if err := t.wire.check(i, c.oldest, want, c.got, p); err != nil {
+		return 0, err
 	}
 	if c.got += len(p); c.got == t.wire.length() {
 		t.answered(c, now)
@@ -189,9 +149,8 @@ func (t *openTraffic) received(i int, p []byte, now time.Duration) (int, error) 
 	return len(p), nil
 }
 
-func (t *openTraffic) answered(c *openConn, now time.Duration) {
-	t.g.latencies.record(now-c.dues[c.head], 1)
-	t.g.messages++
+func (t *openTraffic) answered(c *pending, now time.Duration) {
+	t.g.count(1, now-c.dues[c.head])
 	c.oldest, c.got = c.oldest+1, 0
 	c.head++
 	if c.head == len(c.dues) {
@@ -205,8 +164,8 @@ func (t *openTraffic) answered(c *openConn, now time.Duration) {
 // unanswered counts what was due and has no answer, each with the time that it has waited so far. Left out, the worst
 // would be missing from the percentiles.
 func (t *openTraffic) unanswered(now time.Duration) {
-	for i := range t.conns {
-		c := &t.conns[i]
+	for i := range t.pending {
+		c := &t.pending[i]
 		for _, at := range c.dues[c.head:] {
 			t.g.latencies.record(now-at, 1)
 			t.g.late++
@@ -219,8 +178,8 @@ func (t *openTraffic) unanswered(now time.Duration) {
 }
 
 func (t *openTraffic) stalled(now time.Duration) error {
-	for i := range t.conns {
-		c := &t.conns[i]
+	for i := range t.pending {
+		c := &t.pending[i]
 		if late := now - c.progress; c.oldest < c.last && late > t.g.Stall {
 			return fmt.Errorf("stall: connection %d has waited %v for an answer, and %d messages are owed",
 				i, late.Round(time.Millisecond), c.last-c.oldest)
@@ -241,10 +200,4 @@ func (t *openTraffic) waiting() int {
 		return 0
 	}
 	return t.owing
-}
-
-func (t *openTraffic) close() {
-	for i := range t.conns {
-		_ = unix.Close(t.conns[i].fd)
-	}
 }

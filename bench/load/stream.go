@@ -18,18 +18,16 @@ import (
 // resets the connection.
 type streamTraffic struct {
 	unpaced
-	g        *generator
+	connections
 	chunk    []byte // whole messages
-	conns    []streamConn
-	busy     int
-	draining bool
+	progress []streamProgress
 }
 
-type streamConn struct {
-	fd   int
-	at   int           // bytes of chunk that are sent
-	sent time.Duration // when the kernel last took something
-	over bool          // the server has ended it
+// streamProgress is how far one connection is.
+type streamProgress struct {
+	at    int           // bytes of chunk that are sent
+	sent  time.Duration // when the kernel last took something
+	ended bool          // by the server
 }
 
 // ErrUnread is what a reset behind the last byte means.
@@ -40,25 +38,19 @@ const streamChunk = 256 << 10
 
 func newStreamTraffic(g *generator) *streamTraffic {
 	n := max(1, streamChunk/g.Size)
-	return &streamTraffic{g: g, chunk: newPattern(n*g.Size).batch(0, 0, n*g.Size)}
+	return &streamTraffic{
+		connections: connections{g: g}, chunk: newPattern(n*g.Size).batch(0, 0, n*g.Size),
+		progress: make([]streamProgress, g.Conns),
+	}
 }
 
-func (t *streamTraffic) open() error {
-	for i := range t.g.Conns {
-		fd, err := t.g.dial(i)
-		if err != nil {
-			return err
-		}
-		t.conns = append(t.conns, streamConn{fd: fd})
-	}
-	return nil
-}
+func (t *streamTraffic) open() error { return t.dial() }
 
 func (t *streamTraffic) begin(now time.Duration) error {
-	for i := range t.conns {
-		t.conns[i].sent = now
+	for i := range t.progress {
+		t.progress[i].sent = now
 		t.busy++
-		if err := t.g.watch(unix.EPOLL_CTL_ADD, t.conns[i].fd, i, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
+		if err := t.watch(unix.EPOLL_CTL_ADD, i, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
 			return err
 		}
 	}
@@ -66,14 +58,14 @@ func (t *streamTraffic) begin(now time.Duration) error {
 }
 
 func (t *streamTraffic) ready(i int, events uint32) error {
-	c := &t.conns[i]
+	c := &t.progress[i]
 	if readable(events) {
 		return t.ended(i)
 	}
 	if t.draining {
 		return nil
 	}
-	n, err := t.g.send(i, c.fd, t.chunk[c.at:])
+	n, err := t.write(i, t.chunk[c.at:])
 	if err != nil {
 		return err
 	}
@@ -91,8 +83,8 @@ func (t *streamTraffic) ready(i int, events uint32) error {
 
 // ended looks at what should be the server's FIN.
 func (t *streamTraffic) ended(i int) error {
-	c := &t.conns[i]
-	p, err := t.g.receive(i, c.fd)
+	c := &t.progress[i]
+	p, err := t.g.receive(i, t.all[i].fd)
 	switch {
 	case len(p) > 0:
 		return fmt.Errorf("connection %d: %d bytes came back from a server that should drop what it gets", i, len(p))
@@ -103,15 +95,15 @@ func (t *streamTraffic) ended(i int) error {
 	case !t.draining || !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
 	}
-	c.over = true
+	c.ended = true
 	t.busy--
-	return t.g.watch(unix.EPOLL_CTL_DEL, c.fd, i, 0)
+	return t.watch(unix.EPOLL_CTL_DEL, i, 0)
 }
 
 func (t *streamTraffic) stalled(now time.Duration) error {
-	for i := range t.conns {
-		c := &t.conns[i]
-		if late := now - c.sent; !c.over && late > t.g.Stall {
+	for i := range t.progress {
+		c := &t.progress[i]
+		if late := now - c.sent; !c.ended && late > t.g.Stall {
 			return fmt.Errorf("stall: the server has taken nothing of connection %d for %v", i, late.Round(time.Millisecond))
 		}
 	}
@@ -121,23 +113,14 @@ func (t *streamTraffic) stalled(now time.Duration) error {
 func (t *streamTraffic) drain() error {
 	t.draining = true
 	now := t.g.now()
-	for i := range t.conns {
-		c := &t.conns[i]
-		c.sent = now
-		if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+	for i := range t.progress {
+		t.progress[i].sent = now
+		if err := unix.Shutdown(t.all[i].fd, unix.SHUT_WR); err != nil {
 			return fmt.Errorf("connection %d: %w", i, os.NewSyscallError("shutdown", err))
 		}
-		if err := t.g.watch(unix.EPOLL_CTL_MOD, c.fd, i, unix.EPOLLIN); err != nil {
+		if err := t.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (t *streamTraffic) waiting() int { return t.busy }
-
-func (t *streamTraffic) close() {
-	for i := range t.conns {
-		_ = unix.Close(t.conns[i].fd)
-	}
 }

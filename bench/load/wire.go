@@ -4,6 +4,7 @@ package load
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/tandem-io/tandem/bench/workload"
 )
@@ -44,13 +45,25 @@ func (w *wire) batch(conn int, seq uint64, buf *[]byte) []byte {
 	return b
 }
 
-// wrong tells of a byte that differs: the one at index at of a batch.
-func (w *wire) wrong(conn int, seq uint64, at int, got, want byte) error {
+// check compares p with what is expected after the first got bytes of a batch, of which sent has been sent.
+func (w *wire) check(conn int, seq uint64, sent []byte, got int, p []byte) error {
+	if extra := len(p) - (len(sent) - got); extra > 0 {
+		return fmt.Errorf("connection %d: %d bytes more came back than were sent", conn, extra)
+	}
+	want := sent[got : got+len(p)]
+	at := firstDifference(p, want)
+	if at < 0 {
+		return nil
+	}
+	whole := got + at
 	return &wrongByte{
 		Conn:    conn,
-		Message: seq*uint64(w.count) + uint64(at/w.length()),
-		Offset:  at % w.length(),
-		Got:     got,
-		Want:    want,
+		Message: seq*uint64(w.count) + uint64(whole/w.length()),
+		Offset:  whole % w.length(),
+		Got:     p[at],
+		Want:    want[at],
 	}
 }
+
+// completed is how many messages n more bytes complete, after the first got of a batch.
+func (w *wire) completed(got, n int) int { return (got+n)/w.length() - got/w.length() }
