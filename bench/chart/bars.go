@@ -49,7 +49,7 @@ func Bars(name, of, unit string, bars []Bar) *Chart {
 		}
 		tip := fmt.Sprintf("%s: %s %s, rounds %d, from %s to %s", b.Impl, b.Label, unit, b.Value.N, ShortNumber(b.Value.Low),
 			ShortNumber(b.Value.High))
-		c.rect(fmt.Sprintf("bar s%d", seriesNumber(b.Impl)), left, y, x.at(b.Value.Median)-left, thick, tip)
+		c.rect(seriesOf(b.Impl).class("bar"), left, y, x.at(b.Value.Median)-left, thick, tip)
 		if b.Value.N > 1 {
 			c.whisker(x.at(b.Value.Low), x.at(b.Value.High), middle)
 		}
@@ -66,6 +66,7 @@ func Bars(name, of, unit string, bars []Bar) *Chart {
 // whisker is a line with an end on each side.
 func (c *Chart) whisker(from, to, y float64) {
 	const end = 3.5
+	c.line("gap", from, y, to, y) // else it would not show on a bar of its own colour
 	c.line("whisker", from, y, to, y)
 	c.line("whisker", from, y-end, from, y+end)
 	c.line("whisker", to, y-end, to, y+end)

@@ -4,10 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"html/template"
-	"slices"
 	"strings"
-
-	"github.com/tandem-io/tandem/bench/results"
 )
 
 // Charts are SVG that this program writes itself, into the page. The libraries at hand cannot do what a report needs:
@@ -17,10 +14,11 @@ import (
 // Chart is a picture under construction. Lengths are pixels of a picture as wide as a phone, so that its text is as large
 // there as it should be.
 type Chart struct {
-	Name        string  // the number that is shown
-	Of          string  // what it was measured of; a page that says so in a heading of its own leaves it away
-	Description string  // for who does not see the picture
-	width       float64 // 0: chartWidth
+	Name        string   // the number that is shown
+	Of          string   // what was measured; a page that says so in a heading of its own leaves it out
+	Source      []string // where, when and for how long; a page says so once
+	Description string   // for readers who do not see the picture
+	width       float64  // 0: chartWidth
 	height      float64
 	body        strings.Builder
 }
@@ -28,45 +26,23 @@ type Chart struct {
 // chartWidth is the width of every chart.
 const chartWidth = 420
 
-// Style are the colours, light and dark. Every colour of a series has a contrast of 4.5 to 1 and more to its background,
-// so that text may have it.
-const Style = `
-.chart{--bg:#ffffff;--ink:#1b1f24;--soft:#5b6470;--grid:#e3e6ea;--c0:#5b6470;--c1:#7a5230;--c2:#9a5b00;--c3:#0060b8;` +
-	`--c4:#00735a;--c5:#a02c7d;--c6:#b5360a;--c7:#6a5c00;--c8:#5a3fc0}
-@media(prefers-color-scheme:dark){.chart{--bg:#14181d;--ink:#e8eaed;--soft:#a3adb8;--grid:#2e353d;--c0:#a3adb8;--c1:#cfa27c;` +
-	`--c2:#f0ac4c;--c3:#62b3ff;--c4:#38d1a4;--c5:#ef8fd0;--c6:#ff9470;--c7:#d8c450;--c8:#b3a4ff}}
+// Style is the style sheet of every chart, light and dark. Text is always ink or soft, never of a series' colour, because
+// some of these are as light as the page; shapes of such a colour have an outline of ink.
+var Style = `
+.chart{--bg:#ffffff;--ink:#1b1f24;--soft:#5b6470;--grid:#e3e6ea;` + palette(lightColours) + `}
+@media(prefers-color-scheme:dark){.chart{--bg:#14181d;--ink:#e8eaed;--soft:#a3adb8;--grid:#2e353d;` + palette(darkColours) + `}}
 .chart{font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .chart text{fill:var(--ink)}.chart .soft{fill:var(--soft)}.chart .end{text-anchor:end}.chart .mid{text-anchor:middle}
 .chart .name{font-weight:600}.chart .head{font-weight:600;font-size:14px}.chart .back{fill:var(--bg)}.chart .grid{stroke:var(--grid);fill:none}
 .chart .floor{stroke:var(--soft);stroke-dasharray:3 3;fill:none}.chart .whisker{stroke:var(--ink);stroke-width:1.2;fill:none}
-.chart .dot{fill:var(--bg);stroke:var(--ink)}.chart .bar{fill:var(--c)}.chart .curve{stroke:var(--c);stroke-width:1.8;fill:none}
-.chart .mark{fill:var(--c);stroke:none}.chart .lead{stroke:var(--c);stroke-width:.7;fill:none;opacity:.6}
-
-.chart .boxed{fill:#1b1f24}.chart .f0{fill:#ff9d76}.chart .f1{fill:#cfd4da}.chart .f2{fill:#7cc4ff}.chart .f3{fill:#ffd166}
-.chart text.tint{fill:var(--c)}.chart .cross{stroke:var(--c);stroke-width:2;fill:none}
+.chart .gap{stroke:var(--bg);stroke-width:3.4;fill:none}.chart .bar{fill:var(--c);stroke:var(--ink);stroke-width:.8}
+.chart .edge{stroke:var(--ink);stroke-width:2.8;fill:none}.chart .curve{stroke:var(--c);stroke-width:1.8;fill:none}
+.chart .mark{fill:var(--c);stroke:var(--ink);stroke-width:.8}.chart .lead{stroke:var(--soft);stroke-width:.7;fill:none;opacity:.6}
+.chart .boxed{fill:#1b1f24}.chart .f0{fill:#e69f00}.chart .f1{fill:#cfd4da}.chart .f2{fill:#56b4e9}.chart .f3{fill:#f0e442}
+.chart .cross{stroke:var(--ink);stroke-width:2;fill:none}
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}.s5{--c:var(--c5)}` +
 	`.s6{--c:var(--c6)}.s7{--c:var(--c7)}.s8{--c:var(--c8)}
 `
-
-// colourOrder gives the usual servers the same colours in every report.
-var colourOrder = []string{results.Floor, "bare-uring", "net", "tandem-epoll", "tandem-uring", "gnet", "netpoll", "nbio", "evio"}
-
-const colours = 9
-
-// seriesNumber is the number of a server's colour and dashes.
-func seriesNumber(impl string) int {
-	if i := slices.Index(colourOrder, impl); i >= 0 {
-		return i
-	}
-	n := 0
-	for _, c := range impl {
-		n += int(c)
-	}
-	return n % colours
-}
-
-// dashes tell lines apart for who cannot tell the colours. They belong to the numbers of series.
-var dashes = [colours]string{"2 3", "6 3", "", "", "", "8 3 2 3", "4 2", "1.5 2.5", "10 4"}
 
 func (c *Chart) rect(class string, x, y, w, h float64, tip string) {
 	fmt.Fprintf(&c.body, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="2">%s</rect>`, class, px(x), px(y),
@@ -77,21 +53,19 @@ func (c *Chart) line(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(&c.body, `<path class="%s" d="M%s %sL%s %s"/>`, class, px(x1), px(y1), px(x2), px(y2))
 }
 
-func (c *Chart) dot(class string, x, y, r float64, tip string) {
-	fmt.Fprintf(&c.body, `<circle class="%s" cx="%s" cy="%s" r="%s">%s</circle>`, class, px(x), px(y), px(r), tipped(tip))
-}
-
 func (c *Chart) text(class string, x, y float64, text string) {
 	fmt.Fprintf(&c.body, `<text class="%s" x="%s" y="%s">%s</text>`, class, px(x), px(y), escaped(text))
 }
 
 // curve draws a line through points.
-func (c *Chart) curve(series int, points []point) {
+func (c *Chart) curve(s series, points []point) {
 	var d strings.Builder
 	for i, p := range points {
 		d.WriteString(map[bool]string{true: "M", false: "L"}[i == 0] + px(p.X) + " " + px(p.Y))
 	}
-	fmt.Fprintf(&c.body, `<path class="curve s%d" stroke-dasharray="%s" d="%s"/>`, series, dashes[series], d.String())
+	for _, class := range []string{"edge", s.class("curve")} {
+		fmt.Fprintf(&c.body, `<path class="%s" stroke-dasharray="%s" d="%s"/>`, class, dashes[s.style], d.String())
+	}
 }
 
 // point is a place in a chart.
@@ -134,7 +108,8 @@ func (c *Chart) Inline() template.HTML {
 // File is the picture as a file of its own, with a background: whoever shows it may show it on anything.
 func (c *Chart) File() string {
 	return c.svg(fmt.Sprintf(` xmlns="http://www.w3.org/2000/svg" width="%d"`, 2*chartWidth),
-		"<style>"+escaped(Style)+`</style><rect class="back" width="100%" height="100%"/>`, c.Name, c.Of) + "\n"
+		"<style>"+escaped(Style)+`</style><rect class="back" width="100%" height="100%"/>`,
+		append([]string{c.Name, c.Of}, c.Source...)...) + "\n"
 }
 
 // svg puts lines of text over the picture, the first of which is its name.
@@ -142,6 +117,9 @@ func (c *Chart) svg(attributes, before string, heading ...string) string {
 	var head strings.Builder
 	y := 2.0
 	for i, text := range heading {
+		if text == "" {
+			continue
+		}
 		y += 14
 		fmt.Fprintf(&head, `<text class="%s" x="4" y="%s">%s</text>`, map[bool]string{true: "head", false: "soft"}[i == 0],
 			px(y), escaped(text))

@@ -18,7 +18,7 @@ func Percentiles(of string, rows []results.Summary) *Chart {
 		}
 		points := percentilePoints(s.Latencies)
 		furthest = max(furthest, points[len(points)-1].X)
-		curves = append(curves, curve{Impl: s.Impl, Points: points})
+		curves = append(curves, curve{Impl: s.Impl, Points: points, Step: perDecade})
 	}
 	if len(curves) == 0 {
 		return nil
@@ -29,14 +29,17 @@ func Percentiles(of string, rows []results.Summary) *Chart {
 		ticks = append(ticks, v)
 	}
 	return lineChart("Latency by percentile", of,
-		axis{Name: "% of the answers that were at least so quick", Log: true, Ticks: ticks, Text: percentileText, Low: 1,
+		axis{Name: "% of answers that were at least this fast", Log: true, Ticks: ticks, Text: percentileText, Low: 1,
 			High: furthest},
 		axis{Name: "latency", Log: true, Ticks: decades(low, high), Text: shortTime, Low: low, High: high}, curves)
 }
 
+// perDecade is how many points of a histogram are drawn from one step of the axis to the next.
+const perDecade = 8
+
 // percentilePoints are the points of a histogram, at X = 1/(1-q), as far as there are ten answers beyond.
 func percentilePoints(h *hdrhistogram.Histogram) []point {
-	const perDecade, furthest = 8, 1e5
+	const furthest = 1e5
 	var points []point
 	last := min(furthest, max(float64(h.TotalCount())/10, 10))
 	for i := 0; ; i++ {

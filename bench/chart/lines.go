@@ -11,6 +11,7 @@ import (
 type curve struct {
 	Impl   string
 	Points []point // values, by rising X
+	Step   int     // points from one marker to the next; 0 is 1
 	Broken bool    // the last point is where it no longer kept up
 }
 
@@ -38,7 +39,7 @@ func lineChart(name, of string, x, y axis, curves []curve) *Chart {
 	for _, l := range curves {
 		names = append(names, l.Impl)
 	}
-	right := chartWidth - 14 - nameWidth(names)
+	right := chartWidth - 19 - nameWidth(names)
 	sx := scale{low: x.Low, high: x.High, from: lineLeft, to: right, log: x.Log}
 	sy := scale{low: y.Low, high: y.High, from: lineBottom, to: lineTop, log: y.Log}
 	for _, v := range y.Ticks {
@@ -52,43 +53,43 @@ func lineChart(name, of string, x, y axis, curves []curve) *Chart {
 	c.text("soft mid", (lineLeft+right)/2, lineBottom+33, x.Name)
 	ends := make([]label, 0, len(curves))
 	for _, l := range curves {
-		if len(l.Points) == 0 {
-			continue
+		if len(l.Points) > 0 {
+			ends = append(ends, c.drawCurve(l, x, y, sx, sy))
 		}
-		n := seriesNumber(l.Impl)
-		places := make([]point, len(l.Points))
-		for i, p := range l.Points {
-			places[i] = point{sx.at(p.X), sy.at(p.Y)}
-		}
-		c.curve(n, places)
-		if len(places) <= 12 {
-			for i, p := range places {
-				c.dot(fmt.Sprintf("mark s%d", n), p.X, p.Y, 2.4, fmt.Sprintf("%s: %s at %s", l.Impl, y.Text(rounded(l.Points[i].Y)),
-					x.Text(rounded(l.Points[i].X))))
-			}
-		}
-		last := places[len(places)-1]
-		if l.Broken {
-			c.cross(n, last)
-		}
-		ends = append(ends, label{l.Impl, n, last, last.Y})
 	}
 	c.names(ends, right)
 	return c
 }
 
+// drawCurve draws one line with its markers, and returns its end.
+func (c *Chart) drawCurve(l curve, x, y axis, sx, sy scale) label {
+	s := seriesOf(l.Impl)
+	places := make([]point, len(l.Points))
+	for i, p := range l.Points {
+		places[i] = point{sx.at(p.X), sy.at(p.Y)}
+	}
+	c.curve(s, places)
+	for i := 0; i < len(places); i += max(l.Step, 1) {
+		c.marker(s, places[i], fmt.Sprintf("%s: %s at %s", l.Impl, y.Text(rounded(l.Points[i].Y)), x.Text(rounded(l.Points[i].X))))
+	}
+	last := places[len(places)-1]
+	if l.Broken {
+		c.cross(last)
+	}
+	return label{l.Impl, s, last, last.Y}
+}
+
 // cross marks where a server broke.
-func (c *Chart) cross(series int, p point) {
+func (c *Chart) cross(p point) {
 	const arm = 4.5
-	class := fmt.Sprintf("cross s%d", series)
-	c.line(class, p.X-arm, p.Y-arm, p.X+arm, p.Y+arm)
-	c.line(class, p.X-arm, p.Y+arm, p.X+arm, p.Y-arm)
+	c.line("cross", p.X-arm, p.Y-arm, p.X+arm, p.Y+arm)
+	c.line("cross", p.X-arm, p.Y+arm, p.X+arm, p.Y-arm)
 }
 
 // label is the name at the end of a line, where there is room for it.
 type label struct {
 	Impl   string
-	Series int
+	Series series
 	End    point
 	Y      float64
 }
@@ -97,9 +98,9 @@ type label struct {
 func (c *Chart) names(ends []label, right float64) {
 	spaced(ends, 14, lineTop+4, lineBottom+2)
 	for _, l := range ends {
-		fmt.Fprintf(&c.body, `<path class="lead s%d" d="M%s %sL%s %sL%s %s"/>`, l.Series, px(l.End.X), px(l.End.Y),
-			px(right+4), px(l.Y), px(right+9), px(l.Y))
-		c.text(fmt.Sprintf("name tint s%d", l.Series), right+12, l.Y+4, l.Impl)
+		fmt.Fprintf(&c.body, `<path class="lead" d="M%s %sL%s %s"/>`, px(l.End.X), px(l.End.Y), px(right+6), px(l.Y))
+		c.marker(l.Series, point{right + 10, l.Y}, "")
+		c.text("name", right+17, l.Y+4, l.Impl)
 	}
 }
 

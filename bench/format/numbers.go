@@ -47,3 +47,14 @@ func Grouped(v float64) string {
 }
 
 func Duration(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// Size is a number of bytes, in KiB or MiB if it is a whole number of them.
+func Size(n int) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}

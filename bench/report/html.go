@@ -5,8 +5,6 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"slices"
-	"strings"
 
 	"github.com/tandem-io/tandem/bench/chart"
 	"github.com/tandem-io/tandem/bench/format"
@@ -19,7 +17,7 @@ var reportTemplate string
 
 // page is what the template of the report shows.
 type page struct {
-	Title    string
+	Title    heading
 	Style    template.CSS     // of the charts
 	Results  *results.Results // nil: only profiles
 	Facts    []fact
@@ -41,27 +39,13 @@ type pageSection struct {
 	Rows    [][]string // the first column is the server
 }
 
-// glance is the ratio of every server under every workload.
-type glance struct {
-	Impls []string
-	Lines []glanceLine
-}
-
-type glanceLine struct {
-	Title string
-	Cells []glanceCell
-}
-
-type glanceCell struct {
-	Text string
-	Best bool // the lowest of all but the floors
-}
-
 // HTML is the report as one page that needs nothing else: no network, no script. The profiles are flame graphs.
 func HTML(r *results.Results, profiles []*chart.Chart) ([]byte, error) {
-	p := page{Title: "bench", Style: template.CSS(chart.Style), Results: r} // a constant
+	p := page{Title: heading{What: "nothing"}, Style: template.CSS(chart.Style), Results: r} // a constant
 	if r != nil {
 		p.fill(r)
+	} else if len(profiles) > 0 {
+		p.Title.What = profiles[0].Name
 	}
 	for _, c := range profiles {
 		p.Profiles = append(p.Profiles, c.Inline())
@@ -78,9 +62,7 @@ func HTML(r *results.Results, profiles []*chart.Chart) ([]byte, error) {
 }
 
 func (p *page) fill(r *results.Results) {
-	if r.Label != "" {
-		p.Title = r.Label
-	}
+	p.Title = headingOf(r)
 	sections := results.Summarise(r)
 	p.Failures, p.Notes = r.Failures, allNotes(r, sections)
 	p.Facts, p.Versions = machineTable(r), versionTable(r)
@@ -137,45 +119,4 @@ func barsOf(s results.Section, name, unit string, of func(results.Summary) resul
 		return nil
 	}
 	return chart.Bars(name, s.Title(), unit, bars)
-}
-
-// atAGlance is nil if nothing was measured together with what it is compared with.
-func atAGlance(r *results.Results, sections []results.Section) *glance {
-	g := glance{Impls: results.ServerOrder(r)}
-	for _, sec := range sections {
-		if sec.Open {
-			continue
-		}
-		title := sec.Title()
-		if sec.Base != results.Floor {
-			title += " (" + sec.Base + " is 1.00)"
-		}
-		line := glanceLine{Title: title, Cells: make([]glanceCell, len(g.Impls))}
-		best, rivals := -1, 0
-		lowest := 0.0
-		for i, impl := range g.Impls {
-			line.Cells[i].Text = format.Unknown
-			at := slices.IndexFunc(sec.Rows, func(s results.Summary) bool { return s.Impl == impl && s.Ratio.Known() })
-			if at < 0 {
-				continue
-			}
-			ratio := sec.Rows[at].Ratio.Median
-			line.Cells[i].Text = format.TwoDigits(ratio)
-			if strings.HasPrefix(impl, "bare-") {
-				continue
-			}
-			rivals++
-			if best < 0 || ratio < lowest {
-				best, lowest = i, ratio
-			}
-		}
-		if best >= 0 {
-			line.Cells[best].Best = rivals > 1
-			g.Lines = append(g.Lines, line)
-		}
-	}
-	if len(g.Lines) == 0 {
-		return nil
-	}
-	return &g
 }

@@ -17,7 +17,7 @@ func TestTheReportHidesNothing(t *testing.T) {
 	}
 	page := string(text)
 	order := []string{
-		"<title>synthetic</title>", "Failures</h2>", "wrong byte &lt;&amp;&gt;", "To know first", "and its end",
+		"<title>synthetic: 9 servers, echo", "Failures</h2>", "wrong byte &lt;&amp;&gt;", "Read this first", "and its end",
 		"Example CPU @ 2.50GHz", "performance", "v2.10.0", "Mitigation: Enhanced IBRS", "as a multiple of the floor",
 		"<svg", "Every sample",
 	}
@@ -50,40 +50,5 @@ func TestTheReportOfNothing(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), "</html>") || strings.Contains(string(text), "NaN") {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
-	}
-}
-
-func TestTheLowestIsOnlyMarkedAmongRivals(t *testing.T) {
-	y := benchtest.Synthetic{Seed: 1, Impls: []string{"bare-uring", results.Floor, "net"}, Workloads: benchtest.ClosedLoads[:1], Rounds: 3}
-	marked := func() int {
-		r := y.Run()
-		n := 0
-		for _, line := range atAGlance(r, results.Summarise(r)).Lines {
-			for _, c := range line.Cells {
-				if c.Best {
-					n++
-				}
-			}
-		}
-		return n
-	}
-	if got := marked(); got != 0 {
-		t.Errorf("net alone: %d marked", got)
-	}
-	y.Impls = append(y.Impls, "gnet")
-	if got := marked(); got != 1 {
-		t.Errorf("net and gnet: %d marked", got)
-	}
-}
-
-func TestWhereTheFloorCannotServeNetIsOne(t *testing.T) {
-	y := benchtest.Synthetic{Seed: 1, Impls: []string{"net", "gnet"}, Workloads: benchtest.ClosedLoads[:1], Rounds: 3}
-	r := y.Run()
-	sections := results.Summarise(r)
-	if got := sections[0].Rows[0].Ratio; got != (results.Spread{N: 3, Median: 1, Low: 1, High: 1}) {
-		t.Errorf("net to itself: %+v", got)
-	}
-	if got := atAGlance(r, sections).Lines[0].Title; got != "echo, 64 connections × 64 B (net is 1.00)" {
-		t.Error(got)
 	}
 }

@@ -13,10 +13,12 @@ import (
 func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!-- Made by: bench report --markdown FILE results.json -->\n\n")
+	about := headingOf(r)
+	fmt.Fprintf(&b, "**%s.** %s", cellText(about.What), cellText(about.When))
 	if r.Program != "" {
-		fmt.Fprintf(&b, "Version %s, %s.\n", r.Program, r.Began.UTC().Format("2006-01-02"))
+		fmt.Fprintf(&b, "; version %s", r.Program)
 	}
-	fmt.Fprintf(&b, "%s; %s.\n\n", cellText(machineLine(r.Machine)), cellText(settingLine(r.Setting)))
+	fmt.Fprintf(&b, ".\n%s; %s.\n\n", cellText(machineLine(r.Machine)), cellText(settingLine(r.Setting)))
 	sections := results.Summarise(r)
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "- **FAILED:** %s\n", cellText(f))
@@ -39,7 +41,7 @@ func Markdown(w io.Writer, r *results.Results) error {
 			cells = append(cells, texts)
 		}
 		markdownTable(&b, cells)
-		b.WriteString("\nLess is better. Bold: the least of its line, floors aside.\n")
+		b.WriteString("\nLess is better. " + g.Legend() + "\n")
 	}
 	for _, sec := range sections {
 		fmt.Fprintf(&b, "\n### %s\n\n", sec.Title())

@@ -17,8 +17,10 @@ func WriteCharts(dir string, r *results.Results) ([]string, error) {
 		return nil, err
 	}
 	var paths []string
+	about := headingOf(r)
 	for _, sec := range results.Summarise(r) {
 		for _, c := range chartsOf(sec) {
+			c.Source = []string{about.Where, about.When}
 			path := filepath.Join(dir, chartFile(c, sec))
 			if err := results.ReplaceFile(path, []byte(c.File())); err != nil {
 				return nil, err

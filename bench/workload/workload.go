@@ -19,7 +19,7 @@ type Workload struct {
 func (w Workload) String() string {
 	text := fmt.Sprintf("%s, %d connection%s", w.Kind, w.Conns, format.Plural(w.Conns))
 	if w.Size > 0 {
-		text += " × " + sizeTitle(w.Size)
+		text += " × " + format.Size(w.Size)
 	}
 	if w.Depth > 1 {
 		text += fmt.Sprintf(", %d in flight", w.Depth)
@@ -28,16 +28,6 @@ func (w Workload) String() string {
 		text += fmt.Sprintf(", %s/s offered", format.Grouped(float64(w.Rate)))
 	}
 	return text
-}
-
-func sizeTitle(n int) string {
-	switch {
-	case n >= 1<<20 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<10 && n%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d B", n)
 }
 
 // Mode is what the server has to do.
