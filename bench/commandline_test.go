@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/campaign"
 	"github.com/tandem-io/tandem/bench/servers"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -66,21 +68,18 @@ func TestBadCommandLines(t *testing.T) {
 		"run everything":                           `"everything"`,
 		"run --conns 1048576":                      "open files",
 	} {
-		status, stdout, stderr := runProgram(t, strings.Fields(line)...)
-		if status != exitUsage || stdout != "" {
-			t.Errorf("%s: status %d, stdout %q, want status %d and nothing", line, status, stdout, exitUsage)
-		}
-		if !strings.Contains(stderr, want) {
-			t.Errorf("%s: stderr lacks %q: %s", line, want, stderr)
-		}
+		t.Run(line, func(t *testing.T) {
+			status, stdout, stderr := runProgram(t, strings.Fields(line)...)
+			assert.Equal(t, exitUsage, status)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, want)
+		})
 	}
 }
 
 func TestServeRefusesATakenAddress(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer taken.Close()
 	for _, im := range servers.All() {
 		t.Run(im.Name, func(t *testing.T) {
@@ -88,9 +87,9 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 			if status == campaign.ExitUnsupported {
 				unsupported(t, stderr)
 			}
-			if status != exitFailed || stdout != "" || !strings.Contains(stderr, "in use") {
-				t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
-			}
+			assert.Equal(t, exitFailed, status)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, "in use")
 		})
 	}
 }
@@ -98,9 +97,8 @@ func TestServeRefusesATakenAddress(t *testing.T) {
 func TestLoadOfAProcessThatIsNotThere(t *testing.T) {
 	s := start(t, "net", workload.ModeEcho)
 	status, _, stderr := runProgram(t, "load", "--addr", s.Addr, "--pid", "1073741824", "--window", "10ms")
-	if status != exitFailed || !strings.Contains(stderr, os.ErrNotExist.Error()) && !strings.Contains(stderr, "no such file") {
-		t.Errorf("status %d, stderr %q", status, stderr)
-	}
+	assert.Equal(t, exitFailed, status)
+	assert.Regexp(t, os.ErrNotExist.Error()+"|no such file", stderr)
 }
 
 func TestHelpNamesWhatThereIs(t *testing.T) {
@@ -110,13 +108,9 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 		"run":   {"Examples:", "--full", "--out", workload.KindFanOut, "tandem-uring", "netpoll"},
 	} {
 		status, stdout, _ := runProgram(t, command, "--help")
-		if status != 0 {
-			t.Errorf("%s --help: status %d", command, status)
-		}
+		assert.Zero(t, status, command)
 		for _, w := range want {
-			if !strings.Contains(stdout, w) {
-				t.Errorf("%s --help lacks %q", command, w)
-			}
+			assert.Contains(t, stdout, w, "%s --help", command)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/campaign"
 	"github.com/tandem-io/tandem/bench/servers"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -23,10 +25,8 @@ func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+	if err := cmd.Run(); err != nil {
+		require.ErrorAs(t, err, new(*exec.ExitError))
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errOut.String()
 }
@@ -44,9 +44,7 @@ func start(t *testing.T, impl, mode string, more ...string) *campaign.Server {
 	if errors.Is(err, errors.ErrUnsupported) {
 		unsupported(t, err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		if !s.Exited() {
 			s.Kill()
@@ -62,23 +60,16 @@ func TestServerEndsWithConnectionsOpen(t *testing.T) {
 			s := start(t, im.Name, workload.ModeEcho)
 			for range 3 {
 				c, err := net.Dial("tcp", s.Addr)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				defer c.Close()
-				if _, err := c.Write([]byte("x")); err != nil {
-					t.Fatal(err)
-				}
-				if n, err := c.Read(make([]byte, 2)); n != 1 || err != nil {
-					t.Fatalf("echo of one byte: %d, %v", n, err)
-				}
+				_, err = c.Write([]byte("x"))
+				require.NoError(t, err)
+				n, err := c.Read(make([]byte, 2))
+				require.NoError(t, err)
+				require.Equal(t, 1, n, "echo of one byte")
 			}
-			if err := s.Signal(syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Wait(); err != nil {
-				t.Errorf("after SIGINT: %v", err)
-			}
+			require.NoError(t, s.Signal(syscall.SIGINT))
+			assert.NoError(t, s.Wait(), "after SIGINT")
 		})
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/load"
 	"github.com/tandem-io/tandem/bench/servers"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -48,9 +50,7 @@ func TestEveryImplementationInEveryMode(t *testing.T) {
 			t.Run(im.Name+"/"+mode, func(t *testing.T) {
 				s := start(t, im.Name, mode)
 				addr, err := net.ResolveTCPAddr("tcp", s.Addr)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				for _, w := range workloadsOf(mode) {
 					r, err := load.Run(load.Config{
 						Workload: w, Addr: addr, Window: 20 * time.Millisecond, Stall: time.Minute, PID: s.PID(),
@@ -58,19 +58,12 @@ func TestEveryImplementationInEveryMode(t *testing.T) {
 					if im.Name == "nbio" && errors.Is(err, load.ErrUnread) {
 						t.Skipf("nbio 1.6.9 closes at a FIN when three reads have not taken what came before it: %v", err)
 					}
-					if err != nil {
-						t.Fatalf("%v: %v", w, err)
-					}
-					if r.Messages == 0 || r.Resident == 0 {
-						t.Errorf("%v: %+v", w, r)
-					}
+					require.NoError(t, err, w)
+					assert.NotZero(t, r.Messages, w)
+					assert.NotZero(t, r.Resident, w)
 				}
-				if err := s.Signal(syscall.SIGTERM); err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Wait(); err != nil {
-					t.Errorf("after SIGTERM: %v", err)
-				}
+				require.NoError(t, s.Signal(syscall.SIGTERM))
+				assert.NoError(t, s.Wait(), "after SIGTERM")
 			})
 		}
 	}
@@ -86,23 +79,15 @@ func TestWork(t *testing.T) {
 		t.Run(im.Name, func(t *testing.T) {
 			s := start(t, im.Name, workload.ModeEcho, "--work", work.String())
 			addr, err := net.ResolveTCPAddr("tcp", s.Addr)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			r, err := load.Run(load.Config{
 				Workload: workload.Workload{Kind: workload.KindEcho, Conns: 1, Size: 64, Depth: 1}, Addr: addr,
 				Warmup: 10 * time.Millisecond, Window: 50 * time.Millisecond, Stall: time.Minute,
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			h, err := r.Latencies()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if least := time.Duration(h.Min()); least < work*99/100 {
-				t.Errorf("an answer came after %v", least)
-			}
+			require.NoError(t, err)
+			assert.GreaterOrEqual(t, time.Duration(h.Min()), work*99/100)
 		})
 	}
 }
@@ -111,22 +96,16 @@ func TestWork(t *testing.T) {
 func TestIdleMemory(t *testing.T) {
 	s := start(t, "net", workload.ModeEcho)
 	addr, err := net.ResolveTCPAddr("tcp", s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const conns = 500
 	r, err := load.Run(load.Config{
 		Workload: workload.Workload{Kind: workload.KindIdle, Conns: conns, Size: 64, Depth: 1}, Addr: addr, Window: 10 * time.Millisecond,
 		Stall: time.Minute, PID: s.PID(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// A goroutine's stack and a touched page of its buffer: some thousand bytes, and not the 64 KiB of the whole buffer.
-	if r.PerConn < 2<<10 || r.PerConn > 64<<10 {
-		t.Errorf("%.0f bytes for each connection", r.PerConn)
-	}
-	if r.Messages != 0 || r.Latency != "" {
-		t.Errorf("nothing was sent in the window: %+v", r)
-	}
+	assert.GreaterOrEqual(t, r.PerConn, 2.0*1024)
+	assert.LessOrEqual(t, r.PerConn, 64.0*1024)
+	assert.Zero(t, r.Messages, "nothing is sent in the window")
+	assert.Empty(t, r.Latency)
 }

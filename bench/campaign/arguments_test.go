@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -16,13 +18,12 @@ func TestParseListening(t *testing.T) {
 		{"listening on [::1]:9 impl x mode echo two words", "[::1]:9", "two words"},
 	} {
 		addr, details, err := parseListening(c.line)
-		if err != nil || addr != c.addr || details != c.details {
-			t.Errorf("%q: %q, %q, %v", c.line, addr, details, err)
-		}
+		require.NoError(t, err, c.line)
+		assert.Equal(t, c.addr, addr, c.line)
+		assert.Equal(t, c.details, details, c.line)
 	}
-	if _, _, err := parseListening("panic: something"); err == nil {
-		t.Error("no error for a line that is something else")
-	}
+	_, _, err := parseListening("panic: something")
+	assert.Error(t, err, "a line that is something else")
 }
 
 // Only servers that are compared burn CPU, and only under loads that have messages.
@@ -36,11 +37,11 @@ func TestWhoBurns(t *testing.T) {
 		{"tandem-uring", workload.KindStream, false}, {"bare-epoll", workload.KindEcho, false}, {"bare-uring", workload.KindEcho, false},
 	} {
 		args, err := p.serveArguments(Cell{Impl: k.impl, Workload: workload.Workload{Kind: k.kind}}, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i := slices.Index(args, "--work"); (i >= 0) != k.want || k.want && args[i+1] != "1µs" {
-			t.Errorf("%s under %s: %q", k.impl, k.kind, args)
+		require.NoError(t, err)
+		i := slices.Index(args, "--work")
+		require.Equal(t, k.want, i >= 0, "%s under %s: %q", k.impl, k.kind, args)
+		if k.want {
+			assert.Equal(t, "1µs", args[i+1], "%s under %s", k.impl, k.kind)
 		}
 	}
 }

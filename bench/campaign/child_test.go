@@ -5,6 +5,8 @@ package campaign
 import (
 	"bytes"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestLastWords(t *testing.T) {
@@ -14,8 +16,6 @@ func TestLastWords(t *testing.T) {
 		"note\npanic: why\n\ngoroutine": ": panic: why",
 		"SIGSEGV: segmentation violation\nPC=1\ngs 0x0\n": ": SIGSEGV: segmentation violation",
 	} {
-		if got := lastWords(bytes.NewBufferString(said)); got != want {
-			t.Errorf("%q: got %q, want %q", said, got, want)
-		}
+		assert.Equal(t, want, lastWords(bytes.NewBufferString(said)), "of %q", said)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/results"
 )
 
@@ -32,15 +34,13 @@ func TestNotesOnTheLoadGenerator(t *testing.T) {
 		"at a rate": {[]results.Sample{paced}, nil},
 		"behind":    {[]results.Sample{behind}, []string{"could not keep the rate"}},
 	} {
-		got := loadNotes(Plan{Procs: 1}, c.samples)
-		if len(got) != len(c.want) {
-			t.Errorf("%s: %q", name, got)
-			continue
-		}
-		for i, want := range c.want {
-			if !strings.Contains(got[i], want) || strings.Count(got[i], "a (") != 1 {
-				t.Errorf("%s: %q, want %q, and the server named once", name, got[i], want)
+		t.Run(name, func(t *testing.T) {
+			got := loadNotes(Plan{Procs: 1}, c.samples)
+			require.Len(t, got, len(c.want))
+			for i, want := range c.want {
+				assert.Contains(t, got[i], want)
+				assert.Equal(t, 1, strings.Count(got[i], "a ("), "how often the server is named in %q", got[i])
 			}
-		}
+		})
 	}
 }

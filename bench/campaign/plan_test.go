@@ -4,10 +4,11 @@ package campaign
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/results"
 	"github.com/tandem-io/tandem/bench/servers"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -17,18 +18,14 @@ func TestFitKeepsToItsTime(t *testing.T) {
 	for n := 1; n <= len(QuickImpls); n++ {
 		p := Plan{Impls: QuickImpls[:n], Workloads: QuickWorkloads, Rounds: QuickRounds, Warmup: 200 * time.Millisecond}
 		p.Fit(QuickLength, LeastFit, QuickWindow)
-		if p.Window < LeastFit || p.Window > QuickWindow {
-			t.Errorf("%d implementations: window %v", n, p.Window)
-		}
-		if d := p.Duration(); d > QuickLength+time.Second {
-			t.Errorf("%d implementations take %v", n, d)
-		}
+		assert.GreaterOrEqual(t, p.Window, LeastFit, "%d implementations", n)
+		assert.LessOrEqual(t, p.Window, QuickWindow, "%d implementations", n)
+		assert.LessOrEqual(t, p.Duration(), QuickLength+time.Second, "%d implementations", n)
 	}
 	full := Plan{Impls: servers.DefaultNames(), Workloads: FullWorkloads, Rounds: FullRounds, Warmup: 200 * time.Millisecond}
 	full.Fit(FullLength, LeastFit, FullWindow)
-	if d := full.Duration(); d > 20*time.Minute || full.Window < time.Second {
-		t.Errorf("the full matrix takes %v with windows of %v", d, full.Window)
-	}
+	assert.LessOrEqual(t, full.Duration(), 20*time.Minute, "the full matrix")
+	assert.GreaterOrEqual(t, full.Window, time.Second, "the full matrix")
 }
 
 func TestConfine(t *testing.T) {
@@ -45,9 +42,8 @@ func TestConfine(t *testing.T) {
 	} {
 		p := Plan{Procs: c.procs}
 		p.Confine(c.cpus)
-		if !slices.Equal(p.ServerCPUs, c.server) || !slices.Equal(p.LoadCPUs, c.load) {
-			t.Errorf("%d of %v: server %v, load %v", c.procs, c.cpus, p.ServerCPUs, p.LoadCPUs)
-		}
+		assert.Equal(t, c.server, p.ServerCPUs, "%d of %v", c.procs, c.cpus)
+		assert.Equal(t, c.load, p.LoadCPUs, "%d of %v", c.procs, c.cpus)
 	}
 }
 
@@ -55,9 +51,7 @@ var smallEcho = workload.Workload{Kind: workload.KindEcho, Conns: 2, Size: 64, D
 
 func TestPlanCheck(t *testing.T) {
 	good := Plan{Impls: []string{"net"}, Workloads: []workload.Workload{smallEcho}, Rounds: 1, Procs: 1, Window: time.Second}
-	if err := good.Check(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, good.Check())
 	for want, spoil := range map[string]func(*Plan){
 		`"nonsense": choose one of bare-epoll`: func(p *Plan) { p.Impls = []string{"net", "nonsense"} },
 		"named twice":                          func(p *Plan) { p.Impls = []string{"net", "net"} },
@@ -73,9 +67,7 @@ func TestPlanCheck(t *testing.T) {
 	} {
 		bad := good
 		spoil(&bad)
-		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %q", err, want)
-		}
+		assert.ErrorContains(t, bad.Check(), want)
 	}
 }
 
@@ -86,52 +78,37 @@ func TestMeasurementsTakeTurns(t *testing.T) {
 		{"net", smallEcho, 0}, {"evio", smallEcho, 0}, {"gnet", smallEcho, 0}, {"net", worker, 0}, {"gnet", worker, 0},
 		{"net", smallEcho, 1}, {"evio", smallEcho, 1}, {"gnet", smallEcho, 1}, {"net", worker, 1}, {"gnet", worker, 1},
 	}
-	if got := p.Cells(); !slices.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
-	}
+	assert.Equal(t, want, p.Cells())
 }
 
 func TestLackingSaysWhy(t *testing.T) {
 	conn := workload.Workload{Kind: workload.KindConnEcho, Conns: 1, Size: 1, Depth: 1}
 	p := Plan{Impls: []string{"net", "gnet", "tandem-epoll"}, Workloads: []workload.Workload{smallEcho, conn, conn}}
 	want := []string{"left out, because they have no mode conn-echo: gnet, tandem-epoll (its net.Conn view is not there yet)"}
-	if got := p.lacking(); !slices.Equal(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
+	assert.Equal(t, want, p.lacking())
 }
 
 func TestDefaultNamesAreTheOnesWithoutVariants(t *testing.T) {
 	want := []string{"bare-epoll", "bare-uring", "evio", "gnet", "nbio", "net", "netpoll", "tandem-epoll", "tandem-uring"}
-	if got := servers.DefaultNames(); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	assert.Equal(t, want, servers.DefaultNames())
 }
 
 func TestMatricesAreSound(t *testing.T) {
 	for _, w := range slices.Concat(QuickWorkloads, FullWorkloads) {
-		if err := w.Check(); err != nil {
-			t.Errorf("%v: %v", w, err)
-		}
+		assert.NoError(t, w.Check(), w)
 	}
 	for _, k := range workload.Kinds {
-		if !slices.ContainsFunc(FullWorkloads, func(w workload.Workload) bool { return w.Kind == k.Name }) {
-			t.Errorf("the full matrix has no %s", k.Name)
-		}
+		measured := slices.ContainsFunc(FullWorkloads, func(w workload.Workload) bool { return w.Kind == k.Name })
+		assert.True(t, measured, "the full matrix has no %s", k.Name)
 	}
 	for _, im := range servers.All() {
-		for _, mode := range im.Modes {
-			if !slices.Contains(workload.Modes, mode) {
-				t.Errorf("%s has a mode %q that there is not", im.Name, mode)
-			}
-		}
+		assert.Subset(t, workload.Modes, im.Modes, im.Name)
 	}
 }
 
 func TestFirstRoundDone(t *testing.T) {
 	p := Plan{Impls: []string{"net", "evio"}, Workloads: []workload.Workload{smallEcho, {Kind: workload.KindWorker, Conns: 1, Size: 1, Depth: 1}}, Rounds: 3}
 	for samples, want := range map[int]bool{0: false, 2: false, 3: true, 5: true} { // evio has no workers
-		if got := FirstRoundDone(p, &results.Results{Samples: make([]results.Sample, samples)}); got != want {
-			t.Errorf("after %d samples: %v", samples, got)
-		}
+		assert.Equal(t, want, FirstRoundDone(p, &results.Results{Samples: make([]results.Sample, samples)}), "after %d samples", samples)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -20,14 +21,14 @@ func TestProgress(t *testing.T) {
 		pr.show(Cell{"net", w, 2}, p.Rounds)
 		pr.show(Cell{"bare-epoll", w, 2}, p.Rounds)
 		got := said.String()
-		if want := "[ 6/10] round 3 of 5: " + w.String() + ": net, about "; !strings.Contains(got, want) {
-			t.Errorf("terminal %v: %q; want %q", terminal, got, want)
-		}
-		if lines := strings.Count(got, "\n"); !terminal && lines != 1 || terminal && lines != 0 {
-			t.Errorf("terminal %v: %d lines", terminal, lines)
-		}
-		if half := strings.Repeat("█", 10) + strings.Repeat("░", 10); strings.Contains(got, half) != terminal {
-			t.Errorf("terminal %v: %q", terminal, got)
+		assert.Contains(t, got, "[ 6/10] round 3 of 5: "+w.String()+": net, about ", "terminal %v", terminal)
+		half := strings.Repeat("█", 10) + strings.Repeat("░", 10)
+		if terminal {
+			assert.Zero(t, strings.Count(got, "\n"), "lines on a terminal")
+			assert.Contains(t, got, half)
+		} else {
+			assert.Equal(t, 1, strings.Count(got, "\n"), "lines of a log")
+			assert.NotContains(t, got, half)
 		}
 	}
 }

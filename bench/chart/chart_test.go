@@ -2,15 +2,15 @@ package chart
 
 import (
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/pprof/profile"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -31,12 +31,9 @@ func TestBarsAreAsLongAsTheirValues(t *testing.T) {
 		}
 	}
 	left := nameWidth([]string{results.Floor}) + 12
-	if want := []string{px((322 - left) / 2), px(322 - left)}; !slices.Equal(widths, want) {
-		t.Errorf("widths %v, want %v", widths, want)
-	}
-	if !strings.Contains(text, "not measured") || strings.Count(text, `class="floor"`) != 1 {
-		t.Error(text)
-	}
+	assert.Equal(t, []string{px((322 - left) / 2), px(322 - left)}, widths)
+	assert.Contains(t, text, "not measured")
+	assert.Equal(t, 1, strings.Count(text, `class="floor"`), "lines of the floor")
 }
 
 func TestPercentilesAreThoseOfTheHistogram(t *testing.T) {
@@ -46,13 +43,11 @@ func TestPercentilesAreThoseOfTheHistogram(t *testing.T) {
 	}
 	points := percentilePoints(h)
 	last := points[len(points)-1]
-	if points[0].X != 1 || last.X != 10_000 {
-		t.Errorf("from %v to %v, want 1 to 10000: ten answers beyond", points[0].X, last.X)
-	}
+	assert.Equal(t, 1.0, points[0].X)
+	assert.Equal(t, 10_000.0, last.X, "ten answers are beyond")
 	for _, p := range points[1:] {
-		if want := 100_000 * (1 - 1/p.X); math.Abs(p.Y-want) > 0.002*want+1 {
-			t.Errorf("at %v: %v, want about %v", p.X, p.Y, want)
-		}
+		want := 100_000 * (1 - 1/p.X)
+		assert.InDelta(t, want, p.Y, 0.002*want+1, "at %v", p.X)
 	}
 }
 
@@ -63,13 +58,12 @@ func TestALineEndsWhereTheServerBreaks(t *testing.T) {
 	}
 	rows := []results.Summary{row(100, 100, 0), row(200, 199, 0.01), row(300, 210, 0.3), row(400, 210, 0.5)}
 	got := rateCurves(rows, func(s results.Summary) results.Spread { return s.P99 })
-	if len(got) != 1 || len(got[0].Points) != 3 || !got[0].Broken {
-		t.Errorf("%+v", got)
-	}
+	require.Len(t, got, 1)
+	assert.Len(t, got[0].Points, 3)
+	assert.True(t, got[0].Broken)
 	got = rateCurves(rows[:2], func(s results.Summary) results.Spread { return s.P99 })
-	if len(got[0].Points) != 2 || got[0].Broken {
-		t.Errorf("%+v", got)
-	}
+	assert.Len(t, got[0].Points, 2)
+	assert.False(t, got[0].Broken)
 }
 
 func TestNamesDoNotCoverEachOther(t *testing.T) {
@@ -79,29 +73,23 @@ func TestNamesDoNotCoverEachOther(t *testing.T) {
 	}
 	spaced(labels, 13, 5, 200)
 	for i, l := range labels {
-		if l.Y < 5 || l.Y > 200 || i > 0 && l.Y-labels[i-1].Y < 12.999 {
-			t.Errorf("label %d at %v: %+v", i, l.Y, labels)
+		assert.GreaterOrEqual(t, l.Y, 5.0)
+		assert.LessOrEqual(t, l.Y, 200.0)
+		if i > 0 {
+			assert.GreaterOrEqual(t, l.Y-labels[i-1].Y, 12.999, "between labels %d and %d", i-1, i)
 		}
 	}
 }
 
 func TestScales(t *testing.T) {
-	if got := roundSteps(8700, 4); !slices.Equal(got, []float64{0, 2500, 5000, 7500, 10000}) {
-		t.Errorf("steps to 8700: %v", got)
-	}
-	if got := roundSteps(0, 4); len(got) != 2 {
-		t.Errorf("steps to 0: %v", got)
-	}
-	if got := decades(40, 600); !slices.Equal(got, []float64{50, 100, 200, 500}) {
-		t.Errorf("from 40 to 600: %v", got)
-	}
+	assert.Equal(t, []float64{0, 2500, 5000, 7500, 10000}, roundSteps(8700, 4))
+	assert.Len(t, roundSteps(0, 4), 2)
+	assert.Equal(t, []float64{50, 100, 200, 500}, decades(40, 600))
 	for want, got := range map[string]string{
 		"1.5k": ShortNumber(1500), "0": ShortNumber(0), "2.5M": ShortNumber(2.5e6), "350 µs": shortTime(350e3),
 		"1 ms": shortTime(1e6), "20 ns": shortTime(20), "99.99": percentileText(1e4), "90": percentileText(10),
 	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		assert.Equal(t, want, got)
 	}
 }
 
@@ -124,20 +112,14 @@ func writeProfile(t *testing.T, kind string) string {
 	}
 	path := filepath.Join(t.TempDir(), "x.pprof")
 	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(p.Write(f), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(p.Write(f), f.Close()))
 	return path
 }
 
 func TestFlameGraph(t *testing.T) {
 	c, err := Flame(writeProfile(t, "cpu"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text := c.File()
 	benchtest.WellFormed(t, text)
 	for _, want := range []string{
@@ -145,11 +127,8 @@ func TestFlameGraph(t *testing.T) {
 		`<title>main.outer: 100%, 1s</title>`, `class="box f2"`,
 		"most time was spent in github.com/tandem-io/tandem/session.(*Stream).inner&lt;T&gt; 75%, main.outer 25%",
 	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %s in\n%s", want, text)
-		}
+		assert.Contains(t, text, want)
 	}
-	if _, err := Flame(writeProfile(t, "alloc_space")); err == nil || !strings.Contains(err.Error(), "not of CPU time") {
-		t.Errorf("a profile of memory: %v", err)
-	}
+	_, err = Flame(writeProfile(t, "alloc_space"))
+	assert.ErrorContains(t, err, "not of CPU time")
 }

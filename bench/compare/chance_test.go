@@ -3,6 +3,7 @@ package compare
 import (
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -40,9 +41,7 @@ func TestEqualRunsShowNoDifference(t *testing.T) {
 		for _, y.Rounds = range []int{4, 5} {
 			said := verdicts(t, y, nil)
 			t.Logf("%s, %d rounds: %v", name, y.Rounds, said)
-			if alarms := chanceTries - said[noDifference]; alarms > chanceTries/20 {
-				t.Errorf("%s, %d rounds: %d false alarms in %d", name, y.Rounds, alarms, chanceTries)
-			}
+			assert.LessOrEqual(t, chanceTries-said[noDifference], chanceTries/20, "false alarms: %s, %d rounds", name, y.Rounds)
 		}
 	}
 }
@@ -54,9 +53,7 @@ func TestAMicrosecondPerMessageIsSlower(t *testing.T) {
 			y.Rounds = rounds
 			said := verdicts(t, y, benchtest.Microsecond)
 			t.Logf("%s, %d rounds: %v", name, y.Rounds, said)
-			if said[Slower] < least[name][i]*chanceTries/100 {
-				t.Errorf("%s, %d rounds: found in %d of %d", name, y.Rounds, said[Slower], chanceTries)
-			}
+			assert.GreaterOrEqual(t, said[Slower], least[name][i]*chanceTries/100, "found: %s, %d rounds", name, y.Rounds)
 		}
 	}
 }
@@ -67,8 +64,6 @@ func TestAMicrosecondUnderOneWorkloadIsSlower(t *testing.T) {
 		y.Rounds = 7
 		said := verdicts(t, y, microsecondOnce)
 		t.Logf("%s: %v", name, said)
-		if said[Slower] < least*chanceTries/100 {
-			t.Errorf("%s: found in %d of %d", name, said[Slower], chanceTries)
-		}
+		assert.GreaterOrEqual(t, said[Slower], least*chanceTries/100, "found: %s", name)
 	}
 }

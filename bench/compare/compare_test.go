@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 	"github.com/tandem-io/tandem/bench/workload"
@@ -13,13 +15,9 @@ import (
 func compareText(t *testing.T, before, after *results.Results) (string, []comparison) {
 	t.Helper()
 	all, err := Runs(before, after, LeastCPU)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var b strings.Builder
-	if err := Print(&b, before, after, all); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Print(&b, before, after, all))
 	return b.String(), all
 }
 
@@ -34,20 +32,18 @@ func TestPrintComparison(t *testing.T) {
 
 func TestCompareFindsBothDirections(t *testing.T) {
 	quick, slow := benchtest.CalmRun(1, nil), benchtest.CalmRun(2, benchtest.Microsecond)
-	if _, all := compareText(t, quick, slow); Verdict(all) != Slower {
-		t.Errorf("verdict: %s", Verdict(all))
-	}
+	_, all := compareText(t, quick, slow)
+	assert.Equal(t, Slower, Verdict(all))
 	text, all := compareText(t, slow, quick)
-	if Verdict(all) != faster || !strings.Contains(text, "\nverdict: faster in 3 of 6 comparisons") {
-		t.Errorf("the other way round:\n%s", text)
-	}
+	assert.Equal(t, faster, Verdict(all), "the other way round")
+	assert.Contains(t, text, "\nverdict: faster in 3 of 6 comparisons")
 	for _, c := range all {
 		for _, f := range c.Findings {
-			if want := f.Impl != "net"; c.Measure.Decides && (f.Says != noDifference) != want {
-				t.Errorf("%s, %v: %s", f.Impl, f.Workload, f.Says)
+			if c.Measure.Decides {
+				assert.Equal(t, f.Impl != "net", f.Says != noDifference, "%s, %v: %s", f.Impl, f.Workload, f.Says)
 			}
-			if c.Measure.Name == "bytes/conn" && f.Says != noDifference {
-				t.Errorf("memory of %s: %s", f.Impl, f.Says)
+			if c.Measure.Name == "bytes/conn" {
+				assert.Equal(t, noDifference, f.Says, "memory of %s", f.Impl)
 			}
 		}
 	}
@@ -56,19 +52,13 @@ func TestCompareFindsBothDirections(t *testing.T) {
 func TestOneFileComparedWithItself(t *testing.T) {
 	r := benchtest.ExampleResults(t)
 	text, all := compareText(t, r, r)
-	if Verdict(all) != noDifference {
-		t.Errorf("verdict %s", Verdict(all))
-	}
+	assert.Equal(t, noDifference, Verdict(all))
 	for _, c := range all {
 		for _, f := range c.Findings {
-			if f.Change.Ratio < 0.99 || f.Change.Ratio > 1.01 {
-				t.Errorf("%s of %s changed by %v", c.Measure.Name, f.Impl, f.Change.Ratio)
-			}
+			assert.InDelta(t, 1, f.Change.Ratio, 0.01, "%s of %s", c.Measure.Name, f.Impl)
 		}
 	}
-	if !strings.HasSuffix(text, "no difference in 128 comparisons of CPU per message\n") {
-		t.Errorf("last lines:\n%s", text[max(0, len(text)-200):])
-	}
+	assert.Regexp(t, `no difference in 128 comparisons of CPU per message\n$`, text)
 }
 
 // slowMachine is two runs of the same servers, the second on a machine that is slower by three tenths.
@@ -82,17 +72,15 @@ func slowMachine(impls ...string) (before, after *results.Results) {
 func TestWithoutAFloorTheMachineShows(t *testing.T) {
 	before, after := slowMachine("tandem-epoll", "net")
 	text, all := compareText(t, before, after)
-	if Verdict(all) != Slower || !strings.Contains(text, "there is no bare-epoll in both") {
-		t.Errorf("got:\n%s", text)
-	}
+	assert.Equal(t, Slower, Verdict(all))
+	assert.Contains(t, text, "there is no bare-epoll in both")
 }
 
 func TestADifferentMachineIsTold(t *testing.T) {
 	before, after := slowMachine(results.Floor, "net")
 	text, all := compareText(t, before, after)
-	if Verdict(all) != noDifference || !strings.Contains(text, "the machine was not the same: bare-epoll itself changed by 1.3") {
-		t.Errorf("got:\n%s", text)
-	}
+	assert.Equal(t, noDifference, Verdict(all))
+	assert.Contains(t, text, "the machine was not the same: bare-epoll itself changed by 1.3")
 }
 
 func TestCompareRefuses(t *testing.T) {
@@ -109,9 +97,8 @@ func TestCompareRefuses(t *testing.T) {
 		"no server under an equal":          {whole, other.Run()},
 		"no CPU time per message in common": {onlyFloor.Run(), whole},
 	} {
-		if _, err := Runs(pair[0], pair[1], LeastCPU); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		_, err := Runs(pair[0], pair[1], LeastCPU)
+		assert.ErrorContains(t, err, want)
 	}
 }
 
@@ -126,15 +113,13 @@ func TestWhereTheFloorCannotServeTheMachineStillCancels(t *testing.T) {
 	}
 	before := without(y.Run())
 	y.Seed, y.Machine = 2, 0.3
-	if text, all := compareText(t, before, without(y.Run())); Verdict(all) != noDifference {
-		t.Errorf("got:\n%s", text)
-	}
+	text, all := compareText(t, before, without(y.Run()))
+	assert.Equal(t, noDifference, Verdict(all), text)
 	y.Extra = func(impl string, w workload.Workload) int {
 		return map[bool]int{true: 100}[impl == "net" && w == benchtest.ClosedLoads[2]]
 	}
-	if text, all := compareText(t, before, without(y.Run())); Verdict(all) != Slower {
-		t.Errorf("got:\n%s", text)
-	}
+	text, all = compareText(t, before, without(y.Run()))
+	assert.Equal(t, Slower, Verdict(all), text)
 }
 
 func TestRoundsThatDifferMuchAreTold(t *testing.T) {
@@ -142,10 +127,8 @@ func TestRoundsThatDifferMuchAreTold(t *testing.T) {
 	before := y.Run()
 	y.Seed = 2
 	const want = "the rounds differ much among each other"
-	if text, _ := compareText(t, before, y.Run()); !strings.Contains(text, want) {
-		t.Errorf("got:\n%s", text)
-	}
-	if text, _ := compareText(t, benchtest.CalmRun(1, nil), benchtest.CalmRun(2, nil)); strings.Contains(text, want) {
-		t.Errorf("of calm runs:\n%s", text)
-	}
+	text, _ := compareText(t, before, y.Run())
+	assert.Contains(t, text, want)
+	text, _ = compareText(t, benchtest.CalmRun(1, nil), benchtest.CalmRun(2, nil))
+	assert.NotContains(t, text, want, "of calm runs")
 }

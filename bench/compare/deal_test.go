@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestFalseAlarmsAreNotMoreThanPromised is at the edge: every series has grown by exactly what does not yet count.
@@ -31,18 +34,15 @@ func TestFalseAlarmsAreNotMoreThanPromised(t *testing.T) {
 		}
 		t.Logf("%s: %d in %d", name, alarms, tries)
 		// 5 % of 400 are 20, with a standard deviation of 4.4.
-		if alarms > 33 || alarms < 5 {
-			t.Errorf("%s: %d false alarms in %d, want about %v", name, alarms, tries, falseAlarms*tries)
-		}
+		assert.LessOrEqual(t, alarms, 33, "%s: false alarms, of which %v are expected", name, falseAlarms*tries)
+		assert.GreaterOrEqual(t, alarms, 5, "%s: false alarms, of which %v are expected", name, falseAlarms*tries)
 	}
 }
 
 func TestDeals(t *testing.T) {
 	for _, c := range []struct{ before, after, want int }{{1, 1, 2}, {3, 3, 20}, {4, 3, 35}, {5, 5, 252}, {7, 7, 3432}, {10, 10, mostDeals}} {
 		all := deals(c.before, c.after)
-		if len(all) != c.want {
-			t.Errorf("%d and %d rounds: %d deals, want %d", c.before, c.after, len(all), c.want)
-		}
+		assert.Len(t, all, c.want, "%d and %d rounds", c.before, c.after)
 		for i, d := range all {
 			taken := 0
 			for _, yes := range d {
@@ -50,20 +50,15 @@ func TestDeals(t *testing.T) {
 					taken++
 				}
 			}
-			if taken != c.after || len(d) != c.before+c.after {
-				t.Fatalf("deal %d of %d and %d gives %d of %d to the new hand", i, c.before, c.after, taken, len(d))
-			}
+			require.Len(t, d, c.before+c.after, "deal %d of %d and %d", i, c.before, c.after)
+			require.Equal(t, c.after, taken, "deal %d of %d and %d: to the new hand", i, c.before, c.after)
 		}
-		if slices.Index(all[0], true) != c.before {
-			t.Errorf("the first deal is %v, and not how it was", all[0])
-		}
+		assert.Equal(t, c.before, slices.Index(all[0], true), "the first deal is %v, and not how it was", all[0])
 		if c.want == mostDeals {
 			continue
 		}
 		for i, d := range all {
-			if slices.ContainsFunc(all[:i], func(o deal) bool { return slices.Equal(o, d) }) {
-				t.Fatalf("deal %v is there twice", d)
-			}
+			require.False(t, slices.ContainsFunc(all[:i], func(o deal) bool { return slices.Equal(o, d) }), "deal %v is there twice", d)
 		}
 	}
 }
@@ -71,16 +66,12 @@ func TestDeals(t *testing.T) {
 func TestRoundsThatAreMissingAreLeftAway(t *testing.T) {
 	nan := math.NaN()
 	s := series{1.00, nan, 1.02, 1.01, 1.01, 2.02, 2.00, nan, 2.01, 2.02}
-	if got := exceeds([]series{s}, 0.05, deals(5, 5))[0]; got > falseAlarms {
-		t.Errorf("chance %v of a difference that is there", got)
-	}
-	if got := changeOf(s, 5).Ratio; math.Abs(got-math.E) > 0.05 {
-		t.Errorf("ratio %v, want about e", got)
-	}
+	assert.LessOrEqual(t, exceeds([]series{s}, 0.05, deals(5, 5))[0], falseAlarms, "chance of a difference that is there")
+	assert.InDelta(t, math.E, changeOf(s, 5).Ratio, 0.05)
 	empty := series{nan, nan, nan, nan, nan, nan, nan, nan, nan, nan}
-	if got := exceeds([]series{s, empty}, 0.05, deals(5, 5)); got[0] > falseAlarms || got[1] != 1 {
-		t.Errorf("beside one of which nothing is known: %v", got)
-	}
+	got := exceeds([]series{s, empty}, 0.05, deals(5, 5))
+	assert.LessOrEqual(t, got[0], falseAlarms, "beside one of which nothing is known")
+	assert.Equal(t, 1.0, got[1], "of which nothing is known")
 }
 
 // TestIntervalIsThatOfTheRankTest compares with what tables of the U distribution say: at 5 and 5, two differences are
@@ -100,10 +91,8 @@ func TestIntervalIsThatOfTheRankTest(t *testing.T) {
 	slices.Sort(differences)
 	got := changeOf(s, 5)
 	want := change{math.Exp(differences[12]), math.Exp(differences[2]), math.Exp(differences[22])}
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	if got := changeOf(series{0, 0, 0, 1, 1, 1}, 3); got.Low != 0 || !math.IsInf(got.High, 1) {
-		t.Errorf("three rounds each give no such interval: %+v", got)
-	}
+	assert.Equal(t, want, got)
+	few := changeOf(series{0, 0, 0, 1, 1, 1}, 3)
+	assert.Zero(t, few.Low, "three rounds each give no such interval")
+	assert.Equal(t, math.Inf(1), few.High, "three rounds each give no such interval")
 }

@@ -3,7 +3,6 @@
 package control
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/results"
 )
 
@@ -20,13 +21,9 @@ func TestAServerTellsItsCounts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control")
 	var calls atomic.Int64
 	calls.Store(5)
-	if err := Serve(path, calls.Load); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Serve(path, calls.Load))
 	before, err := Ask(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const objects = 100_000
 	for range objects {
 		kept = append(kept, make([]byte, 100))
@@ -35,52 +32,38 @@ func TestAServerTellsItsCounts(t *testing.T) {
 	runtime.GC()
 	calls.Store(12)
 	after, err := Ask(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	got := after.Minus(before)
-	if got.Mallocs < objects || got.Mallocs > objects*11/10 {
-		t.Errorf("%d allocations, and %d were made", got.Mallocs, objects)
-	}
-	if got.GCs < 1 || got.GCPause <= 0 || got.Syscalls != 7 {
-		t.Errorf("got %+v, want a collection, a pause, and 7 system calls", got)
-	}
+	assert.GreaterOrEqual(t, got.Mallocs, int64(objects))
+	assert.LessOrEqual(t, got.Mallocs, int64(objects*11/10))
+	assert.Positive(t, got.GCs)
+	assert.Positive(t, got.GCPause)
+	assert.Equal(t, int64(7), got.Syscalls)
 	var s results.Sample
-	if got.Fill(&s); s.Mallocs != got.Mallocs || s.GCs != got.GCs || s.GCPause != got.GCPause || s.Syscalls != 7 {
-		t.Errorf("the sample has %+v", s)
-	}
+	got.Fill(&s)
+	assert.Equal(t, results.Sample{Mallocs: got.Mallocs, GCs: got.GCs, GCPause: got.GCPause, Syscalls: 7}, s)
 	s.Syscalls = 99 // counted by the kernel
-	if got.Fill(&s); s.Syscalls != 99 {
-		t.Errorf("the kernel's count became %d", s.Syscalls)
-	}
+	got.Fill(&s)
+	assert.Equal(t, int64(99), s.Syscalls, "the kernel's count stays")
 }
 
 func TestAskingAServerThatIsNotThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nobody")
-	if _, err := Ask(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("error %v, want one that names the socket", err)
-	}
+	_, err := Ask(path)
+	assert.ErrorContains(t, err, path)
 }
 
 func TestControlSockets(t *testing.T) {
 	var c Sockets
-	if err := c.Open(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.Open())
 	first, second := c.Next(), c.Next()
-	if first == second || len(first) > longestSocketPath {
-		t.Errorf("%q and %q", first, second)
-	}
+	assert.NotEqual(t, first, second)
+	assert.LessOrEqual(t, len(first), longestSocketPath)
 	c.Close()
-	if _, err := os.Stat(c.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is still there: %v", c.dir, err)
-	}
+	assert.NoDirExists(t, c.dir)
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), strings.Repeat("x", 100)))
-	if err := os.MkdirAll(os.Getenv("TMPDIR"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(os.Getenv("TMPDIR"), 0o700))
 	var long Sockets
-	if err := long.Open(); err == nil || !strings.Contains(err.Error(), "TMPDIR") || long.Next() != "" {
-		t.Errorf("error %v, and a name %q", err, long.Next())
-	}
+	assert.ErrorContains(t, long.Open(), "TMPDIR")
+	assert.Empty(t, long.Next())
 }

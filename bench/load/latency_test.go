@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // exactPercentile is the smallest value that at least p percent of the sorted values do not exceed.
@@ -35,9 +37,8 @@ func TestPercentilesAreWithinTheHistogramsPrecision(t *testing.T) {
 			slices.Sort(values)
 			for _, p := range []float64{50, 90, 99, 99.9, 100} {
 				got, want := l.percentile(p), exactPercentile(values, p)
-				if limit := want + want/1000 + 1; got < want || got > limit {
-					t.Errorf("p%v = %d, want %d to %d", p, got, want, limit)
-				}
+				assert.GreaterOrEqual(t, got, want, "p%v", p)
+				assert.LessOrEqual(t, got, want+want/1000+1, "p%v", p)
 			}
 		})
 	}
@@ -47,24 +48,17 @@ func TestLatenciesCountManyAtOnceAndForget(t *testing.T) {
 	l := newLatencies()
 	l.record(1000, 99)
 	l.record(5000, 1)
-	if got := l.percentile(99); got != 1000 {
-		t.Errorf("p99 = %d, want 1000", got)
-	}
+	assert.Equal(t, time.Duration(1000), l.percentile(99))
 	l.reset()
 	l.record(7, 1)
-	if got := l.percentile(100); got != 7 {
-		t.Errorf("after reset: p100 = %d, want 7", got)
-	}
+	assert.Equal(t, time.Duration(7), l.percentile(100), "after reset")
 }
 
 func TestLatenciesOutOfRangeCountAsTheLongest(t *testing.T) {
 	l := newLatencies()
 	l.record(10*longestLatency, 1)
 	l.record(-1, 1)
-	if got := l.percentile(100); got < longestLatency || got > longestLatency+longestLatency/1000 {
-		t.Errorf("p100 = %v, want about %v", got, longestLatency)
-	}
-	if got := l.percentile(50); got != 0 {
-		t.Errorf("p50 = %v, want 0", got)
-	}
+	assert.GreaterOrEqual(t, l.percentile(100), longestLatency)
+	assert.LessOrEqual(t, l.percentile(100), longestLatency+longestLatency/1000)
+	assert.Zero(t, l.percentile(50))
 }

@@ -3,15 +3,15 @@
 package load
 
 import (
-	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/results"
 	"github.com/tandem-io/tandem/bench/workload"
 	"golang.org/x/sys/unix"
@@ -21,9 +21,7 @@ import (
 func startEcho(t *testing.T, echo func(i int, c net.Conn)) *net.TCPAddr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for i := 0; ; i++ {
@@ -55,9 +53,7 @@ func smallLoad(a *net.TCPAddr) Config {
 func decodeLatency(t *testing.T, s results.Sample) *hdrhistogram.Histogram {
 	t.Helper()
 	h, err := hdrhistogram.Decode([]byte(s.Latency))
-	if err != nil {
-		t.Fatalf("decode %q: %v", s.Latency, err)
-	}
+	require.NoError(t, err, "decode %q", s.Latency)
 	return h
 }
 
@@ -67,15 +63,14 @@ func TestLoadOfAnHonestServer(t *testing.T) {
 		config := smallLoad(addr)
 		config.Conns, config.Size, config.Depth = sizes[0], sizes[1], sizes[2]
 		r, err := Run(config)
-		if err != nil {
-			t.Fatalf("%v: %v", sizes, err)
-		}
-		if r.Messages == 0 || r.Bytes != r.Messages*int64(config.Size) || r.Window < config.Window || r.Workload != config.Workload {
-			t.Errorf("%v: %+v", sizes, r)
-		}
-		if h := decodeLatency(t, r); h.TotalCount() != r.Messages || h.Min() <= 0 {
-			t.Errorf("%v: %d latencies from %d on, and %d messages", sizes, h.TotalCount(), h.Min(), r.Messages)
-		}
+		require.NoError(t, err, sizes)
+		assert.Positive(t, r.Messages, sizes)
+		assert.Equal(t, r.Messages*int64(config.Size), r.Bytes, sizes)
+		assert.GreaterOrEqual(t, r.Window, config.Window, sizes)
+		assert.Equal(t, config.Workload, r.Workload)
+		h := decodeLatency(t, r)
+		assert.Equal(t, r.Messages, h.TotalCount(), "latencies of %v", sizes)
+		assert.Positive(t, h.Min(), sizes)
 	}
 }
 
@@ -99,12 +94,8 @@ func TestLoadCatchesAFlippedByte(t *testing.T) {
 	})
 	_, err := Run(smallLoad(addr))
 	var wrong *wrongByte
-	if !errors.As(err, &wrong) {
-		t.Fatalf("error %v, want a wrong byte", err)
-	}
-	if wrong.Conn != 2 || wrong.Message != 31 || wrong.Offset != 5 || wrong.Got != wrong.Want^0x40 {
-		t.Errorf("found %+v", wrong)
-	}
+	require.ErrorAs(t, err, &wrong)
+	assert.Equal(t, wrongByte{Conn: 2, Message: 31, Offset: 5, Got: wrong.Want ^ 0x40, Want: wrong.Want}, *wrong)
 }
 
 func TestLoadCatchesSwappedConnections(t *testing.T) {
@@ -120,9 +111,8 @@ func TestLoadCatchesSwappedConnections(t *testing.T) {
 	})
 	_, err := Run(smallLoad(addr))
 	var wrong *wrongByte
-	if !errors.As(err, &wrong) || wrong.Conn > 1 {
-		t.Fatalf("error %v, want a wrong byte on connection 0 or 1", err)
-	}
+	require.ErrorAs(t, err, &wrong)
+	assert.LessOrEqual(t, wrong.Conn, 1)
 }
 
 func TestLoadCatchesMissingAndSurplusAnswers(t *testing.T) {
@@ -155,9 +145,7 @@ func TestLoadCatchesMissingAndSurplusAnswers(t *testing.T) {
 			config := smallLoad(startEcho(t, c.echo))
 			config.Stall = 300 * time.Millisecond
 			_, err := Run(config)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want %q", err, c.want)
-			}
+			assert.ErrorContains(t, err, c.want)
 		})
 	}
 }
@@ -165,28 +153,19 @@ func TestLoadCatchesMissingAndSurplusAnswers(t *testing.T) {
 func TestLoadOfNobody(t *testing.T) {
 	// A port that is taken and on which nobody listens.
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}
-	if _, err := Run(smallLoad(addr)); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("error %v, want that the connection was refused", err)
-	}
+	_, err = Run(smallLoad(addr))
+	assert.ErrorIs(t, err, unix.ECONNREFUSED)
 }
 
 func TestLoadConfigCheck(t *testing.T) {
 	good := smallLoad(nil)
-	if err := good.Check(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, good.Check())
 	for name, spoil := range map[string]func(*Config){
 		"no connections":     func(c *Config) { c.Conns = 0 },
 		"no size":            func(c *Config) { c.Size = 0 },
@@ -197,8 +176,6 @@ func TestLoadConfigCheck(t *testing.T) {
 	} {
 		bad := good
 		spoil(&bad)
-		if bad.Check() == nil {
-			t.Errorf("%s: no error", name)
-		}
+		assert.Error(t, bad.Check(), name)
 	}
 }

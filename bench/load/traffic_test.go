@@ -3,15 +3,15 @@
 package load
 
 import (
-	"errors"
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -102,12 +102,10 @@ func TestEveryKindCatchesAWrongByte(t *testing.T) {
 				Workload: c.w, Addr: startEcho(t, c.serve(c.at)), Window: 20 * time.Second, Stall: time.Minute,
 			})
 			var wrong *wrongByte
-			if !errors.As(err, &wrong) {
-				t.Fatalf("error %v, want a wrong byte", err)
-			}
-			if wrong.Message != c.message || wrong.Offset != c.offset || wrong.Got != wrong.Want^0x01 {
-				t.Errorf("found %+v, want message %d, offset %d", wrong, c.message, c.offset)
-			}
+			require.ErrorAs(t, err, &wrong)
+			assert.Equal(t, c.message, wrong.Message)
+			assert.Equal(t, c.offset, wrong.Offset)
+			assert.Equal(t, wrong.Want^0x01, wrong.Got)
 		})
 	}
 }
@@ -157,9 +155,7 @@ func TestOtherFaults(t *testing.T) {
 			if name == "stream, nothing is read" {
 				close(over)
 			}
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want %q", err, c.want)
-			}
+			assert.ErrorContains(t, err, c.want)
 		})
 	}
 }
@@ -171,25 +167,13 @@ func TestStreamNoticesWhatWasNotRead(t *testing.T) {
 	g, err := newGenerator(Config{
 		Workload: workload.Workload{Kind: workload.KindStream, Conns: 1, Size: 1000, Depth: 1}, Addr: addr, Stall: time.Minute,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer g.close()
-	if err := g.traffic.begin(g.now()); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.loop(g.now() + 20*time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
-	if g.messages == 0 {
-		t.Fatal("the kernel took nothing")
-	}
+	require.NoError(t, g.traffic.begin(g.now()))
+	require.NoError(t, g.loop(g.now()+20*time.Millisecond))
+	require.NotZero(t, g.messages, "messages that the kernel took")
 	err = g.traffic.drain()
 	close(drained)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.loop(-1); !errors.Is(err, ErrUnread) {
-		t.Errorf("error %v, want that bytes were lost", err)
-	}
+	require.NoError(t, err)
+	assert.ErrorIs(t, g.loop(-1), ErrUnread)
 }

@@ -3,10 +3,11 @@
 package load
 
 import (
-	"bytes"
 	"encoding/binary"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -15,16 +16,13 @@ func TestWireFrames(t *testing.T) {
 	plain := newWire(workload.Workload{Kind: workload.KindEcho, Size: 5, Depth: 3})
 	var memory []byte
 	batch := w.batch(7, 9, &memory)
-	if want := plain.batch(7, 9, nil); len(batch) != 3*w.length() || len(want) != 15 {
-		t.Fatalf("%d and %d bytes", len(batch), len(want))
-	}
+	require.Len(t, batch, 3*w.length())
+	require.Len(t, plain.batch(7, 9, nil), 15)
 	var payload []byte
 	for rest := batch; len(rest) > 0; {
 		n := workload.FrameHead + int(binary.LittleEndian.Uint64(rest))
 		payload = append(payload, rest[workload.FrameHead:n]...)
 		rest = rest[n:]
 	}
-	if !bytes.Equal(payload, plain.batch(7, 9, nil)) {
-		t.Error("the frames carry something else than the pattern")
-	}
+	assert.Equal(t, plain.batch(7, 9, nil), payload, "the frames carry the pattern")
 }

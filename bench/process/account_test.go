@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,9 +18,7 @@ import (
 func processClock(t *testing.T) time.Duration {
 	t.Helper()
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now))
 	return time.Duration(now.Nano())
 }
 
@@ -34,62 +34,49 @@ func TestAccountAgreesWithTheClock(t *testing.T) {
 	pid := os.Getpid()
 	outerBefore := processClock(t)
 	before, err := Read(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	innerBefore := processClock(t)
 	burnCPU(t, 200*time.Millisecond)
 	innerAfter := processClock(t)
 	after, err := Read(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	outerAfter := processClock(t)
 
 	const ticks = 30 * time.Millisecond
 	got := after.Minus(before)
 	least, most := innerAfter-innerBefore-ticks, outerAfter-outerBefore+ticks
-	if ran := got.cpu.Ran; ran < least || ran > most {
-		t.Errorf("schedstat says %v, want %v to %v", ran, least, most)
-	}
-	if both := got.modes.User + got.modes.Sys; both < least || both > most {
-		t.Errorf("stat says %v, want %v to %v", both, least, most)
-	}
+	assert.GreaterOrEqual(t, got.cpu.Ran, least, "schedstat")
+	assert.LessOrEqual(t, got.cpu.Ran, most, "schedstat")
+	both := got.modes.User + got.modes.Sys
+	assert.GreaterOrEqual(t, both, least, "stat")
+	assert.LessOrEqual(t, both, most, "stat")
 }
 
 // TestSystemTimeIsSystemTime: a loop of system calls shows as such, and one of arithmetic as user time.
 func TestSystemTimeIsSystemTime(t *testing.T) {
 	spend := func(work func()) modeTime {
 		before, err := processModes(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for end := processClock(t) + 200*time.Millisecond; processClock(t) < end; {
 			work()
 		}
 		after, err := processModes(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return after.minus(before)
 	}
 	page := make([]byte, 1<<20)
 	zero, err := os.Open("/dev/zero")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer zero.Close()
-	if m := spend(func() { _, _ = zero.Read(page) }); m.Sys < m.User {
-		t.Errorf("reading in the kernel: user %v, system %v", m.User, m.Sys)
-	}
+	m := spend(func() { _, _ = zero.Read(page) })
+	assert.GreaterOrEqual(t, m.Sys, m.User, "reading in the kernel")
 	x := uint64(1)
-	if m := spend(func() {
+	m = spend(func() {
 		for range 1 << 20 {
 			x = x*6364136223846793005 + 1
 		}
-	}); m.User < m.Sys {
-		t.Errorf("arithmetic: user %v, system %v", m.User, m.Sys)
-	}
+	})
+	assert.GreaterOrEqual(t, m.User, m.Sys, "arithmetic")
 	runtime.KeepAlive(x)
 }
 
@@ -97,81 +84,59 @@ func TestContextSwitchesAreCounted(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before, err := processSwitches(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const sleeps = 200
 	for range sleeps {
 		_ = unix.Nanosleep(&unix.Timespec{Nsec: 1000}, nil) // a signal may end it early
 	}
 	after, err := processSwitches(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := after.minus(before).Voluntary; got < sleeps*9/10 {
-		t.Errorf("%d voluntary switches, and one thread slept %d times", got, sleeps)
-	}
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, after.minus(before).Voluntary, int64(sleeps*9/10), "one thread slept %d times", sleeps)
 }
 
 func TestResidentMemoryGrowsAndFalls(t *testing.T) {
 	resident := func() int64 {
 		n, err := Resident(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return n
 	}
 	const size = 64 << 20
 	before := resident()
 	p, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i := 0; i < size; i += os.Getpagesize() {
 		p[i] = 1
 	}
 	full := resident()
-	if err := unix.Munmap(p); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.Munmap(p))
 	const slack = 16 << 20 // Go's own heap comes and goes
-	if got := full - before; got < size-slack || got > size+slack {
-		t.Errorf("%d bytes more, want %d", got, size)
-	}
-	if got := full - resident(); got < size-slack {
-		t.Errorf("%d bytes less, want %d", got, size)
-	}
+	assert.InDelta(t, size, full-before, slack, "bytes more")
+	assert.GreaterOrEqual(t, full-resident(), int64(size-slack), "bytes less")
 }
 
 func TestParseProc(t *testing.T) {
 	m, err := parseStat("7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 30 1 2 20 0")
-	if want := (modeTime{2500 * time.Millisecond, 300 * time.Millisecond}); err != nil || m != want {
-		t.Errorf("stat: %v, %v, want %v", m, err, want)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, modeTime{2500 * time.Millisecond, 300 * time.Millisecond}, m)
 	c, err := parseSwitches("Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n")
-	if want := (switchCount{12, 3}); err != nil || c != want {
-		t.Errorf("status: %v, %v, want %v", c, err, want)
-	}
-	if n, err := parseRollup("55 ---p [rollup]\nRss:                1728 kB\nPss: 1 kB\n"); err != nil || n != 1728<<10 {
-		t.Errorf("smaps_rollup: %d, %v", n, err)
-	}
-	if n, err := parseStatm("100 7 5 1 0 9 0\n"); err != nil || n != 7*int64(os.Getpagesize()) {
-		t.Errorf("statm: %d, %v", n, err)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, switchCount{12, 3}, c)
+	n, err := parseRollup("55 ---p [rollup]\nRss:                1728 kB\nPss: 1 kB\n")
+	require.NoError(t, err)
+	assert.Equal(t, int64(1728<<10), n)
+	n, err = parseStatm("100 7 5 1 0 9 0\n")
+	require.NoError(t, err)
+	assert.Equal(t, 7*int64(os.Getpagesize()), n)
 	for _, text := range []string{"", "1 (x) S 1", "1 (x) S 1 2 3 4 5 6 7 8 9 10 x 30", "nonvoluntary_ctxt_switches: 3", "Rss: many kB"} {
-		if _, err := parseStat(text); err == nil {
-			t.Errorf("stat %q: no error", text)
-		}
-		if _, err := parseSwitches(text); err == nil {
-			t.Errorf("status %q: no error", text)
-		}
-		if _, err := parseRollup(text); err == nil {
-			t.Errorf("smaps_rollup %q: no error", text)
-		}
+		_, err := parseStat(text)
+		assert.Error(t, err, "stat %q", text)
+		_, err = parseSwitches(text)
+		assert.Error(t, err, "status %q", text)
+		_, err = parseRollup(text)
+		assert.Error(t, err, "smaps_rollup %q", text)
 	}
-	if _, err := parseStatm("1"); err == nil {
-		t.Error("statm: no error")
-	}
+	_, err = parseStatm("1")
+	assert.Error(t, err, "statm")
 }
 
 func TestSystemCallsAreCounted(t *testing.T) {
@@ -181,14 +146,13 @@ func TestSystemCallsAreCounted(t *testing.T) {
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		t.Skip(err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const calls = 10_000
 	for range calls {
 		_, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
 	}
-	if n, err := c.Stop(); err != nil || n < calls || n > 2*calls {
-		t.Errorf("%d system calls, %v, and one thread made %d", n, err, calls)
-	}
+	n, err := c.Stop()
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, n, int64(calls))
+	assert.LessOrEqual(t, n, int64(2*calls))
 }

@@ -6,23 +6,21 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestProcessCPUGrowsWithWork(t *testing.T) {
 	before, err := CPU(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// Work until it shows, however fast the machine is.
 	for i := 0; ; i++ {
 		now, err := CPU(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ran := now.Minus(before)
-		if ran.Ran < 0 || ran.Waited < 0 {
-			t.Fatalf("CPU time fell from %v to %v", before, now)
-		}
+		require.GreaterOrEqual(t, ran.Ran, time.Duration(0), "from %v to %v", before, now)
+		require.GreaterOrEqual(t, ran.Waited, time.Duration(0), "from %v to %v", before, now)
 		if ran.Ran > 10*time.Millisecond {
 			return
 		}
@@ -30,19 +28,16 @@ func TestProcessCPUGrowsWithWork(t *testing.T) {
 }
 
 func TestProcessCPUOfNobody(t *testing.T) {
-	if d, err := CPU(1 << 30); err == nil {
-		t.Fatalf("a process that does not exist has run for %v", d)
-	}
+	_, err := CPU(1 << 30)
+	require.Error(t, err)
 }
 
 func TestParseSchedstat(t *testing.T) {
 	d, err := parseSchedstat("123456789 42 7\n")
-	if err != nil || d != (CPUTime{123456789, 42}) {
-		t.Errorf("got %v, %v", d, err)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, CPUTime{123456789, 42}, d)
 	for _, text := range []string{"", "1 2", "1 2 3 4", "x 2 3", "1 x 3", "99999999999999999999 0 0"} {
-		if _, err := parseSchedstat(text); err == nil {
-			t.Errorf("%q: no error", text)
-		}
+		_, err := parseSchedstat(text)
+		assert.Error(t, err, "%q", text)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 )
@@ -48,9 +50,7 @@ func findBrowser(t *testing.T) string {
 			return path
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("there is no chromium, and CI has to look at the report: apt-get install chromium")
-	}
+	require.NotEqual(t, "true", os.Getenv("CI"), "there is no chromium, and CI has to look at the report: apt-get install chromium")
 	t.Skip("NOT LOOKED AT THE REPORT: there is no chromium; apt-get install chromium")
 	return ""
 }
@@ -83,17 +83,11 @@ func look(t *testing.T, report []byte, dark bool) (pages []seenPage, console, as
 	var dom, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, browser, args...)
 	cmd.Stdout, cmd.Stderr = &dom, &said
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("chromium: %v\n%s", err, said.String())
-	}
+	require.NoError(t, cmd.Run(), &said)
 	found := regexp.MustCompile(`(?s)<pre id="seen">(.*?)</pre>`).FindSubmatch(dom.Bytes())
-	if found == nil {
-		t.Fatalf("the page did not come to its end:\n%s\n%s", dom.String(), said.String())
-	}
+	require.NotNil(t, found, "the page did not come to its end:\n%s\n%s", &dom, &said)
 	text := strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(string(found[1]))
-	if err := json.Unmarshal([]byte(text), &pages); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	require.NoError(t, json.Unmarshal([]byte(text), &pages), text)
 	for line := range strings.Lines(said.String()) {
 		if strings.Contains(line, "CONSOLE") {
 			console = append(console, strings.TrimSpace(line))
@@ -113,38 +107,23 @@ func TestABrowserDrawsEveryChart(t *testing.T) {
 		want += len(chartsOf(sec))
 	}
 	report, err := HTML(r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	backgrounds := make(map[string]bool)
 	for name, dark := range map[string]bool{"light": false, "dark": true} {
 		t.Run(name, func(t *testing.T) {
 			pages, console, asked := look(t, report, dark)
-			for _, path := range asked {
-				if !slices.Contains([]string{"/look", "/report", "/favicon.ico"}, path) {
-					t.Errorf("the report is not self-contained: it asks for %s", path)
-				}
-			}
-			if len(pages) != 2 {
-				t.Fatalf("looked at %d widths", len(pages))
-			}
+			assert.Subset(t, []string{"/look", "/report", "/favicon.ico"}, asked, "the report is self-contained")
+			require.Len(t, pages, 2, "widths")
 			for _, p := range pages {
 				backgrounds[p.Background] = true
-				if p.Charts != want || want < 20 {
-					t.Errorf("at %d pixels: %d charts, want %d", p.Width, p.Charts, want)
-				}
-				for _, wrong := range p.Wrong {
-					t.Errorf("at %d pixels: %s", p.Width, wrong)
-				}
+				assert.Equal(t, want, p.Charts, "charts at %d pixels", p.Width)
+				assert.Empty(t, p.Wrong, "at %d pixels", p.Width)
 			}
-			if len(console) != 1 || !strings.Contains(console[0], consoleMark) {
-				t.Errorf("on the console: %q", console)
-			}
+			require.Len(t, console, 1)
+			assert.Contains(t, console[0], consoleMark)
 		})
 	}
-	if len(backgrounds) != 2 {
-		t.Errorf("light and dark do not differ: %v", backgrounds)
-	}
+	assert.Len(t, backgrounds, 2, "light and dark differ")
 }
 
 // TestABrowserSeesWhatIsWrong is about the test above: what it looks for, it finds.
@@ -152,15 +131,9 @@ func TestABrowserSeesWhatIsWrong(t *testing.T) {
 	page := `<!DOCTYPE html><body><svg class="chart" viewBox="0 0 100 10" width="100"><text x="90" y="8">too far right</text></svg>
 <svg class="chart" width="0"></svg><div style="width:2000px">wide</div><img src="elsewhere.png"><script>nonsense()</script></body>`
 	pages, console, asked := look(t, []byte(page), false)
-	if !slices.Contains(asked, "/elsewhere.png") {
-		t.Errorf("asked for: %q", asked)
-	}
+	assert.Contains(t, asked, "/elsewhere.png")
 	for _, p := range pages {
-		if len(p.Wrong) < 3 {
-			t.Errorf("at %d pixels only this: %q", p.Width, p.Wrong)
-		}
+		assert.GreaterOrEqual(t, len(p.Wrong), 3, "at %d pixels: %q", p.Width, p.Wrong)
 	}
-	if len(console) < 2 {
-		t.Errorf("an error of a script is not on the console: %q", console)
-	}
+	assert.GreaterOrEqual(t, len(console), 2, "an error of a script is on the console: %q", console)
 }

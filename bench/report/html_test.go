@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 )
@@ -12,9 +14,7 @@ func TestTheReportHidesNothing(t *testing.T) {
 	r := benchtest.ExampleResults(t)
 	r.Notes = append(r.Notes, strings.Repeat("a long note ", 50)+"and its end")
 	text, err := HTML(r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	page := string(text)
 	order := []string{
 		"<title>synthetic: 9 servers, echo", "Failures</h2>", "wrong byte &lt;&amp;&gt;", "Read this first", "and its end",
@@ -24,19 +24,13 @@ func TestTheReportHidesNothing(t *testing.T) {
 	at := 0
 	for _, want := range order {
 		i := strings.Index(page[at:], want)
-		if i < 0 {
-			t.Fatalf("no %q behind what stands before it", want)
-		}
+		require.GreaterOrEqual(t, i, 0, "no %q behind what stands before it", want)
 		at += i
 	}
 	for _, bad := range []string{"<script", "http:", "https:", "url(", "@import", "<link", "<img"} {
-		if strings.Contains(page, bad) {
-			t.Errorf("the page has %q", bad)
-		}
+		assert.NotContains(t, page, bad)
 	}
-	if got, want := strings.Count(page[at:], "<tr>"), len(r.Samples)+1; got != want {
-		t.Errorf("%d lines of samples, want %d", got, want)
-	}
+	assert.Equal(t, len(r.Samples)+1, strings.Count(page[at:], "<tr>"), "lines of samples")
 }
 
 func TestTheReportOfNothing(t *testing.T) {
@@ -47,8 +41,8 @@ func TestTheReportOfNothing(t *testing.T) {
 		"one sample without anything": {Samples: []results.Sample{{Impl: "net", Workload: benchtest.ClosedLoads[0]}}},
 	} {
 		text, err := HTML(r, nil)
-		if err != nil || !strings.Contains(string(text), "</html>") || strings.Contains(string(text), "NaN") {
-			t.Errorf("%s: %v\n%s", name, err, text)
-		}
+		require.NoError(t, err, name)
+		assert.Contains(t, string(text), "</html>", name)
+		assert.NotContains(t, string(text), "NaN", name)
 	}
 }

@@ -4,14 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/benchtest"
 )
 
 func TestMarkdown(t *testing.T) {
 	var b strings.Builder
 	r := benchtest.ExampleResults(t)
-	if err := Markdown(&b, r); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Markdown(&b, r))
 	benchtest.Golden(t, "report.md", b.String())
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/tandem-io/tandem/bench/benchtest"
 	"github.com/tandem-io/tandem/bench/results"
 )
@@ -18,8 +19,6 @@ func TestPrintTableOfNothing(t *testing.T) {
 	var b strings.Builder
 	Table(&b, &results.Results{Failures: []string{"net: did not start"}})
 	for _, want := range []string{"FAILED: net: did not start\n", "note: nothing was measured\n", "unknown machine\n"} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %q in\n%s", want, b.String())
-		}
+		assert.Contains(t, b.String(), want)
 	}
 }

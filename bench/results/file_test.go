@@ -1,19 +1,20 @@
 package results
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestReadResultsSaysWhatIsWrong(t *testing.T) {
 	whole := `{"format": 1, "samples": [{"impl": "net", "workload": {"kind": "echo"}, "messages": 1, "window_ns": 1}]}`
-	if _, err := parse([]byte(whole)); err != nil {
-		t.Fatal(err)
-	}
+	_, err := parse([]byte(whole))
+	require.NoError(t, err)
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":               {"", errNotResults.Error()},
 		"a table":             {"64 connections\n", errNotResults.Error()},
@@ -35,22 +36,16 @@ func TestReadResultsSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.json")
-			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
 			_, err := Read(path)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v, want the file's name and %q", err, c.want)
-			}
+			assert.ErrorContains(t, err, c.want)
+			assert.ErrorContains(t, err, path)
 		})
 	}
-	if _, err := Read("nowhere.json"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
+	_, err = Read("nowhere.json")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 func TestWriteResultsWhereNothingCanBeWritten(t *testing.T) {
-	if err := Write(filepath.Join(t.TempDir(), "no", "r.json"), &Results{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
+	assert.ErrorIs(t, Write(filepath.Join(t.TempDir(), "no", "r.json"), &Results{}), fs.ErrNotExist)
 }

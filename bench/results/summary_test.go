@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -18,13 +20,9 @@ func TestSpread(t *testing.T) {
 		{[]float64{3, 0, 1, 2}, Spread{3, 2, 1, 3}},
 		{[]float64{4, 1, 3, 2}, Spread{4, 2.5, 1, 4}},
 	} {
-		if got := SpreadOf(c.values); got != c.want {
-			t.Errorf("%v: got %+v, want %+v", c.values, got, c.want)
-		}
+		assert.Equal(t, c.want, SpreadOf(c.values), "of %v", c.values)
 	}
-	if got := (Spread{3, 10, 9, 13}).PlusMinus(); got != 0.3 {
-		t.Errorf("plusMinus is %v, want 0.3", got)
-	}
+	assert.Equal(t, 0.3, Spread{3, 10, 9, 13}.PlusMinus())
 }
 
 func TestTheRatioIsOfOneRound(t *testing.T) {
@@ -37,14 +35,9 @@ func TestTheRatioIsOfOneRound(t *testing.T) {
 		}
 	}
 	sections := Summarise(r)
-	if len(sections) != 1 || len(sections[0].Rows) != 2 {
-		t.Fatalf("%+v", sections)
-	}
+	require.Len(t, sections, 1)
+	require.Len(t, sections[0].Rows, 2)
 	net := sections[0].Rows[0]
-	if want := (Spread{3, 3000, 1500, 4500}); net.CPU != want {
-		t.Errorf("CPU %+v, want %+v", net.CPU, want)
-	}
-	if want := (Spread{3, 1.5, 1.5, 1.5}); net.Ratio != want {
-		t.Errorf("ratio %+v, want %+v", net.Ratio, want)
-	}
+	assert.Equal(t, Spread{3, 3000, 1500, 4500}, net.CPU)
+	assert.Equal(t, Spread{3, 1.5, 1.5, 1.5}, net.Ratio)
 }

@@ -3,13 +3,14 @@
 package servers
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
@@ -29,13 +30,11 @@ func TestFrameBufferInEveryCut(t *testing.T) {
 					got = append(got, slices.Clone(f))
 					return nil
 				})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 			}
-			if len(got) != 3 || !bytes.Equal(slices.Concat(got...), all) || len(b.rest) != 0 {
-				t.Fatalf("cut at %d and %d: %q, and %q is left", i, j, got, b.rest)
-			}
+			require.Len(t, got, 3, "cut at %d and %d", i, j)
+			require.Equal(t, all, slices.Concat(got...), "cut at %d and %d", i, j)
+			require.Empty(t, b.rest, "cut at %d and %d", i, j)
 		}
 	}
 }
@@ -43,13 +42,9 @@ func TestFrameBufferInEveryCut(t *testing.T) {
 func TestFrameBufferRefuses(t *testing.T) {
 	var b frameBuffer
 	huge := binary.LittleEndian.AppendUint64(nil, workload.FrameLimit+1)
-	if err := b.take(huge, func([]byte) error { return nil }); err == nil {
-		t.Error("a frame that is too long is taken")
-	}
+	assert.Error(t, b.take(huge, func([]byte) error { return nil }), "a frame that is too long")
 	failed := errors.New("failed")
-	if err := b.take(u64Frame("x"), func([]byte) error { return failed }); !errors.Is(err, failed) {
-		t.Errorf("error %v", err)
-	}
+	assert.ErrorIs(t, b.take(u64Frame("x"), func([]byte) error { return failed }), failed)
 }
 
 func TestMembers(t *testing.T) {
@@ -58,9 +53,7 @@ func TestMembers(t *testing.T) {
 	for i := range 50 {
 		running.Go(func() {
 			m.join(i)
-			if !slices.Contains(m.all(), i) {
-				t.Errorf("%d has joined and is not there", i)
-			}
+			assert.Contains(t, m.all(), i, "it has joined")
 			if i%2 == 0 {
 				m.leave(i)
 			}
@@ -68,9 +61,8 @@ func TestMembers(t *testing.T) {
 	}
 	running.Wait()
 	all := slices.Sorted(slices.Values(m.all()))
-	if len(all) != 25 || slices.ContainsFunc(all, func(i int) bool { return i%2 == 0 }) {
-		t.Errorf("left are %v", all)
-	}
+	assert.Len(t, all, 25)
+	assert.False(t, slices.ContainsFunc(all, func(i int) bool { return i%2 == 0 }), "the even ones have left: %v", all)
 }
 
 type recorder struct{ got []byte }
@@ -95,8 +87,6 @@ func TestWorkersKeepTheOrderOfAConnection(t *testing.T) {
 	}
 	w.stop()
 	for i := range conns {
-		if !bytes.Equal(conns[i].got, want) {
-			t.Errorf("connection %d got something else, or in another order", i)
-		}
+		assert.Equal(t, want, conns[i].got, "connection %d", i)
 	}
 }

@@ -2,6 +2,8 @@ package workload
 
 import (
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestWorkloadTitle(t *testing.T) {
@@ -12,8 +14,6 @@ func TestWorkloadTitle(t *testing.T) {
 		"echo, 64 connections × 100 B, 1,250,000/s offered": {"echo", 64, 100, 1, 1_250_000},
 		"idle, 10000 connections":                           {"idle", 10000, 0, 0, 0},
 	} {
-		if got := w.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		assert.Equal(t, want, w.String())
 	}
 }
