@@ -13,14 +13,14 @@ func compareCommand() *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "compare OLD.json NEW.json",
-		Short: "Tell whether servers became slower from one run to another",
-		Long: "Tell whether servers became slower from one run to another, by their CPU time per message. Rates, latencies\n" +
-			"and memory are told, too, and do not count for the verdict, which is the last line.\n\n" +
-			"What both runs measured is compared round by round, as ratios to " + results.Floor + " in the same round if both\n" +
-			"have it. Of all comparisons together, 1 in 20 pairs of equal runs may be called slower; too small a\n" +
-			"change is none. Measure at least five rounds.\n\n" +
-			"Exit status: 0 no difference, or faster; 1 slower; 2 cannot tell: the command line is wrong, a file cannot\n" +
-			"be read, or the two have too little in common.",
+		Short: "Report whether servers became slower between two runs",
+		Long: "Report whether servers became slower between two runs, by their CPU time per message. Rates, latencies and\n" +
+			"memory are shown as well, but do not count for the verdict, which is the last line.\n\n" +
+			"Everything that both runs measured is compared round by round, as ratios to " + results.Floor + " in the same\n" +
+			"round if both have it. At most 1 in 20 pairs of equal runs is called slower. Changes below --least are\n" +
+			"ignored. Measure at least five rounds.\n\n" +
+			"Exit status: 0 no difference, or faster; 1 slower; 2 undecided: the command line is wrong, a file cannot\n" +
+			"be read, or the two runs have too little in common.",
 		Example: "  bench run --rounds 7 --out old.json\n" +
 			"  bench run --rounds 7 --out new.json\n" +
 			"  bench compare old.json new.json\n" +
@@ -49,7 +49,7 @@ func compareCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringSliceVar(&impls, "impl", nil, "compare these only (default: all that both have)")
-	flags.Float64Var(&least, "least", compare.LeastCPU, "share by which CPU per message has to change to count")
+	flags.Float64Var(&least, "least", compare.LeastCPU, "smallest relative change of CPU per message that counts")
 	return command
 }
 

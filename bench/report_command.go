@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// reportFlags say what is made of a file of results.
+// reportFlags selects the forms of the report.
 type reportFlags struct {
 	html, text, markdown, svg string
 	profiles                  []string
@@ -63,7 +63,7 @@ func (f reportFlags) check(args []string) error {
 	return nil
 }
 
-// write makes all that was asked for. Without results, there is only the page.
+// write produces everything that the flags ask for. Without results there is only the page.
 func (f reportFlags) write(stdout io.Writer, r *results.Results) error {
 	if f.html != "" {
 		if err := f.writeHTML(stdout, r); err != nil {

@@ -24,7 +24,7 @@ import (
 // errTime ends a quick run that is slower than it may be.
 var errTime = errors.New("took longer than it may")
 
-// runFlags is what the command line of run says.
+// runFlags holds the flags of run.
 type runFlags struct {
 	quick, full               bool
 	impls, kinds              []string
@@ -44,10 +44,10 @@ func runCommand() *cobra.Command {
 		Short: "Start the servers one after another, load each, and print one table",
 		Long: "Start the servers one after another, load each, and print one table.\n\n" +
 			"--kind, --conns, --size, --depth and --rate may be lists; every combination is measured. An\n" +
-			"implementation that lacks the mode for a kind is left out, and the table says so. Ctrl-C ends the run,\n" +
-			"and what was measured until then is printed, and written to --out.\n\n" +
+			"implementation that lacks the mode for a kind is skipped, and the table says so. After Ctrl-C the samples\n" +
+			"taken so far are printed, and written to --out.\n\n" +
 			"Kinds of load:\n" + workload.ListKinds() + "\n\nImplementations, and the modes that each has:\n" + servers.List(),
-		Example: "  bench run --quick                                     # the first look, within a minute\n" +
+		Example: "  bench run --quick                                     # a first look, in about 40 seconds\n" +
 			"  bench run --full --out results.json                   # everything, in about 20 minutes\n" +
 			"  bench run --impl bare-epoll,tandem-epoll,gnet --conns 8,64 --size 64,16384 --rounds 5\n" +
 			"  bench run --kind echo --rate 5000,20000,80000         # latency at a load, without coordinated omission\n" +
@@ -63,27 +63,27 @@ func runCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVar(&f.quick, "quick", false, "some servers, 64 and 1000 connections × 64 B, within a minute")
+	flags.BoolVar(&f.quick, "quick", false, "some servers, 64 and 1000 connections × 64 B, in about 40 seconds")
 	flags.BoolVar(&f.full, "full", false, "all servers, all kinds of load, in about 20 minutes")
-	flags.StringSliceVar(&f.impls, "impl", nil, "what to measure (default: all that are not variants)")
+	flags.StringSliceVar(&f.impls, "impl", nil, "servers to measure (default: all except variants)")
 	flags.StringSliceVar(&f.kinds, "kind", []string{workload.KindEcho}, "kinds of load")
 	flags.IntSliceVar(&f.conns, "conns", []int{64}, "connections")
 	flags.IntSliceVar(&f.sizes, "size", []int{64}, "bytes of a message")
 	flags.IntSliceVar(&f.depth, "depth", []int{1}, "messages of a connection in flight")
 	flags.IntSliceVar(&f.rate, "rate", []int{0}, "messages per second, of all connections together; 0: a closed loop")
-	flags.Float64Var(&f.seconds, "seconds", 2, "how long to measure, each time")
-	flags.DurationVar(&f.warmup, "warmup", 200*time.Millisecond, "how long to load before measuring")
-	flags.IntVar(&f.rounds, "rounds", campaign.FullRounds, "how often to measure everything")
+	flags.Float64Var(&f.seconds, "seconds", 2, "seconds that each measurement takes")
+	flags.DurationVar(&f.warmup, "warmup", 200*time.Millisecond, "time to load before each measurement")
+	flags.IntVar(&f.rounds, "rounds", campaign.FullRounds, "number of times to measure everything")
 	flags.IntVar(&f.procs, "procs", 1, "GOMAXPROCS of the servers, their event loops, and how many CPUs they get")
-	flags.DurationVar(&f.work, "work", 0, "have the servers, but not the bare ones, burn so much CPU for each message of echo and\n"+
-		"frame-echo: to see whether compare finds it")
+	flags.DurationVar(&f.work, "work", 0, "CPU time that the servers, except the bare ones, burn for each message of echo and frame-echo,\n"+
+		"to see whether compare detects it")
 	flags.BoolVar(&f.syscalls, "syscalls", false, syscallsHelp)
-	flags.StringVar(&f.label, "label", "", "what to call this run in its results")
+	flags.StringVar(&f.label, "label", "", "name of this run in its results")
 	flags.StringVar(&f.out, "out", "", "write the results to this file, as JSON")
 	return command
 }
 
-// plan makes a plan of the flags. With --quick, flags that are given still count.
+// plan turns the flags into a plan. With --quick, other flags still count.
 func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 	changed := c.Flags().Changed
 	shaped := changed("kind") || changed("conns") || changed("size") || changed("depth") || changed("rate")
@@ -91,7 +91,7 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 	case f.quick && f.full:
 		return campaign.Plan{}, usagef("--quick and --full exclude each other")
 	case f.full && shaped:
-		return campaign.Plan{}, usagef("--full says what load there is: leave --kind, --conns, --size, --depth and --rate away")
+		return campaign.Plan{}, usagef("--full says what load there is: omit --kind, --conns, --size, --depth and --rate")
 	}
 	p := campaign.Plan{
 		Impls: f.impls, Named: len(f.impls) > 0, Rounds: f.rounds, Procs: f.procs, Syscalls: f.syscalls, Label: f.label, Work: f.work,
@@ -103,14 +103,7 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 			p.Impls = campaign.QuickImpls
 		}
 	}
-	switch {
-	case f.full:
-		p.Workloads = campaign.FullWorkloads
-	case f.quick && !shaped:
-		p.Workloads = campaign.QuickWorkloads
-	default:
-		p.Workloads = campaign.Combinations(f.kinds, f.conns, f.sizes, f.depth, f.rate)
-	}
+	p.Workloads = f.workloads(shaped)
 	if f.quick && !changed("rounds") {
 		p.Rounds = campaign.QuickRounds
 	}
@@ -136,7 +129,18 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 	return p, nil
 }
 
-// run measures, and prints and writes what was measured, however it ended.
+// workloads lists the workloads to measure. shaped: the command line describes them.
+func (f runFlags) workloads(shaped bool) []workload.Workload {
+	switch {
+	case f.full:
+		return campaign.FullWorkloads
+	case f.quick && !shaped:
+		return campaign.QuickWorkloads
+	}
+	return campaign.Combinations(f.kinds, f.conns, f.sizes, f.depth, f.rate)
+}
+
+// run measures, and prints and writes the results however the measuring ended.
 func run(c *cobra.Command, p campaign.Plan, f runFlags) error {
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -49,11 +49,11 @@ func serveCommand() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&name, "impl", "", "which server to start")
 	flags.StringVar(&config.Addr, "addr", "127.0.0.1:0", "where to listen; port 0: any free one")
-	flags.StringVar(&config.Mode, "mode", workload.ModeEcho, "what the server does with what it gets")
-	flags.IntVar(&config.Loops, "loops", 0, "event loops; 0: what the implementation takes by itself")
-	flags.DurationVar(&config.Spin, "spin", 0, "look this long without sleeping before sleeping")
-	flags.DurationVar(&config.Work, "work", 0, "keep the CPU busy this long for each message, in echo and frame-echo")
-	flags.StringVar(&socket, "control", "", "tell allocations and GC pauses to who connects to a Unix socket made here")
+	flags.StringVar(&config.Mode, "mode", workload.ModeEcho, "what the server does with what it receives")
+	flags.IntVar(&config.Loops, "loops", 0, "event loops; 0: the default of the implementation")
+	flags.DurationVar(&config.Spin, "spin", 0, "time to poll before sleeping")
+	flags.DurationVar(&config.Work, "work", 0, "time to keep the CPU busy for each message, in echo and frame-echo")
+	flags.StringVar(&socket, "control", "", "create a Unix socket here, and report allocations and GC pauses to its clients")
 	flags.IntSliceVar(&cpus, "cpus", nil, "CPUs to run on (default: leave it to the kernel)")
 	return command
 }
@@ -80,7 +80,7 @@ func serve(c *cobra.Command, im servers.Implementation, config servers.Config, s
 	fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(line))
 	select {
 	case <-ctx.Done():
-		stop() // a second signal ends a server that does not want to end
+		stop() // a second signal ends a server that does not stop
 		if err := closeWithin(s, 10*time.Second); err != nil {
 			return fmt.Errorf("stop %s: %w", im.Name, err)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Weather is how a shared machine can be, with 0.01 of what differs from one start of the same program to the next.
+// Weather lists how a shared machine can behave. Offset is the difference between two starts of the same program: 0.01.
 var Weather = map[string]Synthetic{
 	"calm":     {Noise: 0.02, Offset: 0.01},
 	"drift":    {Noise: 0.03, Offset: 0.01, Drift: 0.3},
@@ -34,7 +34,7 @@ func CalmRun(seed uint64, extra func(string, workload.Workload) int) *results.Re
 		Latency: true, Extra: extra}.Run()
 }
 
-// Synthetic describes a run that never was: what servers cost, and how the machine disturbed it.
+// Synthetic describes a made-up run: what servers cost, and how the machine disturbed it.
 type Synthetic struct {
 	Seed      uint64
 	Impls     []string
@@ -75,7 +75,7 @@ func allLoads() []workload.Workload {
 	return append(loads, workload.Workload{Kind: "idle", Conns: 10_000, Size: 0, Depth: 0, Rate: 0})
 }
 
-// floorCost is what the floor needs for a message, in nanoseconds.
+// floorCost is the CPU time that the floor needs for a message, in nanoseconds.
 func floorCost(w workload.Workload) float64 {
 	cost := 3300 + 0.1*float64(w.Size)
 	if w.Depth > 1 {
@@ -185,7 +185,8 @@ var exampleRun = sync.OnceValue(func() *results.Results {
 	return r
 })
 
-// ExampleResults is a run with everything in it that a report shows. It is the test's own, apart from what it points to.
+// ExampleResults returns a run that has everything a report shows. The caller owns the struct, but not what it points
+// to.
 func ExampleResults(t *testing.T) *results.Results {
 	t.Helper()
 	r := *exampleRun()

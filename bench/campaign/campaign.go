@@ -19,13 +19,13 @@ type campaign struct {
 	Plan
 	results.Results
 	progress *progress
-	details  map[string]string // what the servers said of themselves
+	details  map[string]string // how the servers described themselves
 	broken   map[string]bool   // implementations that do not start here
-	failed   map[Cell]bool     // round 0 of what failed in any round: it would only fail again
+	failed   map[Cell]bool     // round 0 of each cell that failed in some round: it would fail again
 	controls control.Sockets
 }
 
-// Measure makes all measurements of the plan. It ends early when ctx does, with what was measured until then.
+// Measure makes all measurements of the plan. When ctx ends it stops early and returns the samples taken so far.
 func Measure(ctx context.Context, p Plan, pr *progress) *results.Results {
 	c := &campaign{
 		Plan: p, progress: pr,
@@ -64,7 +64,7 @@ func (c *campaign) fail(at Cell, err error) {
 	c.Failures = append(c.Failures, fmt.Sprintf("%v: %v", at, err))
 }
 
-// measure starts a server, loads it, and ends it. It tells whether all went well.
+// measure starts a server, loads it, and stops it. It reports whether all went well.
 func (c *campaign) measure(ctx context.Context, at Cell) bool {
 	s, err := StartServer(ctx, c.Plan, at, c.controls.Next())
 	if err != nil {
@@ -87,13 +87,14 @@ func (c *campaign) load(ctx context.Context, s *Server, at Cell) bool {
 	case err == nil:
 		result.Impl, result.Round = at.Impl, at.Round
 		c.Samples = append(c.Samples, result)
-	case ctx.Err() == nil: // else the load generator was ended, which is no failure
+	case ctx.Err() == nil: // otherwise the run was interrupted, which is no failure
 		c.fail(at, err)
 	}
 	return err == nil
 }
 
-// startFailed tells what this machine cannot do, which is only worth a note unless it was asked for, from a failure.
+// startFailed records a server that did not start. A machine that cannot run it is only worth a note, unless the user
+// named the server.
 func (c *campaign) startFailed(ctx context.Context, at Cell, err error) {
 	switch {
 	case ctx.Err() != nil:

@@ -44,14 +44,15 @@ func command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 type Server struct {
 	cmd     *exec.Cmd
 	Addr    string
-	socket  string       // where it tells its counts; "": nowhere
-	details string       // what it says of itself
+	socket  string       // where it reports its counts; "": nowhere
+	details string       // its description of itself
 	stderr  bytes.Buffer // complete when done is closed
 	done    chan struct{}
 	err     error // how it ended; set when done is closed
 }
 
-// StartServer starts an implementation, to tell its counts at socket unless that is "", and waits until it listens.
+// StartServer starts an implementation and waits until it listens. The server reports its counts at socket, unless that
+// is "".
 func StartServer(ctx context.Context, p Plan, at Cell, socket string) (*Server, error) {
 	args, err := p.serveArguments(at, socket)
 	if err != nil {
@@ -90,7 +91,7 @@ func StartServer(ctx context.Context, p Plan, at Cell, socket string) (*Server, 
 	}
 }
 
-// Stop ends the server as a user would, and reports if it does not end well.
+// Stop ends the server as a user would, and returns an error if it does not end well.
 func (s *Server) Stop() error {
 	if s.Exited() {
 		return s.death()
@@ -110,7 +111,7 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Kill ends the server at once. Nothing is to be known about how it ended.
+// Kill ends the server at once and ignores how it ended.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
@@ -122,7 +123,7 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // Signal sends a signal to the server.
 func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 
-// Wait waits until the server has ended, and reports if it did not end well.
+// Wait waits until the server has ended, and returns an error if it did not end well.
 func (s *Server) Wait() error {
 	if <-s.done; s.err != nil {
 		return s.death()
@@ -173,8 +174,8 @@ func loadServer(ctx context.Context, p Plan, s *Server, w workload.Workload) (re
 // crash is how the Go runtime begins to say that a program cannot go on.
 var crash = regexp.MustCompile(`^(panic|fatal error|SIG[A-Z]+): `)
 
-// lastWords is what a child said on its standard error before it ended, to be put behind an error: the last line, or
-// the first of a crash.
+// lastWords returns the last line that a child wrote to its standard error, or the first line of a crash, formatted to
+// be appended to an error.
 func lastWords(stderr *bytes.Buffer) string {
 	var last string
 	for line := range strings.Lines(stderr.String()) {
@@ -189,7 +190,7 @@ func lastWords(stderr *bytes.Buffer) string {
 	return last
 }
 
-// firstLine hands on the first line written to it, and drops the rest.
+// firstLine passes on the first line written to it, and drops the rest.
 type firstLine struct {
 	line chan string // has room for it
 	head []byte

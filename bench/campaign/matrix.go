@@ -8,8 +8,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// What --quick measures, and how long that may take in all. The peers are one, so that each window is long enough to
-// say something.
+// --quick measures these, and stays within quickLimit. It has one peer library only, so that each window is long enough
+// to be useful.
 var (
 	QuickImpls     = []string{"bare-epoll", "bare-uring", "tandem-epoll", "tandem-uring", "net", "gnet"}
 	QuickWorkloads = []workload.Workload{

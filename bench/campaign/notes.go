@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// loadNotes says which samples show the load generator more than the server.
+// loadNotes names the samples that show the limits of the load generator rather than of the server.
 func loadNotes(p Plan, samples []results.Sample) []string {
 	var limited, behind []string
 	for _, s := range samples {
@@ -34,8 +34,8 @@ func loadNotes(p Plan, samples []results.Sample) []string {
 	return notes
 }
 
-// clientLimited tells that the load generator, which is one thread, had no CPU time left, and the server had. At a rate
-// it never sleeps long, so there it tells nothing.
+// clientLimited reports whether the load generator, which is one thread, had no CPU time left while the server had
+// some. At a fixed rate the generator never sleeps for long, so the answer is always false.
 func clientLimited(s results.Sample, procs int) bool {
 	const full, notFull = 0.95, 0.90
 	window := float64(s.Window)
@@ -43,5 +43,5 @@ func clientLimited(s results.Sample, procs int) bool {
 		float64(s.ClientCPU)/window >= full && float64(s.ServerCPU)/window < notFull*float64(procs)
 }
 
-// fellBehind tells that the load generator sent more than one message in a hundred too late.
+// fellBehind reports whether the load generator sent more than one message in a hundred too late.
 func fellBehind(s results.Sample) bool { return s.Behind*100 > s.Messages+s.Late }

@@ -13,8 +13,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Plan is everything that is going to be measured. Each round measures every workload, and each of them on every server
-// in turn, so that a drift of the machine meets all servers alike. Every measurement has a server of its own.
+// Plan is everything that will be measured. Each round measures every workload on every server in turn, so that a drift
+// of the machine affects all servers alike. Every measurement has a server process of its own.
 type Plan struct {
 	Impls     []string
 	Named     bool // the user named them: one that cannot run here is a failure
@@ -41,11 +41,11 @@ type Cell struct {
 
 func (c Cell) String() string { return fmt.Sprintf("%s, %v, round %d", c.Impl, c.Workload, c.Round+1) }
 
-// perMeasurement is what a measurement costs beside warm-up and window: starting and ending the server, and connecting.
-// It only serves to tell how long all will take.
+// perMeasurement is the time that a measurement takes besides warm-up and window: starting and stopping the server, and
+// connecting. It only serves to estimate how long a run takes.
 const perMeasurement = 250 * time.Millisecond
 
-// Cells lists the measurements in their order, without those that an implementation does not have.
+// Cells lists the measurements in their order, without those that an implementation does not support.
 func (p Plan) Cells() []Cell {
 	var once []Cell
 	for _, w := range p.Workloads {
@@ -65,7 +65,7 @@ func (p Plan) Cells() []Cell {
 	return all
 }
 
-// lacking says which implementations lack which modes that the plan asks for, in one note for each mode.
+// lacking lists the implementations that lack a mode that the plan asks for, one note per mode.
 func (p Plan) lacking() []string {
 	var order []string
 	names := make(map[string][]string)
@@ -95,18 +95,18 @@ func (p Plan) lacking() []string {
 	return notes
 }
 
-// Duration is how long everything will take, about.
+// Duration estimates how long everything will take.
 func (p Plan) Duration() time.Duration {
 	return time.Duration(len(p.Cells())) * (p.Warmup + p.Window + perMeasurement)
 }
 
-// Fit makes the windows so long that everything takes d, but none shorter or longer than given.
+// Fit chooses a window with which everything takes about d, within the given limits.
 func (p *Plan) Fit(d, shortest, longest time.Duration) {
 	window := d/time.Duration(max(1, len(p.Cells()))) - p.Warmup - perMeasurement
 	p.Window = min(max(window, shortest), longest).Round(10 * time.Millisecond)
 }
 
-// Confine gives the servers the first CPUs and the load generator the next one, if there are enough.
+// Confine assigns the first CPUs to the servers and the next one to the load generator, if there are enough.
 func (p *Plan) Confine(cpus []int) {
 	if p.Procs < len(cpus) {
 		p.ServerCPUs, p.LoadCPUs = cpus[:p.Procs], cpus[p.Procs:p.Procs+1]
@@ -155,7 +155,8 @@ func (p Plan) setting() results.Setting {
 	}
 }
 
-// FirstRoundDone tells whether everything was measured at least once, which on a slow machine is enough for a quick run.
+// FirstRoundDone reports whether everything was measured at least once, which is enough for a quick run on a slow
+// machine.
 func FirstRoundDone(p Plan, r *results.Results) bool {
 	once := p
 	once.Rounds = 1

@@ -84,7 +84,7 @@ func TestMeasurementsTakeTurns(t *testing.T) {
 func TestLackingSaysWhy(t *testing.T) {
 	conn := workload.Workload{Kind: workload.KindConnEcho, Conns: 1, Size: 1, Depth: 1}
 	p := Plan{Impls: []string{"net", "gnet", "tandem-epoll"}, Workloads: []workload.Workload{smallEcho, conn, conn}}
-	want := []string{"left out, because they have no mode conn-echo: gnet, tandem-epoll (its net.Conn view is not there yet)"}
+	want := []string{"left out, because they have no mode conn-echo: gnet, tandem-epoll (its net.Conn view is not implemented yet)"}
 	assert.Equal(t, want, p.lacking())
 }
 

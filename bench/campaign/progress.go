@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// progress tells how far a run is. On a terminal it rewrites one line, with a bar; elsewhere it writes a line whenever
-// another workload begins, so that a log stays short.
+// Progress shows how far a run has come. On a terminal it rewrites one line, with a bar; elsewhere it writes a line
+// whenever another workload begins, so that a log stays short.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -33,7 +33,7 @@ func NewProgress(w io.Writer, p Plan) *progress {
 	return pr
 }
 
-// show says what is measured now.
+// show displays the measurement that begins now.
 func (p *progress) show(c Cell, rounds int) {
 	title := fmt.Sprintf("%v round %d", c.Workload, c.Round)
 	if !p.terminal && title == p.last {
@@ -57,7 +57,7 @@ func progressBar(done, total int) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
 
-// left estimates the seconds that remain: from the plan at first, and more and more from the time taken so far.
+// left estimates the remaining seconds: from the plan at first, then increasingly from the time taken so far.
 func (p *progress) left() int {
 	rest := float64(p.total-p.done) / float64(p.total)
 	planned := p.expected.Seconds()
@@ -68,7 +68,7 @@ func (p *progress) left() int {
 	return int(planned*rest + 0.5)
 }
 
-// end takes the line off the terminal.
+// end removes the line from the terminal.
 func (p *progress) end() {
 	if p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -14,8 +14,8 @@ type Bar struct {
 	Label string // the value in words
 }
 
-// Bars draws a horizontal bar for each server, with a line from the lowest round to the highest, from zero on. The dashed
-// line is the floor. Bars of which nothing is known are left away, but not their names.
+// Bars draws a horizontal bar for each server, from zero on, with a line from the lowest round to the highest. The
+// dashed line is the floor. A server without a value keeps its name and has no bar.
 func Bars(name, of, unit string, bars []Bar) *Chart {
 	const (
 		top, step, thick = 6, 25, 15
@@ -72,7 +72,7 @@ func (c *Chart) whisker(from, to, y float64) {
 	c.line("whisker", to, y-end, to, y+end)
 }
 
-// barsInWords is for who does not see the picture.
+// barsInWords describes the chart for readers who do not see it.
 func barsInWords(bars []Bar, unit string) string {
 	text := unit + ":"
 	for i, b := range bars {
@@ -88,7 +88,7 @@ func barsInWords(bars []Bar, unit string) string {
 	return text
 }
 
-// AnyKnown tells whether there is anything to draw.
+// AnyKnown reports whether there is anything to draw.
 func AnyKnown(bars []Bar) bool {
 	for _, b := range bars {
 		if b.Value.Known() && !math.IsNaN(b.Value.Median) {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Charts are SVG that this program writes itself, into the page. The libraries at hand cannot do what a report needs:
-// gonum/plot knows only fixed colours, so no picture that is dark on a dark page, and a picture of a fixed size whose text
-// is too small on a phone; go-echarts needs a megabyte of JavaScript in the page, or a network.
+// Charts are SVG that this package writes itself. The available libraries do not fit: gonum/plot has fixed colours, so
+// its pictures cannot follow a dark page, and a fixed size, so their text is too small on a phone; go-echarts needs a
+// megabyte of JavaScript in the page, or a network.
 
-// Chart is a picture under construction. Lengths are pixels of a picture as wide as a phone, so that its text is as large
-// there as it should be.
+// Chart is a picture under construction. Lengths are pixels of a picture as wide as a phone, so that its text has the
+// right size there.
 type Chart struct {
 	Name        string   // the number that is shown
 	Of          string   // what was measured; a page that says so in a heading of its own leaves it out
@@ -26,8 +26,8 @@ type Chart struct {
 // chartWidth is the width of every chart.
 const chartWidth = 420
 
-// Style is the style sheet of every chart, light and dark. Text is always ink or soft, never of a series' colour, because
-// some of these are as light as the page; shapes of such a colour have an outline of ink.
+// Style is the style sheet of all charts, light and dark. Text has the colours ink or soft, never that of a series,
+// because some of those are almost as light as the page; shapes in such a colour have an outline in ink.
 var Style = `
 .chart{--bg:#ffffff;--ink:#1b1f24;--soft:#5b6470;--grid:#e3e6ea;` + palette(lightColours) + `}
 @media(prefers-color-scheme:dark){.chart{--bg:#14181d;--ink:#e8eaed;--soft:#a3adb8;--grid:#2e353d;` + palette(darkColours) + `}}
@@ -71,7 +71,7 @@ func (c *Chart) curve(s series, points []point) {
 // point is a place in a chart.
 type point struct{ X, Y float64 }
 
-// nameWidth is the room for the longest of the names, which are bold: about, because the reader's font is not known here.
+// nameWidth estimates the width of the longest name in bold. The font of the reader is not known here.
 func nameWidth(names []string) float64 {
 	const perLetter = 8.5 // of a wide font
 	longest := 0
@@ -81,7 +81,7 @@ func nameWidth(names []string) float64 {
 	return perLetter * float64(longest)
 }
 
-// px is a length, short and without surprises.
+// px formats a length with at most one decimal.
 func px(v float64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }
@@ -92,7 +92,7 @@ func escaped(text string) string {
 	return b.String()
 }
 
-// tipped is what a pointer that rests on a shape shows.
+// tipped is the text that appears when the pointer rests on a shape.
 func tipped(tip string) string {
 	if tip == "" {
 		return ""
@@ -100,19 +100,19 @@ func tipped(tip string) string {
 	return "<title>" + escaped(tip) + "</title>"
 }
 
-// Inline is the picture for a page that has chartStyle.
+// Inline is the picture for a page that includes Style.
 func (c *Chart) Inline() template.HTML {
 	return template.HTML(c.svg("", "", c.Name)) // every text in it was escaped
 }
 
-// File is the picture as a file of its own, with a background: whoever shows it may show it on anything.
+// File is the picture as a file of its own. It has a background, because it may be shown on any page.
 func (c *Chart) File() string {
 	return c.svg(fmt.Sprintf(` xmlns="http://www.w3.org/2000/svg" width="%d"`, 2*chartWidth),
 		"<style>"+escaped(Style)+`</style><rect class="back" width="100%" height="100%"/>`,
 		append([]string{c.Name, c.Of}, c.Source...)...) + "\n"
 }
 
-// svg puts lines of text over the picture, the first of which is its name.
+// svg puts lines of text above the picture. The first is its name.
 func (c *Chart) svg(attributes, before string, heading ...string) string {
 	var head strings.Builder
 	y := 2.0

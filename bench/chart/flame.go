@@ -80,7 +80,7 @@ func (f *flame) add(names []string, value int64) {
 const (
 	flameWidth = 1200.0
 	flameRow   = 18.0
-	flameLeast = 0.5 // narrower boxes are left away
+	flameLeast = 0.5 // narrower boxes are not drawn
 )
 
 func (f *flame) draw(of string) *Chart {
@@ -118,7 +118,7 @@ func (c *Chart) flameBox(f *flame, x, y, width, share float64) {
 	}
 }
 
-// sorted lists what was called by name, so that two profiles of one program look alike.
+// sorted lists the called functions by name, so that two profiles of one program look alike.
 func (f *flame) sorted() []*flame {
 	list := make([]*flame, 0, len(f.Below))
 	for _, below := range f.Below {
@@ -128,7 +128,7 @@ func (f *flame) sorted() []*flame {
 	return list
 }
 
-// flameColour tells the kernel's edge, the runtime, the library and all else apart.
+// flameColour distinguishes system calls, the runtime, this library, and everything else.
 func flameColour(name string) int {
 	switch {
 	case strings.Contains(name, "syscall") || strings.Contains(name, "Syscall"):
@@ -141,10 +141,10 @@ func flameColour(name string) int {
 	return 3
 }
 
-// shortFunction leaves the path of the package away.
+// shortFunction removes the path of the package.
 func shortFunction(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// inWords names the functions that took most of the time themselves.
+// inWords names the functions that themselves took most of the time.
 func (f *flame) inWords() string {
 	own := make(map[string]int64)
 	var walk func(f *flame)

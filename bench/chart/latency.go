@@ -7,8 +7,8 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// Percentiles draws latencies by percentile, on the axis that HDR histograms are drawn on: each step to the right is a
-// tenth of the answers of the step before, so that the tail has as much room as the rest.
+// Percentiles draws latencies by percentile, on the axis that HDR histograms use: each step to the right is a tenth of
+// the answers of the step before, so that the tail has as much room as the rest.
 func Percentiles(of string, rows []results.Summary) *Chart {
 	var curves []curve
 	furthest := 10.0
@@ -37,7 +37,7 @@ func Percentiles(of string, rows []results.Summary) *Chart {
 // perDecade is how many points of a histogram are drawn from one step of the axis to the next.
 const perDecade = 8
 
-// percentilePoints are the points of a histogram, at X = 1/(1-q), as far as there are ten answers beyond.
+// percentilePoints are the points of a histogram at X = 1/(1-q), up to the percentile that ten answers exceed.
 func percentilePoints(h *hdrhistogram.Histogram) []point {
 	const furthest = 1e5
 	var points []point
@@ -58,7 +58,8 @@ func percentileText(x float64) string {
 	return trimmedLong(100 * (1 - 1/x))
 }
 
-// Rates draw the median and the 99th percentile over the offered rate, until a server no longer keeps up.
+// Rates draws the median and the 99th percentile against the offered rate, up to the rate at which a server no longer
+// keeps up.
 func Rates(sec results.Section) (median, tail *Chart) {
 	draw := func(name string, of func(results.Summary) results.Spread) *Chart {
 		curves := rateCurves(sec.Rows, of)
@@ -97,7 +98,7 @@ func rateCurves(rows []results.Summary, of func(results.Summary) results.Spread)
 	return curves
 }
 
-// broke tells that the server did not keep up with the rate it was offered.
+// broke reports whether the server did not keep up with the offered rate.
 func broke(s results.Summary) bool {
 	const enough = 0.95
 	return s.Late > 1-enough || s.Rate.Known() && s.Rate.Median < enough*float64(s.Workload.Rate)

@@ -15,7 +15,7 @@ type curve struct {
 	Broken bool    // the last point is where it no longer kept up
 }
 
-// axis is what an axis shows.
+// axis describes an axis.
 type axis struct {
 	Name  string
 	Log   bool
@@ -32,7 +32,7 @@ const (
 	lineHeight          = 278
 )
 
-// lineChart draws a line for each server, with its name at its end.
+// lineChart draws a line for each server and writes its name at the end.
 func lineChart(name, of string, x, y axis, curves []curve) *Chart {
 	c := &Chart{Name: name, Of: of, Description: linesInWords(curves, x, y), height: lineHeight}
 	var names []string
@@ -86,7 +86,7 @@ func (c *Chart) cross(p point) {
 	c.line("cross", p.X-arm, p.Y+arm, p.X+arm, p.Y-arm)
 }
 
-// label is the name at the end of a line, where there is room for it.
+// label is a name beside the end of a line.
 type label struct {
 	Impl   string
 	Series series
@@ -94,7 +94,7 @@ type label struct {
 	Y      float64
 }
 
-// names writes the names, none over another, in the order of the lines' ends.
+// names writes the names in the order of the ends of the lines, so that none covers another.
 func (c *Chart) names(ends []label, right float64) {
 	spaced(ends, 14, lineTop+4, lineBottom+2)
 	for _, l := range ends {
@@ -104,7 +104,7 @@ func (c *Chart) names(ends []label, right float64) {
 	}
 }
 
-// spaced moves labels apart to at least gap, and all of them between top and bottom as long as there is room.
+// spaced moves labels at least gap apart, and keeps them between top and bottom if there is room.
 func spaced(labels []label, gap, top, bottom float64) {
 	slices.SortStableFunc(labels, func(a, b label) int {
 		switch {
@@ -145,7 +145,7 @@ func boundsOf(curves []curve) (low, high float64) {
 	return low * 0.9, max(high*1.1, low*2)
 }
 
-// linesInWords is for who does not see the picture.
+// linesInWords describes the chart for readers who do not see it.
 func linesInWords(curves []curve, x, y axis) string {
 	parts := make([]string, 0, len(curves))
 	for _, c := range curves {

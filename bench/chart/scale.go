@@ -47,7 +47,7 @@ func roundSteps(most float64, n int) []float64 {
 	}
 }
 
-// decades are 1, 2 and 5 times powers of ten within the bounds; powers of ten only, if there are many.
+// decades are 1, 2 and 5 times the powers of ten within the bounds, or the powers of ten alone if the range is wide.
 func decades(low, high float64) []float64 {
 	factors := []float64{1, 2, 5}
 	if high/low > 1000 {
@@ -90,7 +90,7 @@ func shortTime(ns float64) string {
 	return trimmed(ns) + " ns"
 }
 
-// trimmed has at most three digits that mean something, and no zeros behind.
+// trimmed formats a number with three significant digits and without trailing zeros.
 func trimmed(v float64) string { return strconv.FormatFloat(rounded(v), 'f', -1, 64) }
 
 func rounded(v float64) float64 {

@@ -13,7 +13,7 @@ var seriesOrder = []string{
 	"tandem-uring-defer", "tandem-uring-coop", "tandem-uring-plain", "tandem-uring-oneshot",
 }
 
-// colours is how many different colours, dashes and markers there are.
+// colours is the number of different colours, dashes and markers.
 const colours = 9
 
 // series is how a server is drawn. There are more servers than colours: those that share one have another dash and
@@ -36,8 +36,8 @@ func seriesOf(impl string) series {
 // class adds the series' colour to a class.
 func (s series) class(class string) string { return fmt.Sprintf("%s s%d", class, s.colour) }
 
-// The palette of Okabe and Ito ("Color Universal Design", 2008), whose colours can be told apart with every common kind of
-// colour vision, and a grey. Their black is white on a dark page.
+// The palette of Okabe and Ito ("Color Universal Design", 2008), whose colours stay distinct under every common kind of
+// colour vision, and a grey. On a dark page their black becomes white.
 var (
 	lightColours = [colours]string{"#000000", "#555555", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#cc79a7", "#f0e442"}
 	darkColours  = [colours]string{"#ffffff", "#666666", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#cc79a7", "#f0e442"}

@@ -13,9 +13,9 @@ import (
 type measure struct {
 	Name    string
 	Of      func(results.Sample) float64 // 0: not measured
-	More    string                       // what a server is called whose number grew
+	More    string                       // the verdict on a server whose number grew
 	Less    string                       // or shrank
-	Least   float64                      // what matters: smaller changes are none
+	Least   float64                      // smaller relative changes do not count
 	ToFloor bool                         // compare ratios to the floor of the same round, so that a drift of the machine cancels out
 	Decides bool                         // the verdict is about this one
 	Text    func(float64) string
@@ -31,7 +31,8 @@ const (
 // differs by from one start to the next.
 const LeastCPU = 0.05
 
-// measures are all by which runs are compared. What others on the machine disturb more has to change more to matter.
+// measures are the numbers by which runs are compared. Those that other load on the machine disturbs more have a higher
+// Least.
 func measures() []measure {
 	return []measure{
 		{"CPU ns/msg", results.Sample.CPUPerMessage, Slower, faster, LeastCPU, true, true, format.Grouped},
@@ -60,7 +61,7 @@ func percentileOf(p float64) func(results.Sample) float64 {
 	}
 }
 
-// finding is what the comparison of one server under one workload, or under all, says about one measure.
+// finding is the result of comparing one server by one measure, under one workload or under all.
 type finding struct {
 	Impl     string
 	Workload *workload.Workload // nil: all that it was measured under, together
@@ -70,7 +71,7 @@ type finding struct {
 	Says     string  // noDifference, or the measure's More or Less
 }
 
-// comparison is all that two runs say about one measure.
+// comparison has all findings of one measure.
 type comparison struct {
 	Measure  measure
 	ToFloor  bool // ratios to the floor were compared
@@ -86,7 +87,7 @@ type pairing struct {
 	new  []results.Sample
 }
 
-// pairings lists what both runs measured, in the order of the new one.
+// pairings lists everything that both runs measured, in the order of the new one.
 func pairings(before, after *results.Results) []pairing {
 	var pairs []pairing
 	for _, s := range after.Samples {
@@ -136,7 +137,7 @@ func compareBy(m measure, pairs []pairing, before, after int) comparison {
 			Old: results.SpreadOf(valuesOf(p.old, m.Of)), New: results.SpreadOf(valuesOf(p.new, m.Of)),
 		}
 		if c.ToFloor {
-			if p.impl == results.Floor { // it is the yardstick, and shows what became of the machine
+			if p.impl == results.Floor { // the reference; it shows how the machine changed
 				c.Floor = append(c.Floor, f)
 				continue
 			}
@@ -161,7 +162,7 @@ func compareBy(m measure, pairs []pairing, before, after int) comparison {
 	return c
 }
 
-// judge says of every finding whether it is one.
+// judge decides for every finding whether it is a difference.
 func (c *comparison) judge(all []series, d []deal) {
 	least := math.Log1p(c.Measure.Least)
 	grew := exceeds(all, least, d)
@@ -200,8 +201,8 @@ func (p pairing) series(of func(results.Sample) float64, before, after int) seri
 	return s
 }
 
-// floorSeries is that of the floor under the same workload. One that the floor cannot serve is compared with how the floor
-// was in that round under all that it can: the machine was the same, and only that matters.
+// floorSeries is the series of the floor under the same workload. For a workload that the floor cannot serve, it is the
+// mean of the floor under all others: the machine was the same in that round, and only that matters.
 func floorSeries(pairs []pairing, load workload.Workload, of func(results.Sample) float64, before, after int) series {
 	var others []series
 	for _, p := range pairs {
@@ -217,7 +218,7 @@ func floorSeries(pairs []pairing, load workload.Workload, of func(results.Sample
 	return meanOf(others)
 }
 
-// minus is the ratio's logarithm.
+// minus is the logarithm of the ratio.
 func (s series) minus(floor series) series {
 	v := slices.Clone(s)
 	for i := range v {
@@ -234,8 +235,8 @@ func (s series) negative() series {
 	return v
 }
 
-// meanOf puts a server's workloads together: how far each round was from what is usual, outliers drawn in. The result does
-// not depend on which run a round belongs to, which deal needs.
+// meanOf combines the workloads of a server: how far each round was from the median, with outliers clipped. The result
+// does not depend on which run a round belongs to, as deal requires.
 func meanOf(all []series) series {
 	mean := make(series, len(all[0]))
 	count := make([]float64, len(mean))

@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// Whether two runs differ is decided by dealing the rounds anew. If nothing has changed, it does not matter which round
-// came from which run: so the rounds of both are dealt into two hands in every possible way, and each time the largest
-// difference of all series is noted. A series differs if chance hardly ever (falseAlarms) deals so large a difference in
-// any of the series. This is Westfall and Young's step of the largest statistic, an exact permutation test as the
-// rank test of Mann and Whitney is, and for the same reason right for few rounds and any distribution. Unlike that one it
-// stays able to find something when there are many series: with five rounds on each side a rank test cannot give less
-// than 1 in 252, which no correction for more than twelve comparisons leaves below 5 %. And series that are disturbed
-// together, because they were measured in the same round, are dealt together.
+// Whether two runs differ is decided by a permutation test. If nothing has changed, it does not matter which round came
+// from which run: so the rounds of both are dealt into two hands in every possible way, and the largest difference of
+// all series is noted each time. A series differs if chance rarely (falseAlarms) deals such a large difference in any
+// of the series. This is the max-statistic procedure of Westfall and Young: an exact permutation test like the rank
+// test of Mann and Whitney, and for the same reason valid for few rounds and any distribution. Unlike the rank test it
+// keeps its power when there are many series: with five rounds on each side a rank test cannot give less than 1 in 252,
+// and no correction for more than twelve comparisons leaves that below 5 %. Series that were disturbed together,
+// because they were measured in the same round, are dealt together.
 const (
 	falseAlarms = 0.05 // of all comparisons together, in one direction
 	fewestDeals = 70   // as four rounds on each side give
-	mostDeals   = 4000 // beyond, so many are drawn
+	mostDeals   = 4000 // if there are more ways, this many are drawn at random
 )
 
 // series is one number in all rounds of both runs, as a logarithm: those of the old run first. NaN: not measured.
 type series []float64
 
-// deal tells for every round of both runs whether it goes into the new run's hand.
+// deal says for every round of both runs whether it goes into the hand of the new run.
 type deal []bool
 
-// deals lists every way to deal, or mostDeals of them; the first is how it really was.
+// deals lists every way to deal, or mostDeals of them. The first is the actual one.
 func deals(before, after int) []deal {
 	actual := make(deal, before+after)
 	for i := before; i < len(actual); i++ {
@@ -69,7 +69,7 @@ func drawn(actual deal) []deal {
 	return all
 }
 
-// ways is how often k things can be taken out of n, at most a little over mostDeals.
+// ways is the number of ways to choose k of n things. It stops counting a little above mostDeals.
 func ways(n, k int) int {
 	c := 1
 	for i := 1; i <= k; i++ {
@@ -81,8 +81,8 @@ func ways(n, k int) int {
 	return c
 }
 
-// exceeds gives for each series the chance that, if no series grew by more than least, dealing alone makes any of them
-// look as if it had grown as much as this one. A logarithm of a ratio, least is more than 0. Use the negative of the series
+// exceeds returns for each series the probability that dealing alone makes some series look as if it had grown as much
+// as this one, if no series grew by more than least, which is the logarithm of a ratio and above 0. Negate the series
 // to ask about shrinking.
 func exceeds(all []series, least float64, deals []deal) []float64 {
 	before := slices.Index(deals[0], true)
@@ -114,7 +114,7 @@ func exceeds(all []series, least float64, deals []deal) []float64 {
 	return chances
 }
 
-// shifted takes what is allowed off the new rounds. What remains is more than allowed.
+// shifted subtracts the allowed change from the new rounds. What remains exceeds it.
 func (s series) shifted(before int, least float64) series {
 	v := slices.Clone(s)
 	for i := before; i < len(v); i++ {
@@ -123,8 +123,8 @@ func (s series) shifted(before int, least float64) series {
 	return v
 }
 
-// clipped draws outliers in, to twice the usual distance from the middle, so that one bad round does not outweigh
-// the others. It looks at both runs as one, and so does not depend on how they are dealt.
+// clipped limits outliers to twice the usual distance from the median, so that one bad round does not outweigh the
+// others. It treats both runs as one, so it does not depend on the deal.
 func (s series) clipped() series {
 	middle := middleOf(s)
 	distances := make(series, len(s))
@@ -139,8 +139,8 @@ func (s series) clipped() series {
 	return v
 }
 
-// growth is how much larger the new hand is than the old, in units of how much the rounds of a hand differ among each
-// other. Least is added to the unit: noise smaller than what matters must not make trifles look large.
+// growth is how much larger the new hand is than the old, in units of how much the rounds of a hand differ from each
+// other. Least is added to the unit, so that with very little noise a negligible difference does not look large.
 func (s series) growth(d deal, least float64) float64 {
 	var sum, mean, count, off [2]float64
 	hand := func(i int) int {
@@ -167,7 +167,7 @@ func (s series) growth(d deal, least float64) float64 {
 	return (mean[1] - mean[0]) / ((off[0]+off[1])/(count[0]+count[1]) + least)
 }
 
-// middleOf is the median of what was measured.
+// middleOf is the median of the rounds that were measured.
 func middleOf(s series) float64 {
 	v := slices.DeleteFunc(slices.Clone(s), math.IsNaN)
 	if len(v) == 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Verdict is what the measures that decide say together. It is slower if anything is, else faster if anything is.
+// Verdict combines the measures that decide. It is slower if any finding is, else faster if any is.
 func Verdict(all []comparison) string {
 	says := noDifference
 	for _, c := range all {
@@ -31,7 +31,7 @@ func Verdict(all []comparison) string {
 	return says
 }
 
-// Print writes all findings, what makes them doubtful, and the verdict in the last line.
+// Print writes the findings, the reasons to doubt them, and the verdict in the last line.
 func Print(w io.Writer, before, after *results.Results, all []comparison) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "old: %s\nnew: %s\n", runLine(before), runLine(after))
@@ -58,7 +58,7 @@ func runLine(r *results.Results) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
-// print writes one measure: all findings, and in which the floor has no verdict.
+// print writes the findings of one measure. Those of the floor have no verdict.
 func (c comparison) print(b *strings.Builder) {
 	how := ""
 	if c.ToFloor {
@@ -114,8 +114,8 @@ func doubts(before, after *results.Results, all []comparison) []string {
 		switch {
 		case !c.Measure.Decides:
 		case !c.ToFloor:
-			notes = append(notes, "there is no "+results.Floor+" in both: a machine that was slower in one run looks like "+
-				"servers that are")
+			notes = append(notes, "not both runs have "+results.Floor+": a machine that was slower in one run looks like "+
+				"slower servers")
 		default:
 			notes = append(notes, floorDoubts(c)...)
 		}
@@ -135,7 +135,7 @@ func doubts(before, after *results.Results, all []comparison) []string {
 	return notes
 }
 
-// floorDoubts tells if the machine was another one, in effect.
+// floorDoubts reports a floor that changed so much that the machine was effectively another one.
 func floorDoubts(c comparison) []string {
 	const much = 0.15
 	for _, f := range c.Floor {
@@ -147,7 +147,7 @@ func floorDoubts(c comparison) []string {
 	return nil
 }
 
-// blurDoubts tells if the rounds differ so much among each other that no difference means little.
+// blurDoubts reports rounds that differ so much from each other that finding no difference means little.
 func blurDoubts(c comparison) []string {
 	const much = 1.1
 	var widths []float64
@@ -157,13 +157,13 @@ func blurDoubts(c comparison) []string {
 		}
 	}
 	if width := results.SpreadOf(widths).Median; width > much {
-		return []string{fmt.Sprintf("the rounds differ much among each other: a change of %s less than about %s may not show; "+
+		return []string{fmt.Sprintf("the rounds differ a lot from each other: a change of %s of less than about %s may not show; "+
 			"measure more rounds, or on a quieter machine", c.Measure.Name, format.Percent(width-1+c.Measure.Least))}
 	}
 	return nil
 }
 
-// unmatched counts what is only in one of the runs.
+// unmatched counts the pairs of server and workload that only one of the runs has.
 func unmatched(before, after *results.Results) int {
 	type pair struct {
 		impl string

@@ -10,8 +10,8 @@ import (
 // confidence is how often the intervals contain the truth, at least.
 const confidence = 0.95
 
-// change is by how much a number grew from the old rounds to the new, as a ratio, and between which bounds that lies. Low
-// is 0 and High infinite if there are too few rounds to tell.
+// change is the ratio of the new rounds to the old, with its interval. Low is 0 and High infinite if there are too few
+// rounds for an interval.
 type change struct{ Ratio, Low, High float64 }
 
 // changeOf estimates the change of a series without regard to its distribution: the median of the differences between
@@ -29,7 +29,7 @@ func changeOf(s series, before int) change {
 	}
 	slices.Sort(differences)
 	c := change{Ratio: math.Exp(middleOf(differences)), High: math.Inf(1)}
-	// Leave away, at each end, as many differences as the test's statistic U stays below with the chance of error.
+	// Drop as many differences at each end as the statistic U of the test stays below with this probability of error.
 	distribution := stats.UDist{N1: len(old), N2: len(new1)}
 	out := 0
 	for distribution.CDF(float64(out)) <= (1-confidence)/2 {
@@ -41,10 +41,10 @@ func changeOf(s series, before int) change {
 	return c
 }
 
-// measured leaves away what was not.
+// measured drops the rounds that were not measured.
 func measured(s series) series { return slices.DeleteFunc(slices.Clone(s), math.IsNaN) }
 
-// inBoth tells whether there is anything to compare.
+// inBoth reports whether both runs have a value.
 func (s series) inBoth(before int) bool {
 	return len(measured(s[:before])) > 0 && len(measured(s[before:])) > 0
 }

@@ -32,7 +32,7 @@ func Read(before, after string, impls []string) (*results.Results, *results.Resu
 	return both[0], both[1], nil
 }
 
-// Runs compares two runs by every measure. It fails if there is nothing to compare, or too little to tell.
+// Runs compares two runs by every measure. It fails if they have nothing to compare, or too few rounds.
 func Runs(before, after *results.Results, least float64) ([]comparison, error) {
 	pairs := pairings(before, after)
 	if len(pairs) == 0 {

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Counts is what a server tells of itself, since it began: what only its own runtime knows. Who connects to the
-// Unix socket of serve --control gets it once, as a line of JSON, and the end. A server that has no such socket is
-// measured without.
+// Counts holds what a server counted since it began and only its own runtime knows. A client that connects to the Unix
+// socket of serve --control receives one line of JSON and then the end of the stream. A server without such a socket is
+// measured without these counts.
 type Counts struct {
-	Mallocs  int64         `json:"mallocs"` // exact to some dozens: what the allocator's caches hold is counted when they are filled
+	Mallocs  int64         `json:"mallocs"` // exact within some dozens: objects in the caches of the allocator are counted when a cache is filled
 	GCs      int64         `json:"gcs"`
 	GCPause  time.Duration `json:"gc_pause_ns"`
 	Syscalls int64         `json:"syscalls"` // 0: not counted
@@ -29,7 +29,8 @@ func (c Counts) Minus(d Counts) Counts {
 	return Counts{c.Mallocs - d.Mallocs, c.GCs - d.GCs, c.GCPause - d.GCPause, c.Syscalls - d.Syscalls}
 }
 
-// Fill writes what happened between two counts into a sample. What the kernel counted is worth more.
+// Fill writes the difference between two counts into a sample. A number of system calls that the kernel counted takes
+// precedence.
 func (c Counts) Fill(s *results.Sample) {
 	s.Mallocs, s.GCs, s.GCPause = c.Mallocs, c.GCs, c.GCPause
 	if s.Syscalls == 0 {
@@ -53,8 +54,8 @@ func ownCounts(syscalls func() int64) Counts {
 	return c
 }
 
-// Serve answers on a Unix socket at path until the process ends. It has a thread of its own that sleeps in the
-// kernel: a net.Listener would set Go's poller to work, which a server may do without.
+// Serve answers on a Unix socket at path until the process ends. It uses a thread of its own that sleeps in the kernel:
+// a net.Listener would start the poller of the Go runtime, which some servers do without.
 func Serve(path string, syscalls func() int64) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -75,16 +76,16 @@ func Serve(path string, syscalls func() int64) error {
 				continue
 			}
 			if err != nil {
-				return // who asks then sees that nobody answers
+				return // clients then see that nobody answers
 			}
-			tell(to, ownCounts(syscalls))
+			send(to, ownCounts(syscalls))
 		}
 	}()
 	return nil
 }
 
-// tell sends one answer. If the other side has gone, there is nobody to tell.
-func tell(fd int, c Counts) {
+// send sends one answer. It ignores a client that has gone.
+func send(fd int, c Counts) {
 	defer unix.Close(fd)
 	line, err := json.Marshal(c)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Sockets makes names for the sockets on which servers tell their counts.
+// Sockets chooses names for the sockets on which servers report their counts.
 type Sockets struct {
-	dir   string // "": there is none, so servers are measured without
+	dir   string // "": there is none, and servers report no counts
 	count int
 }
 
@@ -30,7 +30,7 @@ func (c *Sockets) Open() error {
 	return nil
 }
 
-// Next is a name that was not there yet, or "".
+// Next returns a new name, or "" if there is no directory.
 func (c *Sockets) Next() string {
 	if c.dir == "" {
 		return ""

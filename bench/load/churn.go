@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// churnTraffic connects, sends one message, checks its echo, closes, and begins again, so many at a time. The time of a
-// message counts from before it connects. It closes by a reset: else each connection would keep its port for a minute,
-// and within seconds there would be none left.
+// churnTraffic connects, sends one message, checks its echo, closes, and starts again, on as many connections at once
+// as Conns says. The time of a message starts before it connects. Connections are closed by a reset: otherwise each
+// would keep its port for a minute, and none would be left within seconds.
 type churnTraffic struct {
 	unpaced
 	g      *generator
@@ -23,7 +23,7 @@ type churnTraffic struct {
 	family int
 }
 
-// churnSlot is one connection after the other.
+// churnSlot holds one connection at a time.
 type churnSlot struct {
 	fd        int // -1: none
 	seq       uint64
@@ -102,7 +102,7 @@ func (t *churnTraffic) ready(i int, events uint32) error {
 	return t.received(i, p)
 }
 
-// send sends the message; when all of it is gone, what comes back is waited for.
+// send sends the message. When all of it is sent, the slot waits for the echo.
 func (t *churnTraffic) send(i int) error {
 	s := &t.slots[i]
 	n, err := t.g.send(i, s.fd, s.want[s.sent:])

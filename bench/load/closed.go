@@ -16,15 +16,15 @@ type closedTraffic struct {
 	batches []batch
 }
 
-// batch is what is under way on one connection: the messages that were sent at once, or none.
+// batch is the messages in flight on one connection, which were sent at once.
 type batch struct {
 	seq      uint64        // batches begun
-	want     []byte        // the batch; what comes back must be the same
+	want     []byte        // the bytes of the batch, which must come back unchanged
 	frames   []byte        // memory for want
 	sent     int           // bytes of it
 	got      int           // bytes of it
 	began    time.Duration // when its first byte was sent
-	complete bool          // all of it came back, and no other follows
+	complete bool          // all of it came back, and no other batch follows
 }
 
 func newClosedTraffic(g *generator) *closedTraffic {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connections are the connections of a traffic that keeps all of them from begin to end: it dials them, watches them,
+// connections holds the connections of a traffic that keeps all of them from begin to end. It dials and watches them,
 // and calls the traffic for those that are ready.
 type connections struct {
 	g   *generator
@@ -20,9 +20,9 @@ type connection struct {
 	blocked bool // waits for room to send
 }
 
-// exchange is the part of a traffic that differs: what it does on a connection that is ready.
+// exchange is what differs between such traffics: what they do on a connection that is ready.
 type exchange interface {
-	// send sends what connection i still has to send. It is called when there is room again.
+	// send sends what connection i still has to send. It is called when the socket has room again.
 	send(i int) error
 	// received handles what came on connection i. p is lent until it returns.
 	received(i int, p []byte) error
@@ -40,7 +40,7 @@ func (c *connections) dial() error {
 	return nil
 }
 
-// open connects all, and watches for what they receive.
+// open connects all of them and watches for input.
 func (c *connections) open() error {
 	if err := c.dial(); err != nil {
 		return err

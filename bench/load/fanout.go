@@ -68,7 +68,7 @@ func (t *fanOutTraffic) send(int) error {
 	return t.block(0, t.sent < len(t.want))
 }
 
-// received takes the greeting off, checks what connection i got, and sends the next batch when the last connection has
+// received removes the greeting, checks what connection i received, and sends the next batch when every connection has
 // all of this one.
 func (t *fanOutTraffic) received(i int, p []byte) error {
 	c := &t.progress[i]

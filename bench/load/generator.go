@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// generator is the client: one epoll loop over all connections, on one thread. It receives as the floor does, looking
-// before it sleeps, so that it costs no more than the cheapest server. What is sent, and what has to come back, is the
-// traffic's.
+// generator is the client: one epoll loop over all connections, on one thread. Like the floor it polls before it
+// sleeps, so that it costs no more than the cheapest server. The traffic decides what is sent and what has to come
+// back.
 type generator struct {
 	Config
 	traffic traffic
@@ -33,21 +33,21 @@ type generator struct {
 	nextCheck time.Duration
 }
 
-// traffic is what goes over the connections. Its methods are called on the generator's thread.
+// traffic is what goes over the connections. Its methods run on the generator's thread.
 type traffic interface {
 	// open connects.
 	open() error
 	// begin sends the first messages.
 	begin(now time.Duration) error
-	// ready handles what epoll says about what was watched under key.
+	// ready handles the events that epoll reports for a key.
 	ready(key int, events uint32) error
-	// due sends what is due, and tells when the next is; never in a closed loop.
+	// due sends the messages that are due, and returns when the next one is: never in a closed loop.
 	due(now time.Duration) (time.Duration, error)
-	// stalled finds an answer that is overdue.
+	// stalled returns an error if an answer is overdue.
 	stalled(now time.Duration) error
-	// drain lets what is under way come back, and sends nothing new.
+	// drain stops sending. What is in flight still comes back.
 	drain() error
-	// waiting is how many connections wait for something.
+	// waiting returns the number of connections that wait for something.
 	waiting() int
 	// close closes every connection.
 	close()
@@ -56,7 +56,7 @@ type traffic interface {
 // never is a time that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// receiveBuffer is what one look at a connection can take.
+// receiveBuffer is how much one receive can take.
 const receiveBuffer = 256 << 10
 
 func newGenerator(config Config) (*generator, error) {
@@ -100,7 +100,7 @@ func (g *generator) close() {
 
 func (g *generator) now() time.Duration { return time.Since(g.epoch) }
 
-// run warms up, measures, and then waits for every answer that is still due, so that a lost one is found.
+// run warms up, measures, and then waits for every outstanding answer, so that a lost one is noticed.
 func (g *generator) run() (results.Sample, error) {
 	if err := g.traffic.begin(g.now()); err != nil {
 		return results.Sample{}, err
@@ -118,7 +118,7 @@ func (g *generator) run() (results.Sample, error) {
 	return s, g.loop(-1)
 }
 
-// loop serves the connections until the given time, or, if that is negative, until none waits for anything.
+// loop serves the connections until the given time. If that is negative, it serves them until none waits for anything.
 func (g *generator) loop(until time.Duration) error {
 	for {
 		now := g.now()
@@ -154,7 +154,7 @@ func (g *generator) loop(until time.Duration) error {
 // spinBelow is how long before a message is due the generator no longer sleeps: waking up takes up to that long.
 const spinBelow = 200 * time.Microsecond
 
-// wait looks for events, and sleeps at most d if there are none. paced: it does not sleep late.
+// wait polls for events, and sleeps at most d if there are none. If paced, it does not oversleep.
 func (g *generator) wait(d time.Duration, paced bool) (int, error) {
 	switch {
 	case !paced:
@@ -175,13 +175,14 @@ func (g *generator) dial(i int) (int, error) {
 	return fd, nil
 }
 
-// watch sets what wakes the loop for a descriptor. The event carries the key where others carry the descriptor.
+// watch sets the events that wake the loop for a descriptor. The event carries the key in place of the descriptor.
 func (g *generator) watch(op, fd, key int, events uint32) error {
 	e := unix.EpollEvent{Events: events, Fd: int32(key)}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(g.ep, op, fd, &e))
 }
 
-// receive takes what came on connection i. It is nothing, and no error, if nothing did. It is lent until the next call.
+// receive returns what came on connection i, or nothing and no error if nothing did. The bytes are lent until the next
+// call.
 func (g *generator) receive(i, fd int) ([]byte, error) {
 	n, err := sockets.RecvNow(fd, g.buf)
 	switch {
@@ -204,7 +205,7 @@ func (g *generator) send(i, fd int, p []byte) (int, error) {
 	return n, nil
 }
 
-// readable tells whether there is something to receive, an end or an error included.
+// readable reports whether there is something to receive, which may be an end or an error.
 func readable(events uint32) bool {
 	return events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0
 }
@@ -217,7 +218,7 @@ func (g *generator) count(n int, d time.Duration) {
 	}
 }
 
-// unpaced is what all closed loops share: nothing is due at a time of its own, and drain waits for what is under way.
+// unpaced is what all closed loops share: nothing is due at a given time, and drain waits for what is in flight.
 type unpaced struct {
 	busy     int // connections that wait for something
 	draining bool

@@ -9,9 +9,9 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// runIdle measures what connections cost that do nothing: each exchanges one message, so that the server has what it
-// needs for it, and then all are silent for as long as the window is. Memory is the server's resident memory; what the
-// kernel keeps for a socket is not in it.
+// runIdle measures the cost of idle connections: each exchanges one message, so that the server has allocated what it
+// needs, and then all are silent for the length of the window. The memory is the resident memory of the server, without
+// what the kernel keeps for a socket.
 func runIdle(config Config) (results.Sample, error) {
 	before, err := process.Resident(config.PID)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// What the histogram holds: nanoseconds up to longestLatency, each with three significant digits, so that a percentile
-// is at most one part in a thousand above the exact one.
+// The histogram holds nanoseconds up to longestLatency with three significant digits, so a percentile is at most one
+// part in a thousand above the exact one.
 const (
 	longestLatency    = time.Minute
 	significantDigits = 3
@@ -25,7 +25,7 @@ func newLatencies() latencies {
 	return latencies{hdrhistogram.New(1, int64(longestLatency), significantDigits)}
 }
 
-// record counts n answers that took d. What is longer than the longest counts as the longest.
+// record counts n answers that took d. Longer times count as longestLatency.
 func (l latencies) record(d time.Duration, n int) {
 	// The error says that the value is out of range, which it cannot be.
 	_ = l.h.RecordValues(int64(max(0, min(d, longestLatency))), int64(n))
@@ -38,7 +38,7 @@ func (l latencies) percentile(p float64) time.Duration {
 	return time.Duration(l.h.ValueAtPercentile(p))
 }
 
-// encode makes the text that a sample carries; "" if nothing was recorded.
+// encode returns the text that a sample carries, or "" if nothing was recorded.
 func (l latencies) encode() (string, error) {
 	if l.h.TotalCount() == 0 {
 		return "", nil

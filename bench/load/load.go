@@ -20,7 +20,7 @@ type Config struct {
 	Window   time.Duration // measured
 	Stall    time.Duration // an answer that takes longer is an error
 	PID      int           // process whose CPU time and memory are measured; 0: none
-	Control  string        // Unix socket on which the server tells its counts; "": none
+	Control  string        // Unix socket on which the server reports its counts; "": none
 	Syscalls bool          // count the server's system calls
 }
 

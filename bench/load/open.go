@@ -8,7 +8,7 @@ import (
 )
 
 // openTraffic is an open loop: messages are due at a fixed rate, whether the server keeps up or not, and the time of
-// each counts from when it was due. So a server that stops for a while is seen in every message that was due meanwhile,
+// each starts when it was due. A server that stops for a while therefore shows in every message that was due meanwhile,
 // and not only in those that a waiting client had sent.
 type openTraffic struct {
 	connections
@@ -54,7 +54,7 @@ func (t *openTraffic) begin(now time.Duration) error {
 	return nil
 }
 
-// dueAt is when a message is due, worked out from the first, so that no error adds up.
+// dueAt is when a message is due. It is computed from the first message, so that errors do not add up.
 func (t *openTraffic) dueAt(number uint64) time.Duration {
 	return t.origin + time.Duration(float64(number)*t.interval)
 }
@@ -97,7 +97,7 @@ func (t *openTraffic) offer(i int, at, now time.Duration) error {
 	return t.send(i)
 }
 
-// send sends what is due and the kernel takes, and has the rest sent when there is room.
+// send sends the messages that are due, as far as the kernel takes them. The rest follows when there is room.
 func (t *openTraffic) send(i int) error {
 	c := &t.pending[i]
 	for c.sending < c.last {
@@ -114,7 +114,7 @@ func (t *openTraffic) send(i int) error {
 	return t.block(i, false)
 }
 
-// received hands what came to the messages it belongs to.
+// received assigns what came to the messages it belongs to.
 func (t *openTraffic) received(i int, p []byte) error {
 	now := t.g.now()
 	t.pending[i].progress = now
@@ -161,8 +161,8 @@ func (t *openTraffic) answered(c *pending, now time.Duration) {
 	}
 }
 
-// unanswered counts what was due and has no answer, each with the time that it has waited so far. Left out, the worst
-// would be missing from the percentiles.
+// unanswered counts the messages that were due and have no answer, each with the time that it has waited so far.
+// Without them the slowest would be missing from the percentiles.
 func (t *openTraffic) unanswered(now time.Duration) {
 	for i := range t.pending {
 		c := &t.pending[i]
@@ -193,8 +193,8 @@ func (t *openTraffic) drain() error {
 	return nil
 }
 
-// waiting gives up on a server that is so far behind that all its answers would take too long. They are known to be
-// late by then, and the messages counted.
+// waiting gives up on a server that is so far behind that its answers would take too long. By then they are known to be
+// late, and the messages are counted.
 func (t *openTraffic) waiting() int {
 	if t.draining > 0 && t.g.now()-t.draining > t.g.Stall {
 		return 0

@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 )
 
-// patternPeriod is how many starting points there are. It is prime, so that stepping through them by any step meets
-// every one before it meets one again.
+// patternPeriod is the number of starting points. It is prime, so that any step visits all of them before it repeats
+// one.
 const patternPeriod = 65521
 
 const (
@@ -17,10 +17,9 @@ const (
 	batchStep = 40503
 )
 
-// pattern is what the connections send. Every batch of messages is a window into one table of random bytes, so that
-// it needs neither be written before it is sent nor worked out before it is compared. Where the window starts depends
-// on the connection and on the number of the batch: bytes of another connection, or of another message, are wrong
-// bytes.
+// pattern is the bytes that the connections send. Every batch of messages is a window into one table of random bytes,
+// so that it need not be written before it is sent, nor computed before it is compared. The start of the window depends
+// on the connection and on the number of the batch: bytes of another connection or message are wrong bytes.
 type pattern struct {
 	table []byte
 }
@@ -33,13 +32,13 @@ func newPattern(batch int) *pattern {
 	return &pattern{table: table[:len(table):len(table)]}
 }
 
-// batch is what connection conn sends as its batch number seq. It must not be written to.
+// batch is the bytes that connection conn sends as batch number seq. They must not be modified.
 func (p *pattern) batch(conn int, seq uint64, size int) []byte {
 	start := (uint64(conn)*connStep + seq%patternPeriod*batchStep) % patternPeriod
 	return p.table[start : start+uint64(size)]
 }
 
-// wrongByte says which byte came back wrong.
+// wrongByte is the error for a byte that came back wrong.
 type wrongByte struct {
 	Conn      int
 	Message   uint64 // counted from 0 on this connection

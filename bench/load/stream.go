@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streamTraffic sends as fast as the server takes it, and expects nothing back. A message counts when the kernel has
-// taken its last byte; what lies in the kernel's buffers is the same at both ends of the window. At the end it sends a
-// FIN and waits for the server's, which comes when the server has read everything: one that closes with bytes unread
+// streamTraffic sends as fast as the server reads, and expects nothing back. A message counts when the kernel has taken
+// its last byte; the kernel's buffers hold about as much at both ends of the window. At the end it sends a FIN and
+// waits for the server's, which comes when the server has read everything: a server that closes with bytes unread
 // resets the connection.
 type streamTraffic struct {
 	unpaced
@@ -30,10 +30,10 @@ type streamProgress struct {
 	ended bool          // by the server
 }
 
-// ErrUnread is what a reset behind the last byte means.
+// ErrUnread is the error for a reset after the last byte.
 var ErrUnread = errors.New("lost bytes: the server closed before it had read all that came before the FIN")
 
-// streamChunk is how much is offered to the kernel at once, if messages are not larger.
+// streamChunk is how much is offered to the kernel at once, unless messages are larger.
 const streamChunk = 256 << 10
 
 func newStreamTraffic(g *generator) *streamTraffic {
@@ -81,7 +81,7 @@ func (t *streamTraffic) ready(i int, events uint32) error {
 	return nil
 }
 
-// ended looks at what should be the server's FIN.
+// ended handles the FIN of the server.
 func (t *streamTraffic) ended(i int) error {
 	c := &t.progress[i]
 	p, err := t.g.receive(i, t.all[i].fd)

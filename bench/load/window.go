@@ -21,8 +21,8 @@ type mark struct {
 	calls  *process.SyscallCounter // nil: not counted
 }
 
-// measure loads the server for as long as the window is. A window in which nothing came back is made longer, because a
-// percentile of nothing says nothing; a server that never answers is found by stalled.
+// measure loads the server for the length of the window. A window without any answer is extended, because it has no
+// percentiles; stalled detects a server that never answers.
 func (g *generator) measure() (results.Sample, error) {
 	m, err := g.mark()
 	if err != nil {
@@ -38,7 +38,7 @@ func (g *generator) measure() (results.Sample, error) {
 	return g.since(m)
 }
 
-// mark forgets what the warm-up counted, and notes where the clocks stand.
+// mark discards the counts of the warm-up, and notes the state of all clocks.
 func (g *generator) mark() (mark, error) {
 	m := mark{}
 	var err error
@@ -61,7 +61,7 @@ func (g *generator) mark() (mark, error) {
 	return m, nil
 }
 
-// since works out what happened since m.
+// since computes the sample of the time since m.
 func (g *generator) since(m mark) (results.Sample, error) {
 	now := g.now()
 	messages := g.messages
@@ -85,7 +85,7 @@ func (g *generator) since(m mark) (results.Sample, error) {
 	return s, g.askEnd(m, &s)
 }
 
-// askEnd fills in what the server tells of itself, and what was counted in the kernel.
+// askEnd adds the counts of the server and of the kernel.
 func (g *generator) askEnd(m mark, s *results.Sample) (err error) {
 	if m.calls != nil {
 		if s.Syscalls, err = m.calls.Stop(); err != nil {
@@ -107,7 +107,7 @@ func (g *generator) askEnd(m mark, s *results.Sample) (err error) {
 	return nil
 }
 
-// accounts reads what the kernel counted for the server, if it is known, and for this process.
+// accounts reads what the kernel counted for the server, if its process is known, and for this process.
 func (g *generator) accounts() (server process.Account, client process.CPUTime, err error) {
 	if g.PID != 0 {
 		if server, err = process.Read(g.PID); err != nil {

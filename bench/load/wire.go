@@ -9,8 +9,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// wire is how the messages of a workload look on a connection: the pattern's bytes, each message with a head if it is a
-// frame. An echo brings back the same.
+// wire is the form of a workload's messages on a connection: the bytes of the pattern, each message with a head if it
+// is a frame. An echo brings back the same.
 type wire struct {
 	pattern *pattern
 	size    int // bytes of a message
@@ -29,8 +29,8 @@ func newWire(w workload.Workload) wire {
 // length is how many bytes one message takes.
 func (w *wire) length() int { return w.head + w.size }
 
-// batch is what connection conn sends as its batch number seq. With heads it is written to *buf, which grows; without,
-// it is the pattern's own memory, and must not be written to.
+// batch is the bytes that connection conn sends as batch number seq. With heads it is written to *buf, which grows;
+// without, it is the memory of the pattern and must not be modified.
 func (w *wire) batch(conn int, seq uint64, buf *[]byte) []byte {
 	plain := w.pattern.batch(conn, seq, w.size*w.count)
 	if w.head == 0 {

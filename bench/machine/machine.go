@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Facts describes what is measured on, as far as the kernel tells.
+// Facts describes the machine, as far as the kernel reveals it.
 func Facts() results.Machine {
 	cpus, _ := process.AllowedCPUs() // none: unknown
 	return results.Machine{
@@ -25,7 +25,7 @@ func Facts() results.Machine {
 	}
 }
 
-// readLine is what a small file says, or "".
+// readLine returns the trimmed content of a small file, or "".
 func readLine(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -62,7 +62,7 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// mitigations is what the kernel does against each weakness of the CPU; it makes system calls dearer.
+// mitigations lists what the kernel does against each vulnerability of the CPU. Most make system calls slower.
 func mitigations() map[string]string {
 	const dir = "/sys/devices/system/cpu/vulnerabilities"
 	entries, err := os.ReadDir(dir)
@@ -76,7 +76,7 @@ func mitigations() map[string]string {
 	return all
 }
 
-// hypervisor names what the machine is a guest of; "" if it is none, or does not say so.
+// hypervisor names the host of this virtual machine. It is "" on a physical machine and where the host is not visible.
 func hypervisor() string {
 	if kind := readLine("/sys/hypervisor/type"); kind != "" {
 		return kind
@@ -88,7 +88,7 @@ func hypervisor() string {
 	if dmi != "" {
 		return dmi
 	}
-	// Small guests have no DMI tables, but a clock that their host lends them.
+	// Small guests have no DMI tables, but a clock from their host.
 	clock := readLine("/sys/devices/system/clocksource/clocksource0/available_clocksource")
 	for mark, name := range map[string]string{"kvm": "KVM", "hyperv": "Hyper-V", "xen": "Xen"} {
 		if strings.Contains(clock, mark) {
@@ -98,7 +98,7 @@ func hypervisor() string {
 	return "a hypervisor that gives no name"
 }
 
-// modules lists what this program was built from.
+// modules lists the modules that this program was built from.
 func modules() map[string]string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ProgramVersion is the commit that this program was built from, or "". go run writes none into the program, so git is
-// asked about the directory, which with go run is the source's.
+// ProgramVersion is the commit that this program was built from, or "". A program started by go run does not contain
+// it, so git is asked about the working directory, which then is that of the source.
 func ProgramVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		settings := make(map[string]string)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Account is what the kernel has counted for a process since it began. Threads that have ended are missing from the
-// CPU time and the context switches; servers keep theirs.
+// Account is what the kernel has counted for a process since it began. CPU time and context switches do not include
+// threads that have ended; the servers keep theirs.
 type Account struct {
 	cpu      CPUTime
 	modes    modeTime
@@ -26,15 +26,15 @@ func (a Account) Minus(b Account) Account {
 	return Account{a.cpu.Minus(b.cpu), a.modes.minus(b.modes), a.switches.minus(b.switches)}
 }
 
-// Fill writes what happened between two accounts into a sample.
+// Fill writes the difference between two accounts into a sample.
 func (a Account) Fill(s *results.Sample) {
 	s.ServerCPU, s.ServerWait = a.cpu.Ran, a.cpu.Waited
 	s.ServerUser, s.ServerSys = a.modes.User, a.modes.Sys
 	s.Voluntary, s.Involuntary = a.switches.Voluntary, a.switches.Involuntary
 }
 
-// Read reads everything. The CPU time comes last, so that reading the rest falls out of the window at its
-// beginning.
+// Read reads all counts. The CPU time comes last, so that the cost of reading the others is outside of a window that
+// begins here.
 func Read(pid int) (a Account, err error) {
 	if a.modes, err = processModes(pid); err != nil {
 		return Account{}, err
@@ -46,7 +46,7 @@ func Read(pid int) (a Account, err error) {
 	return a, err
 }
 
-// eachThread calls read with the named file of every thread of a process. A thread that ends meanwhile is left out.
+// eachThread calls read with the named file of every thread of a process. A thread that ends meanwhile is skipped.
 func eachThread(pid int, file string, read func(text string) error) error {
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
 	threads, err := os.ReadDir(dir)

@@ -26,8 +26,8 @@ func AllowedCPUs() ([]int, error) {
 	return cpus, nil
 }
 
-// Pin confines every thread of this process to cpus; none means to leave it as it is. A new thread inherits the
-// mask of the one that made it, so it goes over the threads until it meets none that it has not seen.
+// Pin confines every thread of this process to cpus, or does nothing if there are none. A new thread inherits the mask
+// of the thread that created it, so Pin repeats until it finds no new thread.
 func Pin(cpus []int) error {
 	if len(cpus) == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Resident is the memory of a process that is in RAM, from /proc/PID/smaps_rollup, which counts exactly; where it
-// may not be read, from statm, which lags behind by up to some dozen pages for each CPU.
+// Resident is the resident memory of a process, from /proc/PID/smaps_rollup, which is exact. Where that is not readable
+// it is from statm, which lags by up to some dozen pages per CPU.
 func Resident(pid int) (int64, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	if text, err := os.ReadFile(dir + "/smaps_rollup"); err == nil {

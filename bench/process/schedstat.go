@@ -12,13 +12,13 @@ import (
 // CPUTime is what the scheduler counted for a process.
 type CPUTime struct {
 	Ran    time.Duration // on a CPU, in user and kernel mode together
-	Waited time.Duration // could have run, while the CPU was somebody else's
+	Waited time.Duration // runnable, while another process had the CPU
 }
 
 func (t CPUTime) Minus(u CPUTime) CPUTime { return CPUTime{t.Ran - u.Ran, t.Waited - u.Waited} }
 
-// CPU adds up the first two numbers of /proc/PID/task/*/schedstat, which are nanoseconds, where utime and stime
-// of /proc/PID/stat would be ticks. For a thread that runs at this moment, the first lags by at most one tick.
+// CPU adds up the first two numbers of /proc/PID/task/*/schedstat. They are nanoseconds, while utime and stime of
+// /proc/PID/stat are ticks. For a thread that is running, the first lags by at most one tick.
 func CPU(pid int) (CPUTime, error) {
 	var sum CPUTime
 	err := eachThread(pid, "schedstat", func(text string) error {

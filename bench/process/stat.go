@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// modeTime is how a process's CPU time divides. The kernel scales its samples to the exact sum and tells both in
-// hundredths of a second, so over a short window it is rough.
+// modeTime is the CPU time of a process in user and kernel mode. The kernel scales its samples to the exact sum and
+// reports hundredths of a second, so it is rough over a short window.
 type modeTime struct{ User, Sys time.Duration }
 
 func (t modeTime) minus(u modeTime) modeTime { return modeTime{t.User - u.User, t.Sys - u.Sys} }
@@ -28,7 +28,7 @@ func processModes(pid int) (modeTime, error) {
 	return parseStat(string(text))
 }
 
-// parseStat takes fields 14 and 15. It counts from behind the name of the command, which may contain anything.
+// parseStat reads fields 14 and 15. It counts from the end of the command name, which may contain anything.
 func parseStat(text string) (modeTime, error) {
 	at := strings.LastIndexByte(text, ')')
 	if at < 0 {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// switchCount is how often the threads of a process gave the CPU away, and how often it was taken from them.
+// switchCount counts how often the threads of a process gave up the CPU, and how often it was taken from them.
 type switchCount struct{ Voluntary, Involuntary int64 }
 
 func (c switchCount) minus(d switchCount) switchCount {

@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SyscallCounter counts the system calls of all threads of a process, with the kernel's tracepoint for them. While it
-// counts, every system call on the machine costs more, so a run that counts is no run to take times from.
+// SyscallCounter counts the system calls of all threads of a process with the kernel's tracepoint. While it counts,
+// every system call on the machine is slower, so such a run is not one to take times from.
 type SyscallCounter struct{ fds []int }
 
-// tracefs is where the numbers of tracepoints are told, if one of these is mounted.
+// tracefs is where the numbers of tracepoints are, if one of these is mounted.
 var tracefs = []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
 
-// syscallTracepoint asks for the number of raw_syscalls:sys_enter.
+// syscallTracepoint returns the number of raw_syscalls:sys_enter.
 func syscallTracepoint() (uint64, error) {
 	var failed error
 	for _, dir := range tracefs {
@@ -37,7 +37,7 @@ func syscallTracepoint() (uint64, error) {
 		errors.ErrUnsupported, tracefs[0], failed)
 }
 
-// CountSyscalls begins to count. Threads that are made later are counted, too.
+// CountSyscalls begins to count. It includes threads that are created later.
 func CountSyscalls(pid int) (*SyscallCounter, error) {
 	id, err := syscallTracepoint()
 	if err != nil {
@@ -71,7 +71,7 @@ func CountSyscalls(pid int) (*SyscallCounter, error) {
 	return c, nil
 }
 
-// Stop ends counting, and tells how many there were.
+// Stop ends counting and returns the count.
 func (c *SyscallCounter) Stop() (int64, error) {
 	defer c.close()
 	var sum int64

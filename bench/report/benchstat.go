@@ -50,7 +50,7 @@ func configuration(b *strings.Builder, r *results.Results) {
 	b.WriteByte('\n')
 }
 
-// benchName names what was measured, so that benchstat can take each part as a column of its own.
+// benchName encodes the workload so that benchstat can use each part as a column.
 func benchName(s results.Sample) string {
 	var kind strings.Builder
 	for word := range strings.SplitSeq(s.Workload.Kind, "-") {

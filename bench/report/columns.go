@@ -12,7 +12,7 @@ import (
 // column is one number of a summary as tables show it.
 type column struct {
 	Name  string
-	Means string // what a reader who hovers over it is told
+	Means string // shown when the pointer rests on it
 	Text  func(results.Summary) string
 }
 
@@ -57,13 +57,13 @@ var (
 		func(s results.Summary) string { return format.Percent(s.Late) }}
 )
 
-// columnRatio is named after whom the section compares with.
+// columnRatio has the name of the server that the section compares with.
 func columnRatio(s results.Section) column {
 	return column{"to " + s.Base, "CPU time per message, as a multiple of that of " + s.Base + " in the same round",
 		func(sum results.Summary) string { return results.MedianText(sum.Ratio, format.TwoDigits) }}
 }
 
-// columns are those that say something about the section.
+// columnsOf returns the columns that are informative for the section.
 func columnsOf(s results.Section) []column {
 	costs := []column{columnCPU, columnSpread, columnRatio(s)}
 	if slices.ContainsFunc(s.Rows, func(sum results.Summary) bool { return sum.Calls.Known() }) {

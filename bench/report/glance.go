@@ -26,10 +26,10 @@ type glanceCell struct {
 	ranked bool // known, and not a floor
 }
 
-// fewestRounds is the least number of rounds that have a spread worth the name.
+// fewestRounds is the least number of rounds whose spread says anything.
 const fewestRounds = 3
 
-// atAGlance is nil if nothing was measured together with what it is compared with.
+// atAGlance is nil if no server was measured together with the one it is compared with.
 func atAGlance(r *results.Results, sections []results.Section) *glance {
 	g := glance{Impls: results.ServerOrder(r)}
 	for _, sec := range sections {
@@ -66,7 +66,7 @@ func glanceLineOf(sec results.Section, impls []string) glanceLine {
 }
 
 // markBest marks the lowest if the difference exceeds the spread: its highest round is below the lowest round of every
-// other server. A floor is no rival, and a server alone has nobody to be better than.
+// other server. Floors do not compete, and a single server has no competitor.
 func (l glanceLine) markBest() {
 	for i := range l.Cells {
 		rivals, beaten := 0, 0
@@ -84,7 +84,7 @@ func (l glanceLine) markBest() {
 	}
 }
 
-// Legend says what the marks mean.
+// Legend explains the marks.
 func (g *glance) Legend() string {
 	marked := slices.ContainsFunc(g.Lines, func(l glanceLine) bool {
 		return slices.ContainsFunc(l.Cells, func(c glanceCell) bool { return c.Best })

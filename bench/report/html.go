@@ -15,7 +15,7 @@ import (
 //go:embed page.html.tmpl
 var reportTemplate string
 
-// page is what the template of the report shows.
+// page is the data of the report's template.
 type page struct {
 	Title    heading
 	Style    template.CSS     // of the charts
@@ -39,7 +39,7 @@ type pageSection struct {
 	Rows    [][]string // the first column is the server
 }
 
-// HTML is the report as one page that needs nothing else: no network, no script. The profiles are flame graphs.
+// HTML returns the report as one page that needs neither a network nor scripts. The profiles are flame graphs.
 func HTML(r *results.Results, profiles []*chart.Chart) ([]byte, error) {
 	p := page{Title: heading{What: "nothing"}, Style: template.CSS(chart.Style), Results: r} // a constant
 	if r != nil {
@@ -81,7 +81,7 @@ func pageOf(s results.Section, number int) pageSection {
 	return ps
 }
 
-// chartsOf are all pictures of the section of which there is something to see.
+// chartsOf returns all pictures of the section that have something to show.
 func chartsOf(s results.Section) []*chart.Chart {
 	var charts []*chart.Chart
 	add := func(c *chart.Chart) {

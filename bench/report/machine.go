@@ -10,10 +10,10 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// fact is a name and what is known by it.
+// fact is a name with its value.
 type fact struct{ Name, Value string }
 
-// machineTable is what one has to know to judge the numbers.
+// machineTable lists what a reader needs to judge the numbers.
 func machineTable(r *results.Results) []fact {
 	m, s := r.Machine, r.Setting
 	facts := []fact{
@@ -56,7 +56,7 @@ func versionTable(r *results.Results) []fact {
 	return facts
 }
 
-// headLines say what was measured, on what and how.
+// headLines describe the run, the machine and the settings.
 func headLines(r *results.Results) []string {
 	var lines []string
 	if r.Label != "" {
@@ -86,7 +86,7 @@ func machineLine(m results.Machine) string {
 	return strings.Join(parts, ", ")
 }
 
-// settingLine says how it was measured.
+// settingLine describes how it was measured.
 func settingLine(s results.Setting) string {
 	where := "not confined to CPUs"
 	if len(s.ServerCPUs) > 0 {
@@ -106,7 +106,7 @@ func numbers(n []int) string {
 	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(n), "[]")), ",")
 }
 
-// serverLine is what a server says of itself.
+// serverLine is the description of a server.
 func serverLine(s results.Server) string {
 	var parts []string
 	for _, p := range []string{s.About, s.Version, s.Details} {

@@ -8,8 +8,8 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// Markdown writes the tables for a README. It names the command that made it, because nobody should mend such a table
-// by hand.
+// Markdown writes the tables for a README. It names the command that made them, because such tables should not be
+// edited by hand.
 func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!-- Made by: bench report --markdown FILE results.json -->\n\n")
@@ -65,7 +65,7 @@ func markdownTable(b *strings.Builder, cells [][]string) {
 	}
 }
 
-// cellText keeps a text from being taken for markup.
+// cellText escapes what Markdown would take for markup.
 func cellText(text string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "_", `\_`).Replace(text)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// wideSpread is how far a round may be from the median, as a share of it, before a note warns.
+// wideSpread is the relative distance of a round from the median above which a note warns.
 const wideSpread = 0.15
 
-// allNotes are those of the run, and those that show only when one looks at all samples.
+// allNotes returns the notes of the run, and those that follow from all samples together.
 func allNotes(r *results.Results, sections []results.Section) []string {
 	notes := append([]string(nil), r.Notes...)
 	disturbed, rows, wide := 0, 0, 0
@@ -33,17 +33,17 @@ func allNotes(r *results.Results, sections []results.Section) []string {
 		}
 	}
 	if disturbed > 0 {
-		notes = append(notes, fmt.Sprintf("in %d of %d measurements server or load waited for a CPU that others used: "+
-			"msg/s and latencies are worse than the servers are; CPU ns/msg holds better", disturbed, len(r.Samples)))
+		notes = append(notes, fmt.Sprintf("in %d of %d measurements the server or the load generator waited for a CPU that other "+
+			"processes used: msg/s and latencies look worse than they are; CPU ns/msg suffers less", disturbed, len(r.Samples)))
 	}
 	if wide > 0 {
-		notes = append(notes, fmt.Sprintf("in %d of %d rows the rounds differ by more than %.0f %%: too much to conclude "+
-			"anything from small differences", wide, rows, wideSpread*100))
+		notes = append(notes, fmt.Sprintf("in %d of %d rows the rounds differ by more than %.0f %%: too much to draw "+
+			"conclusions from small differences", wide, rows, wideSpread*100))
 	}
 	if len(r.Samples) == 0 {
 		notes = append(notes, "nothing was measured")
 	} else if n := r.Setting.Rounds; n > 0 && n < 5 {
-		notes = append(notes, fmt.Sprintf("%d round%s: enough for a look, too few to tell small differences from chance",
+		notes = append(notes, fmt.Sprintf("%d round%s: enough for a first look, too few to distinguish small differences from chance",
 			n, format.Plural(n)))
 	}
 	return notes

@@ -10,8 +10,9 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// WriteCharts writes every picture of the report as an SVG file of its own into dir, which is made if there is none. They
-// are dark where the reader's system is. The names tell number and workload: cpu-echo-64x64.svg. It returns their paths.
+// WriteCharts writes every picture of the report as an SVG file into dir, which it creates if necessary, and returns
+// their paths. The names contain number and workload, such as cpu-echo-64x64.svg. The pictures follow the light or dark
+// scheme of the reader's system.
 func WriteCharts(dir string, r *results.Results) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// Table writes what was measured for a terminal: what went wrong and what one should know first, then a section
-// for each workload. An error of w is not reported.
+// Table writes the results for a terminal: failures and notes first, then a section for each workload. An error of w is
+// not reported.
 func Table(w io.Writer, r *results.Results) {
 	var b strings.Builder
 	for _, line := range headLines(r) {
@@ -37,7 +37,7 @@ func Table(w io.Writer, r *results.Results) {
 	_, _ = io.WriteString(w, b.String())
 }
 
-// cellsOf are the section's table, its head first. The first column names the server.
+// cellsOf returns the table of a section, its head first. The first column names the server.
 func cellsOf(s results.Section) [][]string {
 	columns := columnsOf(s)
 	head := []string{""}

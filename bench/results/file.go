@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Write writes r as JSON. The file is there whole or not at all: what takes minutes to measure is not lost to a
-// full disk half way.
+// Write writes r as JSON. The file is complete or not there at all, so that a full disk does not destroy what took
+// minutes to measure.
 func Write(path string, r *Results) error {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -22,7 +22,7 @@ func Write(path string, r *Results) error {
 	return ReplaceFile(path, append(text, '\n'))
 }
 
-// ReplaceFile writes beside path first, and then puts the whole file in place.
+// ReplaceFile writes a temporary file beside path, and then renames it to path.
 func ReplaceFile(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -37,8 +37,8 @@ func ReplaceFile(path string, content []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Read reads what writeResults wrote. Its errors name the file, and say whether it is cut short, of another
-// format, damaged, or something else altogether.
+// Read reads a file that Write wrote. Its errors name the file and say whether it is cut short, of another format,
+// damaged, or no file of results.
 func Read(path string) (*Results, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -57,7 +57,7 @@ var (
 )
 
 func parse(text []byte) (*Results, error) {
-	// The number of the format first: in another one, everything else may be different.
+	// The number of the format comes first: in another format everything else may differ.
 	var head struct {
 		Format *int `json:"format"`
 	}
@@ -78,7 +78,7 @@ func parse(text []byte) (*Results, error) {
 	return &r, r.check()
 }
 
-// decodeWhole decodes a text that is one JSON object and nothing else.
+// decodeWhole decodes a text that is exactly one JSON object.
 func decodeWhole(text []byte, into any) error {
 	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' {
 		return errNotResults
@@ -100,7 +100,7 @@ func decodeWhole(text []byte, into any) error {
 	return nil
 }
 
-// check finds samples that no run can have measured: they would show as numbers that mean nothing.
+// check reports samples that no run can have measured.
 func (r *Results) check() error {
 	type place struct {
 		impl  string

@@ -8,8 +8,8 @@ import (
 	"github.com/tandem-io/tandem/bench/format"
 )
 
-// ReadTogether reads runs that were measured one after another, such as one for each part of a matrix, as one. They have to
-// be of the same machine and program, and must not have measured the same twice.
+// ReadTogether reads several runs as one, such as one for each part of a matrix. They have to be of the same machine
+// and program, and must not have measured the same thing twice.
 func ReadTogether(paths []string) (*Results, error) {
 	var all *Results
 	for _, path := range paths {
@@ -28,7 +28,7 @@ func ReadTogether(paths []string) (*Results, error) {
 	return all, nil
 }
 
-// Join adds what o measured.
+// Join adds the samples of o.
 func (r *Results) Join(o *Results) error {
 	for _, same := range []struct{ what, a, b string }{
 		{"CPU", r.Machine.CPU, o.Machine.CPU},

@@ -4,22 +4,22 @@ import (
 	"time"
 )
 
-// Format is the number of the layout of results. A file of another one is refused.
+// Format is the version of the layout of Results. Files of other versions are refused.
 const Format = 1
 
-// Results is all that a run measured, and what one has to know to judge it. It is what run writes as JSON, and all
+// Results is everything that a run measured, and what is needed to judge it. It is what run writes as JSON, and all
 // that report and compare read. Durations are in nanoseconds.
 type Results struct {
 	Format   int           `json:"format"`
-	Program  string        `json:"program"` // version or commit of what was measured, "" if unknown
-	Label    string        `json:"label"`   // what the user calls this run, or ""
+	Program  string        `json:"program"` // version or commit of the measured program, "" if unknown
+	Label    string        `json:"label"`   // the user's name for this run, or ""
 	Began    time.Time     `json:"began"`
 	Took     time.Duration `json:"took_ns"`
 	Machine  Machine       `json:"machine"`
 	Setting  Setting       `json:"setting"`
 	Servers  []Server      `json:"servers"`  // in the order of the tables
 	Samples  []Sample      `json:"samples"`  // in the order in which they were measured
-	Failures []string      `json:"failures"` // wrong bytes, stalls, servers that died; what makes the exit status 1
+	Failures []string      `json:"failures"` // wrong bytes, stalls, servers that died: the reasons for exit status 1
 	Notes    []string      `json:"notes"`    // what the reader should know
 }
 
@@ -36,7 +36,7 @@ type Machine struct {
 	Modules     map[string]string `json:"modules"` // module path: version, of this program
 }
 
-// Setting is how it was measured.
+// Setting describes how a run measured.
 type Setting struct {
 	Rounds     int           `json:"rounds"`
 	Warmup     time.Duration `json:"warmup_ns"`
@@ -47,7 +47,7 @@ type Setting struct {
 	Network    string        `json:"network"` // "loopback", "veth"
 }
 
-// Server are what a server says of itself.
+// Server describes a server that was measured.
 type Server struct {
 	Impl    string `json:"impl"`
 	About   string `json:"about"`

@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Sample is one server under one workload in one round. What was not or cannot be measured is 0, and absent in JSON.
+// Sample is one server under one workload in one round. What was not measured is 0, and absent in JSON.
 type Sample struct {
 	Impl     string            `json:"impl"`
 	Workload workload.Workload `json:"workload"`
@@ -29,7 +29,7 @@ type Sample struct {
 	ServerCPU  time.Duration `json:"server_cpu_ns"`
 	ServerUser time.Duration `json:"server_user_ns,omitempty"`
 	ServerSys  time.Duration `json:"server_sys_ns,omitempty"`
-	ServerWait time.Duration `json:"server_wait_ns"` // could have run, while somebody else had the CPU
+	ServerWait time.Duration `json:"server_wait_ns"` // runnable, while another process had the CPU
 	ClientCPU  time.Duration `json:"client_cpu_ns"`
 	ClientWait time.Duration `json:"client_wait_ns"`
 
@@ -85,7 +85,7 @@ func (s Sample) Bandwidth() float64 {
 	return float64(s.Bytes) / s.Window.Seconds()
 }
 
-// CPUPerMessage is the server's CPU time per message, in nanoseconds; 0 if it is not known.
+// CPUPerMessage is the CPU time of the server per message, in nanoseconds, or 0 if it is not known.
 func (s Sample) CPUPerMessage() float64 { return PerMessage(int64(s.ServerCPU), s) }
 
 func PerMessage(n int64, s Sample) float64 {
@@ -95,7 +95,8 @@ func PerMessage(n int64, s Sample) float64 {
 	return float64(n) / float64(s.Messages)
 }
 
-// ratioTo is the CPU time per message as a multiple of that of base in the same round, in which both met the same machine.
+// ratioTo is the CPU time per message as a multiple of that of base in the same round, when both ran on the same
+// machine in the same condition.
 func (s Sample) ratioTo(base []Sample) float64 {
 	i := slices.IndexFunc(base, func(f Sample) bool { return f.Round == s.Round })
 	if i < 0 || base[i].CPUPerMessage() == 0 {
@@ -104,7 +105,7 @@ func (s Sample) ratioTo(base []Sample) float64 {
 	return s.CPUPerMessage() / base[i].CPUPerMessage()
 }
 
-// Disturbed tells that others on the machine took so much CPU time that the rate and the latencies show them, too.
+// Disturbed reports whether other processes took so much CPU time that rate and latencies suffer.
 func (s Sample) Disturbed() bool {
 	const part = 10
 	return s.Window > 0 && max(s.ServerWait, s.ClientWait) > s.Window/part

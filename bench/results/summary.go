@@ -16,7 +16,8 @@ func (s Section) Title() string {
 	return s.Workload.String()
 }
 
-// Floor is the implementation that the others are compared with, and otherImpl the one where the floor cannot serve.
+// Floor is the implementation that the others are compared with. otherImpl takes its place where the floor cannot
+// serve.
 const (
 	Floor     = "bare-epoll"
 	otherImpl = "net"
@@ -41,7 +42,7 @@ type Summary struct {
 	PerConn    Spread  // bytes that a connection adds
 	Late       float64 // share of the messages that were due, and were not answered, in all rounds
 	Latencies  *hdrhistogram.Histogram
-	Rounded    []float64 // CPU per message, by round; what was not measured is left out
+	Rounded    []float64 // CPU per message, by round, without those that were not measured
 	Disturbed  int       // rounds in which others took CPU time that the measurement wanted
 	Unreadable error     // of the latencies
 }
@@ -54,8 +55,8 @@ type Section struct {
 	Rows     []Summary         // in the order of the servers
 }
 
-// Summarise arranges the results: sections in the order in which they were measured, in each the servers in the order of
-// the tables.
+// Summarise groups the results: sections in the order in which they were measured, and in each the servers in the order
+// of the tables.
 func Summarise(r *Results) []Section {
 	var sections []Section
 	groups := make(map[string]map[workload.Workload][]Sample)
@@ -85,7 +86,7 @@ func Summarise(r *Results) []Section {
 	return sections
 }
 
-// ServerOrder lists the servers as the results do, and behind them those that only samples name.
+// ServerOrder lists the servers in the order of the results, followed by those that only samples name.
 func ServerOrder(r *Results) []string {
 	var order []string
 	for _, s := range r.Servers {
@@ -114,7 +115,7 @@ func loadsOf(group map[workload.Workload][]Sample, sec Section) []workload.Workl
 	return loads
 }
 
-// summariseOne works out the numbers of samples that differ in nothing but the round.
+// summariseOne summarises samples that differ only in the round.
 func summariseOne(samples, base []Sample) Summary {
 	sum := Summary{Impl: samples[0].Impl, Workload: samples[0].Workload, Rounds: len(samples)}
 	var late, due int64

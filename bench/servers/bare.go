@@ -40,7 +40,7 @@ func openBare(c Config) (*bare, error) {
 }
 
 // serve starts the loop on a thread of its own. setup runs there too, because a ring belongs to the thread that enabled
-// it. The thread is not given back: it ends with the loop, and with it what the kernel tied to it.
+// it. The thread is not unlocked: it ends with the loop, and with it everything that the kernel tied to it.
 func (b *bare) serve(details string, setup, loop func() error) (*Server, error) {
 	ready := make(chan error)
 	failed := make(chan error, 1)

@@ -21,8 +21,8 @@ func bareEpollImplementation() Implementation {
 	}
 }
 
-// bareEpoll is the least an epoll echo server can do: one buffer, nothing kept per connection, and no care for a peer
-// that does not read, which holds up everybody. A floor to measure against, not a model.
+// bareEpoll is a minimal epoll echo server: one buffer, no state per connection, and no handling of a peer that does
+// not read, which blocks everybody. It is a floor to measure against, not a model.
 type bareEpoll struct {
 	*bare
 	Config

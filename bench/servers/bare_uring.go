@@ -22,7 +22,7 @@ func bareUringImplementation() Implementation {
 	}
 }
 
-// The ring of the floor. Few and small buffers stay in the processor's cache.
+// The ring of the floor. Few and small buffers stay in the cache of the processor.
 const (
 	ringEntries     = 4096
 	ringCompletions = 16384
@@ -33,8 +33,8 @@ const (
 	ringGroup      = 0
 )
 
-// bareUring is the least an io_uring echo server can do: multishot accept, multishot receive into a buffer ring, and
-// sends straight out of those buffers, one at a time for each connection. A floor to measure against, not a model.
+// bareUring is a minimal io_uring echo server: multishot accept, multishot receive into a buffer ring, and sends
+// straight from those buffers, one at a time per connection. It is a floor to measure against, not a model.
 type bareUring struct {
 	*bare
 	Config
@@ -44,7 +44,7 @@ type bareUring struct {
 	conns    []uringConn // by descriptor
 	starved  []int       // connections whose receive ended because all buffers were lent
 	returned int         // buffers given back in this turn
-	err      error       // what the loop ends with
+	err      error       // the error that ends the loop
 }
 
 // uringConn is a connection.
@@ -86,7 +86,7 @@ func (s *bareUring) setup() error {
 	return nil
 }
 
-// lendBuffers starts the ring and gives it all buffers.
+// lendBuffers enables the ring and gives it all buffers.
 func (s *bareUring) lendBuffers() (err error) {
 	if err := s.ring.Enable(); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s *bareUring) buffer(bid uint16, n uint32) []byte {
 	return s.memory[at : at+int(n)]
 }
 
-// loop looks before it sleeps, as the floor on epoll does.
+// loop polls before it sleeps, as the floor on epoll does.
 func (s *bareUring) loop() error {
 	defer s.ring.Close()
 	s.accept()

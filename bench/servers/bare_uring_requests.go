@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a request is, in the highest byte of its user data. Below are the buffer, and the descriptor in the lower half.
+// The kind of a request, in the highest byte of its user data. The buffer is below, and the descriptor in the lower
+// half.
 const (
 	requestAccept = iota + 1
 	requestReceive
@@ -22,8 +23,8 @@ func userData(request, fd int, bid uint16) uint64 {
 	return uint64(request)<<56 | uint64(bid)<<32 | uint64(uint32(fd))
 }
 
-// entry is a free submission entry. If there is none even after submitting, the loop ends: the floor has room for more
-// than it can need.
+// entry returns a free submission entry. If there is none even after submitting, the loop ends: the ring has more
+// entries than the floor can need.
 func (s *bareUring) entry() *uring.SQE {
 	e := s.ring.SQE()
 	if e == nil {
@@ -43,7 +44,7 @@ func (s *bareUring) accept() {
 	e.UserData = userData(requestAccept, s.listener, 0)
 }
 
-// watchStop has the loop woken when it is to end.
+// watchStop wakes the loop when the server is closed.
 func (s *bareUring) watchStop() {
 	e := s.entry()
 	e.PrepPollAdd(s.wake, unix.POLLIN, false)
@@ -110,7 +111,7 @@ func (s *bareUring) received(fd int, c *uring.CQE) {
 	}
 }
 
-// take sends back what came, or drops it.
+// take sends back what was received, or drops it.
 func (s *bareUring) take(fd int, c chunk) {
 	if s.Mode == workload.ModeDiscard {
 		s.giveBack(c.bid)
@@ -124,7 +125,7 @@ func (s *bareUring) take(fd int, c chunk) {
 	s.send(fd, c)
 }
 
-// sent gives the buffer back, and sends what has come meanwhile.
+// sent returns the buffer, and sends the next chunk that was received meanwhile.
 func (s *bareUring) sent(fd int, bid uint16, res int32) {
 	conn := &s.conns[fd]
 	conn.sending = false
@@ -145,13 +146,13 @@ func (s *bareUring) sent(fd int, bid uint16, res int32) {
 	s.closeEnded(fd)
 }
 
-// giveBack lends a buffer to the kernel again, when the turn ends.
+// giveBack returns a buffer to the kernel at the end of the turn.
 func (s *bareUring) giveBack(bid uint16) {
 	s.bufs.Add(bid, s.buffer(bid, ringBufferSize))
 	s.returned++
 }
 
-// endTurn publishes the buffers that came back, and has as many connections receive again as there are buffers.
+// endTurn publishes the returned buffers, and lets as many waiting connections receive again.
 func (s *bareUring) endTurn() {
 	s.bufs.Publish()
 	n := min(s.returned, len(s.starved))

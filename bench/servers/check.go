@@ -11,10 +11,10 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// readBuffer is the receive buffer of every server that lets one choose: 64 KiB.
+// readBuffer is the size of the receive buffer of every server that allows a choice: 64 KiB.
 const readBuffer = 64 << 10
 
-// checkMode reports a mode that there is not, or that the implementation does not have.
+// checkMode returns an error for a mode that does not exist or that the implementation does not have.
 func (im Implementation) checkMode(mode string) error {
 	switch {
 	case slices.Contains(im.Modes, mode):
@@ -24,12 +24,12 @@ func (im Implementation) checkMode(mode string) error {
 	case slices.Contains(workload.Modes, mode):
 		return fmt.Errorf("%s has no mode %s: it has %s", im.Name, mode, strings.Join(im.Modes, ", "))
 	case slices.Contains(workload.FutureModes, mode):
-		return fmt.Errorf("mode %s is not there yet: choose one of %s", mode, strings.Join(im.Modes, ", "))
+		return fmt.Errorf("mode %s is not implemented yet: choose one of %s", mode, strings.Join(im.Modes, ", "))
 	}
 	return fmt.Errorf("unknown mode %q for %s: choose one of %s", mode, im.Name, strings.Join(im.Modes, ", "))
 }
 
-// Check finds what can be seen to be wrong before anything is opened.
+// Check validates a command line before anything is opened.
 func Check(name string, config Config) (Implementation, error) {
 	im, err := Find(name)
 	if err != nil {
@@ -45,13 +45,13 @@ func Check(name string, config Config) (Implementation, error) {
 		return im, fmt.Errorf("bad --loops %d: want 0 or more", config.Loops)
 	}
 	if config.Loops > 1 && !im.Loops {
-		return im, fmt.Errorf("%s cannot have %d loops: leave --loops away, or give 1", name, config.Loops)
+		return im, fmt.Errorf("%s cannot have %d loops: omit --loops or set it to 1", name, config.Loops)
 	}
 	if config.Spin < 0 {
 		return im, fmt.Errorf("bad --spin %v: want 0 or more", config.Spin)
 	}
 	if config.Spin > 0 && !im.Spins {
-		return im, fmt.Errorf("%s cannot spin before it sleeps: leave --spin away", name)
+		return im, fmt.Errorf("%s cannot poll before it sleeps: omit --spin", name)
 	}
 	if config.Work < 0 {
 		return im, fmt.Errorf("bad --work %v: want 0 or more", config.Work)

@@ -14,7 +14,7 @@ import (
 )
 
 func evioImplementation() Implementation {
-	const returns = "its handlers write by returning what to write, once for each event"
+	const returns = "its handlers can only write by returning bytes, once per event"
 	return Implementation{
 		Name:   "evio",
 		About:  "tidwall/evio: event loops on epoll; it has no way to ask for TCP_NODELAY",
@@ -26,7 +26,7 @@ func evioImplementation() Implementation {
 	}
 }
 
-// evioTick is how often the server looks whether it is to end, which evio offers no other way for.
+// evioTick is how often the server checks whether it was closed. evio offers no other way to end it.
 const evioTick = 50 * time.Millisecond
 
 func openEvio(c Config) (*Server, error) {
@@ -38,7 +38,7 @@ func openEvio(c Config) (*Server, error) {
 			listening <- s.Addrs[0]
 			return evio.None
 		},
-		// Else every piece that comes is copied first.
+		// Otherwise evio copies everything that it receives.
 		Opened: func(evio.Conn) ([]byte, evio.Options, evio.Action) {
 			return nil, evio.Options{ReuseInputBuffer: true}, evio.None
 		},

@@ -6,7 +6,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// frameBuffer puts together the frames of one connection, for servers that are given bytes and keep none.
+// frameBuffer assembles the frames of one connection, for libraries that pass on bytes and keep none.
 type frameBuffer struct {
 	rest []byte // the beginning of a frame
 }

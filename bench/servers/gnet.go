@@ -26,7 +26,7 @@ func gnetImplementation() Implementation {
 	}
 }
 
-// gnetServer is the part of a handler that is the same in every mode.
+// gnetServer is the part of a handler that all modes share.
 type gnetServer struct {
 	gnet.BuiltinEventEngine
 	engine gnet.Engine
@@ -47,7 +47,7 @@ func openGnet(c Config) (*Server, error) {
 	go func() {
 		err := gnet.Run(h, "tcp://"+c.Addr, gnet.WithNumEventLoop(c.loops()), gnet.WithReadBufferCap(readBuffer),
 			gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(gnetSilence{}))
-		s.booted <- err // if it has not booted, somebody waits for it; else there is nobody
+		s.booted <- err // received only if it did not boot
 		ended <- err
 	}()
 	if err := <-s.booted; err != nil {
@@ -78,7 +78,7 @@ func openGnet(c Config) (*Server, error) {
 	}, nil
 }
 
-// gnetAddr asks the listening socket where it listens, because gnet tells what it was given.
+// gnetAddr asks the socket for its address, because gnet only repeats the one it was given.
 func gnetAddr(e gnet.Engine) (net.Addr, error) {
 	fd, err := e.Dup()
 	if err != nil {
@@ -93,7 +93,7 @@ func gnetAddr(e gnet.Engine) (net.Addr, error) {
 	return sockets.TCPAddr(name)
 }
 
-// gnetSilence is a logger that drops what gnet logs.
+// gnetSilence is a logger that discards everything.
 type gnetSilence struct{}
 
 // Debugf implements gnet's logger, as all below do.

@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// gnetHandler makes the handler of a mode. end is to be called when no callback can come any more.
+// gnetHandler returns the handler of a mode. Call end when no more callbacks can come.
 func gnetHandler(c Config, s *gnetServer) (h gnet.EventHandler, end func()) {
 	switch c.Mode {
 	case workload.ModeFrameEcho:
@@ -84,8 +84,8 @@ func (h *gnetFanOut) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	return []byte{workload.Greeting}, gnet.None
 }
 
-// OnTraffic implements gnet.EventHandler. Connections may live on other loops, so it is AsyncWrite, which wants the
-// bytes to stay.
+// OnTraffic implements gnet.EventHandler. Connections may belong to other loops, so it uses AsyncWrite, which needs
+// bytes that stay valid.
 func (h *gnetFanOut) OnTraffic(c gnet.Conn) gnet.Action {
 	p, _ := c.Next(-1)
 	p = append([]byte(nil), p...)

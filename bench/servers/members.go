@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// members are the connections that get every message of a fan-out server. Reading takes no lock, because a server does
-// that for every message; joining and leaving copy.
+// members are the connections that receive every message of a fan-out server. Reading takes no lock, because a server
+// reads for every message; joining and leaving copy the list.
 type members[C comparable] struct {
-	mu      sync.Mutex // held by those who change current
+	mu      sync.Mutex // held while changing current
 	current atomic.Pointer[[]C]
 }
 
@@ -29,7 +29,7 @@ func (m *members[C]) leave(c C) {
 	m.current.Store(&all)
 }
 
-// all lists them. It must not be written to.
+// all lists them. The list must not be modified.
 func (m *members[C]) all() []C {
 	if p := m.current.Load(); p != nil {
 		return *p

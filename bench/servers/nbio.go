@@ -57,7 +57,7 @@ func openNbio(c Config) (*Server, error) {
 	}, nil
 }
 
-// nbioMode sets the handlers of a mode. end is to be called when none can run any more.
+// nbioMode sets the handlers of a mode. Call end when none can run any more.
 func nbioMode(e *nbio.Engine, c Config) (end func()) {
 	end = func() {}
 	switch c.Mode {

@@ -20,7 +20,7 @@ func netImplementation() Implementation {
 	}
 }
 
-// netServer serves with a goroutine per connection. TCP_NODELAY is what package net sets by itself.
+// netServer serves with a goroutine per connection. Package net sets TCP_NODELAY by default.
 type netServer struct {
 	listener net.Listener
 	serve    func(net.Conn) // until the connection ends
@@ -61,7 +61,7 @@ func (s *netServer) accept() {
 	}
 }
 
-// isTemporary tells a lack of descriptors or memory, which passes, from the end of the listener.
+// isTemporary reports whether an error passes, as a lack of descriptors or memory does.
 func isTemporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary()

@@ -12,7 +12,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// netMode is what serves a connection in a mode, until it ends, and what is to be called when none is left.
+// netMode returns a function that serves a connection in a mode until it ends, and one to call when no connection is
+// left.
 func netMode(c Config) (serve func(net.Conn), end func()) {
 	end = func() {}
 	switch c.Mode {
@@ -33,7 +34,7 @@ func netMode(c Config) (serve func(net.Conn), end func()) {
 	return serve, end
 }
 
-// netEach calls each for everything that is read.
+// netEach calls each with everything that is read.
 func netEach(c net.Conn, each func(p []byte) error) {
 	buf := make([]byte, readBuffer)
 	for {
@@ -57,8 +58,8 @@ func netEcho(c net.Conn, work time.Duration) {
 
 func netDiscard(c net.Conn) { netEach(c, func([]byte) error { return nil }) }
 
-// netFrames reads through a bufio.Reader, as one does with package net. A frame that fits into it is answered out of
-// it; a larger one is put together first.
+// netFrames reads through a bufio.Reader, as is usual with package net. A frame that fits into it is answered from
+// there; a larger one is assembled first.
 func netFrames(c net.Conn, work time.Duration) {
 	r := bufio.NewReaderSize(c, readBuffer)
 	var large []byte

@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// netpollMode makes the handler and the options of a mode. end is to be called when no handler can run any more.
+// netpollMode returns the handler and the options of a mode. Call end when no handler can run any more.
 func netpollMode(c Config) (on netpoll.OnRequest, options []netpoll.Option, end func()) {
 	end = func() {}
 	switch c.Mode {
@@ -34,7 +34,7 @@ func netpollMode(c Config) (on netpoll.OnRequest, options []netpoll.Option, end 
 	return on, options, end
 }
 
-// netpollEcho flushes before it releases what it read, because a large answer is written out of that memory.
+// netpollEcho flushes before it releases what it read, because a large answer is written from that memory.
 func netpollEcho(c netpoll.Connection, work time.Duration) error {
 	r := c.Reader()
 	p, err := r.Next(r.Len())
@@ -64,7 +64,7 @@ func netpollDiscard(_ context.Context, c netpoll.Connection) error {
 	return r.Release()
 }
 
-// netpollFrames waits for the rest of a frame in the handler, which netpoll has a goroutine for.
+// netpollFrames waits for the rest of a frame in the handler, which has a goroutine of its own in netpoll.
 func netpollFrames(c netpoll.Connection, work time.Duration) error {
 	r := c.Reader()
 	for r.Len() > 0 {
@@ -91,7 +91,7 @@ func netpollFrames(c netpoll.Connection, work time.Duration) error {
 	return nil
 }
 
-// netpollFanOut sends what comes to all. A connection's Writer is for one goroutine at a time.
+// netpollFanOut sends everything it receives to all. Only one goroutine at a time may use the Writer of a connection.
 type netpollFanOut struct{ members members[*netpollMember] }
 
 type netpollMember struct {
@@ -128,7 +128,7 @@ func (f *netpollFanOut) request(_ context.Context, c netpoll.Connection) error {
 	return r.Release()
 }
 
-// netpollWorker has what comes sent back by a worker.
+// netpollWorker lets a worker write the answers.
 type netpollWorker struct {
 	workers *workers
 	keys    atomic.Uint64

@@ -15,19 +15,19 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// Config is what an implementation is asked for. checkServe has refused what it cannot honour.
+// Config describes the server to open. Check has refused what the implementation cannot do.
 type Config struct {
 	Addr  string
 	Mode  string
-	Loops int           // 0: what the implementation takes by itself
-	Spin  time.Duration // look this long without sleeping before sleeping; 0: do not
-	Work  time.Duration // keep the CPU busy this long for each message, or for each piece that comes in one read
+	Loops int           // 0: the default of the implementation
+	Spin  time.Duration // time to poll before sleeping
+	Work  time.Duration // time to keep the CPU busy for each message, or for each read
 }
 
-// Server is one that listens.
+// Server is a running server.
 type Server struct {
 	Addr     net.Addr
-	Details  string       // what runs, in one line
+	Details  string       // description in one line
 	Failed   <-chan error // one error, if the server ends by itself
 	Close    func() error // ends it and waits until it has ended; called once
 	Syscalls func() int64 // system calls so far, as the server itself counts them; nil: it does not
@@ -37,20 +37,20 @@ type Server struct {
 type Implementation struct {
 	Name  string
 	About string
-	// Module is the path of the library it stands on; "" if that is Go's own.
+	// Module is the path of the library that it uses, or "" if that is the standard library.
 	Module string
 	Modes  []string
-	Lacks  map[string]string // mode: why it is not there, if there is more to say than that
+	Lacks  map[string]string // reason why a mode is missing, if there is one
 	Loops  bool              // it can have more than one event loop
-	Spins  bool              // it can look for a while before it sleeps
-	// Bare is a floor: what others are measured by.
+	Spins  bool              // it can poll for a while before it sleeps
+	// Bare marks a floor, with which others are compared.
 	Bare bool
-	// Extra keeps it out of the list that is measured when none is named.
+	// Extra excludes it from runs that do not name it.
 	Extra bool
 	Open  func(Config) (*Server, error)
 }
 
-// All lists all that this build knows, sorted by name.
+// All lists the implementations of this build, sorted by name.
 func All() []Implementation {
 	all := []Implementation{
 		netImplementation(), gnetImplementation(), netpollImplementation(), nbioImplementation(), evioImplementation(),
@@ -73,7 +73,7 @@ func Find(name string) (Implementation, error) {
 	return Implementation{}, fmt.Errorf("unknown implementation %q: choose one of %s", name, strings.Join(names, ", "))
 }
 
-// DefaultNames lists what is measured when none is named.
+// DefaultNames lists the implementations that are measured by default.
 func DefaultNames() []string {
 	var names []string
 	for _, im := range All() {
@@ -84,7 +84,7 @@ func DefaultNames() []string {
 	return names
 }
 
-// loops is how many there are to be where the library itself would count CPUs that it may not use.
+// loops is the number of event loops for libraries that would otherwise count CPUs that they may not use.
 func (c Config) loops() int {
 	if c.Loops > 0 {
 		return c.Loops
@@ -101,7 +101,7 @@ func List() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// Version is that of the library an implementation stands on.
+// Version is the version of the library that the implementation uses.
 func (im Implementation) Version() string {
 	if im.Module == "" {
 		return runtime.Version()
@@ -122,7 +122,7 @@ func (im Implementation) Version() string {
 	return ""
 }
 
-// Supports tells whether the implementation can serve the workload.
+// Supports reports whether the implementation can serve the workload.
 func (im Implementation) Supports(w workload.Workload) bool {
 	return slices.Contains(im.Modes, w.Mode())
 }

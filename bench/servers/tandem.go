@@ -16,8 +16,8 @@ import (
 // tandemCloseLimit is how long open connections may take to end when the server does.
 const tandemCloseLimit = 2 * time.Second
 
-// tandemImplementations are the backends of the library, and each rung of the ladder that the io_uring backend steps
-// down on older kernels.
+// tandemImplementations are the backends of the library, and each step that the io_uring backend falls back to on older
+// kernels.
 func tandemImplementations() []Implementation {
 	all := []Implementation{
 		tandemImplementation("tandem-epoll", "this library on epoll", tandem.Options{Backend: tandem.Epoll}),
@@ -39,7 +39,7 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 		About:  about,
 		Module: "github.com/tandem-io/tandem",
 		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
-		Lacks:  map[string]string{workload.ModeConnEcho: "its net.Conn view is not there yet"},
+		Lacks:  map[string]string{workload.ModeConnEcho: "its net.Conn view is not implemented yet"},
 		Loops:  true,
 		Spins:  true,
 		Open:   func(c Config) (*Server, error) { return openTandem(c, o) },
@@ -72,7 +72,7 @@ func openTandem(c Config, o tandem.Options) (*Server, error) {
 	}, nil
 }
 
-// closeTandem gives open connections a while to end. That they had to be aborted is no failure of a benchmark.
+// closeTandem gives open connections some time to end. Aborting them is no failure of a benchmark.
 func closeTandem(t tandem.Transport) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tandemCloseLimit)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// tandemHandler makes the handler of a mode. end is to be called when no callback can come any more.
+// tandemHandler returns the handler of a mode. Call end when no more callbacks can come.
 func tandemHandler(c Config) (h tandem.Handler, end func()) {
 	switch c.Mode {
 	case workload.ModeFrameEcho:
@@ -26,9 +26,9 @@ func tandemHandler(c Config) (h tandem.Handler, end func()) {
 	}
 }
 
-// In the handlers below, what cannot be read or written is left to the stream, which then closes.
+// The handlers below ignore errors of reading and writing: the stream closes by itself.
 
-// tandemEcho sends back what comes.
+// tandemEcho sends back what it receives.
 type tandemEcho struct {
 	tandem.BaseHandler
 	work time.Duration
@@ -41,13 +41,13 @@ func (h tandemEcho) OnData(s *tandem.Stream) {
 	_, _ = s.Write(p)
 }
 
-// tandemDiscard drops what comes.
+// tandemDiscard drops what it receives.
 type tandemDiscard struct{ tandem.BaseHandler }
 
 // OnData implements tandem.Handler.
 func (tandemDiscard) OnData(s *tandem.Stream) { _, _ = s.Discard(-1) }
 
-// tandemFanOut sends what comes to all.
+// tandemFanOut sends everything it receives to all streams.
 type tandemFanOut struct {
 	tandem.BaseHandler
 	members members[*tandem.Stream]
@@ -70,7 +70,7 @@ func (h *tandemFanOut) OnData(s *tandem.Stream) {
 // OnClose implements tandem.Handler.
 func (h *tandemFanOut) OnClose(s *tandem.Stream, _ error) { h.members.leave(s) }
 
-// tandemWorker has what comes sent back by a worker.
+// tandemWorker lets a worker write the answers.
 type tandemWorker struct {
 	tandem.BaseHandler
 	workers *workers

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// burn keeps the CPU busy for d, by the clock. It is what --work adds to a handler, to see whether a comparison finds
-// that much.
+// burn keeps the CPU busy for d by the clock. It implements --work, which tests whether a comparison detects the added
+// time.
 func burn(d time.Duration) {
 	if d <= 0 {
 		return

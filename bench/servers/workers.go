@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// answerer is a connection to which a worker writes. It owns the bytes, and gives them back with giveBytes when they
-// have been written or lost.
+// answerer is a connection to which a worker writes. It owns the bytes, and returns them with giveBytes when they are
+// written or lost.
 type answerer interface{ answer(p *[]byte) }
 
-// workers are goroutines that write answers in place of the loop, as a server does that hands requests to others. One
-// connection always meets the same worker, so that its answers keep their order.
+// workers are goroutines that write answers in place of the loop, as in a server that passes requests on to others. One
+// connection always uses the same worker, so that its answers keep their order.
 type workers struct {
 	queues  []chan job
 	running sync.WaitGroup
@@ -41,14 +41,14 @@ func startWorkers() *workers {
 	return w
 }
 
-// hand copies p and has it written. key tells connections apart.
+// hand copies p and passes it to the worker that key selects.
 func (w *workers) hand(key uint64, to answerer, p []byte) {
 	b := takeBytes()
 	*b = append(*b, p...)
 	w.queues[key%uint64(len(w.queues))] <- job{to, b}
 }
 
-// stop waits until all answers have been written. Nothing may be handed over any more.
+// stop waits until all answers are written. hand must not be called any more.
 func (w *workers) stop() {
 	for _, q := range w.queues {
 		close(q)
@@ -56,7 +56,7 @@ func (w *workers) stop() {
 	w.running.Wait()
 }
 
-// answerBytes holds the memory of answers, so that a worker costs what handing over costs, and not what allocating does.
+// answerBytes recycles the memory of answers, so that the cost of a worker is that of passing on, not of allocating.
 var answerBytes = sync.Pool{New: func() any { return new([]byte) }}
 
 func takeBytes() *[]byte {

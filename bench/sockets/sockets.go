@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resolve looks up the address that --addr names.
+// Resolve resolves the address that --addr names.
 func Resolve(address string) (*net.TCPAddr, error) {
 	if address == "" {
 		return nil, errors.New("bad --addr: it is empty, want HOST:PORT")
@@ -27,7 +27,7 @@ func Resolve(address string) (*net.TCPAddr, error) {
 // backlog is how many connections may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const backlog = 4096
 
-// Sockaddr translates a resolved address, and names its family.
+// Sockaddr converts a resolved address and returns its family.
 func Sockaddr(a *net.TCPAddr) (unix.Sockaddr, int) {
 	if ip := a.IP.To4(); ip != nil {
 		return &unix.SockaddrInet4{Port: a.Port, Addr: [4]byte(ip)}, unix.AF_INET
@@ -37,7 +37,7 @@ func Sockaddr(a *net.TCPAddr) (unix.Sockaddr, int) {
 	return to, unix.AF_INET6
 }
 
-// Listen opens a non-blocking listening socket and tells its real address.
+// Listen opens a non-blocking listening socket and returns its actual address.
 func Listen(address string) (int, *net.TCPAddr, error) {
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
@@ -76,7 +76,7 @@ func bindAndListen(fd int, sa unix.Sockaddr) (*net.TCPAddr, error) {
 	return TCPAddr(name)
 }
 
-// TCPAddr translates what the kernel says.
+// TCPAddr converts an address of the kernel.
 func TCPAddr(name unix.Sockaddr) (*net.TCPAddr, error) {
 	switch sa := name.(type) {
 	case *unix.SockaddrInet4:
@@ -87,7 +87,7 @@ func TCPAddr(name unix.Sockaddr) (*net.TCPAddr, error) {
 	return nil, fmt.Errorf("getsockname: unexpected family %T", name)
 }
 
-// Dial opens a non-blocking connection, and waits at most d for it.
+// Dial opens a non-blocking connection within at most d.
 func Dial(a *net.TCPAddr, d time.Duration) (int, error) {
 	sa, family := Sockaddr(a)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)

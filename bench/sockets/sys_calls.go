@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls below go to the kernel without telling Go's scheduler. That is right only where the kernel cannot block:
-// non-blocking sockets, and a look at an epoll set with no time to wait. Telling the scheduler costs more than such a
-// call itself under load, and a floor does without.
+// The calls below enter the kernel without informing the Go scheduler. That is correct only where the kernel cannot
+// block: with non-blocking sockets, and for polling an epoll set without a timeout. Informing the scheduler costs more
+// than such a call itself under load, and a floor does without it.
 
-// PollNow looks which descriptors of an epoll set are ready, and never sleeps.
+// PollNow returns the events that are ready in an epoll set. It never sleeps.
 func PollNow(ep int, events []unix.EpollEvent) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
@@ -41,8 +41,8 @@ func countOrError(n uintptr, errno unix.Errno) (int, error) {
 	return int(n), nil
 }
 
-// Wait looks first and sleeps only if there is nothing, for at most the given milliseconds; -1 means for ever. A
-// signal ends the sleep with no event.
+// Wait polls first and sleeps only if there is nothing, for at most the given number of milliseconds, or without limit
+// if it is -1. A signal ends the sleep without an event.
 func Wait(ep int, events []unix.EpollEvent, ms int) (int, error) {
 	if n, err := PollNow(ep, events); n > 0 || ms == 0 || err != nil {
 		return n, err
@@ -54,7 +54,7 @@ func Wait(ep int, events []unix.EpollEvent, ms int) (int, error) {
 	return n, err
 }
 
-// WaitFor is waitReady with a time in nanoseconds; epoll_pwait2(2). Before Linux 5.11 it does not sleep.
+// WaitFor is Wait with nanoseconds; epoll_pwait2(2). Before Linux 5.11 it does not sleep.
 func WaitFor(ep int, events []unix.EpollEvent, d time.Duration) (int, error) {
 	if n, err := PollNow(ep, events); n > 0 || err != nil {
 		return n, err

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// kind is a kind of load. What the fields of a workload mean depends on it.
+// Kind is a kind of load. The meaning of the fields of a Workload depends on it.
 type kind struct {
 	Name  string
 	Mode  string // of the server
@@ -27,14 +27,14 @@ const (
 
 // Kinds lists all of them, in the order of the help.
 var Kinds = []kind{
-	{KindEcho, ModeEcho, "every connection sends --depth messages, waits until all came back, and sends the next", true, true},
+	{KindEcho, ModeEcho, "every connection sends --depth messages, waits for all answers, and sends the next", true, true},
 	{KindFrameEcho, ModeFrameEcho, "the same with U64 frames, which the server decodes and answers one by one", true, true},
 	{KindConnEcho, ModeConnEcho, "echo from a goroutine per connection, over a net.Conn", true, true},
-	{KindStream, ModeDiscard, "one way: every connection sends as fast as it can, and the server drops it", false, false},
-	{KindFanOut, ModeFanOut, "one connection sends, and all get it; a message counts once for each", true, false},
-	{KindChurn, ModeEcho, "connect, one message, its echo, close by a reset, again; --conns at a time", false, false},
-	{KindIdle, ModeEcho, "resident memory that each of --conns connections adds, which exchanged one message each", false, false},
-	{KindWorker, ModeWorker, "echo, where a worker goroutine of the server writes the answer", true, true},
+	{KindStream, ModeDiscard, "one way: every connection sends as fast as it can, and the server drops the data", false, false},
+	{KindFanOut, ModeFanOut, "one connection sends, and all receive; a message counts once per receiver", true, false},
+	{KindChurn, ModeEcho, "connect, send one message, receive its echo, reset the connection, repeat; --conns at a time", false, false},
+	{KindIdle, ModeEcho, "resident memory per connection, of --conns connections that exchanged one message each", false, false},
+	{KindWorker, ModeWorker, "echo, but a worker goroutine of the server writes the answer", true, true},
 }
 
 // FindKind looks up a name that a user typed.

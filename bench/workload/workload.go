@@ -6,7 +6,7 @@ import (
 	"github.com/tandem-io/tandem/bench/format"
 )
 
-// Workload is what is asked of a server. Two samples are comparable if theirs are equal.
+// Workload is the load on a server. Samples are comparable if their workloads are equal.
 type Workload struct {
 	Kind  string `json:"kind"`  // echo, frame-echo, conn-echo, stream, fan-out, churn, idle, worker
 	Conns int    `json:"conns"` //
@@ -15,7 +15,7 @@ type Workload struct {
 	Rate  int    `json:"rate"`  // messages per second offered, of all connections together; 0: closed loop
 }
 
-// String says in words what is asked of a server.
+// String describes the workload as tables and messages do.
 func (w Workload) String() string {
 	text := fmt.Sprintf("%s, %d connection%s", w.Kind, w.Conns, format.Plural(w.Conns))
 	if w.Size > 0 {
@@ -30,16 +30,16 @@ func (w Workload) String() string {
 	return text
 }
 
-// Mode is what the server has to do.
+// Mode is the mode of the server that the workload needs.
 func (w Workload) Mode() string {
 	k, err := FindKind(w.Kind)
 	if err != nil {
-		panic(err) // check has seen it
+		panic(err) // Check refuses such a workload
 	}
 	return k.Mode
 }
 
-// Check reports a workload that there cannot be.
+// Check returns an error for a workload that is impossible.
 func (w Workload) Check() error {
 	k, err := FindKind(w.Kind)
 	if err != nil {
@@ -52,13 +52,13 @@ func (w Workload) Check() error {
 	case w.Size < 1 || w.Depth < 1 || w.Size > most || w.Depth > most/w.Size:
 		return fmt.Errorf("bad size %d and depth %d: want 1 or more, and at most %d bytes together", w.Size, w.Depth, most)
 	case w.Depth > 1 && !k.Deep:
-		return fmt.Errorf("%s has one message in flight: leave --depth %d away", w.Kind, w.Depth)
+		return fmt.Errorf("%s has one message in flight: omit --depth %d", w.Kind, w.Depth)
 	case w.Rate < 0 || w.Rate > 1e9:
 		return fmt.Errorf("bad rate %d: want messages per second, or 0 for a closed loop", w.Rate)
 	case w.Rate > 0 && !k.Paced:
-		return fmt.Errorf("%s cannot be offered at a rate: leave --rate %d away", w.Kind, w.Rate)
+		return fmt.Errorf("%s cannot be offered at a rate: omit --rate %d", w.Kind, w.Rate)
 	case w.Rate > 0 && w.Depth > 1:
-		return fmt.Errorf("at a rate, messages are sent when they are due: leave --depth %d away", w.Depth)
+		return fmt.Errorf("at a rate, messages are sent when they are due: omit --depth %d", w.Depth)
 	}
 	return nil
 }
