@@ -28,6 +28,7 @@ func Microsecond(impl string, _ workload.Workload) int {
 	return 0
 }
 
+// CalmRun is a run on a quiet machine: the floor and two servers under three workloads.
 func CalmRun(seed uint64, extra func(string, workload.Workload) int) *results.Results {
 	loads := []workload.Workload{ClosedLoads[0], ClosedLoads[3], {Kind: workload.KindIdle, Conns: 1000, Size: 0, Depth: 0, Rate: 0}}
 	return Synthetic{Seed: seed, Impls: []string{results.Floor, "tandem-epoll", "net"}, Workloads: loads, Rounds: 5, Noise: 0.01,
@@ -60,6 +61,7 @@ var costs = map[string]float64{
 var (
 	allImpls = []string{"bare-epoll", "bare-uring", "net", "tandem-epoll", "tandem-uring", "gnet", "netpoll", "nbio", "evio"}
 
+	// ClosedLoads are workloads without a rate.
 	ClosedLoads = []workload.Workload{
 		{Kind: "echo", Conns: 64, Size: 64, Depth: 1, Rate: 0}, {Kind: "echo", Conns: 1000, Size: 64, Depth: 1, Rate: 0}, {Kind: "echo", Conns: 64, Size: 64, Depth: 16, Rate: 0}, {Kind: "echo", Conns: 64, Size: 16384, Depth: 1, Rate: 0},
 		{Kind: "frame-echo", Conns: 64, Size: 64, Depth: 16, Rate: 0}, {Kind: "churn", Conns: 8, Size: 64, Depth: 1, Rate: 0}, {Kind: "worker", Conns: 64, Size: 64, Depth: 1, Rate: 0}, {Kind: "stream", Conns: 8, Size: 65536, Depth: 1, Rate: 0},

@@ -18,7 +18,7 @@ import (
 type campaign struct {
 	Plan
 	results.Results
-	progress *progress
+	progress *Progress
 	details  map[string]string // how the servers described themselves
 	broken   map[string]bool   // implementations that do not start here
 	failed   map[Cell]bool     // round 0 of each cell that failed in some round: it would fail again
@@ -26,7 +26,7 @@ type campaign struct {
 }
 
 // Measure makes all measurements of the plan. When ctx ends it stops early and returns the samples taken so far.
-func Measure(ctx context.Context, p Plan, pr *progress) *results.Results {
+func Measure(ctx context.Context, p Plan, pr *Progress) *results.Results {
 	c := &campaign{
 		Plan: p, progress: pr,
 		Results: results.Results{

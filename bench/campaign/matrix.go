@@ -18,6 +18,7 @@ var (
 	}
 )
 
+// The limits of --quick.
 const (
 	QuickRounds = 4 // the least that compare takes
 	QuickLength = 34 * time.Second
@@ -44,6 +45,7 @@ var FullWorkloads = []workload.Workload{
 	{Kind: workload.KindIdle, Conns: 5000, Size: 64, Depth: 1},
 }
 
+// The limits of --full.
 const (
 	FullRounds = 5 // fewer than four cannot be compared
 	FullLength = 19 * time.Minute

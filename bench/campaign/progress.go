@@ -14,7 +14,7 @@ import (
 
 // Progress shows how far a run has come. On a terminal it rewrites one line, with a bar; elsewhere it writes a line
 // whenever another workload begins, so that a log stays short.
-type progress struct {
+type Progress struct {
 	w        io.Writer
 	terminal bool
 	total    int
@@ -24,8 +24,9 @@ type progress struct {
 	expected time.Duration
 }
 
-func NewProgress(w io.Writer, p Plan) *progress {
-	pr := &progress{w: w, total: len(p.Cells()), expected: p.Duration(), began: time.Now()}
+// NewProgress prepares to show the progress of a plan on w.
+func NewProgress(w io.Writer, p Plan) *Progress {
+	pr := &Progress{w: w, total: len(p.Cells()), expected: p.Duration(), began: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 		pr.terminal = err == nil
@@ -34,7 +35,7 @@ func NewProgress(w io.Writer, p Plan) *progress {
 }
 
 // show displays the measurement that begins now.
-func (p *progress) show(c Cell, rounds int) {
+func (p *Progress) show(c Cell, rounds int) {
 	title := fmt.Sprintf("%v round %d", c.Workload, c.Round)
 	if !p.terminal && title == p.last {
 		return
@@ -58,7 +59,7 @@ func progressBar(done, total int) string {
 }
 
 // left estimates the remaining seconds: from the plan at first, then increasingly from the time taken so far.
-func (p *progress) left() int {
+func (p *Progress) left() int {
 	rest := float64(p.total-p.done) / float64(p.total)
 	planned := p.expected.Seconds()
 	if p.done > 0 {
@@ -69,7 +70,7 @@ func (p *progress) left() int {
 }
 
 // end removes the line from the terminal.
-func (p *progress) end() {
+func (p *Progress) end() {
 	if p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}

@@ -107,9 +107,26 @@ func (c *Chart) Inline() template.HTML {
 
 // File is the picture as a file of its own. It has a background, because it may be shown on any page.
 func (c *Chart) File() string {
+	heading := []string{c.Name, c.Of}
+	for _, line := range c.Source {
+		heading = append(heading, wrapped(line)...)
+	}
 	return c.svg(fmt.Sprintf(` xmlns="http://www.w3.org/2000/svg" width="%d"`, 2*chartWidth),
-		"<style>"+escaped(Style)+`</style><rect class="back" width="100%" height="100%"/>`,
-		append([]string{c.Name, c.Of}, c.Source...)...) + "\n"
+		"<style>"+escaped(Style)+`</style><rect class="back" width="100%" height="100%"/>`, heading...) + "\n"
+}
+
+// wrapped breaks a line at commas, so that it is not wider than a chart.
+func wrapped(line string) []string {
+	const most = 58 // letters, in a wide font
+	var lines []string
+	for part := range strings.SplitAfterSeq(line, ", ") {
+		if n := len(lines); n > 0 && len(lines[n-1])+len(part) <= most {
+			lines[n-1] += part
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
 }
 
 // svg puts lines of text above the picture. The first is its name.

@@ -132,3 +132,15 @@ func TestFlameGraph(t *testing.T) {
 	_, err = Flame(writeProfile(t, "alloc_space"))
 	assert.ErrorContains(t, err, "not of CPU time")
 }
+
+func TestLongLinesAreWrapped(t *testing.T) {
+	const machine = "Intel Xeon Processor @ 2.10GHz, 2 CPUs, 6.18.44-fc-v769 amd64, under KVM"
+	lines := wrapped(machine)
+	assert.Equal(t, []string{"Intel Xeon Processor @ 2.10GHz, 2 CPUs, ", "6.18.44-fc-v769 amd64, under KVM"}, lines)
+	assert.Equal(t, []string{"short, and so one line"}, wrapped("short, and so one line"))
+	c := Bars("name", "of", "ns", []Bar{{Impl: "net", Value: results.Spread{N: 1, Median: 1, High: 1}}})
+	c.Source = []string{machine}
+	for _, line := range lines {
+		assert.Contains(t, c.File(), ">"+line+"</text>")
+	}
+}

@@ -29,7 +29,7 @@ func verdicts(t *testing.T, y benchtest.Synthetic, extra func(string, workload.W
 		before := y.Run()
 		y.Seed, y.Machine, y.Extra = 2*seed+1, 0.2, extra
 		c := compareBy(measures()[0], pairings(before, y.Run()), y.Rounds, y.Rounds)
-		said[Verdict([]comparison{c})]++
+		said[Verdict([]Comparison{c})]++
 	}
 	return said
 }

@@ -21,6 +21,7 @@ type measure struct {
 	Text    func(float64) string
 }
 
+// The verdicts.
 const (
 	Slower       = "slower"
 	faster       = "faster"
@@ -71,8 +72,8 @@ type finding struct {
 	Says     string  // noDifference, or the measure's More or Less
 }
 
-// comparison has all findings of one measure.
-type comparison struct {
+// Comparison has all findings of one measure.
+type Comparison struct {
 	Measure  measure
 	ToFloor  bool // ratios to the floor were compared
 	Floor    []finding
@@ -118,11 +119,11 @@ func roundsOf(r *results.Results) int {
 }
 
 // compareBy compares all pairs by one measure.
-func compareBy(m measure, pairs []pairing, before, after int) comparison {
+func compareBy(m measure, pairs []pairing, before, after int) Comparison {
 	hasFloor := slices.ContainsFunc(pairs, func(p pairing) bool {
 		return p.impl == results.Floor && p.series(m.Of, before, after).inBoth(before)
 	})
-	c := comparison{Measure: m, ToFloor: m.ToFloor && hasFloor}
+	c := Comparison{Measure: m, ToFloor: m.ToFloor && hasFloor}
 	var (
 		all      []series
 		together = make(map[string][]series)
@@ -163,7 +164,7 @@ func compareBy(m measure, pairs []pairing, before, after int) comparison {
 }
 
 // judge decides for every finding whether it is a difference.
-func (c *comparison) judge(all []series, d []deal) {
+func (c *Comparison) judge(all []series, d []deal) {
 	least := math.Log1p(c.Measure.Least)
 	grew := exceeds(all, least, d)
 	negative := make([]series, len(all))

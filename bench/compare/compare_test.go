@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-func compareText(t *testing.T, before, after *results.Results) (string, []comparison) {
+func compareText(t *testing.T, before, after *results.Results) (string, []Comparison) {
 	t.Helper()
 	all, err := Runs(before, after, LeastCPU)
 	require.NoError(t, err)

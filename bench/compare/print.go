@@ -15,7 +15,7 @@ import (
 )
 
 // Verdict combines the measures that decide. It is slower if any finding is, else faster if any is.
-func Verdict(all []comparison) string {
+func Verdict(all []Comparison) string {
 	says := noDifference
 	for _, c := range all {
 		for _, f := range c.Findings {
@@ -32,7 +32,7 @@ func Verdict(all []comparison) string {
 }
 
 // Print writes the findings, the reasons to doubt them, and the verdict in the last line.
-func Print(w io.Writer, before, after *results.Results, all []comparison) error {
+func Print(w io.Writer, before, after *results.Results, all []Comparison) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "old: %s\nnew: %s\n", runLine(before), runLine(after))
 	for _, d := range doubts(before, after, all) {
@@ -59,7 +59,7 @@ func runLine(r *results.Results) string {
 }
 
 // print writes the findings of one measure. Those of the floor have no verdict.
-func (c comparison) print(b *strings.Builder) {
+func (c Comparison) print(b *strings.Builder) {
 	how := ""
 	if c.ToFloor {
 		how = ", the change as a ratio to " + results.Floor + " in the same round"
@@ -75,7 +75,7 @@ func (c comparison) print(b *strings.Builder) {
 	format.Table(b, cells)
 }
 
-func (c comparison) line(f finding, says string) []string {
+func (c Comparison) line(f finding, says string) []string {
 	name := f.Impl + ", all together"
 	before, after := format.Unknown, format.Unknown
 	if f.Workload != nil {
@@ -93,7 +93,7 @@ func (c comparison) line(f finding, says string) []string {
 }
 
 // doubts are the reasons not to trust the comparison.
-func doubts(before, after *results.Results, all []comparison) []string {
+func doubts(before, after *results.Results, all []Comparison) []string {
 	var notes []string
 	differ := func(what, a, b string) {
 		if a != b {
@@ -136,7 +136,7 @@ func doubts(before, after *results.Results, all []comparison) []string {
 }
 
 // floorDoubts reports a floor that changed so much that the machine was effectively another one.
-func floorDoubts(c comparison) []string {
+func floorDoubts(c Comparison) []string {
 	const much = 0.15
 	for _, f := range c.Floor {
 		if math.Abs(f.Change.Ratio-1) > much {
@@ -148,7 +148,7 @@ func floorDoubts(c comparison) []string {
 }
 
 // blurDoubts reports rounds that differ so much from each other that finding no difference means little.
-func blurDoubts(c comparison) []string {
+func blurDoubts(c Comparison) []string {
 	const much = 1.1
 	var widths []float64
 	for _, f := range c.Findings {
@@ -185,7 +185,7 @@ func unmatched(before, after *results.Results) int {
 }
 
 // verdictLine is the verdict with its reasons, the largest change first.
-func verdictLine(all []comparison) string {
+func verdictLine(all []Comparison) string {
 	says := Verdict(all)
 	var found []finding
 	compared := 0

@@ -33,7 +33,7 @@ func Read(before, after string, impls []string) (*results.Results, *results.Resu
 }
 
 // Runs compares two runs by every measure. It fails if they have nothing to compare, or too few rounds.
-func Runs(before, after *results.Results, least float64) ([]comparison, error) {
+func Runs(before, after *results.Results, least float64) ([]Comparison, error) {
 	pairs := pairings(before, after)
 	if len(pairs) == 0 {
 		return nil, errors.New("the two runs have no server under an equal workload in common")
@@ -44,7 +44,7 @@ func Runs(before, after *results.Results, least float64) ([]comparison, error) {
 			"better 5 to 10", old, recent)
 	}
 	var (
-		all     []comparison
+		all     []Comparison
 		decided bool
 	)
 	for _, m := range measures() {

@@ -25,6 +25,7 @@ type Counts struct {
 	Syscalls int64         `json:"syscalls"` // 0: not counted
 }
 
+// Minus is the difference between two counts.
 func (c Counts) Minus(d Counts) Counts {
 	return Counts{c.Mallocs - d.Mallocs, c.GCs - d.GCs, c.GCPause - d.GCPause, c.Syscalls - d.Syscalls}
 }

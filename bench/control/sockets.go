@@ -17,6 +17,7 @@ type Sockets struct {
 // longestSocketPath is how long a name may be. unix(7): 108 bytes, and one for the 0 at the end.
 const longestSocketPath = 107
 
+// Open creates the directory of the sockets.
 func (c *Sockets) Open() error {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
@@ -39,6 +40,7 @@ func (c *Sockets) Next() string {
 	return filepath.Join(c.dir, fmt.Sprintf("control-%d", c.count))
 }
 
+// Close removes the directory.
 func (c *Sockets) Close() {
 	if c.dir != "" {
 		_ = os.RemoveAll(c.dir)

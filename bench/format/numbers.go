@@ -10,6 +10,7 @@ import (
 // Unknown stands in tables where nothing was measured.
 const Unknown = "–"
 
+// Micros formats nanoseconds as microseconds.
 func Micros(ns float64) string {
 	if us := ns / 1e3; us < 9.95 {
 		return fmt.Sprintf("%.1f", us)
@@ -17,8 +18,10 @@ func Micros(ns float64) string {
 	return Grouped(ns / 1e3)
 }
 
+// TwoDigits formats a number with two decimals.
 func TwoDigits(v float64) string { return fmt.Sprintf("%.2f", v) }
 
+// Percent formats a share as a percentage.
 func Percent(share float64) string {
 	if p := 100 * share; p > 0 && p < 0.95 {
 		return fmt.Sprintf("%.1f%%", math.Max(p, 0.1))
@@ -26,6 +29,7 @@ func Percent(share float64) string {
 	return fmt.Sprintf("%.0f%%", 100*share)
 }
 
+// Plural is the s that a noun has after n, or "".
 func Plural(n int) string {
 	if n == 1 {
 		return ""
@@ -46,6 +50,7 @@ func Grouped(v float64) string {
 	return b.String()
 }
 
+// Duration rounds to milliseconds.
 func Duration(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // Size is a number of bytes, in KiB or MiB if it is a whole number of them.

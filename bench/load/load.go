@@ -24,6 +24,7 @@ type Config struct {
 	Syscalls bool          // count the server's system calls
 }
 
+// Check returns an error for a measurement that is impossible.
 func (c Config) Check() error {
 	if err := c.Workload.Check(); err != nil {
 		return err

@@ -22,6 +22,7 @@ type Account struct {
 	switches switchCount
 }
 
+// Minus is the difference between two accounts.
 func (a Account) Minus(b Account) Account {
 	return Account{a.cpu.Minus(b.cpu), a.modes.minus(b.modes), a.switches.minus(b.switches)}
 }

@@ -15,6 +15,7 @@ type CPUTime struct {
 	Waited time.Duration // runnable, while another process had the CPU
 }
 
+// Minus is the difference between two times.
 func (t CPUTime) Minus(u CPUTime) CPUTime { return CPUTime{t.Ran - u.Ran, t.Waited - u.Waited} }
 
 // CPU adds up the first two numbers of /proc/PID/task/*/schedstat. They are nanoseconds, while utime and stime of

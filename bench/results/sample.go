@@ -78,6 +78,7 @@ func (s Sample) Rate() float64 {
 	return float64(s.Messages) / s.Window.Seconds()
 }
 
+// Bandwidth is bytes per second, one way.
 func (s Sample) Bandwidth() float64 {
 	if s.Window <= 0 {
 		return 0
@@ -88,6 +89,7 @@ func (s Sample) Bandwidth() float64 {
 // CPUPerMessage is the CPU time of the server per message, in nanoseconds, or 0 if it is not known.
 func (s Sample) CPUPerMessage() float64 { return PerMessage(int64(s.ServerCPU), s) }
 
+// PerMessage divides n by the messages of s. It is 0 if there are none.
 func PerMessage(n int64, s Sample) float64 {
 	if s.Messages == 0 {
 		return 0

@@ -7,6 +7,7 @@ import (
 	"github.com/tandem-io/tandem/bench/format"
 )
 
+// MedianText formats the median, or says that it is unknown.
 func MedianText(s Spread, text func(float64) string) string {
 	if !s.Known() {
 		return format.Unknown

@@ -133,6 +133,7 @@ func finishConnect(fd int, deadline time.Time) error {
 	}
 }
 
+// NoDelay disables the algorithm of Nagle.
 func NoDelay(fd int) error {
 	return os.NewSyscallError("setsockopt TCP_NODELAY", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }

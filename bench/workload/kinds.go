@@ -6,7 +6,7 @@ import (
 )
 
 // Kind is a kind of load. The meaning of the fields of a Workload depends on it.
-type kind struct {
+type Kind struct {
 	Name  string
 	Mode  string // of the server
 	About string
@@ -14,6 +14,7 @@ type kind struct {
 	Paced bool // it can be offered at a fixed rate
 }
 
+// The names of the kinds.
 const (
 	KindEcho      = "echo"
 	KindFrameEcho = "frame-echo"
@@ -26,7 +27,7 @@ const (
 )
 
 // Kinds lists all of them, in the order of the help.
-var Kinds = []kind{
+var Kinds = []Kind{
 	{KindEcho, ModeEcho, "every connection sends --depth messages, waits for all answers, and sends the next", true, true},
 	{KindFrameEcho, ModeFrameEcho, "the same with U64 frames, which the server decodes and answers one by one", true, true},
 	{KindConnEcho, ModeConnEcho, "echo from a goroutine per connection, over a net.Conn", true, true},
@@ -37,8 +38,8 @@ var Kinds = []kind{
 	{KindWorker, ModeWorker, "echo, but a worker goroutine of the server writes the answer", true, true},
 }
 
-// FindKind looks up a name that a user typed.
-func FindKind(name string) (kind, error) {
+// findKind looks up a name that a user typed.
+func findKind(name string) (Kind, error) {
 	var names []string
 	for _, k := range Kinds {
 		if k.Name == name {
@@ -46,7 +47,7 @@ func FindKind(name string) (kind, error) {
 		}
 		names = append(names, k.Name)
 	}
-	return kind{}, fmt.Errorf("unknown kind of load %q: choose one of %s", name, strings.Join(names, ", "))
+	return Kind{}, fmt.Errorf("unknown kind of load %q: choose one of %s", name, strings.Join(names, ", "))
 }
 
 // ListKinds is one line of help for each.

@@ -32,7 +32,7 @@ func (w Workload) String() string {
 
 // Mode is the mode of the server that the workload needs.
 func (w Workload) Mode() string {
-	k, err := FindKind(w.Kind)
+	k, err := findKind(w.Kind)
 	if err != nil {
 		panic(err) // Check refuses such a workload
 	}
@@ -41,7 +41,7 @@ func (w Workload) Mode() string {
 
 // Check returns an error for a workload that is impossible.
 func (w Workload) Check() error {
-	k, err := FindKind(w.Kind)
+	k, err := findKind(w.Kind)
 	if err != nil {
 		return err
 	}
