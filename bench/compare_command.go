@@ -28,7 +28,7 @@ func compareCommand() *cobra.Command {
 		Args: twoFiles,
 		RunE: func(c *cobra.Command, args []string) error {
 			if least <= 0 || least >= 10 {
-				return usagef("bad --least %v: want a share, such as 0.05 for a twentieth", least)
+				return usagef("bad --least %v: want a fraction, such as 0.05", least)
 			}
 			before, after, err := compare.Read(args[0], args[1], impls)
 			if err != nil {

@@ -22,7 +22,7 @@ import (
 )
 
 // errTime ends a quick run that is slower than it may be.
-var errTime = errors.New("took longer than it may")
+var errTime = errors.New("took too long")
 
 // runFlags holds the flags of run.
 type runFlags struct {
@@ -91,7 +91,7 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 	case f.quick && f.full:
 		return campaign.Plan{}, usagef("--quick and --full exclude each other")
 	case f.full && shaped:
-		return campaign.Plan{}, usagef("--full says what load there is: omit --kind, --conns, --size, --depth and --rate")
+		return campaign.Plan{}, usagef("--full defines the load: omit --kind, --conns, --size, --depth and --rate")
 	}
 	p := campaign.Plan{
 		Impls: f.impls, Named: len(f.impls) > 0, Rounds: f.rounds, Procs: f.procs, Syscalls: f.syscalls, Label: f.label, Work: f.work,

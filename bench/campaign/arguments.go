@@ -38,7 +38,7 @@ const ListeningLine = "listening on %v impl %s mode %s %s"
 func parseListening(line string) (addr, details string, err error) {
 	var impl, mode string
 	if n, _ := fmt.Sscanf(line, ListeningLine, &addr, &impl, &mode, &details); n < 3 {
-		return "", "", fmt.Errorf("the server's first line is %q, and should say where it listens", line)
+		return "", "", fmt.Errorf("the server's first line does not say where it listens: %q", line)
 	}
 	// Sscanf takes one word; the details are the rest.
 	_, rest, _ := strings.Cut(line, " mode "+mode)

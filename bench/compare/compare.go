@@ -68,7 +68,7 @@ type finding struct {
 	Workload *workload.Workload // nil: all that it was measured under, together
 	Old, New results.Spread
 	Change   change
-	Chance   float64 // that nothing but chance made some difference look as large as this one
+	Chance   float64 // probability that chance alone makes some difference look as large
 	Says     string  // noDifference, or the measure's More or Less
 }
 

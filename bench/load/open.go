@@ -36,7 +36,7 @@ type pending struct {
 const (
 	// behindLimit is how late a message may be sent before it counts as the generator's fault.
 	behindLimit = 100 * time.Microsecond
-	// dueAtOnce is how many messages are sent before a look at the answers.
+	// dueAtOnce is how many messages are sent before the answers are read.
 	dueAtOnce = 256
 )
 
@@ -136,7 +136,7 @@ func (t *openTraffic) take(i int, p []byte, now time.Duration) (int, error) {
 		sent = c.sent
 	}
 	if c.got == sent {
-		return 0, fmt.Errorf("connection %d: %d bytes more came back than were sent", i, len(p))
+		return 0, fmt.Errorf("connection %d: %d more bytes came back than were sent", i, len(p))
 	}
 	want := t.wire.batch(i, c.oldest, &t.scratch)[:sent]
 	p = p[:min(len(p), sent-c.got)]
@@ -181,7 +181,7 @@ func (t *openTraffic) stalled(now time.Duration) error {
 	for i := range t.pending {
 		c := &t.pending[i]
 		if late := now - c.progress; c.oldest < c.last && late > t.g.Stall {
-			return fmt.Errorf("stall: connection %d has waited %v for an answer, and %d messages are owed",
+			return fmt.Errorf("stall: connection %d has waited %v for an answer, and %d messages are unanswered",
 				i, late.Round(time.Millisecond), c.last-c.oldest)
 		}
 	}

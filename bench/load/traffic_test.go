@@ -146,7 +146,7 @@ func TestOtherFaults(t *testing.T) {
 			_, _ = io.ReadFull(c, buf[:64])
 			_, _ = c.Write(buf)
 			silent(0, c)
-		}, "more came back than were sent"},
+		}, "more bytes came back than were sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Run(Config{

@@ -48,7 +48,7 @@ func (w *wire) batch(conn int, seq uint64, buf *[]byte) []byte {
 // check compares p with what is expected after the first got bytes of a batch, of which sent has been sent.
 func (w *wire) check(conn int, seq uint64, sent []byte, got int, p []byte) error {
 	if extra := len(p) - (len(sent) - got); extra > 0 {
-		return fmt.Errorf("connection %d: %d bytes more came back than were sent", conn, extra)
+		return fmt.Errorf("connection %d: %d more bytes came back than were sent", conn, extra)
 	}
 	want := sent[got : got+len(p)]
 	at := firstDifference(p, want)

@@ -32,11 +32,11 @@ func processModes(pid int) (modeTime, error) {
 func parseStat(text string) (modeTime, error) {
 	at := strings.LastIndexByte(text, ')')
 	if at < 0 {
-		return modeTime{}, fmt.Errorf("read stat: no name of a command in %q", text)
+		return modeTime{}, fmt.Errorf("read stat: no command name in %q", text)
 	}
 	fields := strings.Fields(text[at+1:]) // from field 3 on
 	if len(fields) < 13 {
-		return modeTime{}, fmt.Errorf("read stat: only %d fields behind the name", len(fields))
+		return modeTime{}, fmt.Errorf("read stat: only %d fields after the name", len(fields))
 	}
 	var ticks [2]int64
 	for i := range ticks {

@@ -16,7 +16,7 @@ import (
 )
 
 // SyscallCounter counts the system calls of all threads of a process with the kernel's tracepoint. While it counts,
-// every system call on the machine is slower, so such a run is not one to take times from.
+// every system call on the machine is slower, so the times of such a run are not comparable.
 type SyscallCounter struct{ fds []int }
 
 // tracefs is where the numbers of tracepoints are, if one of these is mounted.

@@ -65,7 +65,7 @@ func parse(text []byte) (*Results, error) {
 		return nil, err
 	}
 	if head.Format == nil {
-		return nil, fmt.Errorf("%w: it has no number of a format", errNotResults)
+		return nil, fmt.Errorf("%w: it has no format number", errNotResults)
 	}
 	if *head.Format != Format {
 		return nil, fmt.Errorf("format %d, and this program reads format %d: use the version that wrote the file",

@@ -18,7 +18,7 @@ func TestReadResultsSaysWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":               {"", errNotResults.Error()},
 		"a table":             {"64 connections\n", errNotResults.Error()},
-		"other JSON":          {`{"messages": 1}`, "no number of a format"},
+		"other JSON":          {`{"messages": 1}`, "no format number"},
 		"a list":              {`[1]`, errNotResults.Error()},
 		"not JSON":            {`{format}`, errNotResults.Error()},
 		"another format":      {`{"format": 99, "samples": 7}`, "format 99, and this program reads format 1"},

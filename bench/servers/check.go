@@ -57,7 +57,7 @@ func Check(name string, config Config) (Implementation, error) {
 		return im, fmt.Errorf("bad --work %v: want 0 or more", config.Work)
 	}
 	if config.Work > 0 && config.Mode != workload.ModeEcho && config.Mode != workload.ModeFrameEcho {
-		return im, fmt.Errorf("mode %s does no --work: only echo and frame-echo do", config.Mode)
+		return im, fmt.Errorf("--work has no effect in mode %s: only echo and frame-echo support it", config.Mode)
 	}
 	return im, nil
 }

@@ -82,7 +82,7 @@ func openGnet(c Config) (*Server, error) {
 func gnetAddr(e gnet.Engine) (net.Addr, error) {
 	fd, err := e.Dup()
 	if err != nil {
-		return nil, fmt.Errorf("get at the listening socket: %w", err)
+		return nil, fmt.Errorf("duplicate the listening socket: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "listener")
 	defer f.Close()

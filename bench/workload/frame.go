@@ -15,7 +15,7 @@ const (
 func FrameLength(head []byte) (int, error) {
 	n := binary.LittleEndian.Uint64(head)
 	if n > FrameLimit {
-		return 0, fmt.Errorf("a frame of %d bytes, and at most %d may come", n, FrameLimit)
+		return 0, fmt.Errorf("frame of %d bytes: at most %d are allowed", n, FrameLimit)
 	}
 	return FrameHead + int(n), nil
 }
