@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 	"github.com/tandem-io/tandem/bench/workload"
 )
 
-// asChild makes the test binary behave as the program would as a child: a server, or a load generator that reports when
-// the server closes its connection.
+// asChild makes the test binary behave as the program would as a child: a server that dies when somebody connects, or a
+// load generator that reports when its connection ends.
 const asChild = "BENCH_CAMPAIGN_CHILD"
 
 func TestMain(m *testing.M) {
@@ -37,8 +38,10 @@ func child(args []string) error {
 			return err
 		}
 		fmt.Printf(ListeningLine+"\n", l.Addr(), "net", workload.ModeEcho, "")
-		time.Sleep(time.Hour) // until it is killed
-		return nil
+		if _, err := l.Accept(); err != nil {
+			return err
+		}
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 	c, err := net.Dial("tcp", args[3])
 	if err != nil {
@@ -55,8 +58,6 @@ func TestAServerThatDiesIsAFailure(t *testing.T) {
 	s, err := StartServer(t.Context(), p, at, "")
 	require.NoError(t, err)
 	c := &campaign{Plan: p}
-	timer := time.AfterFunc(50*time.Millisecond, func() { _ = s.Signal(os.Kill) })
-	defer timer.Stop()
 	assert.False(t, c.load(t.Context(), s, at))
 	require.Len(t, c.Failures, 1)
 	assert.Contains(t, c.Failures[0], "load: exit status 1: the server is gone")
