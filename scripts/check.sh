@@ -103,7 +103,7 @@ CGO_ENABLED=1 tests -timeout 25m -race -shuffle=on \
   -skip '^TestConformance$/^(epoll|uring)-(dialled|unix|beside-.*|to-.*|coop|plain|oneshot)$' ./...
 
 step 'go test in bench'
-(cd bench && tests ./...)
+(cd bench && tests -p 1 ./...) # some measure time: one package at a time
 
 if [[ -f $oracle/go.mod ]]; then
   step 'io_uring against giouring'
