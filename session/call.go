@@ -18,10 +18,10 @@ func (s *Stream) callOpen() {
 // callData is timed, for the budget of the turn.
 func (s *Stream) callData() {
 	s.loop.enter(s, "OnData")
-	s.turnReads++
+	s.rx.turnReads++
 	s.loop.stamp()
 	s.callDataRecovered()
-	s.turnTime += s.loop.lap(s)
+	s.rx.turnTime += s.loop.lap(s)
 }
 
 func (s *Stream) callDataRecovered() {
@@ -32,7 +32,7 @@ func (s *Stream) callDataRecovered() {
 // dataRecovered is recovered for OnData. It ends the loan of the driver's memory, which is gone soon if the callback has
 // ended the goroutine.
 func (s *Stream) dataRecovered() {
-	s.in.endLoan()
+	s.rx.in.endLoan()
 	if s.loop.engine.propagate {
 		return
 	}
@@ -56,7 +56,7 @@ type finalDecoder interface {
 func (s *Stream) callFinal() {
 	s.loop.enterUntimed(s, "OnData")
 	defer s.recovered()
-	s.decoder.decodeFinal(s)
+	s.rx.decoder.decodeFinal(s)
 }
 
 func (s *Stream) callWritable() {

@@ -49,7 +49,7 @@ func (s *Stream) closeStreamLocked(staged bool) {
 	if s.phase == detaching || s.handOff != nil {
 		return
 	}
-	s.flow.Or(flowShut)
+	s.rx.flow.Or(flowShut)
 	switch s.phase {
 	case dialing:
 		s.failLocked(net.ErrClosed, s.loop.Here())
@@ -70,7 +70,7 @@ func (s *Stream) closeWith(err error, hurried bool) {
 	if s.handOff != nil {
 		return
 	}
-	s.flow.Or(flowShut)
+	s.rx.flow.Or(flowShut)
 	if s.phase != open && s.phase != closing || s.cause != nil {
 		return
 	}
@@ -114,7 +114,7 @@ func (s *Stream) abortLocked(err error, here bool) {
 	if s.handOff != nil {
 		return // the connection is somebody else's
 	}
-	s.flow.Or(flowShut)
+	s.rx.flow.Or(flowShut)
 	if s.phase < ending {
 		s.reset = true
 		s.blamed = false
@@ -145,8 +145,8 @@ func (s *Stream) watchClose(sent bool) {
 	}
 	if sent && c.lasts == 0 {
 		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
-		s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
-		s.in.drop()
+		s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
+		s.rx.in.drop()
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}
@@ -173,7 +173,7 @@ func (s *Stream) taken() uint64 {
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.
-func (s *Stream) dropped() uint64 { return s.discarded }
+func (s *Stream) dropped() uint64 { return s.rx.discarded }
 
 func (c *closer) look() {
 	s, now := c.stream, c.stream.loop.Clock()

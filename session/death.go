@@ -66,7 +66,7 @@ func (s *Stream) die(cause error) {
 	}
 	if off == nil && s.phase < ending {
 		s.reset, s.blamed = true, false
-		s.flow.Or(flowShut)
+		s.rx.flow.Or(flowShut)
 		s.moveLocked(ending)
 		if s.cause == nil {
 			s.cause = cause

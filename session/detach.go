@@ -40,7 +40,7 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	}
 	s.handOff = newDetached(conn, s)
 	s.handOff.layer = handOver
-	s.flow.Or(flowDetached) // what still comes is kept, and not delivered
+	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.moveLocked(detaching)
 	s.markLocked(s.loop.Here())
 	return s.handOff, nil
@@ -50,10 +50,10 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 func (s *Stream) handOver() {
 	front, unsent := s.handOff.layer()
 	s.handOff.layer = nil
-	s.in.endLoan()
-	unread := append(front, s.in.bytes()...)
-	s.loop.Count[backend.BytesDelivered] += uint64(s.in.len())
-	s.in.consume(s.in.len())
+	s.rx.in.endLoan()
+	unread := append(front, s.rx.in.bytes()...)
+	s.loop.Count[backend.BytesDelivered] += uint64(s.rx.in.len())
+	s.rx.in.consume(s.rx.in.len())
 	s.tellDue()
 	s.mu.Lock()
 	rest := s.out.copyOut()

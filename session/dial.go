@@ -169,7 +169,7 @@ func (d *dial) giveUp(err error) error {
 	switch {
 	case s.phase == dialing:
 		err = d.failure(err)
-		s.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
+		s.rx.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
 		s.failLocked(err, s.loop.Here())
 		return err
 	case s.dial == nil:

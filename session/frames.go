@@ -68,10 +68,10 @@ type streamDecoder[M any] struct {
 
 // decoder returns the state of s, which is new if s has just got this handler.
 func (h *FrameHandler[M]) decoder(s *Stream) *streamDecoder[M] {
-	f, ok := s.decoder.(*streamDecoder[M])
+	f, ok := s.rx.decoder.(*streamDecoder[M])
 	if !ok || f.of != h {
 		f = &streamDecoder[M]{messageDecoder: newMessageDecoder(h.Codec), of: h, late: newLateness(s, h.MessageTimeout)}
-		s.decoder = f
+		s.rx.decoder = f
 	}
 	return f
 }
@@ -115,12 +115,12 @@ func (h *FrameHandler[M]) OnOpen(s *Stream) {
 // OnData implements Handler.
 func (h *FrameHandler[M]) OnData(s *Stream) {
 	f, handler := h.decoder(s), s.changes
-	for s.in.len() > 0 {
+	for s.rx.in.len() > 0 {
 		if f.spent(s) {
 			s.redeliver()
 			return
 		}
-		m, n, ok, err := f.next(s.in.bytes(), s.read)
+		m, n, ok, err := f.next(s.rx.in.bytes(), s.rx.read)
 		if err != nil {
 			h.invalid(s, err)
 			return
@@ -128,12 +128,12 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.consume(n)
 		f.bytes += n
 		if !ok {
-			s.in.wanted = f.wait
+			s.rx.in.wanted = f.wait
 			f.prompt(s)
 			f.late.waits()
 			return
 		}
-		s.in.wanted = 0
+		s.rx.in.wanted = 0
 		f.late.whole()
 		f.messages++
 		h.message(s, m)
@@ -145,8 +145,8 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 
 // message calls the handler. The message stays valid until that returns.
 func (h *FrameHandler[M]) message(s *Stream, m M) {
-	s.in.lendMessage()
-	defer s.in.endMessage()
+	s.rx.in.lendMessage()
+	defer s.rx.in.endMessage()
 	h.Message(s, m)
 }
 
@@ -161,7 +161,7 @@ func (f *streamDecoder[M]) spent(s *Stream) bool {
 	case n == 0 || n&(n-1) != 0 && n%16 != 0: // the clock is read after 1, 2, 4, 8, 16 messages, and each 16 then
 		return false
 	}
-	return s.turnTime+s.loop.sinceStamp() >= turnLimit
+	return s.rx.turnTime+s.loop.sinceStamp() >= turnLimit
 }
 
 // prompt sends what the peer waits for before it goes on with its message.
@@ -178,14 +178,14 @@ func (f *streamDecoder[M]) goesOn() { f.late.goesOn() }
 
 // decodeFinal implements finalDecoder.
 func (f *streamDecoder[M]) decodeFinal(s *Stream) {
-	s.decoder = nil
+	s.rx.decoder = nil
 	f.late.whole()
-	m, ok, err := f.end(s.in.bytes(), s.read)
+	m, ok, err := f.end(s.rx.in.bytes(), s.rx.read)
 	if err != nil {
 		f.of.invalid(s, err)
 		return
 	}
-	s.consume(s.in.len())
+	s.consume(s.rx.in.len())
 	if ok {
 		f.of.message(s, m)
 	}

@@ -74,7 +74,7 @@ func (l *lateness) look() {
 	switch looks := s.loop.Looks() + 1; {
 	case l.since == 0:
 		return // the message is whole, and no other has begun
-	case s.stops() != 0 || s.flow.Load()&flowResumed != 0:
+	case s.stops() != 0 || s.rx.flow.Load()&flowResumed != 0:
 		return // goesOn follows
 	case time.Duration(now-l.due) > max(l.timeout/4, 10*time.Millisecond):
 		l.since, l.doubt, left = now, 0, l.timeout // somebody has held up the loop, and it is not the peer's fault
@@ -83,7 +83,7 @@ func (l *lateness) look() {
 	case l.doubt == 0:
 		l.doubt = looks // the loop has to look whether bytes have come
 	case l.doubt == looks:
-	case left > -l.timeout && (s.waiting() || s.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor)):
+	case left > -l.timeout && (s.rx.waiting() || s.rx.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor)):
 		l.doubt, left = 0, max(l.timeout/8, time.Millisecond) // there were too many events for one look
 	default:
 		s.closeWith(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded), true)

@@ -61,7 +61,7 @@ func (s *Stream) progress() {
 		s.loop.Count[backend.SystemCalls]++
 		_ = s.loop.Sockets.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
 	}
-	if s.phase == closing && drained && (!s.staged || s.eof || s.rxDone) {
+	if s.phase == closing && drained && (!s.staged || s.rx.eof || s.rx.done) {
 		s.moveLocked(ending)
 	}
 	p := s.phase
@@ -132,7 +132,7 @@ func (s *Stream) release() {
 	attached := s.fd.Valid()
 	d := s.dial
 	s.mu.Unlock()
-	s.receiving = false
+	s.rx.receiving = false
 	s.stopTimers()
 	switch {
 	case attached:
@@ -154,9 +154,9 @@ func (e *streamEvents) Released() {
 	switch {
 	case off != nil:
 		s.handOver()
-	case failed && !s.refuses():
-		s.draining = true
-		s.drained = s.eof || s.rxDone
+	case failed && !s.rx.refuses():
+		s.rx.draining = true
+		s.rx.drained = s.rx.eof || s.rx.done
 		s.drain()
 	default:
 		s.finish()
@@ -171,7 +171,7 @@ func (s *Stream) finish() {
 	s.mu.Lock()
 	if s.phase != closed {
 		s.moveLocked(closed)
-		s.flow.Or(flowShut)
+		s.rx.flow.Or(flowShut)
 		s.closeLocked()
 		s.out.drop()
 	}
@@ -180,7 +180,7 @@ func (s *Stream) finish() {
 	if s.over {
 		return
 	}
-	s.draining = false
+	s.rx.draining = false
 	s.stopTimers()
 	lost := err
 	if lost == nil {
@@ -208,8 +208,8 @@ func (s *Stream) finish() {
 
 // finished gives back what the stream had, after OnClose.
 func (s *Stream) finished() {
-	s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
-	s.in.drop()
+	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
+	s.rx.in.drop()
 	s.account()
 	if s.from != nil {
 		s.from.ended()
@@ -233,7 +233,7 @@ func (s *Stream) closeLocked() {
 	case s.reset || s.out.n > 0:
 		s.loop.Count[backend.SystemCalls]++
 		how.Reset = true
-	case (s.cause == nil || s.blamed) && !s.rxDone:
+	case (s.cause == nil || s.blamed) && !s.rx.done:
 		s.loop.Count[backend.SystemCalls]++
 		how.Discard = s.opts.ReadBufferLimit
 	}

@@ -356,7 +356,7 @@ func TestStagedClose(t *testing.T) {
 		require.Equal(t, closing, a.s.phase)
 		a.f.eof = true
 		a.ended("close <nil>", backend.Closing{})
-		assert.EqualValues(t, 4, a.s.discarded)
+		assert.EqualValues(t, 4, a.s.rx.discarded)
 	})
 	t.Run("until the peer is silent", func(t *testing.T) {
 		a := begin(t)

@@ -32,32 +32,32 @@ func (s *Stream) account() {
 	if m.limit == 0 {
 		return
 	}
-	n := s.in.len()
+	n := s.rx.in.len()
 	if s.running && s.stopsShort() {
 		n = 0 // what is left at the end is dropped
 	}
-	change := n - s.counted
+	change := n - s.rx.counted
 	switch {
-	case s.counted == 0 && n > 0:
+	case s.rx.counted == 0 && n > 0:
 		m.holders.Add(1)
-	case s.counted > 0 && n == 0:
+	case s.rx.counted > 0 && n == 0:
 		m.holders.Add(-1)
 	}
-	s.counted = n
+	s.rx.counted = n
 	room := m.room(m.held.Add(int64(change)))
 	if change < 0 && m.tight.Load() > 0 {
 		s.loop.engine.relieve()
 	}
 	switch {
-	case !s.tight && n > 0 && int64(n) > room:
-		s.tight = true
+	case !s.rx.tight && n > 0 && int64(n) > room:
+		s.rx.tight = true
 		m.tight.Add(1)
-		if !s.listed {
-			s.listed = true
+		if !s.rx.listed {
+			s.rx.listed = true
 			s.loop.tight = append(s.loop.tight, s)
 		}
-	case s.tight && (n == 0 || int64(n) <= room/2):
-		s.tight = false // the loop's list forgets it at the next look
+	case s.rx.tight && (n == 0 || int64(n) <= room/2):
+		s.rx.tight = false // the loop's list forgets it at the next look
 		m.tight.Add(-1)
 	}
 }
@@ -79,7 +79,7 @@ func (l *Loop) lookAtTight() {
 	all := l.tight
 	l.tight = nil
 	for _, s := range all {
-		if s.listed = s.tight; s.tight {
+		if s.rx.listed = s.rx.tight; s.rx.tight {
 			l.tight = append(l.tight, s)
 			s.mark()
 		}
@@ -91,26 +91,26 @@ const stuckAfter = time.Second
 
 // watchStuck follows that a stream has stopped reading at its limit.
 func (s *Stream) watchStuck() {
-	if s.stuck != nil || s.in.wanted > 0 || !s.running {
+	if s.rx.stuck != nil || s.rx.in.wanted > 0 || !s.running {
 		return
 	}
-	seen := s.read
-	s.stuck = &backend.Timer{Fire: func() { s.checkStuck(seen) }}
-	s.loop.StartTimer(s.stuck, stuckAfter)
+	seen := s.rx.read
+	s.rx.stuck = &backend.Timer{Fire: func() { s.checkStuck(seen) }}
+	s.loop.StartTimer(s.rx.stuck, stuckAfter)
 }
 
 // checkStuck logs, once for a stream, that its handler waits for more than the stream may hold. seen is what it had read
 // when the watch began.
 func (s *Stream) checkStuck(seen uint64) {
-	if !s.full || s.waiting() || s.stops() != 0 || s.read != seen {
-		s.stuck = nil // it moves, or somebody has stopped it on purpose
-		if s.full && s.stops() == 0 {
+	if !s.rx.full || s.rx.waiting() || s.stops() != 0 || s.rx.read != seen {
+		s.rx.stuck = nil // it moves, or somebody has stopped it on purpose
+		if s.rx.full && s.stops() == 0 {
 			s.watchStuck() // it may have moved for the last time
 		}
 		return
 	}
 	s.loop.engine.log.Warn("tandem: a handler leaves unread what has reached ReadBufferLimit, so that nothing more can come; raise the limit, or read",
-		"stream", s.id, "unread", s.in.len(), "limit", s.opts.ReadBufferLimit)
+		"stream", s.id, "unread", s.rx.in.len(), "limit", s.opts.ReadBufferLimit)
 }
 
 // panicsASecond is how many panics are logged in a second.

@@ -8,15 +8,6 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Bits of Stream.flow: why bytes are not delivered now. They are read by the loop for each event, without a lock.
-const (
-	flowPaused   uint32 = 1 << iota // by PauseRead
-	flowBlocked                     // the queue went above HighWater and has not fallen under LowWater
-	flowShut                        // Close or Abort was called, or the stream has ended: what comes is dropped
-	flowDetached                    // Detach was called: what comes is kept for the Conn
-	flowResumed                     // ResumeRead was called after a pause: bytes that were seen count as new
-)
-
 // Stream is one connection, TCP or Unix, on one loop of a Transport.
 //
 // Methods that write, pause, resume and end may be called from any goroutine. Reading methods, SetValue and timers
@@ -28,7 +19,6 @@ type Stream struct {
 	opts *StreamOptions
 	from *listener // that accepted it, or nil
 	id   uint64
-	flow atomic.Uint32
 	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
 	mu       sync.Mutex // guards what follows, up to the next comment
@@ -60,40 +50,19 @@ type Stream struct {
 	remote   backend.Address
 
 	// What follows belongs to the loop.
-	handler   Handler
-	value     any
-	in        inbox
-	unseen    int    // bytes of in that OnData has not been called for
-	again     bool   // OnData is to be called for bytes of in although it has seen them
-	read      uint64 // bytes that were read, ever
-	decoder   finalDecoder
-	changes   int    // calls of SetHandler
-	receiving bool   // the driver was told to receive
-	full      bool   // ReadBufferLimit was reached, and half of it not yet again
-	tight     bool   // stopped by the Transport's MemoryLimit
-	listed    bool   // on the loop's list of those
-	held      bool   // bytes came during a pause: no more of them
-	eof       bool   // the peer has finished; OnEOF may still have to be called
-	eofTold   bool   // OnEOF was called
-	rxDone    bool   // ReceiveEnded was reported
-	draining  bool   // failed and released: what the kernel still has is delivered, turn by turn
-	drained   bool   // and the kernel has no more
-	over      bool   // the user has been told everything but OnClose, which is being called or was
-	opened    bool   // OnOpen was called
-	running   bool   // OnOpen has returned: everything else may run
-	late      bool   // on the loop's list for the end of the turn
-	turn      uint64 // of the last delivery, for the budget
-	turnReads int
-	turnBytes int
-	turnTime  int64  // nanoseconds that callbacks for data took in that turn
-	discarded uint64 // bytes that came when nobody wanted them any longer
-	counted   int    // bytes of in that the Transport's MemoryLimit counts
-	index     int    // in loop.streams
-	idle      *idle
-	closer    *closer
-	stuck     *backend.Timer
-	message   *backend.Timer // MessageTimeout of a FrameHandler
-	timers    *Timer         // list of active timers
+	handler Handler
+	rx      rx
+	value   any
+	changes int  // calls of SetHandler
+	over    bool // the user has been told everything but OnClose, which is being called or was
+	opened  bool // OnOpen was called
+	running bool // OnOpen has returned: everything else may run
+	late    bool // on the loop's list for the end of the turn
+	index   int  // in loop.streams
+	idle    *idle
+	closer  *closer
+	message *backend.Timer // MessageTimeout of a FrameHandler
+	timers  *Timer         // list of active timers
 }
 
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
@@ -111,7 +80,7 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 	s.out.pool = &l.Pool
-	s.in.pool, s.in.loop = &l.Pool, &l.Count
+	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }
 
@@ -220,7 +189,7 @@ func (e *streamEvents) EndTurn() {
 	if s.index >= 0 && s.loop.Dying() {
 		return // bury ends it
 	}
-	if s.draining {
+	if s.rx.draining {
 		s.drain()
 		return
 	}
@@ -233,7 +202,7 @@ func (e *streamEvents) EndTurn() {
 	if due {
 		s.tellDue()
 	}
-	if writable && !s.refuses() {
+	if writable && !s.rx.refuses() {
 		s.goesOn()
 		s.callWritable()
 	}
@@ -273,9 +242,9 @@ func (s *Stream) SetHandler(h Handler) {
 		s.loop.StopTimer(s.message)
 		s.message = nil
 	}
-	s.handler, s.decoder, s.in.wanted = h, nil, 0
+	s.handler, s.rx.decoder, s.rx.in.wanted = h, nil, 0
 	s.changes++
-	if s.in.len() > 0 {
+	if s.rx.in.len() > 0 {
 		s.redeliver()
 	}
 }

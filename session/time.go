@@ -159,7 +159,7 @@ func (s *Stream) stopTimers() {
 	if s.closer != nil {
 		s.loop.StopTimer(&s.closer.timer)
 	}
-	for _, t := range [...]*backend.Timer{s.stuck, s.message} {
+	for _, t := range [...]*backend.Timer{s.rx.stuck, s.message} {
 		if t != nil {
 			s.loop.StopTimer(t)
 		}
@@ -180,7 +180,7 @@ func (s *Stream) isClosed() bool {
 
 // aborted reports whether the stream ends with a reset of its own, after which no timer may run.
 func (s *Stream) aborted() bool {
-	if !s.refuses() {
+	if !s.rx.refuses() {
 		return false
 	}
 	s.mu.Lock()
@@ -303,7 +303,7 @@ func (s *Stream) checkIdle() {
 	case i.doubt == 0:
 		i.doubt = looks // a loop that was held up has to look whether bytes have come
 	case i.doubt == looks:
-	case s.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor):
+	case s.rx.receiving && s.loop.Sockets.HasInput(s.sock.Descriptor):
 		again = max(i.next()/8, time.Millisecond) // there were too many events for one look
 	default:
 		s.failed(os.ErrDeadlineExceeded)

@@ -178,7 +178,7 @@ func (s *Stream) Queued() int {
 
 // Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,
 // until it has fallen under LowWater. Any goroutine.
-func (s *Stream) Writable() bool { return s.flow.Load()&(flowBlocked|flowShut) == 0 }
+func (s *Stream) Writable() bool { return s.rx.flow.Load()&(flowBlocked|flowShut) == 0 }
 
 // admitLocked decides whether a write of n bytes is taken.
 func (s *Stream) admitLocked(n int) error {
@@ -235,7 +235,7 @@ func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
 // queuedLocked follows every addition to the queue, of n bytes.
 func (s *Stream) queuedLocked(here bool, n int) {
 	if s.out.n > s.opts.HighWater {
-		s.flow.Or(flowBlocked)
+		s.rx.flow.Or(flowBlocked)
 	}
 	if here {
 		s.loop.gathered(s, n)
@@ -316,7 +316,7 @@ func (e *streamEvents) Sent(n int, err error) {
 	if err != nil {
 		s.failLocked(s.opErrorLocked("write", err), true)
 	}
-	if s.out.n > 0 || len(s.notify) > 0 || s.finWant || s.phase != open || s.flow.Load()&flowBlocked != 0 {
+	if s.out.n > 0 || len(s.notify) > 0 || s.finWant || s.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
 		s.mark()
 	}
 }
@@ -356,9 +356,9 @@ func (s *Stream) nextNotify(due bool) func(error) {
 
 // unblockLocked reports that the queue has fallen under LowWater, once.
 func (s *Stream) unblockLocked() bool {
-	if s.flow.Load()&flowBlocked == 0 || s.out.n >= s.opts.LowWater {
+	if s.rx.flow.Load()&flowBlocked == 0 || s.out.n >= s.opts.LowWater {
 		return false
 	}
-	s.flow.And(^flowBlocked)
+	s.rx.flow.And(^flowBlocked)
 	return s.phase == open && s.opened
 }

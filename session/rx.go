@@ -1,0 +1,286 @@
+package session
+
+import (
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// Bits of rx.flow: why bytes are not delivered now. They are read by the loop for each event, without a lock.
+const (
+	flowPaused   uint32 = 1 << iota // by PauseRead
+	flowBlocked                     // the queue went above HighWater and has not fallen under LowWater
+	flowShut                        // Close or Abort was called, or the stream has ended: what comes is dropped
+	flowDetached                    // Detach was called: what comes is kept for the Conn
+	flowResumed                     // ResumeRead was called after a pause: bytes that were seen count as new
+)
+
+// turnLimit is how much time the callbacks for one stream's data may take in a turn before others have their share.
+const turnLimit = int64(time.Millisecond)
+
+// rx is the receive side of a stream: what has come and was not read, and whether more may come. It has no lock. It
+// belongs to the loop, but for flow, by which other goroutines stop it.
+type rx struct {
+	flow atomic.Uint32 // any goroutine
+
+	in      inbox
+	unseen  int // bytes of in that OnData has not been called for
+	decoder finalDecoder
+
+	redeliver      bool // OnData is to be called for bytes of in although it has seen them
+	receiving      bool // the driver was told to receive
+	full           bool // set at ReadBufferLimit, cleared below half of it
+	tight          bool // stopped by the Transport's MemoryLimit
+	listed         bool // on the loop's list of those
+	pausedWithData bool // bytes came during a pause: no more of them
+	eof            bool // the peer has finished; OnEOF may still have to be called
+	eofTold        bool // OnEOF was called
+	done           bool // ReceiveEnded was reported
+	draining       bool // failed and released: what the kernel still has is delivered, turn by turn
+	drained        bool // and the kernel has no more
+
+	turn      uint64 // of the last delivery, for the budget
+	turnReads int
+	turnBytes int
+	turnTime  int64 // nanoseconds that callbacks for data took in that turn
+
+	read      uint64 // bytes that were read, ever
+	discarded uint64 // bytes that came when nobody wanted them any longer
+	counted   int    // bytes of in that the Transport's MemoryLimit counts
+	stuck     *backend.Timer
+}
+
+// refuses reports whether bytes are not wanted any longer: the user has ended the stream.
+func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
+
+// waiting reports whether OnData has to be called: bytes wait that count as new.
+func (r *rx) waiting() bool {
+	return r.in.len() > 0 && (r.unseen > 0 || r.redeliver || r.flow.Load()&flowResumed != 0)
+}
+
+// beginTurn gives the stream a new share if the turn is a new one.
+func (r *rx) beginTurn(turn uint64) {
+	if r.turn != turn {
+		r.turn, r.turnReads, r.turnBytes, r.turnTime = turn, 0, 0, 0
+	}
+}
+
+// hasShare reports whether the present turn has something left for the stream.
+func (r *rx) hasShare(budget int) bool {
+	return r.turnReads < readsPerTurn && r.turnBytes < budget && r.turnTime < turnLimit
+}
+
+// Received implements backend.Events: p is lent until it returns.
+func (e *streamEvents) Received(p []byte) {
+	s := (*Stream)(e)
+	s.loop.Count[backend.BytesIn] += uint64(len(p))
+	s.loop.Count[backend.Reads]++
+	s.came()
+	if s.loop.gatherSize >= gatherLimit {
+		s.loop.flushGathered()
+	}
+	if s.rx.in.mem == nil && s.deliverable() {
+		s.rx.turnBytes += len(p)
+		s.rx.in.lend(p)
+		s.callData()
+	} else if !s.rx.refuses() {
+		s.rx.in.push(p)
+		s.rx.unseen += len(p)
+		s.rx.pausedWithData = s.rx.flow.Load()&flowPaused != 0
+		s.deliver()
+		if s.rx.unseen > 0 {
+			s.mark()
+		}
+	} else {
+		s.rx.discarded += uint64(len(p))
+		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+	}
+	if s.rx.in.mem != nil || s.rx.flow.Load() != 0 {
+		s.controlReceive()
+	}
+}
+
+// stops are the bits of flow for which nothing may be delivered now.
+func (s *Stream) stops() uint32 {
+	stops := s.rx.flow.Load() &^ flowResumed
+	if stops&flowBlocked != 0 && (s.opts.ReadWhileBlocked || s.rx.draining) {
+		stops &^= flowBlocked
+	}
+	return stops
+}
+
+// deliverable reports whether OnData may be called now, for what has come or is waiting.
+func (s *Stream) deliverable() bool {
+	if s.stops() != 0 || !s.running {
+		return false
+	}
+	s.rx.beginTurn(s.loop.Turn())
+	return s.rx.hasShare(s.opts.TurnBudget)
+}
+
+// HasShare implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
+func (e *streamEvents) HasShare() bool {
+	s := (*Stream)(e)
+	return s.deliverable() || s.rx.flow.Load()&^flowResumed != 0 || !s.running
+}
+
+// redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
+func (s *Stream) redeliver() {
+	s.rx.redeliver = true
+	s.mark()
+}
+
+// deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
+func (s *Stream) deliver() {
+	resumed := s.rx.redeliver || s.rx.flow.Load()&flowResumed != 0
+	if s.rx.unseen == 0 && !resumed && !s.rx.eof {
+		return
+	}
+	if s.rx.in.len() == 0 {
+		s.rx.unseen = 0
+	}
+	if s.deliverable() {
+		if resumed {
+			if s.rx.flow.And(^flowResumed)&flowResumed != 0 {
+				s.goesOn()
+			}
+			s.rx.pausedWithData, s.rx.redeliver = false, false
+		}
+		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 {
+			s.rx.turnBytes += s.rx.unseen
+			s.rx.unseen = 0
+			s.callData()
+			s.rx.in.tidy()
+		}
+	} else if s.rx.waiting() && s.stops() == 0 {
+		s.mark() // its share of this turn is used up
+	}
+	s.deliverEnd()
+}
+
+// goesOn follows that the stream reads on after a pause, or when its queue has emptied.
+func (s *Stream) goesOn() {
+	if s.rx.decoder != nil {
+		s.rx.decoder.goesOn()
+	}
+}
+
+// deliverEnd calls OnEOF, if the peer has finished and everything was delivered.
+func (s *Stream) deliverEnd() {
+	due := func() bool {
+		return s.rx.eof && !s.rx.eofTold && !s.rx.waiting() && s.rx.flow.Load()&(flowPaused|flowShut|flowDetached) == 0 && !s.rx.draining
+	}
+	if due() && s.rx.decoder != nil {
+		s.callFinal()
+	}
+	if !due() {
+		return
+	}
+	s.rx.eofTold = true
+	s.callEOF()
+	if !s.opts.AllowHalfClose {
+		_ = s.Close()
+	} else {
+		s.halfClosed()
+	}
+}
+
+// ReceiveEnded implements backend.Events.
+func (e *streamEvents) ReceiveEnded(err error) {
+	s := (*Stream)(e)
+	s.rx.receiving = false
+	s.rx.done = true
+	if err != io.EOF {
+		s.broken("read", err)
+		return
+	}
+	s.mu.Lock()
+	failed := s.phase >= ending
+	s.mu.Unlock()
+	if failed {
+		return // the error was taken by a send of another goroutine; what looks like an end is what it left
+	}
+	s.rx.eof = true
+	s.deliver()
+	s.mark()
+}
+
+// Broken implements backend.Events: nothing is being received, and the connection has an error or a hang-up. A stream
+// that was paused by its user learns of it now; one that stopped by itself finds out when it goes on, behind the bytes
+// that are waiting.
+func (e *streamEvents) Broken() {
+	s := (*Stream)(e)
+	if s.rx.flow.Load()&(flowPaused|flowShut) == 0 && !s.rx.done {
+		return
+	}
+	if err := s.loop.Sockets.TakeError(s.sock.Descriptor); err != nil {
+		s.broken("read", err)
+	}
+}
+
+// controlReceive switches receiving on and off as the stream's state wants it.
+func (s *Stream) controlReceive() {
+	s.account()
+	unread := s.rx.in.len()
+	switch {
+	case unread >= max(s.opts.ReadBufferLimit, s.rx.in.wanted):
+		s.rx.full = true
+		s.watchStuck()
+	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
+		s.rx.full = false
+	}
+	on := s.running && !s.rx.done && !s.rx.full && !s.rx.tight && s.wants()
+	if on == s.rx.receiving {
+		return
+	}
+	s.mu.Lock()
+	p, staged := s.phase, s.staged
+	s.mu.Unlock()
+	if p == open || p == closing && (staged || !on) {
+		s.rx.receiving = on
+		s.loop.Driver.Receive(&s.sock, on)
+	}
+}
+
+// wants reports whether the stream's flow lets it receive. In the last stage of its end it receives what it drops.
+func (s *Stream) wants() bool {
+	flow := s.rx.flow.Load()
+	switch {
+	case flow&flowShut != 0:
+		return s.closer != nil && s.closer.lasts != 0
+	case flow&flowDetached != 0, s.rx.pausedWithData && flow&flowPaused != 0:
+		return false
+	}
+	return flow&flowBlocked == 0 || s.opts.ReadWhileBlocked
+}
+
+// drain delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
+// turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
+func (s *Stream) drain() {
+	s.deliver()
+	for !s.rx.drained && s.deliverable() && s.rx.in.len() < s.opts.ReadBufferLimit {
+		s.receiveRest()
+	}
+	switch {
+	case s.rx.refuses(), s.stops() != 0, s.rx.drained && !s.rx.waiting(), s.rx.in.len() >= s.opts.ReadBufferLimit && !s.rx.waiting():
+		for !s.rx.drained && !s.rx.refuses() && s.rx.in.len() < s.opts.ReadBufferLimit {
+			s.receiveRest() // for OnClose, which may read it
+		}
+		s.finish()
+	default:
+		s.mark()
+	}
+}
+
+// receiveRest takes a piece of what the kernel still has.
+func (s *Stream) receiveRest() {
+	scratch := s.loop.scratch()
+	n, err := s.loop.Sockets.TryReceive(s.sock.Descriptor, scratch)
+	if n <= 0 || err != nil {
+		s.rx.drained = true
+		return
+	}
+	s.events().Received(scratch[:n:n])
+}
