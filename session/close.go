@@ -23,8 +23,8 @@ func (s *Stream) CloseWrite() error {
 	if s.phase > open {
 		return net.ErrClosed
 	}
-	if !s.finWant {
-		s.finWant = true
+	if !s.tx.finWant {
+		s.tx.finWant = true
 		s.markLocked(s.loop.Here())
 	}
 	return nil
@@ -55,7 +55,7 @@ func (s *Stream) closeStreamLocked(staged bool) {
 		s.failLocked(net.ErrClosed, s.loop.Here())
 	case open:
 		s.staged = staged
-		s.finWant = s.finWant || staged
+		s.tx.finWant = s.tx.finWant || staged
 		s.moveLocked(closing)
 		s.markLocked(s.loop.Here())
 	}
@@ -74,7 +74,7 @@ func (s *Stream) closeWith(err error, hurried bool) {
 	if s.phase != open && s.phase != closing || s.cause != nil {
 		return
 	}
-	s.cause, s.blamed, s.staged, s.finWant = err, true, true, true
+	s.cause, s.blamed, s.staged, s.tx.finWant = err, true, true, true
 	s.hurried = hurried
 	if s.phase == open {
 		s.moveLocked(closing)
@@ -167,9 +167,9 @@ func (s *Stream) taken() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.fd.Valid() {
-		return s.sent
+		return s.tx.sent
 	}
-	return s.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
+	return s.tx.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.

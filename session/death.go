@@ -80,7 +80,7 @@ func (s *Stream) die(cause error) {
 	case off != nil:
 		if !off.isLive() {
 			s.mu.Lock()
-			s.out.drop()
+			s.tx.out.drop()
 			s.mu.Unlock()
 			off.lose(cause)
 			s.handOver()

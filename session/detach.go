@@ -56,11 +56,11 @@ func (s *Stream) handOver() {
 	s.rx.in.consume(s.rx.in.len())
 	s.tellDue()
 	s.mu.Lock()
-	rest := s.out.copyOut()
-	fin := s.finWant && !s.finSent
-	waits := len(s.notify) > 0
-	s.sending = false
-	s.out.drop()
+	rest := s.tx.out.copyOut()
+	fin := s.tx.finWant && !s.tx.finSent
+	waits := len(s.tx.notify) > 0
+	s.tx.sending = false
+	s.tx.out.drop()
 	s.mu.Unlock()
 	report := func(int, error) {}
 	if waits {
@@ -81,7 +81,7 @@ func (s *Stream) restSent(n int, err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.sent = min(s.sent+uint64(n), s.accepted) // the Conn may have sent bytes of its own
+	s.tx.sent = min(s.tx.sent+uint64(n), s.tx.accepted) // the Conn may have sent bytes of its own
 	s.mu.Unlock()
 	s.tellDue()
 	s.tellLost(err)

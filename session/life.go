@@ -54,10 +54,10 @@ func (p phase) String() string {
 // progress moves the stream towards its end, as far as it can go now.
 func (s *Stream) progress() {
 	s.mu.Lock()
-	drained := s.out.n == 0 && !s.sending
-	fin := s.finWant && !s.finSent && drained && (s.phase == open || s.phase == closing && s.staged)
+	drained := s.tx.drained()
+	fin := s.tx.finWant && !s.tx.finSent && drained && (s.phase == open || s.phase == closing && s.staged)
 	if fin {
-		s.finSent = true
+		s.tx.finSent = true
 		s.loop.Count[backend.SystemCalls]++
 		_ = s.loop.Sockets.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
 	}
@@ -173,7 +173,7 @@ func (s *Stream) finish() {
 		s.moveLocked(closed)
 		s.rx.flow.Or(flowShut)
 		s.closeLocked()
-		s.out.drop()
+		s.tx.out.drop()
 	}
 	err, d := s.cause, s.dial
 	s.mu.Unlock()
@@ -230,7 +230,7 @@ func (s *Stream) closeLocked() {
 	s.loop.Count[backend.SystemCalls]++
 	switch {
 	case s.handOff != nil:
-	case s.reset || s.out.n > 0:
+	case s.reset || s.tx.out.n > 0:
 		s.loop.Count[backend.SystemCalls]++
 		how.Reset = true
 	case (s.cause == nil || s.blamed) && !s.rx.done:

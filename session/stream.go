@@ -28,22 +28,14 @@ type Stream struct {
 	blamed   bool  // cause is the peer's fault, and the stream closes in order
 	staged   bool  // close in stages: FIN, then wait for the peer's end
 	hurried  bool  // not for long: the peer had its time
-	finWant  bool  // CloseWrite was called
-	finSent  bool
-	sending  bool  // a Send is with the driver
 	posted   bool  // a task of this stream is on its way to the loop
 	pins     int16 // calls that use the descriptor without the lock
 	orphaned bool  // the stream has ended meanwhile: the last of them closes orphan
 	orphan   backend.Descriptor
 	burial   backend.Closing // how
-	watched  bool            // an idle timeout is set
-	out      queue
-	accepted uint64 // bytes that writes have been given, ever
-	sent     uint64 // of these, bytes that the kernel took
-	notify   []notification
-	posts    []func() // accepted by Post and not run yet
-	direct   int64    // when bytes last went out from another goroutine, if watched
+	posts    []func()        // accepted by Post and not run yet
 	fd       backend.Descriptor
+	tx       tx
 	dial     *dial
 	handOff  *detached // Detach was called
 	local    backend.Address
@@ -79,7 +71,7 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	s.out.pool = &l.Pool
+	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }
@@ -195,9 +187,9 @@ func (e *streamEvents) EndTurn() {
 	}
 	s.mu.Lock()
 	s.sendLocked()
-	due := s.isDueLocked()
+	due := s.tx.isDue()
 	writable := s.unblockLocked()
-	goesOn := s.phase == open && !s.finWant
+	goesOn := s.phase == open && !s.tx.finWant
 	s.mu.Unlock()
 	if due {
 		s.tellDue()
@@ -274,7 +266,7 @@ type StreamStats struct {
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return StreamStats{BytesQueued: s.accepted, BytesSent: s.sent}
+	return StreamStats{BytesQueued: s.tx.accepted, BytesSent: s.tx.sent}
 }
 
 // Connected implements backend.Events. A stream is attached when it is connected.

@@ -251,7 +251,7 @@ func (s *Stream) restartIdle() {
 	next := i.next()
 	s.mu.Lock()
 	over := s.phase >= ending
-	s.watched = next > 0
+	s.tx.watched = next > 0
 	s.mu.Unlock()
 	i.in, i.out, i.doubt = s.loop.Clock(), s.loop.Clock(), 0
 	if next == 0 || over {
@@ -294,7 +294,7 @@ func (s *Stream) checkIdle() {
 		return // the last stage has times of its own
 	}
 	s.mu.Lock()
-	out := max(i.out, s.direct)
+	out := max(i.out, s.tx.direct)
 	s.mu.Unlock()
 	again := i.left(s.loop.Clock(), out)
 	switch looks := s.loop.Looks() + 1; {
