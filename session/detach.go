@@ -29,9 +29,9 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.phase == dialing:
+	case s.life.phase == dialing:
 		return nil, s.opErrorLocked("detach", syscall.ENOTCONN)
-	case s.phase != open:
+	case s.life.phase != open:
 		return nil, net.ErrClosed
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
@@ -41,7 +41,7 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.handOff = newDetached(conn, s)
 	s.handOff.layer = handOver
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
-	s.moveLocked(detaching)
+	s.life.move(detaching)
 	s.markLocked(s.loop.Here())
 	return s.handOff, nil
 }
@@ -77,7 +77,7 @@ func (s *Stream) handOver() {
 // restSent follows what the Conn has sent of the stream's queue, n bytes, if somebody is to be told.
 func (s *Stream) restSent(n int, err error) {
 	s.mu.Lock()
-	if s.phase == closed {
+	if s.life.phase == closed {
 		s.mu.Unlock()
 		return
 	}

@@ -21,29 +21,23 @@ type Stream struct {
 	id   uint64
 	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
-	mu       sync.Mutex // guards what follows, up to the next comment
-	phase    phase
-	reset    bool  // end with a reset
-	cause    error // what OnClose will be told
-	blamed   bool  // cause is the peer's fault, and the stream closes in order
-	staged   bool  // close in stages: FIN, then wait for the peer's end
-	hurried  bool  // not for long: the peer had its time
-	posted   bool  // a task of this stream is on its way to the loop
-	pins     int16 // calls that use the descriptor without the lock
-	orphaned bool  // the stream has ended meanwhile: the last of them closes orphan
-	orphan   backend.Descriptor
-	burial   backend.Closing // how
-	posts    []func()        // accepted by Post and not run yet
-	fd       backend.Descriptor
-	tx       tx
-	dial     *dial
-	handOff  *detached // Detach was called
-	local    backend.Address
-	remote   backend.Address
+	mu      sync.Mutex // guards what follows, up to the next comment
+	life    life
+	tx      tx
+	posted  bool     // a task of this stream is on its way to the loop
+	posts   []func() // accepted by Post and not run yet
+	fd      backend.Descriptor
+	pins    int16              // calls that use the descriptor without the lock
+	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
+	burial  backend.Closing    // how
+	dial    *dial
+	handOff *detached // Detach was called
+	local   backend.Address
+	remote  backend.Address
 
 	// What follows belongs to the loop.
-	handler Handler
 	rx      rx
+	handler Handler
 	value   any
 	changes int  // calls of SetHandler
 	over    bool // the user has been told everything but OnClose, which is being called or was
@@ -98,9 +92,9 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
 	s.fd = fd
-	wasDialing := s.phase == dialing
+	wasDialing := s.life.phase == dialing
 	if err == nil && wasDialing {
-		s.moveLocked(open)
+		s.life.move(open)
 		s.dial = nil
 	}
 	s.mu.Unlock()
@@ -162,7 +156,7 @@ func (e *streamEvents) Run() {
 	s := (*Stream)(e)
 	s.mu.Lock()
 	s.posted = false
-	p := s.phase
+	p := s.life.phase
 	s.mu.Unlock()
 	if p == closed {
 		return
@@ -189,7 +183,7 @@ func (e *streamEvents) EndTurn() {
 	s.sendLocked()
 	due := s.tx.isDue()
 	writable := s.unblockLocked()
-	goesOn := s.phase == open && !s.tx.finWant
+	goesOn := s.life.phase == open && !s.tx.finWant
 	s.mu.Unlock()
 	if due {
 		s.tellDue()

@@ -42,7 +42,7 @@ func (t *tx) took(n int) {
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
-	return s.tx.drained() && s.phase == open && len(s.tx.notify) == 0
+	return s.tx.drained() && s.life.phase == open && len(s.tx.notify) == 0
 }
 
 // directLocked follows a send from the calling goroutine, and returns how much the kernel took. A failure ends the stream.
@@ -91,14 +91,14 @@ func (s *Stream) queuedLocked(here bool, n int) {
 			s.flushLocked()
 		}
 	}
-	if s.phase == open {
+	if s.life.phase == open {
 		s.markLocked(here)
 	}
 }
 
 // sendLocked gives the queue to the driver, as long as it takes it, up to the turn's budget. Loop only.
 func (s *Stream) sendLocked() {
-	if s.phase != open && s.phase != closing {
+	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending; {
@@ -123,7 +123,7 @@ func (s *Stream) sendLocked() {
 // flushLocked sends the queue before it returns, as much as the kernel takes at once. A driver may gather what it is
 // given until the turn ends, so it gets only what has to wait. Loop only.
 func (s *Stream) flushLocked() {
-	if s.phase != open && s.phase != closing {
+	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
@@ -163,7 +163,7 @@ func (e *streamEvents) Sent(n int, err error) {
 	if err != nil {
 		s.failLocked(s.opErrorLocked("write", err), true)
 	}
-	if s.tx.pending() || s.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
+	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
 		s.mark()
 	}
 }
@@ -204,5 +204,5 @@ func (s *Stream) unblockLocked() bool {
 		return false
 	}
 	s.rx.flow.And(^flowBlocked)
-	return s.phase == open && s.opened
+	return s.life.phase == open && s.opened
 }

@@ -43,7 +43,7 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	}
 	n := 0
 	if !here && len(p) > 0 && s.idleLocked() {
-		if n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p)); s.phase > open {
+		if n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p)); s.life.phase > open {
 			return 0, s.causeOr(net.ErrClosed)
 		}
 	}
@@ -59,8 +59,8 @@ func WritePart(s *Stream, p []byte) (int, error) {
 
 // causeOr returns what ended the stream, or err if nothing has. mu is held.
 func (s *Stream) causeOr(err error) error {
-	if s.cause != nil {
-		return s.cause
+	if s.life.cause != nil {
+		return s.life.cause
 	}
 	return err
 }
@@ -151,7 +151,7 @@ func (s *Stream) Flush() error {
 	here := s.loop.Here()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase > closing {
+	if s.life.phase > closing {
 		return net.ErrClosed
 	}
 	if here {
@@ -175,7 +175,7 @@ func (s *Stream) Writable() bool { return s.rx.flow.Load()&(flowBlocked|flowShut
 
 // admitLocked decides whether a write of n bytes is taken.
 func (s *Stream) admitLocked(n int) error {
-	if s.phase > open || s.tx.finWant {
+	if s.life.phase > open || s.tx.finWant {
 		return net.ErrClosed
 	}
 	if s.tx.out.n > 0 && s.tx.out.n+n > s.opts.WriteBufferLimit {
