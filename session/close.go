@@ -20,11 +20,11 @@ const (
 func (s *Stream) CloseWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase > open {
+	if s.life.phase > open {
 		return net.ErrClosed
 	}
-	if !s.finWant {
-		s.finWant = true
+	if !s.tx.finWant {
+		s.tx.finWant = true
 		s.markLocked(s.loop.Here())
 	}
 	return nil
@@ -46,17 +46,17 @@ func (s *Stream) Close() error {
 
 // closeStreamLocked is Close, in stages or at once. mu is held.
 func (s *Stream) closeStreamLocked(staged bool) {
-	if s.phase == detaching || s.handOff != nil {
+	if s.life.phase == detaching || s.handOff != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
-	switch s.phase {
+	switch s.life.phase {
 	case dialing:
 		s.failLocked(net.ErrClosed, s.loop.Here())
 	case open:
-		s.staged = staged
-		s.finWant = s.finWant || staged
-		s.moveLocked(closing)
+		s.life.staged = staged
+		s.tx.finWant = s.tx.finWant || staged
+		s.life.move(closing)
 		s.markLocked(s.loop.Here())
 	}
 }
@@ -71,13 +71,13 @@ func (s *Stream) closeWith(err error, hurried bool) {
 		return
 	}
 	s.rx.flow.Or(flowShut)
-	if s.phase != open && s.phase != closing || s.cause != nil {
+	if s.life.phase != open && s.life.phase != closing || s.life.cause != nil {
 		return
 	}
-	s.cause, s.blamed, s.staged, s.finWant = err, true, true, true
-	s.hurried = hurried
-	if s.phase == open {
-		s.moveLocked(closing)
+	s.life.cause, s.life.blamed, s.life.staged, s.tx.finWant = err, true, true, true
+	s.life.hurried = hurried
+	if s.life.phase == open {
+		s.life.move(closing)
 	}
 	s.markLocked(s.loop.Here())
 }
@@ -115,9 +115,9 @@ func (s *Stream) abortLocked(err error, here bool) {
 		return // the connection is somebody else's
 	}
 	s.rx.flow.Or(flowShut)
-	if s.phase < ending {
-		s.reset = true
-		s.blamed = false
+	if s.life.phase < ending {
+		s.life.reset = true
+		s.life.blamed = false
 		s.failLocked(err, here)
 	}
 }
@@ -156,7 +156,7 @@ func (s *Stream) watchClose(sent bool) {
 func (s *Stream) lastStage() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.hurried {
+	if s.life.hurried {
 		return silentStage
 	}
 	return wholeStage
@@ -167,9 +167,9 @@ func (s *Stream) taken() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.fd.Valid() {
-		return s.sent
+		return s.tx.sent
 	}
-	return s.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
+	return s.tx.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.
@@ -196,8 +196,8 @@ func (c *closer) look() {
 		return
 	}
 	s.mu.Lock()
-	s.reset = true // else the peer would take what it got for all there was
-	s.blamed = false
+	s.life.reset = true // else the peer would take what it got for all there was
+	s.life.blamed = false
 	s.failLocked(os.ErrDeadlineExceeded, true)
 	s.mu.Unlock()
 }
@@ -206,8 +206,8 @@ func (c *closer) look() {
 func (s *Stream) endStages() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == closing {
-		s.moveLocked(ending)
+	if s.life.phase == closing {
+		s.life.move(ending)
 		s.markLocked(true)
 	}
 }

@@ -61,26 +61,24 @@ func (e *Engine) buryAll(l *Loop, cause error) {
 func (s *Stream) die(cause error) {
 	s.mu.Lock()
 	d, off := s.dial, s.handOff
-	if s.phase == detaching {
-		s.moveLocked(releasing) // what the driver had of it is gone: the Conn cannot go on behind that
+	if s.life.phase == detaching {
+		s.life.move(releasing) // what the driver had of it is gone: the Conn cannot go on behind that
 	}
-	if off == nil && s.phase < ending {
-		s.reset, s.blamed = true, false
+	if off == nil && s.life.phase < ending {
+		s.life.reset, s.life.blamed = true, false
 		s.rx.flow.Or(flowShut)
-		s.moveLocked(ending)
-		if s.cause == nil {
-			s.cause = cause
-			if d == nil { // a dial has said already what has failed
-				s.cause = s.opErrorLocked("read", cause)
-			}
+		why := cause
+		if d == nil { // a dial has said already what has failed
+			why = s.opErrorLocked("read", cause)
 		}
+		s.life.end(why)
 	}
 	s.mu.Unlock()
 	switch {
 	case off != nil:
 		if !off.isLive() {
 			s.mu.Lock()
-			s.out.drop()
+			s.tx.out.drop()
 			s.mu.Unlock()
 			off.lose(cause)
 			s.handOver()

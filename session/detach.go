@@ -29,9 +29,9 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.phase == dialing:
+	case s.life.phase == dialing:
 		return nil, s.opErrorLocked("detach", syscall.ENOTCONN)
-	case s.phase != open:
+	case s.life.phase != open:
 		return nil, net.ErrClosed
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
@@ -41,7 +41,7 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.handOff = newDetached(conn, s)
 	s.handOff.layer = handOver
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
-	s.moveLocked(detaching)
+	s.life.move(detaching)
 	s.markLocked(s.loop.Here())
 	return s.handOff, nil
 }
@@ -56,11 +56,11 @@ func (s *Stream) handOver() {
 	s.rx.in.consume(s.rx.in.len())
 	s.tellDue()
 	s.mu.Lock()
-	rest := s.out.copyOut()
-	fin := s.finWant && !s.finSent
-	waits := len(s.notify) > 0
-	s.sending = false
-	s.out.drop()
+	rest := s.tx.out.copyOut()
+	fin := s.tx.finWant && !s.tx.finSent
+	waits := len(s.tx.notify) > 0
+	s.tx.sending = false
+	s.tx.out.drop()
 	s.mu.Unlock()
 	report := func(int, error) {}
 	if waits {
@@ -77,11 +77,11 @@ func (s *Stream) handOver() {
 // restSent follows what the Conn has sent of the stream's queue, n bytes, if somebody is to be told.
 func (s *Stream) restSent(n int, err error) {
 	s.mu.Lock()
-	if s.phase == closed {
+	if s.life.phase == closed {
 		s.mu.Unlock()
 		return
 	}
-	s.sent = min(s.sent+uint64(n), s.accepted) // the Conn may have sent bytes of its own
+	s.tx.sent = min(s.tx.sent+uint64(n), s.tx.accepted) // the Conn may have sent bytes of its own
 	s.mu.Unlock()
 	s.tellDue()
 	s.tellLost(err)

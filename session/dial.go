@@ -167,7 +167,7 @@ func (d *dial) giveUp(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.phase == dialing:
+	case s.life.phase == dialing:
 		err = d.failure(err)
 		s.rx.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
 		s.failLocked(err, s.loop.Here())
@@ -175,7 +175,7 @@ func (d *dial) giveUp(err error) error {
 	case s.dial == nil:
 		return nil
 	}
-	return s.cause
+	return s.life.cause
 }
 
 // newDial checks the arguments of a dial and makes its stream. It keeps the engine from ending until dials.Done.

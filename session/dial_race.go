@@ -311,5 +311,5 @@ func (d *dial) failure(err error) error {
 func (s *Stream) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase > dialing
+	return s.life.phase > dialing
 }

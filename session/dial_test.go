@@ -44,7 +44,7 @@ func (c *caller) connect(o *DialOptions) {
 func (c *caller) gone() {
 	c.Helper()
 	c.turn()
-	assert.Equal(c, closed, c.s.phase)
+	assert.Equal(c, closed, c.s.life.phase)
 	for i, f := range c.made {
 		assert.True(c, f.closed, "socket %d is open", i)
 	}
@@ -63,7 +63,7 @@ func TestDialSucceeds(t *testing.T) {
 			}
 			c.connect(&DialOptions{Timeout: time.Minute})
 			if !atOnce {
-				require.Equal(t, dialing, c.s.phase)
+				require.Equal(t, dialing, c.s.life.phase)
 				_, err := c.s.Write([]byte("early"))
 				require.NoError(t, err)
 				c.made[0].answer = nil
@@ -71,10 +71,10 @@ func TestDialSucceeds(t *testing.T) {
 				assert.Equal(t, "early", c.made[0].got())
 			}
 			require.Equal(t, "open", c.took())
-			require.Equal(t, open, c.s.phase)
+			require.Equal(t, open, c.s.life.phase)
 			assert.Equal(t, "192.0.2.1:1", c.s.RemoteAddr().String())
 			c.pass(2 * time.Minute)
-			require.Equal(t, open, c.s.phase, "the Timeout is over with the dial")
+			require.Equal(t, open, c.s.life.phase, "the Timeout is over with the dial")
 			require.NoError(t, c.s.Close())
 			c.gone()
 			assert.Equal(t, "close <nil>", c.took())
@@ -117,7 +117,7 @@ func TestDialFails(t *testing.T) {
 		c := newCaller(t)
 		c.connect(&DialOptions{Timeout: time.Minute})
 		c.pass(time.Minute - 1)
-		require.Equal(t, dialing, c.s.phase)
+		require.Equal(t, dialing, c.s.life.phase)
 		require.Empty(t, c.took())
 		c.pass(time.Second)
 		c.gone()
@@ -137,7 +137,7 @@ func TestDialIsGivenUp(t *testing.T) {
 		c := newCaller(t)
 		c.connect(nil)
 		require.NoError(t, c.s.Close())
-		require.Equal(t, ending, c.s.phase)
+		require.Equal(t, ending, c.s.life.phase)
 		c.made[0].answer = nil // too late
 		c.gone()
 		assert.Equal(t, "close use of closed network connection", c.took())
@@ -153,7 +153,7 @@ func TestDialIsGivenUp(t *testing.T) {
 		c := newCaller(t)
 		c.connect(nil)
 		c.kill(c.engine.loops[0], errors.New("on purpose"))
-		assert.Equal(t, closed, c.s.phase)
+		assert.Equal(t, closed, c.s.life.phase)
 		assert.Equal(t, dialFailed+"loop 0 has ended: on purpose", c.took())
 		assert.True(t, c.made[0].closed)
 	})

@@ -103,7 +103,7 @@ func TestDescriptorIsPinned(t *testing.T) {
 		assert.EqualValues(t, a.d.FD(), fd)
 		require.NoError(t, a.s.Abort())
 		a.turn()
-		assert.Equal(t, closed, a.s.phase)
+		assert.Equal(t, closed, a.s.life.phase)
 		assert.False(t, a.f.closed, "the descriptor was closed under its user")
 	}))
 	a.took()

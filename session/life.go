@@ -35,16 +35,38 @@ var moves = [...][]phase{
 	closed:    nil,
 }
 
-// moveLocked is the one place where a phase changes. mu is held.
-func (s *Stream) moveLocked(to phase) {
-	for _, legal := range moves[s.phase] {
+// life is how far a stream has come, and how it ends. The stream's mu guards it.
+type life struct {
+	phase   phase
+	reset   bool  // end with a reset
+	blamed  bool  // cause is the peer's fault, and the stream closes in order
+	staged  bool  // close in stages: FIN, then wait for the peer's end
+	hurried bool  // not for long: the peer had its time
+	cause   error // what OnClose will be told
+}
+
+// move is the one place where a phase changes.
+func (l *life) move(to phase) {
+	for _, legal := range moves[l.phase] {
 		if legal == to {
-			s.phase = to
+			l.phase = to
 			return
 		}
 	}
-	panic("tandem: a stream cannot go from phase " + s.phase.String() + " to " + to.String())
+	panic("tandem: a stream cannot go from phase " + l.phase.String() + " to " + to.String())
 }
+
+// end moves on to ending, and keeps why unless there is a cause already.
+func (l *life) end(cause error) {
+	l.move(ending)
+	if l.cause == nil {
+		l.cause = cause
+	}
+}
+
+// failed reports whether the stream ends because its connection has failed, so that what the kernel still has of it is
+// delivered.
+func (l *life) failed() bool { return l.cause != nil && !l.reset && !l.blamed }
 
 // String names a phase.
 func (p phase) String() string {
@@ -54,17 +76,17 @@ func (p phase) String() string {
 // progress moves the stream towards its end, as far as it can go now.
 func (s *Stream) progress() {
 	s.mu.Lock()
-	drained := s.out.n == 0 && !s.sending
-	fin := s.finWant && !s.finSent && drained && (s.phase == open || s.phase == closing && s.staged)
+	drained := s.tx.drained()
+	fin := s.tx.finWant && !s.tx.finSent && drained && (s.life.phase == open || s.life.phase == closing && s.life.staged)
 	if fin {
-		s.finSent = true
+		s.tx.finSent = true
 		s.loop.Count[backend.SystemCalls]++
 		_ = s.loop.Sockets.ShutdownWrite(s.fd) // fails only if the connection has, which a receive will tell
 	}
-	if s.phase == closing && drained && (!s.staged || s.rx.eof || s.rx.done) {
-		s.moveLocked(ending)
+	if s.life.phase == closing && drained && (!s.life.staged || s.rx.eof || s.rx.done) {
+		s.life.move(ending)
 	}
-	p := s.phase
+	p := s.life.phase
 	s.mu.Unlock()
 	if fin && p == open {
 		s.halfClosed()
@@ -90,16 +112,13 @@ func (s *Stream) failed(err error) {
 // failLocked is failed, for a caller that holds mu.
 func (s *Stream) failLocked(err error, here bool) {
 	switch {
-	case s.handOff != nil && s.phase < closed: // the Conn tells it, behind what has come before
+	case s.handOff != nil && s.life.phase < closed: // the Conn tells it, behind what has come before
 		s.handOff.fail(err)
 		return
-	case s.phase >= ending:
+	case s.life.phase >= ending:
 		return
 	}
-	s.moveLocked(ending)
-	if s.cause == nil {
-		s.cause = err
-	}
+	s.life.end(err)
 	s.markLocked(here)
 }
 
@@ -128,7 +147,7 @@ func (s *Stream) opErrorLocked(op string, err error) error {
 // release tells the driver to let go of the socket.
 func (s *Stream) release() {
 	s.mu.Lock()
-	s.moveLocked(releasing)
+	s.life.move(releasing)
 	attached := s.fd.Valid()
 	d := s.dial
 	s.mu.Unlock()
@@ -148,7 +167,7 @@ func (s *Stream) release() {
 func (e *streamEvents) Released() {
 	s := (*Stream)(e)
 	s.mu.Lock()
-	failed := s.cause != nil && !s.reset && !s.blamed
+	failed := s.life.failed()
 	off := s.handOff
 	s.mu.Unlock()
 	switch {
@@ -169,13 +188,13 @@ func (e *streamEvents) Released() {
 // If a callback ends the goroutine, and so the loop, the funeral calls finish again, for what is left.
 func (s *Stream) finish() {
 	s.mu.Lock()
-	if s.phase != closed {
-		s.moveLocked(closed)
+	if s.life.phase != closed {
+		s.life.move(closed)
 		s.rx.flow.Or(flowShut)
 		s.closeLocked()
-		s.out.drop()
+		s.tx.out.drop()
 	}
-	err, d := s.cause, s.dial
+	err, d := s.life.cause, s.dial
 	s.mu.Unlock()
 	if s.over {
 		return
@@ -230,15 +249,15 @@ func (s *Stream) closeLocked() {
 	s.loop.Count[backend.SystemCalls]++
 	switch {
 	case s.handOff != nil:
-	case s.reset || s.out.n > 0:
+	case s.life.reset || s.tx.out.n > 0:
 		s.loop.Count[backend.SystemCalls]++
 		how.Reset = true
-	case (s.cause == nil || s.blamed) && !s.rx.done:
+	case (s.life.cause == nil || s.life.blamed) && !s.rx.done:
 		s.loop.Count[backend.SystemCalls]++
 		how.Discard = s.opts.ReadBufferLimit
 	}
 	if s.pins > 0 {
-		s.orphan, s.burial, s.orphaned = fd, how, true
+		s.orphan, s.burial = fd, how
 		return
 	}
 	s.loop.Sockets.CloseSocket(fd, how)

@@ -33,15 +33,15 @@ func TestMoves(t *testing.T) {
 		for _, to := range phases {
 			move := fmt.Sprint(from, " ", to)
 			t.Run(move, func(t *testing.T) {
-				s := &Stream{phase: from}
+				s := &Stream{life: life{phase: from}}
 				if legal[move] {
-					s.moveLocked(to)
-					assert.Equal(t, to, s.phase)
+					s.life.move(to)
+					assert.Equal(t, to, s.life.phase)
 					return
 				}
 				assert.PanicsWithValue(t, fmt.Sprintf("tandem: a stream cannot go from phase %v to %v", from, to),
-					func() { s.moveLocked(to) })
-				assert.Equal(t, from, s.phase)
+					func() { s.life.move(to) })
+				assert.Equal(t, from, s.life.phase)
 			})
 		}
 	}
@@ -101,10 +101,10 @@ func newActor(t *testing.T, o StreamOptions) *actor {
 	s, err := a.engine.Adopt(nil2{}, a.recorder)
 	require.NoError(t, err)
 	a.s = s
-	require.Equal(t, dialing, s.phase)
+	require.Equal(t, dialing, s.life.phase)
 	a.turn()
 	require.Equal(t, "open", a.took())
-	require.Equal(t, open, s.phase)
+	require.Equal(t, open, s.life.phase)
 	a.d = s.fd
 	a.f = a.of(s.fd)
 	return a
@@ -117,7 +117,7 @@ type nil2 struct{ syscall.Conn }
 func (a *actor) ended(events string, how backend.Closing) {
 	a.Helper()
 	a.turn()
-	assert.Equal(a, closed, a.s.phase)
+	assert.Equal(a, closed, a.s.life.phase)
 	assert.Equal(a, events, a.took())
 	assert.True(a, a.f.closed, "the descriptor is open")
 	assert.Equal(a, how, a.f.how)
@@ -161,7 +161,7 @@ func TestStreamReadsAndWrites(t *testing.T) {
 	assert.Equal(t, "on the loop, elsewhere, in pieces", a.f.got(), "a write elsewhere goes out at once")
 	assert.Equal(t, StreamStats{BytesQueued: 33, BytesSent: 33}, a.s.Stats())
 	require.NoError(t, a.s.Close())
-	assert.Equal(t, closing, a.s.phase)
+	assert.Equal(t, closing, a.s.life.phase)
 	a.ended("close <nil>", inOrder)
 }
 
@@ -178,7 +178,7 @@ func TestStreamsEnd(t *testing.T) {
 		a.f.eof = true
 		a.turn()
 		require.Equal(t, "eof", a.took())
-		require.Equal(t, open, a.s.phase)
+		require.Equal(t, open, a.s.life.phase)
 		_, err := a.s.Write([]byte("still"))
 		require.NoError(t, err)
 		require.NoError(t, a.s.CloseWrite())
@@ -187,7 +187,7 @@ func TestStreamsEnd(t *testing.T) {
 		a.turn()
 		assert.Equal(t, "still", a.f.got())
 		assert.True(t, a.f.fin)
-		require.Equal(t, open, a.s.phase)
+		require.Equal(t, open, a.s.life.phase)
 		require.NoError(t, a.s.Close())
 		a.ended("close <nil>", backend.Closing{})
 	})
@@ -198,7 +198,7 @@ func TestStreamsEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, a.s.Close())
 		a.turn()
-		assert.Equal(t, closing, a.s.phase)
+		assert.Equal(t, closing, a.s.life.phase)
 		assert.Equal(t, 2, a.s.Queued())
 		a.f.send("nobody reads this")
 		a.f.room = plenty
@@ -212,7 +212,7 @@ func TestStreamsEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, a.s.Close())
 		a.pass(time.Second - 1)
-		require.Equal(t, closing, a.s.phase)
+		require.Equal(t, closing, a.s.life.phase)
 		a.pass(time.Second)
 		a.ended("close i/o timeout", backend.Closing{Reset: true})
 	})
@@ -225,7 +225,7 @@ func TestStreamsEndWithAReset(t *testing.T) {
 		_, err := a.s.Write([]byte("hello"))
 		require.NoError(t, err)
 		require.NoError(t, a.s.Abort())
-		assert.Equal(t, ending, a.s.phase)
+		assert.Equal(t, ending, a.s.life.phase)
 		a.ended("close use of closed network connection", backend.Closing{Reset: true})
 	})
 	t.Run("Abort elsewhere, while it closes", func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestStreamsEndWithAReset(t *testing.T) {
 		require.NoError(t, a.s.Close())
 		a.turn()
 		elsewhere(func() { assert.NoError(t, a.s.AbortWith(errors.New("on purpose"))) })
-		assert.Equal(t, ending, a.s.phase)
+		assert.Equal(t, ending, a.s.life.phase)
 		a.ended("close on purpose", backend.Closing{Reset: true})
 	})
 	t.Run("a panic", func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestStreamsEndWithAReset(t *testing.T) {
 	t.Run("the loop dies", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.kill(a.engine.loops[0], errors.New("on purpose"))
-		assert.Equal(t, closed, a.s.phase)
+		assert.Equal(t, closed, a.s.life.phase)
 		assert.Equal(t, "close read unix local->peer: loop 0 has ended: on purpose", a.took())
 		assert.Equal(t, backend.Closing{Reset: true}, a.f.how)
 	})
@@ -294,7 +294,7 @@ func TestStreamsFail(t *testing.T) {
 			_, err := a.s.Write([]byte("x"))
 			assert.NoError(t, err)
 		})
-		require.Equal(t, ending, a.s.phase)
+		require.Equal(t, ending, a.s.life.phase)
 		a.ended("data rest, "+failed("write"), backend.Closing{Reset: true})
 	})
 	t.Run("while they wait for room", func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestStreamsFailUnseen(t *testing.T) {
 		require.NoError(t, err)
 		s.refuse = syscall.ENOBUFS
 		s.turn()
-		assert.Equal(t, closed, stream.phase)
+		assert.Equal(t, closed, stream.life.phase)
 		assert.Equal(t, "close open unix local->peer: open: no buffer space available", r.took())
 		s.closed(backend.NewDescriptor(0), "the socket")
 	})
@@ -344,7 +344,7 @@ func TestStagedClose(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, CloseInStages(a.s))
 		a.turn()
-		require.Equal(t, closing, a.s.phase)
+		require.Equal(t, closing, a.s.life.phase)
 		require.Equal(t, "answer", a.f.got())
 		require.True(t, a.f.fin)
 		return a
@@ -353,7 +353,7 @@ func TestStagedClose(t *testing.T) {
 		a := begin(t)
 		a.f.send("more")
 		a.turn()
-		require.Equal(t, closing, a.s.phase)
+		require.Equal(t, closing, a.s.life.phase)
 		a.f.eof = true
 		a.ended("close <nil>", backend.Closing{})
 		assert.EqualValues(t, 4, a.s.rx.discarded)
@@ -361,7 +361,7 @@ func TestStagedClose(t *testing.T) {
 	t.Run("until the peer is silent", func(t *testing.T) {
 		a := begin(t)
 		a.pass(silentStage * 9 / 10)
-		require.Equal(t, closing, a.s.phase)
+		require.Equal(t, closing, a.s.life.phase)
 		a.pass(silentStage)
 		a.ended("close <nil>", inOrder)
 	})
@@ -410,7 +410,7 @@ func TestTimeouts(t *testing.T) {
 		a.pass(40 * time.Second)
 		elsewhere(func() { _, _ = a.s.Write([]byte("y")) })
 		a.pass(40 * time.Second)
-		require.Equal(t, open, a.s.phase)
+		require.Equal(t, open, a.s.life.phase)
 		a.pass(40 * time.Second)
 		a.ended("close i/o timeout", backend.Closing{})
 	})
@@ -471,12 +471,12 @@ func TestDetach(t *testing.T) {
 		a.turn()
 		c, err := a.s.Detach()
 		require.NoError(t, err)
-		assert.Equal(t, detaching, a.s.phase)
+		assert.Equal(t, detaching, a.s.life.phase)
 		_, err = a.s.Detach()
 		assert.ErrorIs(t, err, net.ErrClosed)
 		require.NoError(t, a.s.Abort(), "the connection is the Conn's")
 		a.turn()
-		require.Equal(t, releasing, a.s.phase, "somebody waits to be told")
+		require.Equal(t, releasing, a.s.life.phase, "somebody waits to be told")
 		got := make([]byte, 4)
 		_, err = io.ReadFull(a.given[0], got)
 		require.NoError(t, err)
@@ -487,7 +487,7 @@ func TestDetach(t *testing.T) {
 			assert.NoError(t, err)
 			assert.Equal(t, "unread", string(p))
 		})
-		for a.s.phase != closed { // as soon as the goroutine that sends has said so
+		for a.s.life.phase != closed { // as soon as the goroutine that sends has said so
 			a.turn()
 		}
 		assert.Equal(t, []any{nil}, told)
@@ -502,7 +502,7 @@ func TestDetachFails(t *testing.T) {
 		a.refuse = syscall.EMFILE
 		_, err := a.s.Detach()
 		assert.ErrorIs(t, err, syscall.EMFILE)
-		assert.Equal(t, open, a.s.phase)
+		assert.Equal(t, open, a.s.life.phase)
 		a.refuse = nil
 		require.NoError(t, a.s.Close())
 		a.ended("close <nil>", inOrder)
@@ -512,7 +512,7 @@ func TestDetachFails(t *testing.T) {
 		c, err := a.s.Detach()
 		require.NoError(t, err)
 		a.kill(a.engine.loops[0], errors.New("on purpose"))
-		assert.Equal(t, closed, a.s.phase)
+		assert.Equal(t, closed, a.s.life.phase)
 		assert.Equal(t, "close <nil>", a.took())
 		elsewhere(func() {
 			_, err := c.Read(make([]byte, 1))

@@ -117,7 +117,7 @@ func (l *Loop) gathered(s *Stream, n int) {
 		l.forgetGathered()
 	}
 	l.gatherSize += n
-	if s.out.n == n {
+	if s.tx.out.n == n {
 		l.gatherFrom = append(l.gatherFrom, s)
 	}
 }

@@ -17,7 +17,7 @@ func (s *Stream) Post(fn func()) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase > closing {
+	if s.life.phase > closing {
 		return net.ErrClosed
 	}
 	if !s.posted {

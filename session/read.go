@@ -138,7 +138,7 @@ func (s *Stream) ResumeRead() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase < ending {
+	if s.life.phase < ending {
 		s.markLocked(s.loop.Here())
 	}
 }

@@ -197,7 +197,7 @@ func (e *streamEvents) ReceiveEnded(err error) {
 		return
 	}
 	s.mu.Lock()
-	failed := s.phase >= ending
+	failed := s.life.phase >= ending
 	s.mu.Unlock()
 	if failed {
 		return // the error was taken by a send of another goroutine; what looks like an end is what it left
@@ -236,7 +236,7 @@ func (s *Stream) controlReceive() {
 		return
 	}
 	s.mu.Lock()
-	p, staged := s.phase, s.staged
+	p, staged := s.life.phase, s.life.staged
 	s.mu.Unlock()
 	if p == open || p == closing && (staged || !on) {
 		s.rx.receiving = on

@@ -160,7 +160,7 @@ func (s *Stream) abortNow() {
 func (s *Stream) waitsForRest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.handOff != nil && s.phase == releasing && s.handOff.isLive()
+	return s.handOff != nil && s.life.phase == releasing && s.handOff.isLive()
 }
 
 // turns is how many turns each loop has made.
@@ -213,7 +213,7 @@ func (l *Loop) drain() {
 func (s *Stream) isOpen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == open
+	return s.life.phase == open
 }
 
 // shutdownDriven is Shutdown of a caller-driven engine. The caller becomes the one that drives the loop; it waits for that

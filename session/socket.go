@@ -50,9 +50,11 @@ func (s *Stream) pin() (backend.Descriptor, error) {
 func (s *Stream) unpin() {
 	s.mu.Lock()
 	s.pins--
-	closes := s.pins == 0 && s.orphaned
+	closes := s.pins == 0 && s.orphan.Valid()
 	fd, how := s.orphan, s.burial
-	s.orphaned = s.orphaned && !closes
+	if closes {
+		s.orphan = backend.Descriptor{}
+	}
 	s.mu.Unlock()
 	if closes {
 		s.loop.Sockets.CloseSocket(fd, how)

@@ -37,7 +37,7 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 	switch {
 	case s.fd.Valid() && s.handOff == nil:
 		err = do(s.fd)
-	case s.phase == dialing:
+	case s.life.phase == dialing:
 		err = syscall.ENOTCONN
 	default:
 		return net.ErrClosed

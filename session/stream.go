@@ -21,37 +21,23 @@ type Stream struct {
 	id   uint64
 	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
-	mu       sync.Mutex // guards what follows, up to the next comment
-	phase    phase
-	reset    bool  // end with a reset
-	cause    error // what OnClose will be told
-	blamed   bool  // cause is the peer's fault, and the stream closes in order
-	staged   bool  // close in stages: FIN, then wait for the peer's end
-	hurried  bool  // not for long: the peer had its time
-	finWant  bool  // CloseWrite was called
-	finSent  bool
-	sending  bool  // a Send is with the driver
-	posted   bool  // a task of this stream is on its way to the loop
-	pins     int16 // calls that use the descriptor without the lock
-	orphaned bool  // the stream has ended meanwhile: the last of them closes orphan
-	orphan   backend.Descriptor
-	burial   backend.Closing // how
-	watched  bool            // an idle timeout is set
-	out      queue
-	accepted uint64 // bytes that writes have been given, ever
-	sent     uint64 // of these, bytes that the kernel took
-	notify   []notification
-	posts    []func() // accepted by Post and not run yet
-	direct   int64    // when bytes last went out from another goroutine, if watched
-	fd       backend.Descriptor
-	dial     *dial
-	handOff  *detached // Detach was called
-	local    backend.Address
-	remote   backend.Address
+	mu      sync.Mutex // guards what follows, up to the next comment
+	life    life
+	tx      tx
+	posted  bool     // a task of this stream is on its way to the loop
+	posts   []func() // accepted by Post and not run yet
+	fd      backend.Descriptor
+	pins    int16              // calls that use the descriptor without the lock
+	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
+	burial  backend.Closing    // how
+	dial    *dial
+	handOff *detached // Detach was called
+	local   backend.Address
+	remote  backend.Address
 
 	// What follows belongs to the loop.
-	handler Handler
 	rx      rx
+	handler Handler
 	value   any
 	changes int  // calls of SetHandler
 	over    bool // the user has been told everything but OnClose, which is being called or was
@@ -79,7 +65,7 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	s.out.pool = &l.Pool
+	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }
@@ -106,9 +92,9 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
 	s.fd = fd
-	wasDialing := s.phase == dialing
+	wasDialing := s.life.phase == dialing
 	if err == nil && wasDialing {
-		s.moveLocked(open)
+		s.life.move(open)
 		s.dial = nil
 	}
 	s.mu.Unlock()
@@ -170,7 +156,7 @@ func (e *streamEvents) Run() {
 	s := (*Stream)(e)
 	s.mu.Lock()
 	s.posted = false
-	p := s.phase
+	p := s.life.phase
 	s.mu.Unlock()
 	if p == closed {
 		return
@@ -195,9 +181,9 @@ func (e *streamEvents) EndTurn() {
 	}
 	s.mu.Lock()
 	s.sendLocked()
-	due := s.isDueLocked()
+	due := s.tx.isDue()
 	writable := s.unblockLocked()
-	goesOn := s.phase == open && !s.finWant
+	goesOn := s.life.phase == open && !s.tx.finWant
 	s.mu.Unlock()
 	if due {
 		s.tellDue()
@@ -274,7 +260,7 @@ type StreamStats struct {
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return StreamStats{BytesQueued: s.accepted, BytesSent: s.sent}
+	return StreamStats{BytesQueued: s.tx.accepted, BytesSent: s.tx.sent}
 }
 
 // Connected implements backend.Events. A stream is attached when it is connected.

@@ -175,7 +175,7 @@ func (s *Stream) stopTimers() {
 func (s *Stream) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == closed
+	return s.life.phase == closed
 }
 
 // aborted reports whether the stream ends with a reset of its own, after which no timer may run.
@@ -185,7 +185,7 @@ func (s *Stream) aborted() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reset
+	return s.life.reset
 }
 
 // idle watches for silence. Traffic moves no timer: it notes the time, and the timer looks at that when it fires.
@@ -250,8 +250,8 @@ func (s *Stream) restartIdle() {
 	i := s.idle
 	next := i.next()
 	s.mu.Lock()
-	over := s.phase >= ending
-	s.watched = next > 0
+	over := s.life.phase >= ending
+	s.tx.watched = next > 0
 	s.mu.Unlock()
 	i.in, i.out, i.doubt = s.loop.Clock(), s.loop.Clock(), 0
 	if next == 0 || over {
@@ -294,7 +294,7 @@ func (s *Stream) checkIdle() {
 		return // the last stage has times of its own
 	}
 	s.mu.Lock()
-	out := max(i.out, s.direct)
+	out := max(i.out, s.tx.direct)
 	s.mu.Unlock()
 	again := i.left(s.loop.Clock(), out)
 	switch looks := s.loop.Looks() + 1; {

@@ -234,7 +234,7 @@ func closeInStagesForSoLong(e *Env) {
 		least time.Duration
 	}{{false, 500 * time.Millisecond}, {true, 2 * time.Second}} {
 		h := NewHooks()
-		s, p := e.Pair(h, session.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 50 * time.Millisecond})
+		s, p := e.Pair(h, session.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 400 * time.Millisecond})
 		began, over := time.Now(), make(chan struct{})
 		require.NoError(e, session.CloseInStages(s))
 		both.Go(func() {

@@ -39,11 +39,17 @@ type Env struct {
 	guard      sync.Mutex  // guards abandoned, and the use of T
 	abandoned  bool
 	cleanups   []func()
+	together   bool            // other rules run at the same time: descriptors and goroutines are counted when all have ended
 	under      *session.Engine // opened by the first Pair; the bystanders', if there are some
 	bystanders *bystanders     // on a Transport that rules share; or nil
 	peers      *session.Engine
 	mu         sync.Mutex // guards hooks
 	hooks      []*Hooks
+}
+
+// newEnv makes the Env of one rule.
+func newEnv(t *testing.T, s Setup) *Env {
+	return &Env{T: t, Setup: s, hung: make(chan string, 1)}
 }
 
 // begin comes before the rule, on its goroutine.
@@ -84,7 +90,9 @@ func (e *Env) Cleanup(fn func()) { e.cleanups = append(e.cleanups, fn) }
 // end closes everything and looks for what is left.
 func (e *Env) end() {
 	e.Helper()
-	e.inherited()
+	if !e.together {
+		e.inherited()
+	}
 	e.within("a Cleanup", func() {
 		for i := len(e.cleanups) - 1; i >= 0; i-- {
 			e.cleanups[i]()
@@ -104,7 +112,9 @@ func (e *Env) end() {
 		h.check()
 	}
 	e.mu.Unlock()
-	e.before.compare(e)
+	if !e.together {
+		e.before.compare(e)
+	}
 }
 
 // tally checks the figures of a Transport that has been closed.

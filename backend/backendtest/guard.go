@@ -12,12 +12,8 @@ const longest = 60 * time.Second
 
 // runRule runs a rule and looks for what it leaves behind. A rule that hangs fails with the stacks of all goroutines,
 // and is left to itself, so that the others run all the same.
-// It runs beside bystanders, if b is not nil.
-func runRule(t *testing.T, s Setup, r Rule, b *bystanders) {
-	e := &Env{T: t, Setup: s, hung: make(chan string, 1), bystanders: b}
-	if b != nil {
-		e.under = b.t
-	}
+func (e *Env) runRule(r Rule) {
+	t := e.T
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

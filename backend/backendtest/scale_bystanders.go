@@ -208,9 +208,12 @@ func runBeside(t *testing.T, s Setup) {
 	b, err := newBystanders(s.Drivers, idle, bulk)
 	require.NoError(t, err, "a Transport with %d idle and %d bulk streams", idle, bulk)
 	for _, r := range besideOf(Rules()) {
-		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r, b) })
+		t.Run(r.Name, func(t *testing.T) {
+			e := newEnv(t, s)
+			e.bystanders, e.under = b, b.t
+			e.runRule(r)
+		})
 	}
 	assert.NoError(t, b.close(), "close the Transport")
-	before.goroutines++ // the one of the rule that looks
-	runRule(t, s, Rule{"the end", func(e *Env) { e.before = before }}, nil)
+	nothingAbove(t, s, before)
 }

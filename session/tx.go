@@ -1,0 +1,208 @@
+package session
+
+import (
+	"sync"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
+type tx struct {
+	out      queue
+	accepted uint64 // bytes that writes have been given, ever
+	sent     uint64 // of these, bytes that the kernel took
+	notify   []notification
+	sending  bool // a Send is with the driver
+	finWant  bool // CloseWrite was called
+	finSent  bool
+	watched  bool  // an idle timeout is set
+	direct   int64 // when bytes last went out from another goroutine, if watched
+}
+
+// notification is a promise of WriteNotify.
+type notification struct {
+	end uint64 // due when so many bytes have been sent, ever
+	fn  func(error)
+}
+
+// drained reports whether the kernel has everything.
+func (t *tx) drained() bool { return t.out.n == 0 && !t.sending }
+
+// isDue reports whether the bytes of the first notification have all been taken.
+func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }
+
+// pending reports whether the loop has to look after the send side when a Send has ended.
+func (t *tx) pending() bool { return t.out.n > 0 || len(t.notify) > 0 || t.finWant }
+
+// took follows that the kernel took n bytes of the queue.
+func (t *tx) took(n int) {
+	t.out.advance(n)
+	t.sent += uint64(n)
+}
+
+// idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
+func (s *Stream) idleLocked() bool {
+	return s.tx.drained() && s.life.phase == open && len(s.tx.notify) == 0
+}
+
+// directLocked follows a send from the calling goroutine, and returns how much the kernel took. A failure ends the stream.
+func (s *Stream) directLocked(n int, err error) int {
+	s.loop.CountShared(backend.SystemCalls, 1)
+	if err != nil {
+		s.failLocked(s.opErrorLocked("write", err), false)
+	}
+	if n == 0 {
+		return 0
+	}
+	s.tx.sent += uint64(n)
+	s.loop.CountShared(backend.BytesOut, n)
+	s.loop.CountShared(backend.DirectWrites, 1)
+	s.loop.CountShared(backend.Writes, 1)
+	if s.tx.watched {
+		s.tx.direct = s.loop.Clock()
+	}
+	return n
+}
+
+// vectors are what trySendVector copies into, so that the slices of a caller need not move to the heap.
+var vectors = sync.Pool{New: func() any { return new([backend.MaxVector][]byte) }}
+
+// trySendVector sends several slices from the calling goroutine.
+func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
+	if len(bufs) == 1 {
+		return s.loop.Sockets.TrySend(s.fd, bufs[0])
+	}
+	v := vectors.Get().(*[backend.MaxVector][]byte)
+	k := copy(v[:], bufs)
+	n, err := s.loop.Sockets.TrySendVector(s.fd, v[:k])
+	clear(v[:k])
+	vectors.Put(v)
+	return n, err
+}
+
+// queuedLocked follows every addition to the queue, of n bytes.
+func (s *Stream) queuedLocked(here bool, n int) {
+	if s.tx.out.n > s.opts.HighWater {
+		s.rx.flow.Or(flowBlocked)
+	}
+	if here {
+		s.loop.gathered(s, n)
+		if s.tx.out.n >= gatherLimit {
+			s.flushLocked()
+		}
+	}
+	if s.life.phase == open {
+		s.markLocked(here)
+	}
+}
+
+// sendLocked gives the queue to the driver, as long as it takes it, up to the turn's budget. Loop only.
+func (s *Stream) sendLocked() {
+	if s.life.phase != open && s.life.phase != closing {
+		return
+	}
+	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending; {
+		if budget <= 0 {
+			s.mark()
+			return
+		}
+		n, err := s.loop.Driver.Send(&s.sock, s.tx.out.vector(s.loop.vec[:0]))
+		switch {
+		case err == backend.ErrPending:
+			s.tx.sending = true
+		case err != nil:
+			s.failLocked(s.opErrorLocked("write", err), true)
+			return
+		default:
+			s.tookLocked(n)
+			budget -= n
+		}
+	}
+}
+
+// flushLocked sends the queue before it returns, as much as the kernel takes at once. A driver may gather what it is
+// given until the turn ends, so it gets only what has to wait. Loop only.
+func (s *Stream) flushLocked() {
+	if s.life.phase != open && s.life.phase != closing {
+		return
+	}
+	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
+		n, err := s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(s.loop.vec[:0]))
+		s.loop.Count[backend.SystemCalls]++
+		switch {
+		case err != nil:
+			s.failLocked(s.opErrorLocked("write", err), true)
+			return
+		case n == 0:
+			s.sendLocked()
+		default:
+			s.tookLocked(n)
+			budget -= n
+		}
+	}
+	s.mark()
+}
+
+// tookLocked follows what the kernel took.
+func (s *Stream) tookLocked(n int) {
+	s.tx.took(n)
+	s.loop.Count[backend.BytesOut] += uint64(n)
+	s.loop.Count[backend.Writes]++
+	s.went()
+}
+
+// Sent implements backend.Events.
+func (e *streamEvents) Sent(n int, err error) {
+	s := (*Stream)(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tx.sending = false
+	if n > 0 {
+		s.tookLocked(n)
+	}
+	if err != nil {
+		s.failLocked(s.opErrorLocked("write", err), true)
+	}
+	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
+		s.mark()
+	}
+}
+
+// tellDue tells those whose bytes have all been taken.
+func (s *Stream) tellDue() {
+	for fn := s.nextNotify(true); fn != nil; fn = s.nextNotify(true) {
+		s.callNotify(fn, nil)
+	}
+}
+
+// tellLost tells those that are left err.
+func (s *Stream) tellLost(err error) {
+	for fn := s.nextNotify(false); fn != nil; fn = s.nextNotify(false) {
+		s.callNotify(fn, err)
+	}
+}
+
+// nextNotify takes the first notification off the list, one at a time, because its function may end the goroutine. nil:
+// there is none, or none that is due.
+func (s *Stream) nextNotify(due bool) func(error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tx.notify) == 0 || due && !s.tx.isDue() {
+		return nil
+	}
+	fn := s.tx.notify[0].fn
+	s.tx.notify[0] = notification{}
+	if s.tx.notify = s.tx.notify[1:]; len(s.tx.notify) == 0 {
+		s.tx.notify = nil
+	}
+	return fn
+}
+
+// unblockLocked reports that the queue has fallen under LowWater, once.
+func (s *Stream) unblockLocked() bool {
+	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.out.n >= s.opts.LowWater {
+		return false
+	}
+	s.rx.flow.And(^flowBlocked)
+	return s.life.phase == open && s.opened
+}
