@@ -3,7 +3,7 @@
 //
 //	session.Stream, Listener, dials          semantics: order, limits, half close, errors, time
 //	     │  Attach Receive Send Release  ▲
-//	     ▼                               │  Received ReceiveEnded Sent Connected Accepted Broken Released
+//	     ▼                               │  Received ReceiveEnded Sent Connected Accepted HungUp Released
 //	backend.Socket ── backend.Loop ── backend.Driver
 //	                   tasks, timers,      moves bytes, and nothing else
 //	                   end of turn
@@ -19,9 +19,9 @@
 // Linux. Whoever is above a driver holds no file descriptor, but an opaque [Descriptor], and reads the time from a
 // [Clock]; so a driver that has no kernel below it serves as well.
 //
-// A Driver is of the completion kind: it pushes bytes up as they come, out of memory that it lends. A kernel of the
-// readiness kind imitates that for the price of nothing, by receiving into one hot buffer; the other way round costs a
-// system call for each event.
+// A Driver is of the completion kind: it pushes bytes up as they come, out of memory that it lends. A
+// readiness interface emulates this at no cost, by receiving into one hot buffer; the other way round costs a system
+// call for each event.
 //
 // # Who owns the bytes
 //

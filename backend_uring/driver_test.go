@@ -30,8 +30,8 @@ type recorder struct {
 	sated    bool // it has had its share of the turn
 }
 
-// HasShare implements backend.Events.
-func (o *recorder) HasShare() bool { return !o.sated }
+// HasTurnBudget implements backend.Events.
+func (o *recorder) HasTurnBudget() bool { return !o.sated }
 
 func (o *recorder) Received(p []byte) {
 	if o.received != nil {
@@ -45,7 +45,7 @@ func (o *recorder) ReceiveEnded(err error) { o.ended = err }
 func (o *recorder) Accepted(d backend.Descriptor, _ backend.Address, _ error) {
 	o.accepted = append(o.accepted, d.FD())
 }
-func (o *recorder) Broken()   { o.broken++ }
+func (o *recorder) HungUp()   { o.broken++ }
 func (o *recorder) Released() { o.released = true }
 
 // forEachRung runs the test with a driver on every rung. It is closed at the end, when nothing may be outstanding.
@@ -508,7 +508,7 @@ func TestHangUpWhileTheReceiveIsBeingSwitched(t *testing.T) {
 		}
 		until(t, d, func() bool { return o.sock.State&hung != 0 })
 		if o.broken != 0 {
-			t.Error("Broken while a receive is wanted")
+			t.Error("HungUp while a receive is wanted")
 		}
 		d.Receive(&o.sock, false)
 		until(t, d, func() bool { return o.broken > 0 })

@@ -377,7 +377,7 @@ func (d *fakeDriver) report(f *fakeSocket) int {
 		}
 	case !f.receiving && f.failure != nil && f.room != 0:
 		f.room = 0 // once
-		owner.Broken()
+		owner.HungUp()
 	default:
 		return 0
 	}

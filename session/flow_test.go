@@ -225,7 +225,7 @@ func TestPostsRunInOrder(t *testing.T) {
 func TestAcceptBacksOff(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(nil)
-	f := s.of(l.acceptors()[0].sock.Descriptor)
+	f := s.of(l.listenSockets()[0].sock.Descriptor)
 	require.True(t, f.accepting)
 	f.backlog = []any{syscall.EMFILE, syscall.EMFILE, s.connection()}
 	s.turn()
@@ -260,7 +260,7 @@ func TestOptionsThatAcceptedSocketsCannotHave(t *testing.T) {
 	require.NoError(t, err)
 	s.turn()
 	l := got.(*listener)
-	f := s.of(l.acceptors()[0].sock.Descriptor)
+	f := s.of(l.listenSockets()[0].sock.Descriptor)
 	good, bad := s.connection(), s.connection()
 	f.backlog = []any{good}
 	s.turn()

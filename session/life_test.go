@@ -121,7 +121,7 @@ func (a *actor) ended(events string, how backend.Closing) {
 	assert.Equal(a, events, a.took())
 	assert.True(a, a.f.closed, "the descriptor is open")
 	assert.Equal(a, how, a.f.how)
-	assert.Zero(a, a.engine.loops[0].holders, "the loop is held")
+	assert.Zero(a, a.engine.loops[0].refs, "the loop is held")
 	_, err := a.s.Write([]byte("late"))
 	assert.ErrorIs(a, err, net.ErrClosed)
 	for name, fn := range map[string]func() error{
