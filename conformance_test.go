@@ -32,10 +32,10 @@ func setups() []backendtest.Setup {
 		all = append(all, uringSetup("uring-"+rung, uring.Config{Rung: rung}))
 	}
 	for _, s := range both {
-		dialled, unix := s, s
+		dialled, local := s, s
 		dialled.Name, dialled.Dialled = s.Name+"-dialled", true
-		unix.Name, unix.Network = s.Name+"-unix", "unix"
-		all = append(all, dialled, unix)
+		local.Name, local.Network = s.Name+"-unix", "unix"
+		all = append(all, dialled, local)
 	}
 	for _, s := range both {
 		for _, peer := range both {

@@ -1,8 +1,11 @@
+//go:build linux
+
 package tandem_test
 
 import (
-	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,25 +15,63 @@ import (
 	"github.com/tandem-io/tandem/backend/backendtest"
 )
 
-// TestContract keeps the page of rules and the subtests in step.
+// TestContract keeps session/CONTRACT.md and the tests in step: every rule has subtests in the suite, every numbered
+// subtest has a rule, and the links of a rule are the files in which its tests are.
 func TestContract(t *testing.T) {
-	page, err := os.ReadFile("session/CONTRACT.md")
-	require.NoError(t, err)
-	written := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^- \*\*(S\d\d)\*\* `).FindAllSubmatch(page, -1) {
-		written[string(m[1])] = true
-	}
-	require.NotEmpty(t, written)
+	rules, holders := contractRules(t), ruleFiles(t)
+	require.NotEmpty(t, rules)
 	tested := map[string]bool{}
 	for _, r := range backendtest.Rules() {
-		if number, _, _ := strings.Cut(r.Name, "_"); regexp.MustCompile(`^S\d\d$`).MatchString(number) {
-			tested[number] = true
+		number, _, _ := strings.Cut(r.Name, "_")
+		if !regexp.MustCompile(`^S\d\d$`).MatchString(number) {
+			continue
+		}
+		tested[number] = true
+		assert.Contains(t, rules, number, "session/CONTRACT.md lacks the rule of subtest %s", r.Name)
+	}
+	for number, links := range rules {
+		assert.True(t, tested[number], "rule %s of session/CONTRACT.md has no subtest", number)
+		assert.Equal(t, holders[number], links, "the links of rule %s in session/CONTRACT.md, and the files that hold its tests", number)
+	}
+}
+
+// contractRules are the rules of session/CONTRACT.md, each with its links, which are relative to the page.
+func contractRules(t *testing.T) map[string][]string {
+	t.Helper()
+	rule := regexp.MustCompile(`(?m)^- \*\*(S\d\d)\*\* .*\n(?:  .*\n?)*`)
+	link := regexp.MustCompile(`\]\(([^)\s]+\.go)\)`)
+	rules := map[string][]string{}
+	for _, m := range rule.FindAllStringSubmatch(read(t, "session/CONTRACT.md"), -1) {
+		assert.NotContains(t, rules, m[1], "the rule is there twice")
+		rules[m[1]] = nil
+		for _, l := range link.FindAllStringSubmatch(m[0], -1) {
+			rules[m[1]] = append(rules[m[1]], filepath.Join("session", l[1]))
+		}
+		slices.Sort(rules[m[1]])
+	}
+	return rules
+}
+
+// ruleFiles are the files that have subtests of each rule, or in the root tests of it.
+func ruleFiles(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	for pattern, test := range map[string]string{
+		filepath.Join("backend", "backendtest", "*.go"): `(?m)^\t+\{"(S\d\d)_`,
+		"*_test.go": `\bTest(S\d\d)_`,
+	} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			for _, m := range regexp.MustCompile(test).FindAllStringSubmatch(read(t, file), -1) {
+				if !slices.Contains(all[m[1]], file) {
+					all[m[1]] = append(all[m[1]], file)
+				}
+			}
 		}
 	}
-	for number := range written {
-		assert.True(t, tested[number], "rule %s of the contract has no subtest", number)
+	for _, files := range all {
+		slices.Sort(files)
 	}
-	for number := range tested {
-		assert.True(t, written[number], "subtests for rule %s, which the contract does not have", number)
-	}
+	return all
 }

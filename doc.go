@@ -37,8 +37,8 @@
 // Use polled sessions if your program has a loop of its own, a duty cycle, and must decide itself when the network has
 // its turn: a trading engine, a game, a simulation, a client that does nothing else. Nothing waits, nothing is called
 // back, and with Options.CallerDriven there is no goroutine at all. A session is used by one goroutine, so it needs no
-// locks. Package session/polled has sessions of bytes and of messages; session/httpsession has an HTTP client, a server,
-// and a pool of connections.
+// locks. Package [github.com/tandem-io/tandem/session/polled] has sessions of bytes and of messages;
+// [github.com/tandem-io/tandem/session/httpsession] has an HTTP client, a server, and a pool of connections.
 //
 // Use a [net.Conn] if the code that reads is written for one and blocks: a library that takes a connection, TLS by
 // crypto/tls, anything with a goroutine for each connection. Streams are no net.Conns, and there is no listener of them

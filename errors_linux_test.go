@@ -41,46 +41,6 @@ func prefixed(t *testing.T, err error) {
 	}
 }
 
-// TestErrorsOfOpen has Open fail in every way that needs no special kernel.
-func TestErrorsOfOpen(t *testing.T) {
-	for name, o := range map[string]tandem.Options{
-		"Options.Backend":                 {Backend: 9},
-		"Options.Loops":                   {Loops: -1},
-		"1 with CallerDriven":             {Loops: 2, CallerDriven: true},
-		"Options.Spin":                    {Spin: -1},
-		"Options.Balance":                 {Balance: 9},
-		"Options.Affinity":                {Loops: 1, Affinity: []int{0, 1}},
-		"Options.ExpectedStreams":         {ExpectedStreams: -1},
-		"Options.MemoryLimit":             {MemoryLimit: -1},
-		"Options.HighWater":               {StreamOptions: tandem.StreamOptions{HighWater: -1}},
-		"Options.LowWater":                {StreamOptions: tandem.StreamOptions{LowWater: -1}},
-		"Options.TurnBudget":              {StreamOptions: tandem.StreamOptions{TurnBudget: -1}},
-		"Options.IdleTimeout":             {StreamOptions: tandem.StreamOptions{IdleTimeout: -1}},
-		"Options.Uring.Entries":           {Uring: tandem.UringOptions{Entries: -1}},
-		"Options.Uring.CompletionEntries": {Uring: tandem.UringOptions{Entries: 64, CompletionEntries: 32}},
-		"Options.Uring.Buffers":           {Uring: tandem.UringOptions{Buffers: -1}},
-		"Options.Uring.BufferSize":        {Uring: tandem.UringOptions{BufferSize: -1}},
-		"Options.Uring.Rung":              {Uring: tandem.UringOptions{Rung: "top"}},
-		"CPU 1023":                        {Backend: tandem.Epoll, Loops: 2, Affinity: []int{0, 1023}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if name == "CPU 1023" && runtime.NumCPU() > 1023 {
-				t.Skip("NOT TESTED: there is a CPU 1023")
-			}
-			o.Logger = slog.New(slog.DiscardHandler)
-			_, err := tandem.Open(&o)
-			prefixed(t, err)
-			assert.ErrorContains(t, err, name)
-		})
-	}
-	t.Run("TANDEM_BACKEND", func(t *testing.T) {
-		t.Setenv("TANDEM_BACKEND", "kqueue")
-		_, err := tandem.Open(nil)
-		prefixed(t, err)
-		assert.ErrorContains(t, err, `"kqueue"`)
-	})
-}
-
 // TestErrorsOfBeginnings gives what no listener, dial or stream can be made of.
 func TestErrorsOfBeginnings(t *testing.T) {
 	tr := openOrSkip(t, &tandem.Options{Backend: tandem.Epoll, Loops: 1, Logger: slog.New(slog.DiscardHandler)})

@@ -21,7 +21,7 @@ var quiet = &tandem.Options{Logger: slog.New(slog.DiscardHandler)}
 type echo struct{ tandem.BaseHandler }
 
 func (echo) OnData(s *tandem.Stream) {
-	_, _ = s.WriteTo(s) // fails only if the stream has ended, and OnClose tells why
+	_, _ = s.WriteTo(s) // fails only if the stream has ended, and OnClose says why
 }
 
 // An echo server, and a client of package net.

@@ -50,9 +50,11 @@ var aliases = map[string]reflect.Type{
 	"ListenOptions":     reflect.TypeFor[tandem.ListenOptions](),
 	"Listener":          reflect.TypeFor[tandem.Listener](),
 	"ListenerStats":     reflect.TypeFor[tandem.ListenerStats](),
+	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),
 	"SocketOptionError": reflect.TypeFor[*tandem.SocketOptionError](),
+	"Stats":             reflect.TypeFor[tandem.Stats](),
 	"Stream":            reflect.TypeFor[*tandem.Stream](),
 	"StreamOptions":     reflect.TypeFor[tandem.StreamOptions](),
 	"StreamStats":       reflect.TypeFor[tandem.StreamStats](),
@@ -249,8 +251,7 @@ func symbols(p *doc.Package) map[string]bool {
 // eachLink calls found for every link in a package's documentation, and lost for what looks like one and is none.
 func eachLink(p *doc.Package, found func(where string, l *comment.DocLink), lost func(where, link string)) {
 	broken := regexp.MustCompile(`\[(\*?([a-z]\w*\.)?[A-Z]\w*(\.[A-Z]\w*)?|[a-z]{3}[a-z/]*)\]`)
-	var texts func(where string, all []comment.Text)
-	texts = func(where string, all []comment.Text) {
+	texts := func(where string, all []comment.Text) {
 		for _, text := range all {
 			switch text := text.(type) {
 			case *comment.DocLink:
@@ -286,8 +287,8 @@ func eachDoc(p *doc.Package, fn func(where, text string)) {
 			fn(v.Names[0], v.Doc)
 		}
 	}
-	funcs := func(in string, fs []*doc.Func) {
-		for _, f := range fs {
+	funcs := func(in string, all []*doc.Func) {
+		for _, f := range all {
 			fn(in+f.Name, f.Doc)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// lastEcho echoes, and tells when its stream has ended.
+// lastEcho echoes, and reports when its stream has ended.
 type lastEcho struct {
 	echoHandler
 	ended chan error

@@ -87,6 +87,7 @@ func TestS31_Environment(t *testing.T) {
 		t.Run("an unknown one", func(t *testing.T) {
 			t.Setenv("TANDEM_BACKEND", "kqueue")
 			_, err := tandem.Open(&auto)
+			prefixed(t, err)
 			require.ErrorContains(t, err, "TANDEM_BACKEND")
 			assert.ErrorContains(t, err, "kqueue")
 			openOrSkip(t, &named) // does not read the variable
@@ -97,25 +98,25 @@ func TestS31_Environment(t *testing.T) {
 // TestS31_Arguments asks for what cannot be. The error names the field.
 func TestS31_Arguments(t *testing.T) {
 	cases := map[string]func(*tandem.Options){
-		"Backend":                         func(o *tandem.Options) { o.Backend = 7 },
-		"Loops":                           func(o *tandem.Options) { o.Loops = -1 },
-		"Spin":                            func(o *tandem.Options) { o.Spin = -1 },
-		"Balance":                         func(o *tandem.Options) { o.Balance = 9 },
-		"Affinity":                        func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
-		"CallerDriven":                    func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
-		"ExpectedStreams":                 func(o *tandem.Options) { o.ExpectedStreams = -1 },
-		"MemoryLimit":                     func(o *tandem.Options) { o.MemoryLimit = -1 },
+		"Options.Backend":                 func(o *tandem.Options) { o.Backend = 7 },
+		"Options.Loops":                   func(o *tandem.Options) { o.Loops = -1 },
+		"Options.Spin":                    func(o *tandem.Options) { o.Spin = -1 },
+		"Options.Balance":                 func(o *tandem.Options) { o.Balance = 9 },
+		"Options.Affinity":                func(o *tandem.Options) { o.Affinity = []int{0, 0, 0} },
+		"Options.ExpectedStreams":         func(o *tandem.Options) { o.ExpectedStreams = -1 },
+		"Options.MemoryLimit":             func(o *tandem.Options) { o.MemoryLimit = -1 },
 		"Options.Uring.Entries":           func(o *tandem.Options) { o.Uring.Entries = -1 },
 		"Options.Uring.CompletionEntries": func(o *tandem.Options) { o.Uring.Entries, o.Uring.CompletionEntries = 1024, 512 },
 		"Options.Uring.Buffers":           func(o *tandem.Options) { o.Uring.Buffers = 1 << 20 },
 		"Options.Uring.BufferSize":        func(o *tandem.Options) { o.Uring.BufferSize = 1 << 30 },
 		"Options.Uring.Rung":              func(o *tandem.Options) { o.Uring.Rung = "top" },
-		"ReadBufferLimit":                 func(o *tandem.Options) { o.ReadBufferLimit = -1 },
-		"WriteBufferLimit":                func(o *tandem.Options) { o.WriteBufferLimit = -1 },
-		"HighWater":                       func(o *tandem.Options) { o.WriteBufferLimit, o.HighWater = 1000, 1001 },
-		"LowWater":                        func(o *tandem.Options) { o.HighWater, o.LowWater = 1000, 1001 },
-		"IdleTimeout":                     func(o *tandem.Options) { o.IdleTimeout = -1 },
-		"TurnBudget":                      func(o *tandem.Options) { o.TurnBudget = -1 },
+		"Options.ReadBufferLimit":         func(o *tandem.Options) { o.ReadBufferLimit = -1 },
+		"Options.WriteBufferLimit":        func(o *tandem.Options) { o.WriteBufferLimit = -1 },
+		"Options.HighWater":               func(o *tandem.Options) { o.WriteBufferLimit, o.HighWater = 1000, 1001 },
+		"Options.LowWater":                func(o *tandem.Options) { o.HighWater, o.LowWater = 1000, 1001 },
+		"Options.IdleTimeout":             func(o *tandem.Options) { o.IdleTimeout = -1 },
+		"Options.TurnBudget":              func(o *tandem.Options) { o.TurnBudget = -1 },
+		"1 with CallerDriven":             func(o *tandem.Options) { o.CallerDriven, o.Loops = true, 2 },
 	}
 	backends(t, func(t *testing.T, b tandem.Backend) {
 		for field, change := range cases {
@@ -123,6 +124,7 @@ func TestS31_Arguments(t *testing.T) {
 				o := silent(b)
 				change(&o)
 				_, err := tandem.Open(&o)
+				prefixed(t, err)
 				assert.ErrorContains(t, err, field)
 			})
 		}
@@ -140,6 +142,7 @@ func TestS31_FailedStart(t *testing.T) {
 		before := len(descriptors(t))
 		o.Affinity = []int{0, 1023}
 		_, err := tandem.Open(&o)
+		prefixed(t, err)
 		require.ErrorContains(t, err, "tandem: open: ")
 		assert.ErrorContains(t, err, "CPU 1023")
 		assert.LessOrEqual(t, len(descriptors(t)), before, "descriptors")
@@ -196,19 +199,23 @@ func TestOptionsReachTheTransport(t *testing.T) {
 			got := connected(t, tr, tandem.BaseHandler{}).Options()
 			assert.Equal(t, []int{12345, 1234}, []int{got.HighWater, got.LowWater})
 		})
-		t.Run("MemoryLimit", func(t *testing.T) {
-			const limit = 1 << 20
-			tr := open(t, func(o *tandem.Options) {
-				o.MemoryLimit, o.ReadBufferLimit = limit, 64<<20
-			})
-			a, b := tcpPair(t)
-			_, err := tr.Adopt(a, leaving{})
-			require.NoError(t, err)
-			require.NoError(t, b.SetWriteDeadline(time.Now().Add(time.Second)))
-			n, err := b.Write(make([]byte, 32<<20))
-			assert.ErrorContains(t, err, "timeout", "nothing stopped after %d bytes", n)
-			assert.LessOrEqual(t, tr.Stats().BytesIn, uint64(limit), "bytes unread")
-		})
+	})
+}
+
+// TestMemoryLimitReachesTheTransport writes more to a stream that reads nothing than all streams may hold together.
+func TestMemoryLimitReachesTheTransport(t *testing.T) {
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		const limit = 1 << 20
+		o := silent(b)
+		o.MemoryLimit, o.ReadBufferLimit = limit, 64<<20
+		tr := openOrSkip(t, &o)
+		ours, peer := tcpPair(t)
+		_, err := tr.Adopt(ours, leaving{})
+		require.NoError(t, err)
+		require.NoError(t, peer.SetWriteDeadline(time.Now().Add(time.Second)))
+		n, err := peer.Write(make([]byte, 32<<20))
+		assert.ErrorContains(t, err, "timeout", "nothing stopped after %d bytes", n)
+		assert.LessOrEqual(t, tr.Stats().BytesIn, uint64(limit), "bytes unread")
 	})
 }
 

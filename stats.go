@@ -2,11 +2,57 @@ package tandem
 
 import "github.com/tandem-io/tandem/session"
 
-// Stats are the figures of a Transport: the sums over its loops, the longest of each time, and those of each loop. They
-// add up: BytesIn is BytesDelivered, BytesDropped and the bytes that streams hold unread; Opened is Closed and the
-// streams that are open.
+// Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
+// longest is given. They add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
+// Closed and the streams that are open.
+//
+//   - [session.Stats.LoopStats] are the figures of all loops together.
+//   - [session.Stats.Loops] are those of each loop.
 type Stats = session.Stats
 
-// LoopStats are what one loop has counted since its Transport was opened, and what there is now: streams, bytes, turns,
-// system calls, timers, the longest turn and callback, and what is outstanding.
+// LoopStats are the figures of one loop: counts since the Transport was opened, and how things stand now.
+//
+// Connections:
+//
+//   - [session.LoopStats.Streams] is how many streams are connected now.
+//   - [session.LoopStats.Parked] is how many accepted connections wait for room, or for ResumeAccept.
+//   - [session.LoopStats.Opened] counts streams whose OnOpen ran.
+//   - [session.LoopStats.Closed] counts those of them whose OnClose ran.
+//   - [session.LoopStats.Accepts] counts accepted connections.
+//   - [session.LoopStats.AcceptErrors] counts accepts that failed.
+//
+// Bytes:
+//
+//   - [session.LoopStats.BytesIn] counts bytes received from the kernel.
+//   - [session.LoopStats.BytesDelivered] counts those of them that handlers read.
+//   - [session.LoopStats.BytesDropped] counts those of them that were unread when their stream ended.
+//   - [session.LoopStats.BytesCopied] counts those of them that were copied.
+//   - [session.LoopStats.BytesOut] counts bytes that the kernel took.
+//   - [session.LoopStats.Reads] counts receives that brought bytes.
+//   - [session.LoopStats.Writes] counts sends of which the kernel took bytes.
+//   - [session.LoopStats.DirectWrites] counts those of them that ran on the writer's goroutine.
+//
+// Work:
+//
+//   - [session.LoopStats.Turns] counts turns of the loop.
+//   - [session.LoopStats.Polls] counts polls of the kernel for events.
+//   - [session.LoopStats.Sleeps] counts those of them that were allowed to block.
+//   - [session.LoopStats.SystemCalls] counts system calls for sockets and polls.
+//   - [session.LoopStats.Submissions] counts requests handed to io_uring.
+//   - [session.LoopStats.Completions] counts completions of io_uring.
+//   - [session.LoopStats.NoBuffers] counts receives by io_uring that found no buffer.
+//   - [session.LoopStats.Overflows] counts overflows of io_uring's completion queue.
+//   - [session.LoopStats.WakeUps] counts times that another goroutine woke the loop.
+//   - [session.LoopStats.Timers] counts timers that fired.
+//   - [session.LoopStats.Panics] counts panics caught in callbacks.
+//   - [session.LoopStats.LongestTurn] is how long the longest turn took.
+//   - [session.LoopStats.LongestCallback] is how long the longest callback for data took.
+//   - [session.LoopStats.LongestCallbackStream] is the ID of its stream.
+//
+// What the loop had handed out when it last went to sleep:
+//
+//   - [session.LoopStats.Sockets] is how many sockets the kernel had.
+//   - [session.LoopStats.Requests] is how many io_uring requests were in flight.
+//   - [session.LoopStats.BuffersTaken] is how many receive buffers users had taken.
+//   - [session.LoopStats.Starved] is how many sockets waited for receive buffers of io_uring.
 type LoopStats = session.LoopStats

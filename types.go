@@ -90,7 +90,7 @@ type BaseHandler = session.BaseHandler
 
 // Drainer is a Handler that ends its streams itself when the Transport shuts down.
 //
-//   - [session.Drainer.OnDrain] tells it to; the stream should close when its work is done.
+//   - [session.Drainer.OnDrain] is called when the Transport shuts down; the handler should close the stream when its work is done.
 type Drainer = session.Drainer
 
 // Buffer is received memory that [session.Stream.Take] has handed over. Its holder gives it back once, by Release or by

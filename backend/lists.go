@@ -12,8 +12,8 @@ func (c *Changes) Add(s *Socket) {
 	}
 }
 
-// Flush empties the list and calls update for each socket on it, except for those that have left the table. Sockets that
-// update adds are part of the same Flush.
+// Flush empties the list and calls update for each socket on it, except for those that have left the table. Sockets
+// that update adds are part of the same Flush.
 func (c *Changes) Flush(t *Slots, update func(*Socket)) {
 	for i := 0; i < len(c.list); i++ {
 		s := c.list[i]

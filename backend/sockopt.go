@@ -35,13 +35,14 @@ const (
 	OnStream                           // on a live stream
 )
 
-// optionKind is which option it is. The order of the constants says what a value looks like.
+// optionKind is which option it is. The order of the constants says what a value looks like: Value compares with the last
+// constant of each block, so a new one goes above it.
 type optionKind uint8
 
 const (
 	noOption optionKind = iota
 
-	optNoDelay // these are switches
+	optNoDelay // switches, up to optV6Only
 	optQuickAck
 	optTimestamp
 	optReuseAddress
@@ -49,7 +50,7 @@ const (
 	optFastOpenConnect
 	optV6Only
 
-	optMark // these are numbers
+	optMark // numbers, up to optNotSentLowWater
 	optPriority
 	optTypeOfService
 	optFastOpen
@@ -60,15 +61,15 @@ const (
 	optSendBufferForce
 	optNotSentLowWater
 
-	optLinger // these are times
+	optLinger // times, up to optBusyPoll
 	optUserTimeout
 	optDeferAccept
 	optBusyPoll
 
-	optBindToDevice // these are names
+	optBindToDevice // names, up to optCongestion
 	optCongestion
 
-	optKeepAlive
+	optKeepAlive // a switch, two times and a number
 	numOptions
 )
 

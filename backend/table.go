@@ -6,15 +6,15 @@ import (
 )
 
 // Table is what every driver has to keep about its sockets: which are attached, of which the interest has changed since
-// the kernel was told, and which are due a Released. A driver embeds it and calls Setup before anything else. It belongs
-// to the loop's goroutine.
+// the kernel was told, and which are due a Released. A driver embeds it and calls Setup before anything else. It
+// belongs to the loop's goroutine.
 //
 //	Attach ─► in Slots ── SetInterest, Changed ─► FlushChanges: update(s) tells the kernel
 //	             │
 //	             └─ MarkReleased ─► ReportReleased: s.Owner.Released()
 //
-// A driver's Poll begins with ReportReleased, and calls FlushChanges before it looks for events. An interest that is set
-// and taken back between two calls of Poll therefore costs one call of update, which finds nothing to do.
+// A driver's Poll begins with ReportReleased, and calls FlushChanges before it looks for events. An interest that is
+// set and taken back between two calls of Poll therefore costs one call of update, which finds nothing to do.
 type Table struct {
 	Slots
 	changes  Changes
@@ -56,7 +56,8 @@ func (t *Table) Changed(s *Socket) { t.changes.Add(s) }
 // part of the same call.
 func (t *Table) FlushChanges() { t.changes.Flush(&t.Slots, t.update) }
 
-// MarkReleased takes s out of the table, when no request of it is in flight. The next ReportReleased calls its Released.
+// MarkReleased takes s out of the table, when no request of it is in flight. The next ReportReleased calls its
+// Released.
 func (t *Table) MarkReleased(s *Socket) {
 	t.Remove(s)
 	t.released.Add(s)
@@ -65,5 +66,5 @@ func (t *Table) MarkReleased(s *Socket) {
 // ReportReleased calls Released for the sockets that were detached before, and returns how many they were.
 func (t *Table) ReportReleased() int { return t.released.Report() }
 
-// Sockets returns how many sockets are attached or have not had their Released.
-func (t *Table) Sockets() int { return t.Len() + t.released.Len() }
+// Unreleased returns how many sockets have been attached and have not had their Released.
+func (t *Table) Unreleased() int { return t.Len() + t.released.Len() }

@@ -48,11 +48,11 @@ func TestTable(t *testing.T) {
 	table.FlushChanges()
 	assert.Empty(t, updated, "a socket that is not attached any longer")
 	assert.Nil(t, table.Lookup(a.ID))
-	assert.Equal(t, 2, table.Sockets(), "one is due its Released")
+	assert.Equal(t, 2, table.Unreleased(), "one is due its Released")
 	assert.Equal(t, 1, table.ReportReleased())
 	assert.Zero(t, table.ReportReleased())
 	assert.Equal(t, 1, owner.released)
-	assert.Equal(t, 1, table.Sockets())
+	assert.Equal(t, 1, table.Unreleased())
 }
 
 // A socket that update changes is part of the same flush, and a second change is not lost.

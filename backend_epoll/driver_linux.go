@@ -201,7 +201,8 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 }
 
 // connected reports the end of a connect. An event can be due to the error queue alone. Taking an entry of that queue
-// can take the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so connected asks for the error first.
+// can take the socket's error with it, sock_dequeue_err_skb in net/core/skbuff.c, so connected asks for the error
+// first.
 func (d *Driver) connected(s *backend.Socket, events uint32) {
 	err := backend.TakeError(s.FD())
 	if err == nil && events&(unix.EPOLLOUT|unix.EPOLLHUP) == 0 {
@@ -271,8 +272,8 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 	return false
 }
 
-// acceptOne takes a connection. A shared socket may have become blocking, and a connection that was ready can be gone by
-// the time it is accepted, so it needs a call that never blocks.
+// acceptOne takes a connection. A shared socket may have become blocking, and a connection that was ready can be gone
+// by the time it is accepted, so it needs a call that never blocks.
 func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
 	if s.Shared {
 		return backend.AcceptShared(s.FD())
@@ -304,7 +305,7 @@ func (d *Driver) Features() []string {
 
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
-	return backend.Outstanding{Sockets: d.Sockets(), Buffers: int(d.kept.Load())}
+	return backend.Outstanding{Sockets: d.Unreleased(), Buffers: int(d.kept.Load())}
 }
 
 // Close implements backend.Driver.

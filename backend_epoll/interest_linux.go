@@ -6,8 +6,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Bits of Socket.State: the interest of the owner, and the interest that the kernel knows. updateKernel makes the second
-// agree with the first.
+// Bits of Socket.State: the interest of the owner, and the interest that the kernel knows. updateKernel makes the
+// second agree with the first.
 //
 //	owner                         bits              kernel
 //	Receive, Accept            ─► receiving,    ─►  EPOLLIN
@@ -77,8 +77,8 @@ func (d *Driver) updateKernel(s *backend.Socket) {
 	s.State = s.State&^kernelEvents | known | kernelBits(events)
 }
 
-// refused reports to the owner that the kernel will not watch a socket, because it lacks memory or has reached the limit
-// in /proc/sys/fs/epoll/max_user_watches.
+// refused reports to the owner that the kernel will not watch a socket, because it lacks memory or has reached the
+// limit in /proc/sys/fs/epoll/max_user_watches.
 func (d *Driver) refused(s *backend.Socket, err error) {
 	switch {
 	case s.State&connecting != 0:

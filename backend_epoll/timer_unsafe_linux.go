@@ -10,12 +10,12 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// timer ends a sleep on time: a timerfd in the epoll set, because epoll_pwait(2) and Go's poller count in milliseconds. It
-// is edge-triggered, so it need not be read; timerfd_create(2), epoll(7).
+// timer ends a sleep on time: a timerfd in the epoll set, because epoll_pwait(2) and Go's poller count in milliseconds.
+// It is edge-triggered, so it need not be read; timerfd_create(2), epoll(7).
 //
-// A loop's timeouts move on all the time, and arming the timer again for every sleep would cost a system call each. So a
-// timer that is armed for an earlier time stays as it is: when it fires, the driver arms it for the right time and sleeps
-// on.
+// A loop's timeouts move on all the time, and arming the timer again for every sleep would cost a system call each. So
+// a timer that is armed for an earlier time stays as it is: when it fires, the driver arms it for the right time and
+// sleeps on.
 type timer struct {
 	fd    int
 	begin time.Time

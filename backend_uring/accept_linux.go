@@ -55,8 +55,9 @@ func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 	}
 }
 
-// acceptMore takes the rest of the backlog of a bounded socket, so that a burst does not need a turn for each connection.
-// It takes nothing from a shared socket, where accept4(2) could block. It leaves errors for the next request to report.
+// acceptMore takes the rest of the backlog of a bounded socket, so that a burst does not need a turn for each
+// connection. It takes nothing from a shared socket, where accept4(2) could block. It leaves errors for the next
+// request to report.
 func (d *Driver) acceptMore(s *backend.Socket) {
 	for range maxAccepts - 1 {
 		if !s.Bounded || s.Shared || s.State&wantAccept == 0 {

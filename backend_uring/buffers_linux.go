@@ -13,8 +13,8 @@ import (
 
 const bufferGroup = 0
 
-// buffers are a loop's receive buffers. There are few of them: the kernel fills them in turn, so either all of them are in
-// the processor's cache or none. When they run out another slab is added; idle slabs are retired later, see
+// buffers are a loop's receive buffers. There are few of them: the kernel fills them in turn, so either all of them are
+// in the processor's cache or none. When they run out another slab is added; idle slabs are retired later, see
 // shrink_linux.go.
 //
 //	kernel ── fills ─► lent to Received ─► giveBack ─► ring ─► kernel
@@ -111,8 +111,8 @@ func (b *buffers) taken() {
 	b.low = min(b.low, b.free)
 }
 
-// lend returns n bytes of a buffer for one call of Received, and the loan that this one interrupts. giveBack ends the one
-// and restores the other.
+// lend returns n bytes of a buffer for one call of Received, and the loan that this one interrupts. giveBack ends the
+// one and restores the other.
 func (b *buffers) lend(bid uint16, n int) (p []byte, before loan) {
 	before, b.loan = b.loan, loan{bid: bid, out: true}
 	return b.memory(bid)[:n:n], before

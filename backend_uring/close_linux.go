@@ -44,8 +44,9 @@ func (d *Driver) cancelAllOf(s *backend.Socket) {
 }
 
 // Close implements backend.Driver. It cancels the requests in flight and waits for them, closes the ring, and only then
-// frees the memory that the kernel may have been writing to. If it cannot wait, because the ring has failed or belongs to
-// another thread, the kernel cancels the requests in its own time, and the memory that it may still use is never freed.
+// frees the memory that the kernel may have been writing to. If it cannot wait, because the ring has failed or belongs
+// to another thread, the kernel cancels the requests in its own time, and the memory that it may still use is never
+// freed.
 func (d *Driver) Close() error {
 	if d.ring == nil {
 		return nil
@@ -103,8 +104,8 @@ func (d *Driver) cancelEverything() {
 	}
 }
 
-// awaitRequests handles completions until no request is in flight. After atMost it returns as soon as none has ended for
-// a while.
+// awaitRequests handles completions until no request is in flight. After atMost it returns as soon as none has ended
+// for a while.
 func (d *Driver) awaitRequests(atMost time.Duration) {
 	deadline := time.Now().Add(atMost)
 	for d.requests > 0 && d.err == nil {
@@ -119,7 +120,7 @@ func (d *Driver) awaitRequests(atMost time.Duration) {
 	}
 }
 
-// completeAll handles all completions, when there are no sockets any longer.
+// completeAll handles all completions, when the table has no sockets any longer.
 func (d *Driver) completeAll() {
 	l := &d.later
 	lists := [...][]ring.CQE{l.old[l.at:], l.again, l.fresh}

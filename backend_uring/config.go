@@ -50,7 +50,7 @@ func (c Config) Check() error {
 		return fmt.Errorf("CompletionEntries is %d; it must be at least Entries, %d", d.CompletionEntries, d.Entries)
 	}
 	if _, ok := findRung(c.Rung); !ok {
-		return fmt.Errorf("Rung is %q; it must be one of %s, or empty for the best", c.Rung, strings.Join(rungNames(), ", "))
+		return fmt.Errorf("%s is %q; it must be one of %s, or empty for the best", "Rung", c.Rung, strings.Join(rungNames(), ", "))
 	}
 	return nil
 }

@@ -39,8 +39,8 @@ type Driver struct {
 
 var _ backend.Driver = (*Driver)(nil)
 
-// New makes a driver with everything that takes locked memory or descriptors. If these are short, New fails and not Start.
-// The error wraps the errno and names the step that failed.
+// New makes a driver with everything that takes locked memory or descriptors. If these are short, New fails and not
+// Start. The error wraps the errno and names the step that failed.
 func New(c Config) (*Driver, error) {
 	c = c.withDefaults()
 	r, step, err := setUp(c)
@@ -126,7 +126,7 @@ func (d *Driver) Features() []string {
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
 	return backend.Outstanding{
-		Sockets: d.Sockets(), Requests: d.requests - d.waker.requests, Buffers: d.buffers.keptNow(),
+		Sockets: d.Unreleased(), Requests: d.requests - d.waker.requests, Buffers: d.buffers.keptNow(),
 		Starved: d.quiet.len() + d.bulk.len(),
 	}
 }

@@ -21,9 +21,9 @@ const (
 	lateMemory   = time.Second // how long to wait for memory that the kernel returns late
 )
 
-// NewAll makes n drivers, after a round trip over a socketpair. If memory for their rings is short it waits up to a second,
-// and then makes all queues smaller, down to 128 entries. If the kernel does not allow io_uring, or has no memory for it,
-// the error is a *backend.UnsupportedError.
+// NewAll makes n drivers, after a round trip over a socketpair. If memory for their rings is short it waits up to a
+// second, and then makes all queues smaller, down to 128 entries. If the kernel does not allow io_uring, or has no
+// memory for it, the error is a *backend.UnsupportedError.
 func NewAll(c Config, n int) ([]backend.Driver, error) {
 	f := fitting{n: n}
 	c = c.withDefaults()

@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
 // fitEnv says that this process is a child that has little locked memory: which case, and so many bytes.
 const fitEnv = "TANDEM_FIT"
 
-// TestLockedMemory runs each case in a process of an ordinary user of its own, because locked memory is counted for each
-// user, and lets root have as much as it likes.
+// TestLockedMemory runs each case in a process of an ordinary user of its own, because locked memory is counted for
+// each user, and lets root have as much as it likes.
 func TestLockedMemory(t *testing.T) {
 	cases := map[string]struct {
 		limit uint64
@@ -102,8 +103,8 @@ func someMemory(t *testing.T) {
 				return
 			}
 			o, peer := attach(t, d)
-			send(t, peer, []byte("works"))
-			until(t, d, func() bool { return string(o.got) == "works" })
+			drivertest.Send(t, peer, []byte("works"))
+			until(t, d, func() bool { return string(o.Got) == "works" })
 			release(t, d, o)
 			assert.NoError(t, d.Close())
 		}()
@@ -125,7 +126,7 @@ func tooLittleMemory(t *testing.T) {
 	assert.Less(t, time.Since(began), 6*time.Second)
 }
 
-// memoryComesBack opens and closes what takes most of the memory. The kernel gives it back late.
+// memoryComesBack opens and closes what takes most of the memory. The kernel returns it late.
 func memoryComesBack(t *testing.T) {
 	for range 5 {
 		drivers, err := NewAll(Config{}, 2)
@@ -138,7 +139,7 @@ func memoryComesBack(t *testing.T) {
 	}
 }
 
-// Queues are halved down to 128 entries, and not below what was asked for.
+// Queues are halved, but not below 128 entries.
 func TestHalf(t *testing.T) {
 	c := Config{}.withDefaults()
 	var all [][2]int

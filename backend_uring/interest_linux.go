@@ -14,8 +14,8 @@ func (d *Driver) Receive(s *backend.Socket, on bool) {
 // Accept implements backend.Driver.
 func (d *Driver) Accept(s *backend.Socket, on bool) { d.SetInterest(s, wantAccept, on) }
 
-// updateKernel arms or cancels requests until they agree with what the owner of a socket wants. A request that conflicts
-// is cancelled; its last completion makes FlushChanges call updateKernel again.
+// updateKernel arms or cancels requests until they agree with what the owner of a socket wants. A request that
+// conflicts is cancelled; its last completion makes FlushChanges call updateKernel again.
 func (d *Driver) updateKernel(s *backend.Socket) {
 	if s.State&cancelMissed != 0 {
 		s.State &^= cancelMissed | cancelling
@@ -53,8 +53,8 @@ func (d *Driver) cancel(op uint64, s *backend.Socket) {
 	d.cancelRequest(op|uint64(s.ID), 0).UserData |= uint64(s.ID)
 }
 
-// cancelRequest cancels requests by their user_data. The cancellation itself does not count as in flight, because only a
-// failure has a completion: IOSQE_CQE_SKIP_SUCCESS, since Linux 5.17; io_uring_enter(2).
+// cancelRequest cancels requests by their user_data. The cancellation itself does not count as in flight, because only
+// a failure has a completion: IOSQE_CQE_SKIP_SUCCESS, since Linux 5.17; io_uring_enter(2).
 func (d *Driver) cancelRequest(userData uint64, flags uint32) *ring.SQE {
 	e := d.entry()
 	d.requests--
@@ -64,8 +64,8 @@ func (d *Driver) cancelRequest(userData uint64, flags uint32) *ring.SQE {
 	return e
 }
 
-// cancelFailed tries again if the request is still in flight: the kernel does not find a request that is moving from one
-// of its lists to another, and does not end one that runs on a worker.
+// cancelFailed tries again if the request is still in flight: the kernel does not find a request that is moving from
+// one of its lists to another, and does not end one that runs on a worker.
 func (d *Driver) cancelFailed(s *backend.Socket) {
 	if s != nil && s.InFlight > 0 && s.State&(cancelling|releasing) != 0 {
 		s.State |= cancelMissed

@@ -18,8 +18,8 @@ import (
 // Probe finds out what the kernel can do by trying it: a round trip over a socketpair that uses everything the driver
 // needs, on the rung that c names or, from the best down, on the first that works. It returns c with that rung. The
 // kernel's version says little: distributions add features to old kernels, and a seccomp filter may allow one of the
-// three system calls and refuse another. Probe uses a small ring; NewAll finds out whether there is memory for the rings
-// that c asks for. The error is a *backend.UnsupportedError.
+// three system calls and refuse another. Probe uses a small ring; NewAll finds out whether there is memory for the
+// rings that c asks for. The error is a *backend.UnsupportedError.
 func Probe(c Config) (Config, error) {
 	names := rungNames()
 	if c.Rung != "" {
@@ -61,7 +61,7 @@ func unsupported(err error) error {
 	return e
 }
 
-// sysctlDisabled is the value of kernel.io_uring_disabled, "" where there is none (before Linux 6.6).
+// sysctlDisabled is the value of kernel.io_uring_disabled, or "" if it does not exist (before Linux 6.6).
 func sysctlDisabled() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
 	return string(bytes.TrimSpace(b))

@@ -6,8 +6,8 @@ import (
 )
 
 // deferredCQEs are completions that have left the queue and are not handled yet: because a callback was running when
-// spill made room, or because their stream had spent its share of the turn. The next Poll handles them last, behind those
-// of other streams. Those of one stream stay in order: behind one that is postponed, all are.
+// spill made room, or because their stream had spent its share of the turn. The next Poll handles them last, behind
+// those of other streams. Those of one stream stay in order: behind one that is postponed, all are.
 type deferredCQEs struct {
 	old     []ring.CQE // to be handled by this Poll
 	at      int        // old[at:] are left
@@ -42,8 +42,8 @@ func (d *Driver) spill() {
 	_ = d.ring.Enter()
 }
 
-// reap handles the completions that there are now, and leaves those that come meanwhile to the next Poll, so that a turn
-// ends.
+// reap handles the completions that there are now, and leaves those that come meanwhile to the next Poll, so that a
+// turn ends.
 func (d *Driver) reap() int {
 	w, n := &d.later, 0
 	w.old, w.again, w.at = append(w.again, w.fresh...), w.old[:0], 0
@@ -77,7 +77,8 @@ func (d *Driver) socketOf(c ring.CQE) *backend.Socket {
 	return d.Lookup(backend.ID(c.UserData &^ opMask))
 }
 
-// complete handles one completion, or postpones it to a list. The last completion of a request, without F_MORE, ends it.
+// complete handles one completion, or postpones it to a list. The last completion of a request, without F_MORE, ends
+// it.
 func (d *Driver) complete(c ring.CQE, later *[]ring.CQE) {
 	op := c.UserData & opMask
 	if op == opWake {
@@ -126,9 +127,9 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 	}
 }
 
-// postpone reports whether a receive has to wait for the next Poll, in its buffer: because its stream has spent its share
-// of the turn, or because an earlier one waits. The latter holds even while the socket is being released: its last
-// completion must not overtake others.
+// postpone reports whether a receive has to wait for the next Poll, in its buffer: because its stream has spent its
+// share of the turn, or because an earlier one waits. The latter holds even while the socket is being released: its
+// last completion must not overtake others.
 func (d *Driver) postpone(s *backend.Socket, c ring.CQE) bool {
 	switch {
 	case s == nil:

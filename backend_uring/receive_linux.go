@@ -9,8 +9,8 @@ import (
 )
 
 // How sockets share the buffers. A receive takes one buffer after the other until the socket is empty, and the driver
-// reports the bytes even if the owner wants no more by then. So each receive is bounded, and a socket that has more waits
-// in line:
+// reports the bytes even if the owner wants no more by then. So each receive is bounded, and a socket that has more
+// waits in line:
 //
 //	a socket with little to receive     a multishot receive of at most multishotBytes in all
 //	one that left bytes in the kernel   waits in the line bulk for a share of the buffers
@@ -106,8 +106,8 @@ func (d *Driver) report(s *backend.Socket, bid uint16, c ring.CQE) {
 	d.buffers.giveBack(outer)
 }
 
-// awaitBuffer puts a socket in line for a buffer. Without a buffer the kernel takes nothing out of the socket, so nothing
-// is lost.
+// awaitBuffer puts a socket in line for a buffer. Without a buffer the kernel takes nothing out of the socket, so
+// nothing is lost.
 func (d *Driver) awaitBuffer(s *backend.Socket) {
 	d.count[backend.NoBuffers]++
 	if s.State&awaitsBuffer != 0 {
@@ -121,8 +121,8 @@ func (d *Driver) awaitBuffer(s *backend.Socket) {
 	}
 }
 
-// canServe reports whether sockets are waiting for buffers that are now free. Poll must not sleep then: the sockets served
-// so far may have nothing to receive, so that no completion would end the sleep.
+// canServe reports whether sockets are waiting for buffers that are now free. Poll must not sleep then: the sockets
+// served so far may have nothing to receive, so that no completion would end the sleep.
 func (d *Driver) canServe() bool {
 	return d.buffers.free > 0 && (d.flush.left > 0 || d.quiet.len()+d.bulk.len() > 0)
 }
@@ -148,7 +148,7 @@ func (d *Driver) serveQuiet() int {
 	return n
 }
 
-// serveBulk lets sockets of bulk receive. So many of the free buffers are promised to sockets that serveQuiet has served.
+// serveBulk lets sockets of bulk receive. It leaves alone the free buffers that serveQuiet has promised to others.
 func (d *Driver) serveBulk(promised int) {
 	n := d.bulk.len()
 	if n == 0 || d.buffers.free == 0 {

@@ -63,10 +63,10 @@ func (d *Driver) sent(s *backend.Socket, c ring.CQE) {
 	}
 }
 
-// awaitRoom makes room call Sent when the socket has room. Usually a send waits for room in the kernel. That wait fails if
-// the peer has finished sending or the error queue is not empty: both end it at once, and after some retries, the last of
-// them on a worker thread, the send gives up with EAGAIN; io_arm_poll_handler in io_uring/poll.c. A multishot poll reports
-// both only once.
+// awaitRoom makes room call Sent when the socket has room. Usually a send waits for room in the kernel. That wait fails
+// if the peer has finished sending or the error queue is not empty: both end it at once, and after some retries, the
+// last of them on a worker thread, the send gives up with EAGAIN; io_arm_poll_handler in io_uring/poll.c. A multishot
+// poll reports both only once.
 func (d *Driver) awaitRoom(s *backend.Socket) {
 	backend.DrainErrors(s.FD())
 	s.State |= dontWait

@@ -12,51 +12,51 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/drivertest"
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// sendUntilFull sends, as owners do, until a send has to wait, and returns how much the kernel has taken in all.
-func sendUntilFull(t *testing.T, d *Driver, o *witness) (taken int) {
+// sendUntilFull sends, as owners do, until a send has to wait, and returns how many bytes the kernel has taken in all.
+func sendUntilFull(t *testing.T, d *Driver, o *drivertest.Recorder) (taken int) {
 	t.Helper()
 	for end := time.Now().Add(patience); sendMore(t, d, o); {
 		polls(t, d, 10*time.Millisecond)
 		require.True(t, time.Now().Before(end), "it never waits")
 	}
-	for _, n := range o.sent {
+	for _, n := range o.Sends {
 		taken += n
 	}
 	return taken
 }
 
 // sendMore sends, unless a send waits.
-func sendMore(t *testing.T, d *Driver, o *witness) bool {
-	if o.sock.State&(sending|roomAwaited) != 0 {
+func sendMore(t *testing.T, d *Driver, o *drivertest.Recorder) bool {
+	if o.Socket.State&(sending|roomAwaited) != 0 {
 		return false
 	}
-	require.NoError(t, o.sentErr)
-	_, err := d.Send(&o.sock, [][]byte{make([]byte, 4<<20)})
+	require.NoError(t, o.SendErr)
+	_, err := d.Send(&o.Socket, [][]byte{make([]byte, 4<<20)})
 	require.ErrorIs(t, err, backend.ErrPending)
 	return true
 }
 
-// Behind a peer that has finished sending, and with an error queue, a send waits for room without a turn, and goes on
-// when there is some.
+// A send waits for room without any turns, even if the peer has finished sending or the error queue is not empty, and
+// continues when there is room.
 func TestSendWaitsForRoom(t *testing.T) {
-	for name, disturb := range map[string]func(t *testing.T, o *witness, peer interface{ CloseWrite() error }){
-		"half-closed peer": func(t *testing.T, _ *witness, peer interface{ CloseWrite() error }) {
+	for name, disturb := range map[string]func(t *testing.T, o *drivertest.Recorder, peer interface{ CloseWrite() error }){
+		"half-closed peer": func(t *testing.T, _ *drivertest.Recorder, peer interface{ CloseWrite() error }) {
 			require.NoError(t, peer.CloseWrite())
 		},
-		"error queue": func(t *testing.T, o *witness, _ interface{ CloseWrite() error }) {
-			const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-			require.NoError(t, unix.SetsockoptInt(o.sock.FD(), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
+		"error queue": func(t *testing.T, o *drivertest.Recorder, _ interface{ CloseWrite() error }) {
+			drivertest.StampSends(t, o.FD())
 		},
-		"nothing": func(*testing.T, *witness, interface{ CloseWrite() error }) {},
+		"nothing": func(*testing.T, *drivertest.Recorder, interface{ CloseWrite() error }) {},
 	} {
 		for _, first := range []bool{true, false} {
 			t.Run(map[bool]string{true: name + " before", false: name + " while it waits"}[first], func(t *testing.T) {
 				forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-					o, peer := attachTCP(t, d)
-					d.Receive(&o.sock, true)
+					o, peer := drivertest.TCPPair(t, d)
+					d.Receive(&o.Socket, true)
 					turn(t, d)
 					if first {
 						disturb(t, o, peer)
@@ -68,7 +68,7 @@ func TestSendWaitsForRoom(t *testing.T) {
 					polls(t, d, 20*time.Millisecond)
 					taken = sendUntilFull(t, d, o)
 					assert.LessOrEqual(t, polls(t, d, 100*time.Millisecond), 5, "turns in which nothing could move")
-					before := len(o.sent)
+					before := len(o.Sends)
 					read := make(chan int64)
 					go func() {
 						n, _ := io.CopyN(io.Discard, peer, int64(taken))
@@ -76,11 +76,11 @@ func TestSendWaitsForRoom(t *testing.T) {
 					}()
 					until(t, d, func() bool {
 						sendMore(t, d, o)
-						return len(o.sent) > before && o.sent[len(o.sent)-1] > 0
+						return len(o.Sends) > before && o.Sends[len(o.Sends)-1] > 0
 					})
-					require.NoError(t, o.sentErr)
+					require.NoError(t, o.SendErr)
 					assert.EqualValues(t, taken, <-read)
-					release(t, d, &o.recorder)
+					release(t, d, o)
 				})
 			})
 		}
@@ -90,76 +90,47 @@ func TestSendWaitsForRoom(t *testing.T) {
 // A send that waits for room learns of a reset.
 func TestSendThatWaitsLearnsOfReset(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		o, peer := attachTCP(t, d)
-		d.Receive(&o.sock, true)
+		o, peer := drivertest.TCPPair(t, d)
+		d.Receive(&o.Socket, true)
 		require.NoError(t, peer.CloseWrite())
 		sendUntilFull(t, d, o)
 		require.NoError(t, peer.SetLinger(0))
 		require.NoError(t, peer.Close())
 		until(t, d, func() bool {
-			if o.sentErr == nil {
+			if o.SendErr == nil {
 				sendMore(t, d, o)
 			}
-			return o.sentErr != nil
+			return o.SendErr != nil
 		})
-		assert.Contains(t, []error{unix.ECONNRESET, unix.EPIPE}, o.sentErr)
-		release(t, d, &o.recorder)
+		assert.Contains(t, []error{unix.ECONNRESET, unix.EPIPE}, o.SendErr)
+		release(t, d, o)
 	})
 }
 
-// Room that is reported while a send is still under way counts for it.
+// Room that is reported during a send counts for that send.
 func TestRoomSeenEarly(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		a, _ := socketPair(t)
-		o := attachFD(t, d, a)
-		o.sock.State |= sending
-		o.sock.InFlight++
-		d.requests++
-		d.room(&o.sock, ring.CQE{Res: unix.POLLOUT, Flags: ring.CQEFMore}, false)
-		assert.Empty(t, o.sent)
-		d.complete(ring.CQE{UserData: opSend | uint64(o.sock.ID), Res: -int32(unix.EAGAIN)}, nil)
-		assert.Equal(t, []int{0}, o.sent)
-		release(t, d, &o.recorder)
+		a, _ := drivertest.Sockets(t)
+		o := drivertest.Attach(t, d, a)
+		pretend(d, &o.Socket, sending)
+		d.room(&o.Socket, ring.CQE{Res: unix.POLLOUT, Flags: ring.CQEFMore}, false)
+		assert.Empty(t, o.Sends)
+		completed(d, opSend, &o.Socket, -int32(unix.EAGAIN))
+		assert.Equal(t, []int{0}, o.Sends)
+		release(t, d, o)
 	})
 }
 
-// The wait for room goes on when its poll ends because the completion queue is full.
+// The wait for room continues when its poll ends because the completion queue is full.
 func TestRoomPollEndedByOverflow(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		a, _ := socketPair(t)
-		o := attachFD(t, d, a)
-		o.sock.State |= roomPolled | roomAwaited
-		o.sock.InFlight++
-		d.requests++
-		d.complete(ring.CQE{UserData: opRoom | uint64(o.sock.ID), Res: unix.POLLRDHUP}, nil)
-		assert.Empty(t, o.sent)
-		until(t, d, func() bool { return len(o.sent) == 1 }) // there is room
-		release(t, d, &o.recorder)
-	})
-}
-
-// A socket with something in its error queue, and nothing else, costs no turns; what is in it goes.
-func TestErrorQueue(t *testing.T) {
-	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
-		for _, on := range []bool{true, false} {
-			o, peer := attachTCP(t, d)
-			d.Receive(&o.sock, on)
-			turn(t, d)
-			const flags = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-			require.NoError(t, unix.SetsockoptInt(o.sock.FD(), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, flags))
-			_, err := d.Send(&o.sock, [][]byte{[]byte("stamped")})
-			require.ErrorIs(t, err, backend.ErrPending)
-			until(t, d, func() bool { return len(o.sent) > 0 })
-			polls(t, d, 20*time.Millisecond)
-			assert.False(t, backend.HasError(o.sock.FD()))
-			assert.LessOrEqual(t, polls(t, d, 100*time.Millisecond), 3, "turns in which nothing happened")
-			assert.Zero(t, o.broken)
-			assert.Zero(t, o.sock.State&hung, "the connection is well")
-			_, err = peer.Write([]byte("answer"))
-			require.NoError(t, err)
-			d.Receive(&o.sock, true)
-			until(t, d, func() bool { return string(o.got) == "answer" })
-			release(t, d, &o.recorder)
-		}
+		a, _ := drivertest.Sockets(t)
+		o := drivertest.Attach(t, d, a)
+		o.Socket.State |= roomAwaited
+		pretend(d, &o.Socket, roomPolled)
+		completed(d, opRoom, &o.Socket, unix.POLLRDHUP)
+		assert.Empty(t, o.Sends)
+		until(t, d, func() bool { return len(o.Sends) == 1 }) // there is room
+		release(t, d, o)
 	})
 }

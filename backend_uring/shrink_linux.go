@@ -10,8 +10,8 @@ import (
 )
 
 // The kernel has the buffers of a slab that is to be freed, and cannot give them back unused. So when a slab is retired
-// the driver uses the buffers up itself: reads of one byte take them out of the ring, it adds those of other slabs again,
-// and when all buffers of the retired slab have left the ring its memory is unmapped.
+// the driver uses the buffers up itself: reads of one byte take them out of the ring, it adds those of other slabs
+// again, and when all buffers of the retired slab have left the ring its memory is unmapped.
 //
 //	grow ─► live ─── not needed for quietTime ─► retired ─► flush ─► all its buffers have left the ring: unmapped
 //	          ▲                                     │
@@ -73,8 +73,8 @@ func (f *flush) close() {
 	}
 }
 
-// shrink frees memory that was needed for a burst. It shortens the sleep, so that it does so even if the loop has nothing
-// else to do.
+// shrink frees memory that was needed for a burst. It shortens the sleep, so that it does so even if the loop has
+// nothing else to do.
 func (d *Driver) shrink(wait time.Duration) time.Duration {
 	b := d.buffers
 	if d.flush.left > 0 {
@@ -92,8 +92,8 @@ func (d *Driver) shrink(wait time.Duration) time.Duration {
 	return wait
 }
 
-// flushSome submits some reads. Without a file to read from it submits none, and a retired slab is freed when receives have
-// used up its buffers.
+// flushSome submits some reads. Without a file to read from it submits none, and a retired slab is freed when receives
+// have used up its buffers.
 func (d *Driver) flushSome() {
 	f, b := &d.flush, d.buffers
 	if f.fd == 0 {

@@ -18,8 +18,9 @@ const (
 	opMask uint64 = 1<<64 - 1<<backend.IDBits
 )
 
-// Socket.State has four groups of bits: what the owner wants, which requests are in flight or in line, what the driver
-// knows of the connection, and whether the socket is being released. Socket.InFlight counts the requests in flight.
+// Socket.State has these groups of bits: what the owner wants, which requests are in flight, cancellations and waiting
+// lines, what the driver knows of the connection, and whether the socket is being released. Socket.InFlight counts the
+// requests in flight.
 //
 // A receive, or the accept of a listening socket:
 //
@@ -51,22 +52,22 @@ const (
 const (
 	// What the owner wants.
 
-	wantReceive uint32 = 1 << iota
-	wantAccept
-	stream // Receive was called: hang-ups are watched for
+	wantReceive uint32 = 1 << iota // receiving is on
+	wantAccept                     // accepting is on
+	stream                         // Receive was called: hang-ups are watched for
 
 	// Requests in flight.
 
-	armed // a receive or an accept
-	multi // the receive is multishot
-	watched
-	sending
+	armed      // a receive or an accept
+	multi      // the receive is multishot
+	watched    // the watch for hang-ups
+	sending    // a send
 	roomPolled // the poll for room
-	connecting
+	connecting // the poll for the end of a connect
 
 	// Cancellations, and waiting in line.
 
-	cancelling   // the cancellation of what is armed was asked for
+	cancelling   // the armed request is being cancelled
 	cancelMissed // a cancellation did not find its request, which may be in flight all the same
 	awaitsBuffer // a receive waits in line for buffers
 	postponed    // received bytes wait for the next Poll
@@ -84,5 +85,5 @@ const (
 
 	// The end.
 
-	releasing
+	releasing // Release was called
 )

@@ -11,9 +11,9 @@ import (
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// waker ends the sleep of a driver from any goroutine: by a message to the ring, or on kernels without that (before Linux
-// 6.13) by an eventfd that the ring polls. There is always an eventfd, for messages that fail: the kernel may lack memory
-// for a completion, and a program may forbid itself io_uring_register(2) by a seccomp filter.
+// waker ends the sleep of a driver from any goroutine: by a message to the ring, or on kernels without that (before
+// Linux 6.13) by an eventfd that the ring polls. There is always an eventfd, for messages that fail: the kernel may
+// lack memory for a completion, and a program may forbid itself io_uring_register(2) by a seccomp filter.
 type waker struct {
 	event    *backend.EventFD
 	requests int // in flight
@@ -53,8 +53,8 @@ func (d *Driver) Wake() {
 	}
 }
 
-// woken handles a completion of the eventfd's poll, which ends by itself when the completion queue is full. A driver that
-// cannot be woken has failed.
+// woken handles a completion of the eventfd's poll, which ends by itself when the completion queue is full. A driver
+// that cannot be woken has failed.
 func (d *Driver) woken(c ring.CQE, last bool) {
 	w := &d.waker
 	if c.Res >= 0 {

@@ -9,10 +9,11 @@ import (
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
-// watch polls for the hang-ups of a stream. A stream that does not receive would not learn of them otherwise. A multishot
-// receive may overlook an end that comes right behind bytes: the kernel merges the two wake-ups and answers with the bytes
-// alone. Seen on Linux 6.18 with RST, and on Unix sockets with any end; io_poll_check_events in io_uring/poll.c. The watch
-// also reports an error queue that is not empty, with which a receive or a send would try again and again.
+// watch polls for the hang-ups of a stream. A stream that does not receive would not learn of them otherwise. A
+// multishot receive may overlook an end that comes right behind bytes: the kernel merges the two wake-ups and answers
+// with the bytes alone. Seen on Linux 6.18 with RST, and on Unix sockets with any end; io_poll_check_events in
+// io_uring/poll.c. The watch also reports an error queue that is not empty, with which a receive or a send would try
+// again and again.
 func (d *Driver) watch(s *backend.Socket) {
 	if s.State&(hung|wantReceive) == hung {
 		s.Owner.HungUp() // it came while receiving was on, and the receive that would have reported it was cancelled
@@ -76,8 +77,8 @@ func (d *Driver) pollAgain(s *backend.Socket) {
 	}
 }
 
-// repoll arms some of these polls again. Most of them report at once what they have reported before. If there were more of
-// them than room for completions, they would end again, and this would never stop.
+// repoll arms some of these polls again. Most of them report at once what they have reported before. If there were more
+// of them than room for completions, they would end again, and this would never stop.
 func (d *Driver) repoll() {
 	if d.repolls.len() == 0 || d.ring.Overflowed() {
 		return

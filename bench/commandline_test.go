@@ -7,6 +7,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/servers"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // TestBadCommandLines: what makes no sense has exit status 2, prints nothing on standard output, and says what is wrong.
@@ -19,10 +25,10 @@ func TestBadCommandLines(t *testing.T) {
 		"serve --imp net":                                "--imp",
 		"serve net":                                      `"net"`,
 		"serve --impl net --mode x":                      `unknown mode "x"`,
-		"serve --impl net --mode http":                   "not there yet",
+		"serve --impl net --mode http":                   "not implemented yet",
 		"serve --impl evio --mode worker":                "evio has no mode worker: its handlers",
 		"serve --impl bare-epoll --mode fan-out":         "bare-epoll has no mode fan-out: it has echo, discard",
-		"serve --impl tandem-epoll --mode conn-echo":     "net.Conn view is not there yet",
+		"serve --impl tandem-epoll --mode conn-echo":     "net.Conn view is not implemented yet",
 		"serve --impl net --addr nowhere":                "HOST:PORT",
 		"serve --impl net --addr=":                       "HOST:PORT",
 		"serve --impl bare-epoll --loops 2":              "--loops",
@@ -58,61 +64,53 @@ func TestBadCommandLines(t *testing.T) {
 		"run --procs 0":                            "GOMAXPROCS",
 		"run --conns x":                            "--conns",
 		"run --impl evio --kind fan-out":           "nothing to measure",
-		"run --impl tandem-epoll --kind conn-echo": "net.Conn view is not there yet",
+		"run --impl tandem-epoll --kind conn-echo": "net.Conn view is not implemented yet",
 		"run everything":                           `"everything"`,
 		"run --conns 1048576":                      "open files",
 	} {
-		status, stdout, stderr := runProgram(t, strings.Fields(line)...)
-		if status != exitUsage || stdout != "" {
-			t.Errorf("%s: status %d, stdout %q, want status %d and nothing", line, status, stdout, exitUsage)
-		}
-		if !strings.Contains(stderr, want) {
-			t.Errorf("%s: stderr lacks %q: %s", line, want, stderr)
-		}
+		t.Run(line, func(t *testing.T) {
+			status, stdout, stderr := runProgram(t, strings.Fields(line)...)
+			assert.Equal(t, exitUsage, status)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, want)
+		})
 	}
 }
 
 func TestServeRefusesATakenAddress(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer taken.Close()
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		t.Run(im.Name, func(t *testing.T) {
 			status, stdout, stderr := runProgram(t, "serve", "--impl", im.Name, "--addr", taken.Addr().String())
-			if status == exitUnsupported {
+			if status == campaign.ExitUnsupported {
 				unsupported(t, stderr)
 			}
-			if status != exitFailed || stdout != "" || !strings.Contains(stderr, "in use") {
-				t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
-			}
+			assert.Equal(t, exitFailed, status)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, "in use")
 		})
 	}
 }
 
 func TestLoadOfAProcessThatIsNotThere(t *testing.T) {
-	s := start(t, "net", modeEcho)
-	status, _, stderr := runProgram(t, "load", "--addr", s.addr, "--pid", "1073741824", "--window", "10ms")
-	if status != exitFailed || !strings.Contains(stderr, os.ErrNotExist.Error()) && !strings.Contains(stderr, "no such file") {
-		t.Errorf("status %d, stderr %q", status, stderr)
-	}
+	s := start(t, "net", workload.ModeEcho)
+	status, _, stderr := runProgram(t, "load", "--addr", s.Addr, "--pid", "1073741824", "--window", "10ms")
+	assert.Equal(t, exitFailed, status)
+	assert.Regexp(t, os.ErrNotExist.Error()+"|no such file", stderr)
 }
 
 func TestHelpNamesWhatThereIs(t *testing.T) {
 	for command, want := range map[string][]string{
-		"serve": append([]string{"Examples:", "--work", "--spin"}, modes...),
-		"load":  {"Examples:", "--rate", kindEcho, kindChurn, kindIdle},
-		"run":   {"Examples:", "--full", "--out", kindFanOut, "tandem-uring", "netpoll"},
+		"serve": append([]string{"Examples:", "--work", "--spin"}, workload.Modes...),
+		"load":  {"Examples:", "--rate", workload.KindEcho, workload.KindChurn, workload.KindIdle},
+		"run":   {"Examples:", "--full", "--out", workload.KindFanOut, "tandem-uring", "netpoll"},
 	} {
 		status, stdout, _ := runProgram(t, command, "--help")
-		if status != 0 {
-			t.Errorf("%s --help: status %d", command, status)
-		}
+		assert.Zero(t, status, command)
 		for _, w := range want {
-			if !strings.Contains(stdout, w) {
-				t.Errorf("%s --help lacks %q", command, w)
-			}
+			assert.Contains(t, stdout, w, "%s --help", command)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/tandem-io/tandem/bench/campaign"
 )
 
 // execute runs one command line and returns the exit status.
@@ -34,13 +35,13 @@ func execute(args []string) int {
 	return exitStatus(err)
 }
 
-// errReported is the error of a command that has already told the reader what went wrong.
+// errReported is the error of a command that has already printed what went wrong.
 var errReported = errors.New("already reported")
 
 // errInterrupted is the error of a command that a signal ended early.
 var errInterrupted = fmt.Errorf("interrupted: %w", errReported)
 
-// usageError is a command line that makes no sense.
+// usageError reports a wrong command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -56,7 +57,7 @@ func exitStatus(err error) int {
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.Is(err, errors.ErrUnsupported):
-		return exitUnsupported
+		return campaign.ExitUnsupported
 	default:
 		return exitFailed
 	}

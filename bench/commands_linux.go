@@ -1,6 +1,8 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+)
 
 // measuringCommands are those that need Linux.
 func measuringCommands() []*cobra.Command {

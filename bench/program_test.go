@@ -9,10 +9,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/servers"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // runProgram runs the program to its end and returns what it printed.
@@ -21,33 +25,29 @@ func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+	if err := cmd.Run(); err != nil {
+		require.ErrorAs(t, err, new(*exec.ExitError))
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errOut.String()
 }
 
 // start starts a server, or skips the test if this machine cannot run it.
-func start(t *testing.T, impl, mode string, more ...string) *serverChild {
+func start(t *testing.T, impl, mode string, more ...string) *campaign.Server {
 	t.Helper()
-	var w workload
-	for _, k := range kinds {
+	var w workload.Workload
+	for _, k := range workload.Kinds {
 		if k.Mode == mode {
 			w.Kind = k.Name
 		}
 	}
-	s, err := startServer(context.Background(), plan{Procs: 2, ServeFlags: more}, cell{Impl: impl, Workload: w}, "")
+	s, err := campaign.StartServer(context.Background(), campaign.Plan{Procs: 2, ServeFlags: more}, campaign.Cell{Impl: impl, Workload: w}, "")
 	if errors.Is(err, errors.ErrUnsupported) {
 		unsupported(t, err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() {
-		if !s.exited() {
-			s.kill()
+		if !s.Exited() {
+			s.Kill()
 		}
 	})
 	return s
@@ -55,56 +55,21 @@ func start(t *testing.T, impl, mode string, more ...string) *serverChild {
 
 // TestServerEndsWithConnectionsOpen also ends it the other way, by SIGINT.
 func TestServerEndsWithConnectionsOpen(t *testing.T) {
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		t.Run(im.Name, func(t *testing.T) {
-			s := start(t, im.Name, modeEcho)
+			s := start(t, im.Name, workload.ModeEcho)
 			for range 3 {
-				c, err := net.Dial("tcp", s.addr)
-				if err != nil {
-					t.Fatal(err)
-				}
+				c, err := net.Dial("tcp", s.Addr)
+				require.NoError(t, err)
 				defer c.Close()
-				if _, err := c.Write([]byte("x")); err != nil {
-					t.Fatal(err)
-				}
-				if n, err := c.Read(make([]byte, 2)); n != 1 || err != nil {
-					t.Fatalf("echo of one byte: %d, %v", n, err)
-				}
+				_, err = c.Write([]byte("x"))
+				require.NoError(t, err)
+				n, err := c.Read(make([]byte, 2))
+				require.NoError(t, err)
+				require.Equal(t, 1, n, "echo of one byte")
 			}
-			if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			if <-s.done; s.err != nil {
-				t.Errorf("after SIGINT: %v", s.death())
-			}
+			require.NoError(t, s.Signal(syscall.SIGINT))
+			assert.NoError(t, s.Wait(), "after SIGINT")
 		})
-	}
-}
-
-func TestLastWords(t *testing.T) {
-	for said, want := range map[string]string{
-		"":                              "",
-		"one\ntwo\n\n":                  ": two",
-		"note\npanic: why\n\ngoroutine": ": panic: why",
-		"SIGSEGV: segmentation violation\nPC=1\ngs 0x0\n": ": SIGSEGV: segmentation violation",
-	} {
-		if got := lastWords(bytes.NewBufferString(said)); got != want {
-			t.Errorf("%q: got %q, want %q", said, got, want)
-		}
-	}
-}
-
-func TestRunReportsAServerThatDies(t *testing.T) {
-	s := start(t, "net", modeEcho)
-	c := &campaign{plan: plan{Procs: 1, Window: time.Hour}}
-	timer := time.AfterFunc(50*time.Millisecond, func() { _ = s.cmd.Process.Kill() })
-	defer timer.Stop()
-	at := cell{"net", workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}, 0}
-	if ok := c.load(t.Context(), s, at); ok || len(c.Failures) != 1 || len(c.Samples) != 0 {
-		t.Fatalf("ok %v, failures %v, samples %v", ok, c.Failures, c.Samples)
-	}
-	<-s.done
-	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "the server ended: signal: killed") {
-		t.Errorf("stop says %v, and not that the server was killed", err)
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/tandem-io/tandem/bench/chart"
+	"github.com/tandem-io/tandem/bench/report"
+	"github.com/tandem-io/tandem/bench/results"
 )
 
-// reportFlags say what is made of a file of results.
+// reportFlags selects the forms of the report.
 type reportFlags struct {
 	html, text, markdown, svg string
 	profiles                  []string
@@ -32,7 +35,7 @@ func reportCommand() *cobra.Command {
 			if err := f.check(args); err != nil {
 				return usageError{err}
 			}
-			r, err := readTogether(args)
+			r, err := results.ReadTogether(args)
 			if err != nil {
 				return err
 			}
@@ -60,8 +63,8 @@ func (f reportFlags) check(args []string) error {
 	return nil
 }
 
-// write makes all that was asked for. Without results, there is only the page.
-func (f reportFlags) write(stdout io.Writer, r *results) error {
+// write produces everything that the flags ask for. Without results there is only the page.
+func (f reportFlags) write(stdout io.Writer, r *results.Results) error {
 	if f.html != "" {
 		if err := f.writeHTML(stdout, r); err != nil {
 			return err
@@ -70,14 +73,14 @@ func (f reportFlags) write(stdout io.Writer, r *results) error {
 	if r == nil {
 		return nil
 	}
-	if err := writeText(stdout, f.text, func(w io.Writer) error { return printBenchstat(w, r) }); err != nil {
+	if err := writeText(stdout, f.text, func(w io.Writer) error { return report.Benchstat(w, r) }); err != nil {
 		return err
 	}
-	if err := writeText(stdout, f.markdown, func(w io.Writer) error { return printMarkdown(w, r) }); err != nil {
+	if err := writeText(stdout, f.markdown, func(w io.Writer) error { return report.Markdown(w, r) }); err != nil {
 		return err
 	}
 	if f.svg != "" {
-		paths, err := writeCharts(f.svg, r)
+		paths, err := report.WriteCharts(f.svg, r)
 		if err != nil {
 			return fmt.Errorf("write pictures: %w", err)
 		}
@@ -86,21 +89,21 @@ func (f reportFlags) write(stdout io.Writer, r *results) error {
 		}
 	}
 	if f.html == "" && f.text == "" && f.markdown == "" && f.svg == "" {
-		printTable(stdout, r)
+		report.Table(stdout, r)
 	}
 	return nil
 }
 
-func (f reportFlags) writeHTML(stdout io.Writer, r *results) error {
-	var profiles []*chart
+func (f reportFlags) writeHTML(stdout io.Writer, r *results.Results) error {
+	var profiles []*chart.Chart
 	for _, path := range f.profiles {
-		c, err := flameGraph(path)
+		c, err := chart.Flame(path)
 		if err != nil {
 			return err
 		}
 		profiles = append(profiles, c)
 	}
-	text, err := htmlReport(r, profiles)
+	text, err := report.HTML(r, profiles)
 	if err != nil {
 		return err
 	}
@@ -122,5 +125,5 @@ func writeText(stdout io.Writer, path string, write func(io.Writer) error) error
 	if err := write(&b); err != nil {
 		return err
 	}
-	return replaceFile(path, b.Bytes())
+	return results.ReplaceFile(path, b.Bytes())
 }

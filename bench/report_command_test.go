@@ -7,15 +7,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tandem-io/tandem/bench/benchtest"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // resultFile writes a small run to a file.
-func resultFile(t *testing.T, r *results) string {
+func resultFile(t *testing.T, r *results.Results) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "results.json")
-	if err := writeResults(path, r); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, results.Write(path, r))
 	return path
 }
 
@@ -23,37 +27,30 @@ func TestReportMakesEverything(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	status, stdout, stderr := runProgram(t, "report", "--html", at("r.html"), "--text", at("r.txt"), "--markdown", at("r.md"),
-		"--svg", at("pictures"), resultFile(t, calmRun(1, nil)))
-	if status != 0 || stderr != "" {
-		t.Fatalf("status %d\n%s", status, stderr)
-	}
+		"--svg", at("pictures"), resultFile(t, benchtest.CalmRun(1, nil)))
+	require.Zero(t, status, stderr)
+	assert.Empty(t, stderr)
 	for name, want := range map[string]string{
 		"r.html": "</html>", "r.txt": "BenchmarkEcho/impl=net/conns=64/size=64/depth=1\t",
 		"r.md": "| net |", "pictures/cpu-echo-64x64.svg": "</svg>\n",
 	} {
 		text, err := os.ReadFile(at(name))
-		if err != nil || !strings.Contains(string(text), want) {
-			t.Errorf("%s lacks %q: %v", name, want, err)
-		}
+		require.NoError(t, err)
+		assert.Contains(t, string(text), want, name)
 	}
-	if !strings.Contains(stdout, at("pictures/cpu-echo-64x64.svg")+"\n") {
-		t.Errorf("pictures are not named: %s", stdout)
-	}
+	assert.Contains(t, stdout, at("pictures/cpu-echo-64x64.svg")+"\n")
 }
 
 func TestReportPrintsTheTable(t *testing.T) {
-	status, stdout, stderr := runProgram(t, "report", resultFile(t, calmRun(1, nil)))
-	if status != 0 || !strings.Contains(stdout, "echo, 64 connections × 16 KiB\n") {
-		t.Errorf("status %d\n%s%s", status, stdout, stderr)
-	}
+	status, stdout, stderr := runProgram(t, "report", resultFile(t, benchtest.CalmRun(1, nil)))
+	assert.Zero(t, status, stderr)
+	assert.Contains(t, stdout, "echo, 64 connections × 16 KiB\n")
 }
 
 func TestReportRefuses(t *testing.T) {
-	good := resultFile(t, calmRun(1, nil))
+	good := resultFile(t, benchtest.CalmRun(1, nil))
 	bad := filepath.Join(t.TempDir(), "bad.json")
-	if err := os.WriteFile(bad, []byte(`{"format": 1, "samples": [`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(bad, []byte(`{"format": 1, "samples": [`), 0o600))
 	for name, c := range map[string]struct {
 		args   []string
 		status int
@@ -72,15 +69,14 @@ func TestReportRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, _, stderr := runProgram(t, append([]string{"report"}, c.args...)...)
-			if status != c.status || !strings.Contains(stderr, c.want) {
-				t.Errorf("status %d, want %d and %q: %s", status, c.status, c.want, stderr)
-			}
+			assert.Equal(t, c.status, status)
+			assert.Contains(t, stderr, c.want)
 		})
 	}
 }
 
 func TestCompareTellsByItsStatus(t *testing.T) {
-	before, after := resultFile(t, calmRun(1, nil)), resultFile(t, calmRun(2, microsecond))
+	before, after := resultFile(t, benchtest.CalmRun(1, nil)), resultFile(t, benchtest.CalmRun(2, benchtest.Microsecond))
 	for name, c := range map[string]struct {
 		args   []string
 		status int
@@ -98,32 +94,9 @@ func TestCompareTellsByItsStatus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, stdout, stderr := runProgram(t, append([]string{"compare"}, c.args...)...)
-			if status != c.status || !strings.Contains(stdout+stderr, c.want) {
-				t.Errorf("status %d, want %d and %q:\n%s%s", status, c.status, c.want, stdout, stderr)
-			}
+			assert.Equal(t, c.status, status)
+			assert.Contains(t, stdout+stderr, c.want)
 		})
-	}
-}
-
-func TestJoin(t *testing.T) {
-	loads := closedLoads
-	y := synthetic{Seed: 1, Impls: []string{floorImpl, "net"}, Workloads: loads[:1], Rounds: 5}
-	first := y.run()
-	y.Workloads, y.Impls, y.Rounds = loads[1:2], []string{floorImpl, "gnet"}, 3
-	if err := first.join(y.run()); err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Join(implOrder(first), " "); got != "bare-epoll net gnet" || len(first.Samples) != 2*5+2*3 {
-		t.Errorf("%s, %d samples", got, len(first.Samples))
-	}
-	if len(first.Notes) != 1 || !strings.Contains(first.Notes[0], "3 rounds") {
-		t.Errorf("notes: %q", first.Notes)
-	}
-	y.Workloads = loads[2:3]
-	other := y.run()
-	other.Machine.Kernel = "Linux 7.0.0"
-	if err := first.join(other); err == nil || !strings.Contains(err.Error(), `kernel is "Linux 7.0.0" there`) {
-		t.Errorf("another kernel: %v", err)
 	}
 }
 
@@ -131,25 +104,17 @@ func TestJoin(t *testing.T) {
 func TestAServersProfileBecomesAFlameGraph(t *testing.T) {
 	dir := t.TempDir()
 	profile, page := filepath.Join(dir, "cpu.pprof"), filepath.Join(dir, "p.html")
-	if status, _, stderr := runProgram(t, "serve", "--impl", "net", "--cpuprofile", filepath.Join(dir, "no", "x")); status !=
-		exitFailed || !strings.Contains(stderr, "--cpuprofile") {
-		t.Errorf("status %d: %s", status, stderr)
-	}
-	s := start(t, "net", modeEcho, "--cpuprofile", profile)
-	status, stdout, stderr := runProgram(t, "load", "--addr", s.addr, "--conns", "8", "--depth", "16", "--window", "1s",
+	status, _, stderr := runProgram(t, "serve", "--impl", "net", "--cpuprofile", filepath.Join(dir, "no", "x"))
+	assert.Equal(t, exitFailed, status)
+	assert.Contains(t, stderr, "--cpuprofile")
+	s := start(t, "net", workload.ModeEcho, "--cpuprofile", profile)
+	status, _, stderr = runProgram(t, "load", "--addr", s.Addr, "--conns", "8", "--depth", "16", "--window", "1s",
 		"--stall", "1m")
-	if status != 0 {
-		t.Fatalf("load: status %d\n%s%s", status, stdout, stderr)
-	}
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	require.Zero(t, status, "load: %s", stderr)
+	require.NoError(t, s.Stop())
 	status, _, stderr = runProgram(t, "report", "--profile", profile, "--html", page)
-	if status != 0 {
-		t.Fatalf("status %d: %s", status, stderr)
-	}
+	require.Zero(t, status, "report: %s", stderr)
 	text, err := os.ReadFile(page)
-	if err != nil || strings.Count(string(text), `class="box `) < 5 {
-		t.Errorf("no flame graph in the page: %v", err)
-	}
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, strings.Count(string(text), `class="box `), 5, "boxes of a flame graph")
 }

@@ -7,58 +7,66 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tandem-io/tandem/bench/campaign"
+	"github.com/tandem-io/tandem/bench/results"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 func TestRunPrintsAndWritesWhatItMeasured(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "results.json")
 	status, stdout, stderr := runProgram(t, "run", "--impl", "bare-epoll,net,evio", "--kind", "echo,worker", "--conns", "2",
 		"--seconds", "0.1", "--warmup", "10ms", "--rounds", "2", "--out", out, "--label", "a test")
-	if status != 0 {
-		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-	}
-	r, err := readResults(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	echo := workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}
-	worker := workload{Kind: kindWorker, Conns: 2, Size: 64, Depth: 1}
-	var got []cell
+	require.Zero(t, status, "%s%s", stdout, stderr)
+	r, err := results.Read(out)
+	require.NoError(t, err)
+	echo := workload.Workload{Kind: workload.KindEcho, Conns: 2, Size: 64, Depth: 1}
+	worker := workload.Workload{Kind: workload.KindWorker, Conns: 2, Size: 64, Depth: 1}
+	var got []campaign.Cell
 	for _, s := range r.Samples {
-		got = append(got, cell{s.Impl, s.Workload, s.Round})
-		if s.Messages == 0 || s.ServerCPU == 0 || s.ClientCPU == 0 || s.Resident == 0 || s.Latency == "" || s.Voluntary == 0 {
-			t.Errorf("something was not measured: %+v", s)
-		}
+		got = append(got, campaign.Cell{Impl: s.Impl, Workload: s.Workload, Round: s.Round})
+		assert.NotZero(t, s.Messages)
+		assert.NotZero(t, s.ServerCPU)
+		assert.NotZero(t, s.ClientCPU)
+		assert.NotZero(t, s.Resident)
+		assert.NotEmpty(t, s.Latency)
+		assert.NotZero(t, s.Voluntary)
 	}
-	want := []cell{
-		{"bare-epoll", echo, 0}, {"net", echo, 0}, {"evio", echo, 0}, {"net", worker, 0},
-		{"bare-epoll", echo, 1}, {"net", echo, 1}, {"evio", echo, 1}, {"net", worker, 1},
+	want := []campaign.Cell{
+		{Impl: "bare-epoll", Workload: echo, Round: 0}, {Impl: "net", Workload: echo, Round: 0}, {Impl: "evio", Workload: echo, Round: 0}, {Impl: "net", Workload: worker, Round: 0},
+		{Impl: "bare-epoll", Workload: echo, Round: 1}, {Impl: "net", Workload: echo, Round: 1}, {Impl: "evio", Workload: echo, Round: 1}, {Impl: "net", Workload: worker, Round: 1},
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("samples of %v\nwant %v", got, want)
-	}
-	if r.Label != "a test" || r.Took <= 0 || r.Setting.Rounds != 2 || r.Setting.Network != "loopback" || len(r.Failures) > 0 {
-		t.Errorf("results: %+v", r)
-	}
-	if m := r.Machine; m.CPUs == 0 || m.Memory == 0 || m.Kernel == "" || m.Go == "" || m.Modules["github.com/tidwall/evio"] != "v1.0.8" {
-		t.Errorf("machine: %+v", m)
-	}
-	if len(r.Servers) != 3 || r.Servers[2].Impl != "evio" || r.Servers[2].Version != "v1.0.8" {
-		t.Errorf("servers: %+v", r.Servers)
-	}
-	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "no mode worker: bare-epoll, evio") {
-		t.Errorf("notes: %q", r.Notes)
-	}
-	if !strings.Contains(stdout, workloadTitle(echo)) || !strings.Contains(stdout, workloadTitle(worker)) {
-		t.Errorf("the table lacks a workload:\n%s", stdout)
-	}
-	if !strings.Contains(stderr, "round 2 of 2") || !strings.Contains(stderr, "s left") {
-		t.Errorf("no progress on stderr: %s", stderr)
-	}
+	assert.Equal(t, want, got)
+	assertFacts(t, r)
+	assert.Contains(t, stdout, echo.String())
+	assert.Contains(t, stdout, worker.String())
+	assert.Contains(t, stderr, "round 2 of 2")
+	assert.Contains(t, stderr, "s left")
+}
+
+// assertFacts looks at what the results of the run above say besides the samples.
+func assertFacts(t *testing.T, r *results.Results) {
+	t.Helper()
+	assert.Equal(t, "a test", r.Label)
+	assert.Positive(t, r.Took)
+	assert.Equal(t, 2, r.Setting.Rounds)
+	assert.Equal(t, "loopback", r.Setting.Network)
+	assert.Empty(t, r.Failures)
+	assert.NotZero(t, r.Machine.CPUs)
+	assert.NotZero(t, r.Machine.Memory)
+	assert.NotEmpty(t, r.Machine.Kernel)
+	assert.NotEmpty(t, r.Machine.Go)
+	assert.Equal(t, "v1.0.8", r.Machine.Modules["github.com/tidwall/evio"])
+	require.Len(t, r.Servers, 3)
+	assert.Equal(t, "evio", r.Servers[2].Impl)
+	assert.Equal(t, "v1.0.8", r.Servers[2].Version)
+	require.NotEmpty(t, r.Notes)
+	assert.Contains(t, r.Notes[0], "no mode worker: bare-epoll, evio")
 }
 
 // lineCounter closes reached when so many lines have been written.
@@ -90,33 +98,18 @@ func TestCtrlCKeepsWhatWasMeasured(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr := &lineCounter{lines: 4, reached: make(chan struct{})} // what is planned, and a line for each round
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	<-stderr.reached
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	_ = cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
-		t.Errorf("status %d, want %d\n%s", status, exitInterrupted, stderr)
-	}
-	r, err := readResults(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Samples) < 2 || len(r.Failures) > 0 {
-		t.Errorf("%d samples, failures %v", len(r.Samples), r.Failures)
-	}
-	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "not complete: ") }) {
-		t.Errorf("notes: %q", r.Notes)
-	}
-	if title := workloadTitle(workload{Kind: kindEcho, Conns: 2, Size: 64, Depth: 1}); !strings.Contains(stdout.String(), title) {
-		t.Errorf("no table:\n%s", stdout.String())
-	}
-	if !strings.Contains(stderr.String(), "of 100000 measurements were made") {
-		t.Errorf("stderr: %s", stderr)
-	}
+	assert.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), stderr)
+	r, err := results.Read(out)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, len(r.Samples), 2)
+	assert.Empty(t, r.Failures)
+	assert.Contains(t, strings.Join(r.Notes, "\n"), "not complete: ")
+	assert.Contains(t, stdout.String(), workload.Workload{Kind: workload.KindEcho, Conns: 2, Size: 64, Depth: 1}.String())
+	assert.Contains(t, stderr.String(), "of 100000 measurements were made")
 }
 
 // TestInterruptedAtOnce: nothing was measured, and that is said, too.
@@ -124,62 +117,10 @@ func TestInterruptedAtOnce(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "run", "--impl", "net", "--seconds", "100")
 	stderr := &lineCounter{lines: 2, reached: make(chan struct{})}
 	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	<-stderr.reached
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	_ = cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
-		t.Errorf("status %d, want %d\n%s", status, exitInterrupted, stderr)
-	}
-	if !strings.Contains(stderr.String(), "0 of 5 measurements were made") {
-		t.Errorf("stderr: %s", stderr)
-	}
-}
-
-func TestFirstRoundDone(t *testing.T) {
-	p := plan{Impls: []string{"net", "evio"}, Workloads: []workload{smallEcho, {Kind: kindWorker, Conns: 1, Size: 1, Depth: 1}}, Rounds: 3}
-	for samples, want := range map[int]bool{0: false, 2: false, 3: true, 5: true} { // evio has no workers
-		if got := firstRoundDone(p, &results{Samples: make([]sample, samples)}); got != want {
-			t.Errorf("after %d samples: %v", samples, got)
-		}
-	}
-}
-
-func TestNotesOnTheLoadGenerator(t *testing.T) {
-	closed := sample{Impl: "a", Workload: smallEcho, Messages: 1000, Window: time.Second, ServerCPU: 500 * time.Millisecond}
-	idle := closed
-	idle.ClientCPU = 500 * time.Millisecond
-	limited := closed
-	limited.ClientCPU = 990 * time.Millisecond
-	both := limited
-	both.ServerCPU = 990 * time.Millisecond
-	paced := limited
-	paced.Workload.Rate = 1000
-	behind := paced
-	behind.Behind = 20
-	for name, c := range map[string]struct {
-		samples []sample
-		want    []string
-	}{
-		"neither":   {[]sample{idle}, nil},
-		"client":    {[]sample{limited, idle, limited}, []string{"the load generator was the limit"}},
-		"both":      {[]sample{both}, nil},
-		"at a rate": {[]sample{paced}, nil},
-		"behind":    {[]sample{behind}, []string{"could not keep the rate"}},
-	} {
-		got := loadNotes(plan{Procs: 1}, c.samples)
-		if len(got) != len(c.want) {
-			t.Errorf("%s: %q", name, got)
-			continue
-		}
-		for i, want := range c.want {
-			if !strings.Contains(got[i], want) || strings.Count(got[i], "a (") != 1 {
-				t.Errorf("%s: %q, want %q, and the server named once", name, got[i], want)
-			}
-		}
-	}
+	assert.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), stderr)
+	assert.Contains(t, stderr.String(), "0 of 5 measurements were made")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// profiled gives a command that runs a server the flag --cpuprofile.
+// profiled adds the flag --cpuprofile to a command that runs a server.
 func profiled(command *cobra.Command) *cobra.Command {
 	var path string
 	command.Flags().StringVar(&path, "cpuprofile", "", "write a CPU profile to this `FILE` when the server ends")

@@ -8,13 +8,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tandem-io/tandem/bench/load"
+	"github.com/tandem-io/tandem/bench/servers"
+	"github.com/tandem-io/tandem/bench/workload"
 )
 
 // workloadsOf lists the loads under which a mode is tested: more connections than the ring of the floor has buffers, and
 // more bytes than a buffer holds.
-func workloadsOf(mode string) []workload {
-	echoes := func(kind string) []workload {
-		return []workload{
+func workloadsOf(mode string) []workload.Workload {
+	echoes := func(kind string) []workload.Workload {
+		return []workload.Workload{
 			{Kind: kind, Conns: 300, Size: 64, Depth: 1},
 			{Kind: kind, Conns: 3, Size: 100, Depth: 16},
 			{Kind: kind, Conns: 2, Size: 100_000, Depth: 3},
@@ -22,51 +28,42 @@ func workloadsOf(mode string) []workload {
 		}
 	}
 	switch mode {
-	case modeEcho:
-		return append(echoes(kindEcho), workload{Kind: kindChurn, Conns: 8, Size: 64, Depth: 1})
-	case modeFrameEcho:
-		return append(echoes(kindFrameEcho), workload{Kind: kindFrameEcho, Conns: 1, Size: 1 << 20, Depth: 1})
-	case modeConnEcho:
-		return echoes(kindConnEcho)
-	case modeDiscard:
-		return []workload{{Kind: kindStream, Conns: 4, Size: 1000, Depth: 1}, {Kind: kindStream, Conns: 1, Size: 1 << 20, Depth: 1}}
-	case modeFanOut:
-		return []workload{{Kind: kindFanOut, Conns: 20, Size: 64, Depth: 4}, {Kind: kindFanOut, Conns: 3, Size: 100_000, Depth: 1}}
-	case modeWorker:
-		return echoes(kindWorker)
+	case workload.ModeEcho:
+		return append(echoes(workload.KindEcho), workload.Workload{Kind: workload.KindChurn, Conns: 8, Size: 64, Depth: 1})
+	case workload.ModeFrameEcho:
+		return append(echoes(workload.KindFrameEcho), workload.Workload{Kind: workload.KindFrameEcho, Conns: 1, Size: 1 << 20, Depth: 1})
+	case workload.ModeConnEcho:
+		return echoes(workload.KindConnEcho)
+	case workload.ModeDiscard:
+		return []workload.Workload{{Kind: workload.KindStream, Conns: 4, Size: 1000, Depth: 1}, {Kind: workload.KindStream, Conns: 1, Size: 1 << 20, Depth: 1}}
+	case workload.ModeFanOut:
+		return []workload.Workload{{Kind: workload.KindFanOut, Conns: 20, Size: 64, Depth: 4}, {Kind: workload.KindFanOut, Conns: 3, Size: 100_000, Depth: 1}}
+	case workload.ModeWorker:
+		return echoes(workload.KindWorker)
 	}
 	return nil
 }
 
 func TestEveryImplementationInEveryMode(t *testing.T) {
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		for _, mode := range im.Modes {
 			t.Run(im.Name+"/"+mode, func(t *testing.T) {
 				s := start(t, im.Name, mode)
-				addr, err := net.ResolveTCPAddr("tcp", s.addr)
-				if err != nil {
-					t.Fatal(err)
-				}
+				addr, err := net.ResolveTCPAddr("tcp", s.Addr)
+				require.NoError(t, err)
 				for _, w := range workloadsOf(mode) {
-					r, err := runLoad(loadConfig{
-						workload: w, Addr: addr, Window: 20 * time.Millisecond, Stall: time.Minute, PID: s.cmd.Process.Pid,
+					r, err := load.Run(load.Config{
+						Workload: w, Addr: addr, Window: 20 * time.Millisecond, Stall: time.Minute, PID: s.PID(),
 					})
-					if im.Name == "nbio" && errors.Is(err, errUnread) {
+					if im.Name == "nbio" && errors.Is(err, load.ErrUnread) {
 						t.Skipf("nbio 1.6.9 closes at a FIN when three reads have not taken what came before it: %v", err)
 					}
-					if err != nil {
-						t.Fatalf("%v: %v", w, err)
-					}
-					if r.Messages == 0 || r.Resident == 0 {
-						t.Errorf("%v: %+v", w, r)
-					}
+					require.NoError(t, err, w)
+					assert.NotZero(t, r.Messages, w)
+					assert.NotZero(t, r.Resident, w)
 				}
-				if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-					t.Fatal(err)
-				}
-				if <-s.done; s.err != nil {
-					t.Errorf("after SIGTERM: %v", s.death())
-				}
+				require.NoError(t, s.Signal(syscall.SIGTERM))
+				assert.NoError(t, s.Wait(), "after SIGTERM")
 			})
 		}
 	}
@@ -75,49 +72,40 @@ func TestEveryImplementationInEveryMode(t *testing.T) {
 // TestWork: no answer is there before the handler has burnt its time.
 func TestWork(t *testing.T) {
 	const work = 300 * time.Microsecond
-	for _, im := range implementations() {
+	for _, im := range servers.All() {
 		if im.Extra {
 			continue
 		}
 		t.Run(im.Name, func(t *testing.T) {
-			s := start(t, im.Name, modeEcho, "--work", work.String())
-			addr, err := net.ResolveTCPAddr("tcp", s.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			config := smallLoad(addr)
-			config.Conns, config.Depth = 1, 1
-			r, err := runLoad(config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if least := time.Duration(decodeLatency(t, r).Min()); least < work*99/100 {
-				t.Errorf("an answer came after %v", least)
-			}
+			s := start(t, im.Name, workload.ModeEcho, "--work", work.String())
+			addr, err := net.ResolveTCPAddr("tcp", s.Addr)
+			require.NoError(t, err)
+			r, err := load.Run(load.Config{
+				Workload: workload.Workload{Kind: workload.KindEcho, Conns: 1, Size: 64, Depth: 1}, Addr: addr,
+				Warmup: 10 * time.Millisecond, Window: 50 * time.Millisecond, Stall: time.Minute,
+			})
+			require.NoError(t, err)
+			h, err := r.Latencies()
+			require.NoError(t, err)
+			assert.GreaterOrEqual(t, time.Duration(h.Min()), work*99/100)
 		})
 	}
 }
 
 // TestIdleMemory holds connections open and looks at what they cost.
 func TestIdleMemory(t *testing.T) {
-	s := start(t, "net", modeEcho)
-	addr, err := net.ResolveTCPAddr("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t, "net", workload.ModeEcho)
+	addr, err := net.ResolveTCPAddr("tcp", s.Addr)
+	require.NoError(t, err)
 	const conns = 500
-	r, err := runLoad(loadConfig{
-		workload: workload{Kind: kindIdle, Conns: conns, Size: 64, Depth: 1}, Addr: addr, Window: 10 * time.Millisecond,
-		Stall: time.Minute, PID: s.cmd.Process.Pid,
+	r, err := load.Run(load.Config{
+		Workload: workload.Workload{Kind: workload.KindIdle, Conns: conns, Size: 64, Depth: 1}, Addr: addr, Window: 10 * time.Millisecond,
+		Stall: time.Minute, PID: s.PID(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// A goroutine's stack and a touched page of its buffer: some thousand bytes, and not the 64 KiB of the whole buffer.
-	if r.PerConn < 2<<10 || r.PerConn > 64<<10 {
-		t.Errorf("%.0f bytes for each connection", r.PerConn)
-	}
-	if r.Messages != 0 || r.Latency != "" {
-		t.Errorf("nothing was sent in the window: %+v", r)
-	}
+	assert.GreaterOrEqual(t, r.PerConn, 2.0*1024)
+	assert.LessOrEqual(t, r.PerConn, 64.0*1024)
+	assert.Zero(t, r.Messages, "nothing is sent in the window")
+	assert.Empty(t, r.Latency)
 }

@@ -16,9 +16,9 @@ const (
 //	| u32, big-endian | length bytes | u32, big-endian |
 //
 // The sum is that of the payload's bytes, each a number from 0 to 255, modulo 2^32. It finds a byte that has changed,
-// but not two that have changed places. The message is the payload, which may be empty. A message from a Decoder is a
-// part of the bytes it was decoded from. A length above the limit is ErrTooLarge as soon as its four bytes are there,
-// and a sum that is not that of the payload is ErrMalformed, with both in the error.
+// but not two that have changed places. The message is the payload, which may be empty. A message from a Decoder refers to
+// the bytes it was decoded from. A length above the limit is ErrTooLarge as soon as its four bytes are received, and a
+// wrong sum is ErrMalformed, with both sums in the error.
 type Checksum32 struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
 	// payloads must be empty. The format itself ends at 4,294,967,295.
@@ -31,7 +31,7 @@ func (c Checksum32) limit() int {
 	return int(min(int64(limit(c.MaxPayload, defaultMaxPayload, checksum32Overhead)), math.MaxUint32))
 }
 
-// NewDecoder returns a Decoder for what one peer sends.
+// NewDecoder returns a Decoder for the bytes of one peer.
 func (c Checksum32) NewDecoder() Decoder[[]byte] { return &prefixedDecoder{format: c} }
 
 // MaxSize is MaxPayload and the eight bytes of length and sum.

@@ -10,11 +10,11 @@ import (
 
 // DelimiterOptions describe a format in which each message ends with one of some sequences of bytes.
 type DelimiterOptions struct {
-	// Delimiters are what a message may end with, one at least. None may be empty, nor have another one within or at its
-	// beginning: that one would always be found first. One may end with another one.
+	// Delimiters are the sequences that end a message; at least one. None may be empty, or contain another one except at
+	// its end: the other one would always be found first.
 	Delimiters [][]byte
 
-	// Keep leaves its delimiter at the end of a message. False: messages have none.
+	// Keep leaves the delimiter at the end of a message. Otherwise messages do not contain it.
 	Keep bool
 
 	// MaxMessage is the size of the largest message without its delimiter, in bytes, in both directions. 0: 64 KiB.
@@ -27,9 +27,9 @@ const delimiterName = "Delimiter"
 type delimiter struct {
 	given   [][]byte  // delimiters in the user's order
 	longest [][]byte  // the same, those with more bytes first
-	ends    [256]bool // bytes that are the last of a delimiter
+	ends    [256]bool // whether a byte is the last of a delimiter
 	only    int       // the only such byte, or -1
-	most    int       // bytes of a message
+	most    int       // limit of a message, in bytes
 	keep    bool
 }
 
@@ -40,16 +40,16 @@ type delimiter struct {
 //	| bytes without a delimiter | one of the given |
 //
 // A message ends with the delimiter whose last byte comes first, and if several end there, with the longest: "\r\n"
-// rather than "\n". It may be empty. One from a Decoder is a part of the bytes it was decoded from. A message above
-// MaxMessage is ErrTooLarge, at the latest when so many bytes and those of the longest delimiter have come. What is
-// left behind the last delimiter when the peer has finished is no message, but io.ErrUnexpectedEOF.
+// rather than "\n". It may be empty. One from a Decoder refers to the bytes it was decoded from. A message above
+// MaxMessage is ErrTooLarge, at the latest when MaxMessage bytes and those of the longest delimiter have been received.
+// Bytes behind the last delimiter are not a message when the peer has finished, but io.ErrUnexpectedEOF.
 //
-// A Decoder searches every byte once for those that a delimiter ends with, and looks back from there no farther than
-// the longest delimiter reaches, however many calls a message takes.
+// A Decoder searches each byte once for the last byte of a delimiter, and looks back from there by the length of the
+// longest delimiter, however many calls a message takes.
 //
-// Append ends a message with the first of Delimiters, or if that would not give the same message back, with the next
-// one that does: after "a\r" it is "\r\n" even if "\n" is given first. With Keep, the message must have its delimiter.
-// One that has a delimiter elsewhere is ErrMalformed.
+// Append ends a message with the first of Delimiters from which a Decoder gets the same message back: after "a\r" it is
+// "\r\n" even if "\n" is given first. With Keep, the message must end with a delimiter. A message that contains a delimiter
+// elsewhere is ErrMalformed.
 func NewDelimiter(o DelimiterOptions) (Codec[[]byte], error) {
 	if o.MaxMessage < 0 {
 		return nil, fmt.Errorf("frame: DelimiterOptions.MaxMessage is %d, but must not be negative", o.MaxMessage)
@@ -97,8 +97,8 @@ func (c *delimiter) MaxSize() int { return c.most + len(c.longest[0]) }
 
 func (c *delimiter) NewDecoder() Decoder[[]byte] { return &delimiterDecoder{format: c} }
 
-// find returns where the first delimiter ends whose last byte is at p[from] or behind it, and how many bytes the
-// longest delimiter that ends there has. It returns 0, 0 if there is none.
+// find returns the end of the first delimiter whose last byte is at p[from] or behind it, and the size of the longest
+// delimiter that ends there. It returns 0, 0 if there is none.
 func (c *delimiter) find(p []byte, from int) (end, size int) {
 	for {
 		i := c.nextEnd(p[from:])
@@ -114,7 +114,7 @@ func (c *delimiter) find(p []byte, from int) (end, size int) {
 	}
 }
 
-// nextEnd returns where in p the first byte is that a delimiter ends with, or -1.
+// nextEnd returns the index of the first byte of p that is the last of a delimiter, or -1.
 func (c *delimiter) nextEnd(p []byte) int {
 	if c.only >= 0 {
 		return bytes.IndexByte(p, byte(c.only))
@@ -127,7 +127,7 @@ func (c *delimiter) nextEnd(p []byte) int {
 	return -1
 }
 
-// missing is how many bytes must come behind p, at least, before a delimiter can end.
+// missing returns the least number of bytes that must follow p before a delimiter can end.
 func (c *delimiter) missing(p []byte) int {
 	least := len(c.longest[0])
 	for _, d := range c.longest {
@@ -174,7 +174,7 @@ func (c *delimiter) tooLarge(size int) error {
 
 type delimiterDecoder struct {
 	format  *delimiter
-	scanned int // bytes at the front in which no delimiter ends
+	scanned int // number of bytes at the front in which no delimiter ends
 }
 
 func (d *delimiterDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
@@ -186,7 +186,7 @@ func (d *delimiterDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 		d.scanned = len(window)
 		return nil, 0, min(c.missing(window), c.MaxSize()-len(window)), nil
 	case size == 0 || end-size > c.most:
-		// How large it is is not known before its end has come.
+		// Its size is not known before its end is received.
 		err = &Error{Codec: delimiterName, Offset: int64(c.most), What: moreThan("message", c.most), Err: ErrTooLarge}
 		return nil, 0, 0, err
 	}

@@ -1,10 +1,10 @@
 // Package frame turns bytes into messages and back: pure codecs, without I/O, locks or goroutines.
 //
-//	bytes of a peer ──► Decoder.Decode(p) ──► message, or how many bytes are missing, or an *Error
-//	message         ──► Codec.Append(dst, m) ──► dst with the frame behind it
+//	bytes of a peer ──► Decoder.Decode(p) ──► message, or number of missing bytes, or *Error
+//	message         ──► Codec.Append(dst, m) ──► dst, extended by the encoded message
 //
-// A Codec is a format with its limits: a value that never changes, which any number of connections and goroutines
-// share. A Decoder is one direction of one connection, with the state that saves it from looking at a byte twice.
+// A [Codec] is a format with its limits: an immutable value that any number of connections and goroutines share. A [Decoder]
+// belongs to one direction of one connection. It has the state that it needs in order to look at each byte once.
 //
 //	U64             u64 little-endian length, payload
 //	Simple          0x01, u16 big-endian length, payload, 0x17
@@ -15,6 +15,8 @@
 //	Line            a line of text, \n or \r\n
 //	NewFixed        messages of one size
 //
-// Whatever bytes a peer sends, a Decoder does not panic, and a length that a peer claims makes nobody allocate: the
-// caller gathers bytes as they come, and never more than MaxSize of them for one message.
+// Package http1 has codecs of HTTP/1. To write a codec of your own, read the documentation of Decoder.
+//
+// Whatever bytes a peer sends, a Decoder does not panic. A length that a peer claims causes no allocation: the caller keeps
+// bytes as they are received, at most MaxSize of them for one message.
 package frame

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// tooLarge is the error of something whose size exceeds a limit, both in bytes.
+// tooLarge returns the error for a size that exceeds a limit, both in bytes.
 func tooLarge(codec string, offset int, what string, size, limit uint64) *Error {
 	return &Error{
 		Codec:  codec,
@@ -16,12 +16,12 @@ func tooLarge(codec string, offset int, what string, size, limit uint64) *Error 
 	}
 }
 
-// malformed is the error of bytes that are not what the format asks for.
+// malformed returns the error for bytes that do not conform to the format.
 func malformed(codec string, offset int, format string, args ...any) error {
 	return &Error{Codec: codec, Offset: int64(offset), What: fmt.Sprintf(format, args...), Err: ErrMalformed}
 }
 
-// unfinished is what End returns when p is left of what the peer sent: nil if that is nothing.
+// unfinished returns the error of End when p was not consumed: nil if p is empty.
 func unfinished(codec string, p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -34,8 +34,8 @@ func unfinished(codec string, p []byte) error {
 	}
 }
 
-// limit is what an option that limits a size means: zero its default, and less than zero that only what is empty is
-// allowed. With the overhead bytes of a frame on top it is still an int.
+// limit resolves an option that limits a size: 0 means its default, and a negative value 0. The result plus overhead, the
+// other bytes of a frame, fits in an int.
 func limit(option, byDefault, overhead int) int {
 	if option == 0 {
 		option = byDefault
@@ -43,7 +43,7 @@ func limit(option, byDefault, overhead int) int {
 	return min(max(option, 0), math.MaxInt-overhead)
 }
 
-// moreThan says that something exceeds its limit when it is not known by how much.
+// moreThan describes a size that exceeds its limit by an unknown number of bytes.
 func moreThan(what string, limit int) string {
 	return fmt.Sprintf("%s of more bytes than the limit of %d", what, limit)
 }

@@ -10,8 +10,8 @@ type fixed struct{ n int }
 //	| message    |
 //	| size bytes |
 //
-// A message from a Decoder is a part of the bytes it was decoded from. Append accepts messages of that size only: a
-// longer one is ErrTooLarge, a shorter one ErrMalformed. A size below 1 is an error.
+// A message from a Decoder refers to the bytes it was decoded from. Append accepts messages of that size only: a longer
+// one is ErrTooLarge, a shorter one ErrMalformed. A size below 1 is an error.
 func NewFixed(size int) (Codec[[]byte], error) {
 	if size < 1 {
 		return nil, fmt.Errorf("frame: NewFixed: size is %d, but must be at least 1", size)

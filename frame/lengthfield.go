@@ -18,33 +18,33 @@ type LengthFieldOptions struct {
 	// LittleEndian is the byte order of the length field. False: big-endian.
 	LittleEndian bool
 
-	// Offset is where in a frame the length field begins, in bytes.
+	// Offset is the position of the length field in a frame, in bytes.
 	Offset int
 
 	// Length is the size of the length field, in bytes: 1, 2, 3, 4 or 8. 0: 4. One of 8 bytes is signed, and must not
 	// be negative; the others are unsigned.
 	Length int
 
-	// Adjustment is added to what the length field says, in bytes: positive if there is something behind it that it
-	// does not count, negative if it counts something in front of it. It is what Netty's decoder calls so; its
-	// LengthFieldPrepender wants the same number with the other sign. From -2^31 to 2^31-1.
+	// Adjustment is added to the value of the length field, in bytes: positive if the field does not count something that
+	// follows it, negative if it counts something in front of it. It is the adjustment of Netty's decoder; its
+	// LengthFieldPrepender takes the same number with the opposite sign. From -2^31 to 2^31-1.
 	Adjustment int
 
 	// LengthIncludesItself says that the length field counts its own bytes.
 	LengthIncludesItself bool
 
-	// Strip is how many bytes at the front of a frame are not a part of the message. 0: the message is the whole frame,
-	// header included. To get only what is behind the length field, set it to Offset and Length together.
+	// Strip is the number of bytes at the front of a frame that are not part of the message. 0: the message is the whole
+	// frame, including the header. Set it to Offset plus Length to get only the bytes behind the length field.
 	Strip int
 
-	// Head is what Append writes where Strip takes away, Strip bytes of which those of the length field do not matter.
-	// Nil: zero bytes. A Decoder does not look at the bytes that it strips, except those of the length field.
+	// Head is what Append writes in place of the stripped bytes. It has Strip bytes; the length field overwrites its part.
+	// Nil: zero bytes. A Decoder does not check the bytes that it strips, except for the length field.
 	Head []byte
 
-	// FailLate makes a Decoder read a frame above MaxFrame to its end, and throw it away as it comes, before it is
-	// ErrTooLarge. So the peer can send all of it and then read an answer, which it could not if the connection were
-	// closed at once with bytes unread. It costs as much reading as the peer likes, but no memory. False: the error comes
-	// with the length field. Either way that was the Decoder's last frame.
+	// FailLate makes a Decoder consume a frame above MaxFrame to its end, and drop it, before it returns ErrTooLarge. The
+	// peer can then send all of it and read an answer, which is not possible if the connection is closed with bytes unread.
+	// This takes as long as the peer sends, but no memory. Without FailLate the error follows the length field. In both
+	// cases the frame is the last one of the Decoder.
 	FailLate bool
 
 	// MaxFrame is the size of the largest frame, in bytes, with its header and in both directions. 0: 16 MiB. At most
@@ -68,23 +68,21 @@ type lengthField struct {
 	maxFrame       int
 
 	base        int64 // size of a frame whose length field is 0; may be negative
-	least, most int64 // what a length field may say
+	least, most int64 // bounds of the value of a length field
 }
 
 // NewLengthField returns the Codec of the format that o describes. An option that it cannot honour is an error that
 // names the field.
 //
-// A message is a frame without its first Strip bytes. One from a Decoder is a part of the bytes it was decoded from.
-// A length field that is negative, or says that a frame ends before its header or within what is stripped, is
-// ErrMalformed; one that makes the frame larger than MaxFrame is ErrTooLarge. Both come as soon as the length field is
-// there, unless FailLate is set. The error of FailLate comes when the last byte of the frame has, and has the offset
-// of the length field: less than 0 if that is among bytes that were consumed. If the peer finishes before, it is
-// io.ErrUnexpectedEOF.
+// A message is a frame without its first Strip bytes. One from a Decoder refers to the bytes it was decoded from. A length
+// field is ErrMalformed if it is negative, or if the frame would end before its header or within the stripped bytes. It is
+// ErrTooLarge if the frame would be larger than MaxFrame. Both are returned as soon as the length field is received, except
+// with FailLate: then ErrTooLarge follows the last byte of the frame. Its offset is that of the length field, negative if
+// that was consumed before. If the peer finishes earlier, it is io.ErrUnexpectedEOF.
 //
-// Append is the reverse: it puts Head in front of the message, with the length field filled in. If Strip leaves a part
-// of the length field in the message, that must be right already, or the message is ErrMalformed, as is one that is so
-// short that no length field describes it. A message for which the length field or MaxFrame is too small is
-// ErrTooLarge.
+// Append is the reverse: it puts Head in front of the message, with the length field filled in. If Strip leaves a part of
+// the length field in the message, that part must be correct already, or the message is ErrMalformed. So is a message that
+// is too short for any length field. A message for which the length field or MaxFrame is too small is ErrTooLarge.
 func NewLengthField(o LengthFieldOptions) (Codec[[]byte], error) {
 	if o.Length == 0 {
 		o.Length = defaultLengthField
@@ -119,7 +117,7 @@ func NewLengthField(o LengthFieldOptions) (Codec[[]byte], error) {
 	return c, nil
 }
 
-// check looks at each option by itself. Within these bounds no sum of them overflows an int64.
+// check checks each option by itself. Within these bounds no sum of them overflows an int64.
 func (o *LengthFieldOptions) check() error {
 	switch {
 	case o.Length < 1 || o.Length > 4 && o.Length != 8:
@@ -143,7 +141,7 @@ func wrong(field string, value int, why string) error {
 	return fmt.Errorf("frame: LengthFieldOptions.%s is %d: it %s", field, value, why)
 }
 
-// highest is the highest number that a length field of so many bytes may hold.
+// highest returns the largest value of a length field of that many bytes.
 func highest(length int) int64 {
 	if length == 8 {
 		return math.MaxInt64
@@ -185,7 +183,7 @@ func (c *lengthField) Append(dst, m []byte) ([]byte, error) {
 	return out, nil
 }
 
-// encode returns a length field in its first bytes.
+// encode returns a length field, in the first bytes of the array.
 func (c *lengthField) encode(said uint64) (field [8]byte) {
 	for i := range c.length {
 		shift := 8 * i
@@ -197,7 +195,7 @@ func (c *lengthField) encode(said uint64) (field [8]byte) {
 	return field
 }
 
-// decode returns what the length field of a frame says.
+// decode returns the value of the length field of a frame.
 func (c *lengthField) decode(frame []byte) int64 {
 	field := frame[c.offset : c.offset+c.length]
 	var said uint64
@@ -228,10 +226,10 @@ func (c *lengthField) measure(p []byte) (size, need int, err error) {
 	return int(said + c.base), 0, nil
 }
 
-// sizeOf is the size of a frame whose length field says so much. It may be more than an int64 holds.
+// sizeOf returns the size of a frame with that value in the length field. It may exceed an int64.
 func (c *lengthField) sizeOf(said int64) uint64 { return uint64(said) + uint64(c.base) }
 
-// tooLarge is the error of a frame whose length field says so much, and is at offset.
+// tooLarge returns the error for a frame with that value in the length field, which is at offset.
 func (c *lengthField) tooLarge(said, offset int64) error {
 	err := tooLarge(lengthFieldName, 0, "frame", c.sizeOf(said), uint64(c.maxFrame))
 	err.Offset = offset

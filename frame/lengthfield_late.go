@@ -11,14 +11,14 @@ type lateDecoder struct {
 	prefixedDecoder
 	format *lengthField
 
-	// Of the frame that is too large.
-	said int64  // by its length field
-	rest uint64 // bytes that are still to come, 0 if there is no such frame
-	past int64  // bytes of it that were consumed
+	// Of the frame that is too large:
+	said int64  // value of its length field
+	rest uint64 // bytes that have not been received; 0: there is no such frame
+	past int64  // bytes that were consumed
 }
 
-// Decode throws away what has come of a frame that is too large. It asks for one more byte, not for the whole rest,
-// because the caller would keep all it asks for.
+// Decode drops the bytes of a frame that is too large. It needs one more byte, not the whole rest, because the caller keeps
+// the bytes that are needed.
 func (d *lateDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	if d.rest == 0 {
 		m, n, need, err = d.prefixedDecoder.Decode(p)

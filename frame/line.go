@@ -5,8 +5,7 @@ import "bytes"
 const (
 	lineName = "Line"
 
-	// defaultMaxToken is what a message may have that ends at a delimiter, if no option says otherwise: as much as
-	// bufio.Scanner allows. In bytes.
+	// defaultMaxToken is the default limit of a message that ends at a delimiter, in bytes: that of bufio.Scanner.
 	defaultMaxToken = 64 << 10
 )
 
@@ -16,28 +15,28 @@ const (
 //	| bytes without \n  | \n or \r\n |
 //
 // The message is the line without its end, as bufio.ScanLines returns it: one \r before the \n belongs to the end, any
-// other is a part of the line. Lines may be empty. What the peer sends behind the last \n is a last line, again
-// without one \r at its end, unless it is nothing at all. A message from a Decoder is a part of the bytes it was
-// decoded from. Each byte is looked at once for \n, however many calls a line takes.
+// other is a part of the line. Lines may be empty. Bytes behind the last \n are a last line, again without one \r at its
+// end, unless there are none. A message from a Decoder refers to the bytes it was decoded from. Each byte is searched once
+// for \n, however many calls a line takes.
 type Line struct {
 	// MaxLine is the size of the longest line without its end, in bytes, in both directions. 0: 64 KiB. If it is
-	// negative, all lines must be empty. A longer line is ErrTooLarge as soon as so many bytes have come.
+	// negative, all lines must be empty. A longer line is ErrTooLarge as soon as more than MaxLine bytes are received.
 	MaxLine int
 
-	// CRLF makes Append end lines with \r\n. Otherwise only a line that ends with \r itself gets that, because it would
-	// lose it before a lone \n. A Decoder accepts both.
+	// CRLF makes Append end lines with \r\n. Without it, only a line that itself ends with \r is ended so, because its \r
+	// would otherwise be taken for a part of the end. A Decoder accepts both.
 	CRLF bool
 }
 
 func (c Line) limit() int { return limit(c.MaxLine, defaultMaxToken, len("\r\n")) }
 
-// NewDecoder returns a Decoder for what one peer sends.
+// NewDecoder returns a Decoder for the bytes of one peer.
 func (c Line) NewDecoder() Decoder[[]byte] { return &lineDecoder{most: c.limit()} }
 
 // MaxSize is MaxLine and the two bytes of \r\n.
 func (c Line) MaxSize() int { return c.limit() + len("\r\n") }
 
-// Append appends m and its end to dst. A message with \n in it is ErrMalformed, one longer than MaxLine ErrTooLarge.
+// Append appends m and its end to dst. A message that contains \n is ErrMalformed, one longer than MaxLine ErrTooLarge.
 func (c Line) Append(dst, m []byte) ([]byte, error) {
 	if most := c.limit(); len(m) > most {
 		return dst, tooLarge(lineName, most, "line", uint64(len(m)), uint64(most))
@@ -76,7 +75,7 @@ func (d *lineDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	return m, end + 1, 0, nil
 }
 
-// tooLong does not say how long the line is: there is no way to tell before its end has come.
+// tooLong returns an error without the size of the line, which is not known before its end is received.
 func (d *lineDecoder) tooLong() error {
 	return &Error{Codec: lineName, Offset: int64(d.most), What: moreThan("line", d.most), Err: ErrTooLarge}
 }

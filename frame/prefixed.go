@@ -1,14 +1,15 @@
 package frame
 
-// defaultMaxPayload is what a payload may have if no option says otherwise. In bytes.
+// defaultMaxPayload is the default limit of a payload, in bytes.
 const defaultMaxPayload = 16 << 20
 
-// prefixed is a format in which the beginning of a frame tells where it ends.
+// prefixed is a format in which the beginning of a frame determines its size.
 type prefixed interface {
 	name() string
 
-	// measure returns the size of the frame that begins at p[0], always more than 0. If p does not tell it yet, need is
-	// how many more bytes may. It refuses a size as soon as it is known, so that nobody waits for those bytes.
+	// measure returns the size of the frame that begins at p[0], which is positive. If p is too short for that, need is the
+	// number of missing bytes, as in Decoder. A size above the limit is an error as soon as it is known, so that nobody
+	// waits for the bytes.
 	measure(p []byte) (size, need int, err error)
 
 	// unwrap returns the message in a frame of that size.
@@ -18,7 +19,7 @@ type prefixed interface {
 // prefixedDecoder is the Decoder of every prefixed format.
 type prefixedDecoder struct {
 	format prefixed
-	size   int // of the frame at the front, 0 as long as it is not known
+	size   int // size of the frame at the front; 0: not known yet
 }
 
 func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {

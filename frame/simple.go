@@ -18,13 +18,13 @@ const (
 //	| start | length          | payload      | end  |
 //	| 0x01  | u16, big-endian | length bytes | 0x17 |
 //
-// The message is the payload, 0 to 65,535 bytes. A message from a Decoder is a part of the bytes it was decoded from.
-// A start or an end that is another byte is ErrMalformed as soon as that byte is there.
+// The message is the payload, 0 to 65,535 bytes. A message from a Decoder refers to the bytes it was decoded from. A
+// wrong start or end is ErrMalformed as soon as that byte is received.
 type Simple struct{}
 
 func (Simple) name() string { return "Simple" }
 
-// NewDecoder returns a Decoder for what one peer sends.
+// NewDecoder returns a Decoder for the bytes of one peer.
 func (c Simple) NewDecoder() Decoder[[]byte] { return &prefixedDecoder{format: c} }
 
 // MaxSize is 65,539: the largest payload and the four bytes around it.
@@ -42,7 +42,7 @@ func (c Simple) Append(dst, m []byte) ([]byte, error) {
 
 func (c Simple) measure(p []byte) (size, need int, err error) {
 	if len(p) == 0 {
-		return 0, 1, nil // not the whole header: the first byte may be a wrong one
+		return 0, 1, nil // not the whole header: the first byte may be wrong
 	}
 	if p[0] != simpleStart {
 		return 0, 0, malformed(c.name(), 0, "a frame begins with %#02x, not with %#02x", p[0], simpleStart)

@@ -9,9 +9,9 @@ const u64Header = 8
 //	| length             | payload      |
 //	| u64, little-endian | length bytes |
 //
-// The message is the payload, which may be empty. A message from a Decoder is a part of the bytes it was decoded from.
-// A length above the limit is ErrTooLarge as soon as its eight bytes are there. The Decoder asks for what is missing of
-// the length, then for what is missing of the frame.
+// The message is the payload, which may be empty. A message from a Decoder refers to the bytes it was decoded from. A length
+// above the limit is ErrTooLarge as soon as its eight bytes are received. The Decoder needs the rest of the length first,
+// then the rest of the frame.
 type U64 struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
 	// payloads must be empty.
@@ -21,7 +21,7 @@ type U64 struct {
 func (c U64) name() string { return "U64" }
 func (c U64) limit() int   { return limit(c.MaxPayload, defaultMaxPayload, u64Header) }
 
-// NewDecoder returns a Decoder for what one peer sends.
+// NewDecoder returns a Decoder for the bytes of one peer.
 func (c U64) NewDecoder() Decoder[[]byte] { return &prefixedDecoder{format: c} }
 
 // MaxSize is MaxPayload and the eight bytes of the length.

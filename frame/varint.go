@@ -8,9 +8,9 @@ import "encoding/binary"
 //	| base 128, low groups first; 1 to 10 bytes, of which    | length bytes |
 //	| all but the last have the bit 0x80                     |              |
 //
-// The message is the payload, which may be empty. A message from a Decoder is a part of the bytes it was decoded from.
-// A length may be written with more bytes than it takes, as encoders do that leave room for it. One above the limit is
-// ErrTooLarge as soon as it is all there, one above 64 bits ErrMalformed at its tenth byte. Append writes the fewest
+// The message is the payload, which may be empty. A message from a Decoder refers to the bytes it was decoded from. A length
+// may have more bytes than necessary, as from encoders that reserve room for it. A length above the limit is ErrTooLarge as
+// soon as it is received completely, one of more than 64 bits is ErrMalformed at its tenth byte. Append writes the fewest
 // bytes.
 type Varint struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
@@ -22,7 +22,7 @@ const varintName = "Varint"
 
 func (c Varint) limit() int { return limit(c.MaxPayload, defaultMaxPayload, binary.MaxVarintLen64) }
 
-// NewDecoder returns a Decoder for what one peer sends.
+// NewDecoder returns a Decoder for the bytes of one peer.
 func (c Varint) NewDecoder() Decoder[[]byte] {
 	return &prefixedDecoder{format: &varintPrefix{most: uint64(c.limit())}}
 }
@@ -39,11 +39,11 @@ func (c Varint) Append(dst, m []byte) ([]byte, error) {
 	return append(dst, m...), nil
 }
 
-// varintPrefix is the length at the front of a frame, as far as it has come.
+// varintPrefix is the length at the front of a frame, as far as it has been received.
 type varintPrefix struct {
-	most   uint64 // of a payload
+	most   uint64 // limit of a payload
 	length uint64
-	seen   int // bytes that are in length
+	seen   int // number of bytes that are in length
 }
 
 func (v *varintPrefix) name() string { return varintName }

@@ -116,7 +116,7 @@ step 'go test with the race detector, shuffled'
 CGO_ENABLED=1 beside '^TestConformance$/^uring(-tiny)?$' '^TestConformance$/^(uring|epoll-)' -timeout 25m -race -shuffle=on
 
 step 'go test in bench'
-(cd bench && tests ./...)
+(cd bench && tests -p 1 ./...) # some measure time: one package at a time
 
 step 'io_uring against giouring'
 # giouring reaches into package syscall, which the linker of Go 1.23 and newer refuses unless it is told otherwise.

@@ -21,91 +21,97 @@ func next(t *testing.T, b *session.MessageBuffer[[]byte], want []byte) []byte {
 	return m
 }
 
-func TestMessageBuffer(t *testing.T) {
-	codec := frame.U64{MaxPayload: 100}
-	encode := func(m string) []byte {
-		p, err := codec.Append(nil, []byte(m))
-		require.NoError(t, err)
-		return p
-	}
+// short is a codec of short messages.
+var short = frame.U64{MaxPayload: 100}
 
-	t.Run("a message in one piece is decoded in place", func(t *testing.T) {
-		b := session.NewMessageBuffer[[]byte](codec)
-		p := encode("hello")
-		b.Add(p)
-		m := next(t, b, []byte("hello"))
-		assert.Same(t, &p[len(p)-1], &m[len(m)-1])
-		assert.Zero(t, b.Len())
-		next(t, b, nil)
-	})
+// encoded returns the frame of m.
+func encoded(t *testing.T, m string) []byte {
+	t.Helper()
+	p, err := short.Append(nil, []byte(m))
+	require.NoError(t, err)
+	return p
+}
 
-	t.Run("messages at every split", func(t *testing.T) {
-		p := append(encode("hello"), encode("world")...)
-		for cut := range p {
-			b := session.NewMessageBuffer[[]byte](codec)
-			var got []string
-			for _, piece := range [][]byte{p[:cut], p[cut:]} {
-				lent := append([]byte(nil), piece...)
-				b.Add(lent)
-				for {
-					m, ok, err := b.Next()
-					require.NoError(t, err)
-					if !ok {
-						break
-					}
-					got = append(got, string(m))
+func TestMessageBufferInPlace(t *testing.T) {
+	b := session.NewMessageBuffer(short)
+	p := encoded(t, "hello")
+	b.Add(p)
+	m := next(t, b, []byte("hello"))
+	assert.Same(t, &p[len(p)-1], &m[len(m)-1])
+	assert.Zero(t, b.Len())
+	next(t, b, nil)
+}
+
+func TestMessageBufferEverySplit(t *testing.T) {
+	p := append(encoded(t, "hello"), encoded(t, "world")...)
+	for cut := range p {
+		b := session.NewMessageBuffer(short)
+		var got []string
+		for _, piece := range [][]byte{p[:cut], p[cut:]} {
+			lent := append([]byte(nil), piece...)
+			b.Add(lent)
+			for {
+				m, ok, err := b.Next()
+				require.NoError(t, err)
+				if !ok {
+					break
 				}
-				b.Keep()
-				clear(lent)
+				got = append(got, string(m))
 			}
-			require.Equal(t, []string{"hello", "world"}, got, "cut at %d", cut)
+			b.Keep()
+			clear(lent)
 		}
-	})
+		require.Equal(t, []string{"hello", "world"}, got, "cut at %d", cut)
+	}
+}
 
-	t.Run("pieces that are added without Keep", func(t *testing.T) {
-		b := session.NewMessageBuffer[[]byte](codec)
-		for _, c := range encode("hello") {
-			next(t, b, nil)
-			b.Add([]byte{c})
-		}
-		next(t, b, []byte("hello"))
-	})
-
-	t.Run("what was not decoded", func(t *testing.T) {
-		b := session.NewMessageBuffer[[]byte](codec)
-		p := append(encode("hello"), 3, 0)
-		b.Add(p)
-		next(t, b, []byte("hello"))
+// TestMessageBufferAddsPieces adds pieces without Keep.
+func TestMessageBufferAddsPieces(t *testing.T) {
+	b := session.NewMessageBuffer(short)
+	for _, c := range encoded(t, "hello") {
 		next(t, b, nil)
-		assert.Equal(t, []byte{3, 0}, b.Bytes())
-		b.Drop()
-		assert.Zero(t, b.Len())
-	})
+		b.Add([]byte{c})
+	}
+	next(t, b, []byte("hello"))
+}
 
-	t.Run("an error counts from the first byte", func(t *testing.T) {
-		b := session.NewMessageBuffer[[]byte](codec)
-		b.Add(append(encode("hello"), 101, 0, 0, 0, 0, 0, 0, 0))
-		next(t, b, []byte("hello"))
-		_, _, err := b.Next()
-		var wrong *frame.Error
-		require.ErrorAs(t, err, &wrong)
-		require.ErrorIs(t, err, frame.ErrTooLarge)
-		assert.EqualValues(t, 13, wrong.Offset)
-	})
+func TestMessageBufferDrop(t *testing.T) {
+	b := session.NewMessageBuffer(short)
+	b.Add(append(encoded(t, "hello"), 3, 0))
+	next(t, b, []byte("hello"))
+	next(t, b, nil)
+	assert.Equal(t, []byte{3, 0}, b.Bytes())
+	b.Drop()
+	assert.Zero(t, b.Len())
+}
 
-	t.Run("the end of the stream", func(t *testing.T) {
-		lines := session.NewMessageBuffer[[]byte](frame.Line{})
-		lines.Add([]byte("no line feed"))
-		next(t, lines, nil)
-		m, ok, err := lines.Final()
+// TestMessageBufferError has an error whose offset counts from the first byte of the peer.
+func TestMessageBufferError(t *testing.T) {
+	b := session.NewMessageBuffer(short)
+	b.Add(append(encoded(t, "hello"), 101, 0, 0, 0, 0, 0, 0, 0))
+	next(t, b, []byte("hello"))
+	_, _, err := b.Next()
+	var wrong *frame.Error
+	require.ErrorAs(t, err, &wrong)
+	require.ErrorIs(t, err, frame.ErrTooLarge)
+	assert.EqualValues(t, 13, wrong.Offset)
+}
+
+func TestMessageBufferFinal(t *testing.T) {
+	t.Run("a message that the end ends", func(t *testing.T) {
+		b := session.NewMessageBuffer(frame.Line{})
+		b.Add([]byte("no line feed"))
+		next(t, b, nil)
+		m, ok, err := b.Final()
 		require.NoError(t, err)
 		require.True(t, ok)
 		assert.Equal(t, "no line feed", string(m))
-
-		b := session.NewMessageBuffer[[]byte](codec)
+	})
+	t.Run("within a message", func(t *testing.T) {
+		b := session.NewMessageBuffer(short)
 		b.Add([]byte{5, 0})
 		next(t, b, nil)
-		_, _, err = b.Final()
+		_, _, err := b.Final()
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	})
 }

@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -50,7 +53,7 @@ var beginningRules = []Rule{
 	{"S30_NotAStream", adoptNotAStream},
 }
 
-// once tells whether a rule for which the kind of network, of peer, and of opening does not matter runs in this Setup.
+// once reports whether this Setup runs a rule for which the kinds of network, of peer and of opening do not matter.
 func (e *Env) once() bool { return e.Network == "tcp" && !e.Dialled && e.Peers == nil }
 
 // echo answers what comes.
@@ -68,7 +71,7 @@ func (e *Env) listenOn(network, address string, h *Hooks) session.Listener {
 	e.Helper()
 	h.env(e)
 	l, err := e.Under().Listen(network, address, h, nil)
-	e.Check(err, "listen on %s %s", network, address)
+	require.NoError(e, err, "listen on %s %s", network, address)
 	e.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -77,20 +80,20 @@ func (e *Env) listenOn(network, address string, h *Hooks) session.Listener {
 func (e *Env) pingPong(p Peer) {
 	e.Helper()
 	_, err := p.Write([]byte("ping"))
-	e.Check(err, "write")
-	if got := string(e.ReadAll(p, 4)); got != "ping" {
-		e.Fatalf("%q came back", got)
-	}
+	require.NoError(e, err, "write")
+	got := string(e.ReadAll(p, 4))
+	require.Equal(e, "ping", got, "the answer")
 }
 
 // dialPlain connects a net.Conn.
 func (e *Env) dialPlain(a net.Addr) Peer {
 	e.Helper()
 	c, err := net.DialTimeout(a.Network(), a.String(), patience)
-	e.Check(err, "dial %s", a)
+	require.NoError(e, err, "dial %s", a)
 	return e.plain(c)
 }
 
+// listen listens on each kind of address, and talks to whoever connects.
 func listen(e *Env) {
 	if !e.once() {
 		return
@@ -103,6 +106,7 @@ func listen(e *Env) {
 	}
 }
 
+// listenTCP6 listens on IPv6.
 func listenTCP6(e *Env) {
 	if !e.once() {
 		return
@@ -125,29 +129,27 @@ func (e *Env) listenAndTalk(network, address string) {
 	e.Helper()
 	h := echo()
 	l := e.listenOn(network, address, h)
-	if a, ok := l.Addr().(*net.TCPAddr); ok && a.Port == 0 {
-		e.Fatalf("%s %s: Addr has no port: %v", network, address, a)
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		require.NotZero(e, a.Port, "%s %s: Addr has no port: %v", network, address, a)
 	}
 	c, err := net.Dial(l.Addr().Network(), l.Addr().String())
-	e.Check(err, "dial %v", l.Addr())
+	require.NoError(e, err, "dial %v", l.Addr())
 	p := e.plain(c)
 	s := h.Opened()
 	e.pingPong(p)
-	if s.LocalAddr().String() != c.RemoteAddr().String() {
-		e.Errorf("LocalAddr is %v; the peer's RemoteAddr is %v", s.LocalAddr(), c.RemoteAddr())
+	assert.Equal(e, c.RemoteAddr().String(), s.LocalAddr().String(), "LocalAddr, and the peer's RemoteAddr")
+	if network != "unix" {
+		assert.Equal(e, c.LocalAddr().String(), s.RemoteAddr().String(), "RemoteAddr, and the peer's LocalAddr")
 	}
-	if network != "unix" && s.RemoteAddr().String() != c.LocalAddr().String() {
-		e.Errorf("RemoteAddr is %v; the peer's LocalAddr is %v", s.RemoteAddr(), c.LocalAddr())
-	}
-	if n := l.Stats().Accepted; n != 1 {
-		e.Errorf("the listener counts %d connections, not 1", n)
-	}
-	e.Check(l.Close(), "close")
-	if _, err := os.Lstat(address); network == "unix" && err == nil {
-		e.Error("Close left the socket's file")
+	n := l.Stats().Accepted
+	assert.EqualValues(e, 1, n, "connections that the listener counts")
+	require.NoError(e, l.Close(), "close")
+	if _, err := os.Lstat(address); network == "unix" {
+		assert.Error(e, err, "Close left the socket's file")
 	}
 }
 
+// listenControl gives Listen a Control function. It sees the socket before bind, and its error is the one of Listen.
 func listenControl(e *Env) {
 	if !e.once() {
 		return
@@ -155,38 +157,35 @@ func listenControl(e *Env) {
 	var calls atomic.Int32
 	o := &session.ListenOptions{Control: func(network, address string, c syscall.RawConn) error {
 		calls.Add(1)
-		if network != "tcp4" || address != "127.0.0.1:0" {
-			e.Errorf("Control is called for %s %s", network, address)
-		}
+		assert.Equal(e, "tcp4", network, "what Control is called for")
+		assert.Equal(e, "127.0.0.1:0", address, "what Control is called for")
 		return c.Control(func(fd uintptr) {
-			if a := backend.LocalAddress(int(fd)); a.IP.Port() != 0 {
-				e.Errorf("Control sees a socket that is bound to %v", a.IP)
-			}
+			a := backend.LocalAddress(int(fd))
+			assert.Zero(e, a.IP.Port(), "Control sees a socket that is bound to %v", a.IP)
 		})
 	}}
 	h := NewHooks()
 	h.env(e)
 	l, err := e.Under().Listen("tcp4", "127.0.0.1:0", h, o)
-	e.Check(err, "listen")
-	e.Check(l.Close(), "close")
-	if calls.Load() != 1 {
-		e.Errorf("Control was called %d times", calls.Load())
-	}
+	require.NoError(e, err, "listen")
+	require.NoError(e, l.Close(), "close")
+	assert.EqualValues(e, 1, calls.Load(), "calls of Control")
 	no := errors.New("not this one")
 	o.Control = func(string, string, syscall.RawConn) error { return no }
-	if _, err := e.Under().Listen("tcp4", "127.0.0.1:0", h, o); !errors.Is(err, no) {
-		e.Errorf("the error of Control came back as %v", err)
-	}
+	_, err = e.Under().Listen("tcp4", "127.0.0.1:0", h, o)
+	assert.ErrorIs(e, err, no, "the error of Control came back as")
 }
 
 func (e *Env) inUse(err error) {
 	e.Helper()
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "listen" || op.Addr == nil || !errors.Is(err, syscall.EADDRINUSE) {
-		e.Errorf("an address in use gives %v (%T)", err, err)
-	}
+	require.ErrorAs(e, err, &op, "an address in use")
+	assert.Equal(e, "listen", op.Op, "the operation of %v", err)
+	assert.NotNil(e, op.Addr, "the address of %v", err)
+	assert.ErrorIs(e, err, syscall.EADDRINUSE)
 }
 
+// addressInUse listens twice on one address. The second time is an error, and the first listener goes on.
 func addressInUse(e *Env) {
 	if !e.once() {
 		return
@@ -202,41 +201,43 @@ func addressInUse(e *Env) {
 			e.inUse(err)
 		}
 		e.pingPong(e.dialPlain(ours.Addr())) // it has not suffered
-		e.Check(ours.Close(), "close")
-		e.Check(ours.Close(), "close again")
+		require.NoError(e, ours.Close(), "close")
+		require.NoError(e, ours.Close(), "close again")
 
 		theirs, err := net.Listen(network, ours.Addr().String())
-		e.Check(err, "an address that was closed is not free")
+		require.NoError(e, err, "an address that was closed is not free")
 		_, err = e.Under().Listen(network, theirs.Addr().String(), NewHooks(), nil)
 		e.inUse(err)
-		e.Check(theirs.Close(), "close theirs")
+		require.NoError(e, theirs.Close(), "close theirs")
 	}
 }
 
+// staleUnixFile listens where a dead process has left a socket file. It is replaced, and a file of somebody else is
+// not removed.
 func staleUnixFile(e *Env) {
 	if !e.once() {
 		return
 	}
 	path := filepath.Join(e.TempDir(), "stale")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	dead.SetUnlinkOnClose(false)
-	e.Check(dead.Close(), "close")
+	require.NoError(e, dead.Close(), "close")
 	l := e.listenOn("unix", path, echo())
 	e.pingPong(e.dialPlain(l.Addr()))
 
 	// What somebody else puts there meanwhile is not removed.
-	e.Check(os.Remove(path), "remove")
+	require.NoError(e, os.Remove(path), "remove")
 	other, err := net.Listen("unix", path)
-	e.Check(err, "listen")
-	e.Check(l.Close(), "close")
+	require.NoError(e, err, "listen")
+	require.NoError(e, l.Close(), "close")
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		e.Errorf("Close removed the socket of another listener: %v", err)
 	} else {
 		_ = c.Close()
 	}
-	e.Check(other.Close(), "close")
+	require.NoError(e, other.Close(), "close")
 }
 
 // othersUnixFile looks for files that are in the way and must stay.
@@ -246,56 +247,55 @@ func othersUnixFile(e *Env) {
 	}
 	dir := e.TempDir()
 	file, datagram := filepath.Join(dir, "file"), filepath.Join(dir, "datagram")
-	e.Check(os.WriteFile(file, []byte("precious"), 0o600), "write a file")
+	require.NoError(e, os.WriteFile(file, []byte("precious"), 0o600), "write a file")
 	d, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: datagram, Net: "unixgram"})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer d.Close()
 	link := filepath.Join(dir, "link")
-	e.Check(os.Symlink(file, link), "link")
+	require.NoError(e, os.Symlink(file, link), "link")
 	for _, path := range []string{file, datagram, link, dir} {
 		before, err := os.Lstat(path)
-		e.Check(err, "stat")
+		require.NoError(e, err, "stat")
 		_, err = e.Under().Listen("unix", path, NewHooks(), nil)
 		e.inUse(err)
-		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
-			e.Errorf("%s was replaced: %v", path, err)
-		}
+		after, err := os.Lstat(path)
+		assert.NoError(e, err, "%s was replaced", path)
+		assert.True(e, os.SameFile(before, after), "%s was replaced: %v", path, err)
 	}
-	if b, _ := os.ReadFile(file); string(b) != "precious" {
-		e.Errorf("the file has %q now", b)
-	}
+	b, _ := os.ReadFile(file)
+	assert.Equal(e, "precious", string(b), "the file")
 }
 
-// fullBacklogIsAlive has a listener that is so busy that it cannot be reached. Somebody listens all the same.
+// fullBacklogIsAlive has a listener whose backlog is full, so that a connect waits. Its file is not stale.
 func fullBacklogIsAlive(e *Env) {
 	if !e.once() {
 		return
 	}
 	path := filepath.Join(e.TempDir(), "busy")
 	busy, err := net.Listen("unix", path)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer busy.Close()
 	e.fill(busy)
 	_, err = e.Under().Listen("unix", path, NewHooks(), nil)
 	e.inUse(err)
-	if _, err := os.Lstat(path); err != nil {
-		e.Errorf("the file of a busy listener was removed: %v", err)
-	}
+	_, err = os.Lstat(path)
+	assert.NoError(e, err, "the file of a busy listener was removed")
 }
 
 // fill makes a listener's backlog full: whoever dials it waits.
 func (e *Env) fill(l net.Listener) {
 	e.Helper()
 	raw, err := l.(syscall.Conn).SyscallConn()
-	e.Check(err, "raw listener")
+	require.NoError(e, err, "raw listener")
 	var shrinkErr error
-	e.Check(raw.Control(func(fd uintptr) { shrinkErr = shrinkBacklog(fd) }), "control")
-	e.Check(shrinkErr, "shrink the backlog")
+	require.NoError(e, raw.Control(func(fd uintptr) { shrinkErr = shrinkBacklog(fd) }), "control")
+	require.NoError(e, shrinkErr, "shrink the backlog")
 	c, err := net.Dial(l.Addr().Network(), l.Addr().String())
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	e.Cleanup(func() { _ = c.Close() })
 }
 
+// listenArguments gives Listen arguments that cannot be. The error names the operation, the network, or the field.
 func listenArguments(e *Env) {
 	if !e.once() {
 		return
@@ -306,27 +306,20 @@ func listenArguments(e *Env) {
 		"unix": strings.Repeat("long", 100),
 	} {
 		_, err := e.Under().Listen(network, address, h, nil)
-		var op *net.OpError
-		if !errors.As(err, &op) || op.Op != "listen" || op.Net != network {
-			e.Errorf("Listen(%q, %q): %v (%T)", network, address, err, err)
-		}
+		e.opError(err, "listen", network)
 	}
 	var unknown net.UnknownNetworkError
-	if _, err := e.Under().Listen("udp", "127.0.0.1:0", h, nil); !errors.As(err, &unknown) {
-		e.Errorf("an unknown network gives %v", err)
-	}
-	if _, err := e.Under().Listen("tcp", "127.0.0.1:0", nil, nil); err == nil || !strings.Contains(err.Error(), "Handler") {
-		e.Errorf("without a Handler: %v", err)
-	}
+	_, err := e.Under().Listen("udp", "127.0.0.1:0", h, nil)
+	assert.ErrorAs(e, err, &unknown, "an unknown network")
+	_, err = e.Under().Listen("tcp", "127.0.0.1:0", nil, nil)
+	assert.ErrorContains(e, err, "Handler", "without a Handler")
 	for field, o := range impossibleStreamOptions {
 		_, err := e.Under().Listen("tcp", "127.0.0.1:0", h, &session.ListenOptions{StreamOptions: o})
-		if err == nil || !strings.Contains(err.Error(), field) {
-			e.Errorf("an impossible %s gives %v", field, err)
-		}
+		assert.ErrorContains(e, err, field, "an impossible %s", field)
 	}
 }
 
-// impossibleStreamOptions by the field that an error must name.
+// impossibleStreamOptions are stream options that are refused, by the field that the error must name.
 var impossibleStreamOptions = map[string]session.StreamOptions{
 	"ReadBufferLimit":  {ReadBufferLimit: -1},
 	"WriteBufferLimit": {WriteBufferLimit: -1},
@@ -336,6 +329,7 @@ var impossibleStreamOptions = map[string]session.StreamOptions{
 	"TurnBudget":       {TurnBudget: -1},
 }
 
+// closingAListener closes a listener. Its address is free, nobody can connect, and its streams go on.
 func closingAListener(e *Env) {
 	if e.Dialled { // it is about accepted streams
 		return
@@ -350,24 +344,24 @@ func closingAListener(e *Env) {
 	for range streams {
 		h.Opened()
 	}
-	e.Check(l.Close(), "close")
-	e.Check(l.Close(), "close again")
+	require.NoError(e, l.Close(), "close")
+	require.NoError(e, l.Close(), "close again")
 	if c, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
 		_ = c.Close()
 		e.Error("a closed listener can be reached")
 	}
 	again, err := net.Listen(l.Addr().Network(), l.Addr().String())
-	e.Check(err, "the address is not free")
-	e.Check(again.Close(), "close")
+	require.NoError(e, err, "the address is not free")
+	require.NoError(e, again.Close(), "close")
 	for _, p := range peers {
 		e.pingPong(p)
 	}
 	h.StillOpen()
-	if n := l.Stats().Accepted; n != streams {
-		e.Errorf("the listener counts %d connections, not %d", n, streams)
-	}
+	n := l.Stats().Accepted
+	assert.EqualValues(e, streams, n, "connections that the listener counts")
 }
 
+// closeListenerInCallback closes a listener in a callback of one of its streams.
 func closeListenerInCallback(e *Env) {
 	if e.Dialled {
 		return
@@ -377,17 +371,15 @@ func closeListenerInCallback(e *Env) {
 	h := echo()
 	h.Open = func(*session.Stream) {
 		<-listening
-		if err := l.Close(); err != nil {
-			e.Errorf("close in a callback: %v", err)
-		}
+		assert.NoError(e, l.Close(), "close in a callback")
 	}
 	l = e.listenOn(e.Network, e.Address(), h)
 	close(listening)
 	p := e.Connect(l.Addr())
 	h.Opened()
 	e.pingPong(p)
-	e.Check(l.Close(), "close again") // which waits until the address is free
+	require.NoError(e, l.Close(), "close again") // which waits until the address is free
 	again, err := net.Listen(l.Addr().Network(), l.Addr().String())
-	e.Check(err, "the address is not free")
-	e.Check(again.Close(), "close")
+	require.NoError(e, err, "the address is not free")
+	require.NoError(e, again.Close(), "close")
 }

@@ -3,8 +3,10 @@ package backendtest
 import (
 	"net"
 	"os"
-	"strings"
 	"syscall"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // connPair is a connection of package net.
@@ -15,15 +17,16 @@ func (e *Env) connPair(network string) (a, b net.Conn) {
 		address = e.TempDir() + "/s"
 	}
 	l, err := net.Listen(network, address)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer l.Close()
 	a, err = net.Dial(network, l.Addr().String())
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	b, err = l.Accept()
-	e.Check(err, "accept")
+	require.NoError(e, err, "accept")
 	return a, b
 }
 
+// adopt adopts sockets from elsewhere: of package net, and of a socketpair. They talk, and the original is closed.
 func adopt(e *Env) {
 	if !e.once() {
 		return
@@ -31,19 +34,16 @@ func adopt(e *Env) {
 	for _, network := range []string{"tcp", "unix"} {
 		a, b := e.connPair(network)
 		e.adoptAndTalk(a.(syscall.Conn), b.(halfCloser))
-		if _, err := a.Write([]byte("x")); err == nil {
-			e.Error("what was adopted can still be used")
-		}
+		_, err := a.Write([]byte("x"))
+		assert.Error(e, err, "what was adopted can still be used")
 	}
 	a, b, err := socketPair()
-	e.Check(err, "socketpair")
+	require.NoError(e, err, "socketpair")
 	defer b.Close()
 	c, err := net.FileConn(b)
-	e.Check(err, "file")
+	require.NoError(e, err, "file")
 	e.adoptAndTalk(a, c.(halfCloser))
-	if err := a.Close(); err == nil {
-		e.Error("the file that was adopted is still open")
-	}
+	assert.Error(e, a.Close(), "the file that was adopted is still open")
 }
 
 func (e *Env) adoptAndTalk(c syscall.Conn, other halfCloser) {
@@ -51,16 +51,13 @@ func (e *Env) adoptAndTalk(c syscall.Conn, other halfCloser) {
 	h := echo()
 	h.env(e)
 	s, err := e.Under().Adopt(c, h)
-	e.Check(err, "adopt %T", c)
-	if h.Opened() != s {
-		e.Error("OnOpen was called for another stream")
-	}
+	require.NoError(e, err, "adopt %T", c)
+	assert.Same(e, s, h.Opened(), "OnOpen was called for another stream")
 	p := e.plain(other)
 	e.pingPong(p)
-	e.Check(p.CloseWrite(), "close for writing")
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
+	require.NoError(e, p.CloseWrite(), "close for writing")
+	err = h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
 }
 
 // adoptKeepsBytes adopts in the middle of a conversation.
@@ -81,25 +78,22 @@ func adoptKeepsBytes(e *Env) {
 		e.Fatalf("read: %v", err)
 	}
 	_, err := a.Write([]byte("from the holder before; "))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	h := NewHooks()
 	h.env(e)
 	s, err := e.Under().Adopt(a.(syscall.Conn), h)
-	e.Check(err, "adopt")
+	require.NoError(e, err, "adopt")
 	_, err = s.Write([]byte("from the stream"))
-	e.Check(err, "write")
-	e.Check(arrives(e, written), "write")
+	require.NoError(e, err, "write")
+	require.NoError(e, arrives(e, written), "write")
 	e.Eventually(func() bool { return h.Len() == len(want)-len(head) }, "all bytes")
-	if string(append(head, h.Got()...)) != string(want) {
-		e.Error("the bytes differ")
-	}
+	assert.Equal(e, string(want), string(append(head, h.Got()...)), "the bytes differ")
 	const both = "from the holder before; from the stream"
-	if got := string(e.ReadAll(p, len(both))); got != both {
-		e.Errorf("the peer read %q", got)
-	}
+	got := string(e.ReadAll(p, len(both)))
+	assert.Equal(e, both, got, "bytes that the peer read")
 }
 
-// adoptNotAStream tries what is no connected stream socket. It must stay usable.
+// adoptNotAStream adopts sockets that are not connected stream sockets. It is an error, and they stay usable.
 func adoptNotAStream(e *Env) {
 	if !e.once() {
 		return
@@ -107,51 +101,47 @@ func adoptNotAStream(e *Env) {
 	h := NewHooks()
 	h.env(e)
 	r, w, err := os.Pipe()
-	e.Check(err, "pipe")
+	require.NoError(e, err, "pipe")
 	defer r.Close()
 	defer w.Close()
 	udp, err := net.Dial("udp", "127.0.0.1:9") // nothing is sent
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	defer udp.Close()
 	dir := e.TempDir()
 	to, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/d", Net: "unixgram"})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer to.Close()
 	datagrams, err := net.Dial("unixgram", dir+"/d")
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	defer datagrams.Close()
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	for what, c := range map[string]syscall.Conn{
 		"pipe": r, "UDP socket": udp.(syscall.Conn), "datagram socket": datagrams.(syscall.Conn), "listener": l.(syscall.Conn),
 	} {
-		if s, err := e.Under().Adopt(c, h); err == nil || s != nil || !strings.Contains(err.Error(), "stream") {
-			e.Errorf("to adopt a %s gives %v", what, err)
-		}
+		s, err := e.Under().Adopt(c, h)
+		assert.Error(e, err, "adopt a %s", what)
+		assert.Nil(e, s, "adopt a %s", what)
+		assert.ErrorContains(e, err, "stream", "adopt a %s", what)
 	}
 	a, b := e.connPair("tcp")
-	if _, err := e.Under().Adopt(a.(syscall.Conn), nil); err == nil || !strings.Contains(err.Error(), "Handler") {
-		e.Errorf("without a Handler: %v", err)
-	}
+	_, err = e.Under().Adopt(a.(syscall.Conn), nil)
+	assert.ErrorContains(e, err, "Handler", "without a Handler")
 	down := e.Open(nil)
-	e.Check(down.Close(), "close")
-	if _, err := down.Adopt(a.(syscall.Conn), h); err == nil {
-		e.Error("a Transport that has ended adopts")
-	}
+	require.NoError(e, down.Close(), "close")
+	_, err = down.Adopt(a.(syscall.Conn), h)
+	assert.Error(e, err, "a Transport that has ended adopts")
 	_, err = w.Write([]byte("x"))
-	e.Check(err, "the pipe cannot be used any longer")
+	require.NoError(e, err, "the pipe cannot be used any longer")
 	_, err = udp.(*net.UDPConn).SyscallConn()
-	e.Check(err, "the UDP socket cannot be used any longer")
+	require.NoError(e, err, "the UDP socket cannot be used any longer")
 	_, err = a.Write([]byte("x"))
-	e.Check(err, "the connection cannot be used any longer")
+	require.NoError(e, err, "the connection cannot be used any longer")
 	e.ReadAll(e.plain(b), 1)
-	e.Check(a.Close(), "close")
+	require.NoError(e, a.Close(), "close")
 	closed, other := e.connPair("tcp")
-	e.Check(closed.Close(), "close")
-	e.Check(other.Close(), "close")
-	if _, err := e.Under().Adopt(closed.(syscall.Conn), h); err == nil {
-		e.Error("a closed connection was adopted")
-	}
-	if h.Count("OnOpen")+h.Count("OnClose") != 0 {
-		e.Error("there were callbacks without a stream")
-	}
+	require.NoError(e, closed.Close(), "close")
+	require.NoError(e, other.Close(), "close")
+	_, err = e.Under().Adopt(closed.(syscall.Conn), h)
+	assert.Error(e, err, "a closed connection was adopted")
+	assert.Zero(e, h.Count("OnOpen")+h.Count("OnClose"), "there were callbacks without a stream")
 }

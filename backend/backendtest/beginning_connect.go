@@ -6,11 +6,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on Connect, which does not wait.
 
+// connect connects without waiting. OnOpen comes when there is a connection, and not before.
 func connect(e *Env) {
 	if e.Peers != nil {
 		return // the peers are of package net here
@@ -21,13 +25,11 @@ func connect(e *Env) {
 	h.Open = func(*session.Stream) { <-gate }
 	h.env(e)
 	s, err := e.Under().Connect(e.Network, l.Addr().String(), h, nil)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	close(gate) // Connect has returned before OnOpen did
 	c, err := l.Accept()
-	e.Check(err, "accept")
-	if h.Opened() != s {
-		e.Error("OnOpen was called for another stream")
-	}
+	require.NoError(e, err, "accept")
+	assert.Same(e, s, h.Opened(), "OnOpen was called for another stream")
 	e.pingPong(e.plain(c))
 
 	if e.Network == "unix" {
@@ -36,17 +38,13 @@ func connect(e *Env) {
 	waits := NewHooks()
 	waits.env(e)
 	s, err = e.Under().Connect("tcp", e.unreachable(), waits, nil)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	waits.StillOpen()
-	if waits.Count("OnOpen") != 0 {
-		e.Error("OnOpen without a connection")
-	}
-	if s.LocalAddr() != nil || s.RemoteAddr() != nil {
-		e.Errorf("there is no connection, from %v to %v", s.LocalAddr(), s.RemoteAddr())
-	}
-	if _, err := s.SyscallConn(); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("SyscallConn without a connection: %v", err)
-	}
+	assert.Zero(e, waits.Count("OnOpen"), "OnOpen without a connection")
+	assert.Nil(e, s.LocalAddr(), "addresses without a connection")
+	assert.Nil(e, s.RemoteAddr(), "addresses without a connection")
+	_, err = s.SyscallConn()
+	assert.ErrorIs(e, err, net.ErrClosed, "SyscallConn without a connection")
 }
 
 // connectInCallbacks connects from OnOpen, OnData and OnClose, a chain of streams.
@@ -93,6 +91,7 @@ func connectInCallbacks(e *Env) {
 	}
 }
 
+// closeBeforeConnected ends streams that are not connected yet. There is OnClose alone, and pending writes are told.
 func closeBeforeConnected(e *Env) {
 	if !e.once() {
 		return
@@ -103,31 +102,27 @@ func closeBeforeConnected(e *Env) {
 		waits := NewHooks()
 		waits.env(e)
 		s, err := e.Under().Connect("tcp", address, waits, nil)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 		notified := make(chan error, 2)
-		e.Check(s.WriteNotify([]byte("lost"), func(err error) { notified <- err }), "write")
-		e.Check(end(s), "end")
-		if err := waits.Closed(); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("OnClose(%v)", err)
-		}
-		if err := arrives(e, notified); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("the bytes that were never sent ended with %v", err)
-		}
-		if waits.Count("OnOpen") != 0 {
-			e.Error("OnOpen without a connection")
-		}
+		require.NoError(e, s.WriteNotify([]byte("lost"), func(err error) { notified <- err }), "write")
+		require.NoError(e, end(s), "end")
+		err = waits.Closed()
+		assert.ErrorIs(e, err, net.ErrClosed, "the error of OnClose")
+		assert.ErrorIs(e, arrives(e, notified), net.ErrClosed, "the bytes that were never sent ended with")
+		assert.Zero(e, waits.Count("OnOpen"), "OnOpen without a connection")
 		for range 20 { // these race with the connection: whoever wins, there is one OnClose, and last
 			h := NewHooks()
 			h.env(e)
 			s, err := e.Under().Connect("tcp", l.Addr().String(), h, nil)
-			e.Check(err, "connect")
-			e.Check(end(s), "end")
+			require.NoError(e, err, "connect")
+			require.NoError(e, end(s), "end")
 			h.Closed()
 		}
 	}
 	e.settled(e.Under())
 }
 
+// writeBeforeOpen writes to a stream that is not connected yet. The peer gets all of it, in order.
 func writeBeforeOpen(e *Env) {
 	if e.Peers != nil {
 		return
@@ -140,34 +135,30 @@ func writeBeforeOpen(e *Env) {
 	block := NewHooks()
 	t := e.Open(func(o *Options) { o.Loops = 1 })
 	blocker, _ := e.PairOn(t, block, session.StreamOptions{})
-	e.Check(blocker.Post(func() { <-gate }), "post") // so that the loop cannot connect yet
+	require.NoError(e, blocker.Post(func() { <-gate }), "post") // so that the loop cannot connect yet
 	s, err := t.Connect(e.Network, l.Addr().String(), h, nil)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	notified := make(chan error, 1)
 	_, err = s.Write([]byte("one"))
-	e.Check(err, "Write")
+	require.NoError(e, err, "Write")
 	_, err = s.Writev(net.Buffers{[]byte(" "), []byte("two")})
-	e.Check(err, "Writev")
-	e.Check(s.WriteNotify([]byte(" three"), func(err error) { notified <- err }), "WriteNotify")
-	e.Check(s.Flush(), "Flush")
-	if n := s.Queued(); n != len("one two three") {
-		e.Errorf("Queued is %d", n)
-	}
+	require.NoError(e, err, "Writev")
+	require.NoError(e, s.WriteNotify([]byte(" three"), func(err error) { notified <- err }), "WriteNotify")
+	require.NoError(e, s.Flush(), "Flush")
+	n := s.Queued()
+	assert.Equal(e, len("one two three"), n, "Queued")
 	s.PauseRead()
 	close(gate)
 	c, err := l.Accept()
-	e.Check(err, "accept")
+	require.NoError(e, err, "accept")
 	p := e.plain(c)
-	if got := string(e.ReadAll(p, len("one two three four"))); got != "one two three four" {
-		e.Errorf("the peer read %q", got)
-	}
-	e.Check(arrives(e, notified), "WriteNotify's function")
+	got := string(e.ReadAll(p, len("one two three four")))
+	assert.Equal(e, "one two three four", got, "bytes that the peer read")
+	require.NoError(e, arrives(e, notified), "WriteNotify's function")
 	_, err = p.Write([]byte("paused"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	time.Sleep(moment)
-	if h.Count("OnData") != 0 {
-		e.Error("a pause from before OnOpen was forgotten")
-	}
+	assert.Zero(e, h.Count("OnData"), "a pause from before OnOpen was forgotten")
 	s.ResumeRead()
 	e.Eventually(func() bool { return h.Len() == 6 }, "bytes")
 }

@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -24,26 +27,23 @@ func (e *Env) dialAndTalk(network string, l net.Listener, address string) {
 	h := echo()
 	h.env(e)
 	s, err := e.Under().Dial(e.patient(), network, address, h, nil)
-	e.Check(err, "dial %s %s", network, address)
+	require.NoError(e, err, "dial %s %s", network, address)
 	c, err := l.Accept()
-	e.Check(err, "accept")
-	if h.Opened() != s {
-		e.Error("OnOpen was called for another stream")
-	}
-	if s.RemoteAddr().String() != c.LocalAddr().String() {
-		e.Errorf("RemoteAddr is %v; the peer's LocalAddr is %v", s.RemoteAddr(), c.LocalAddr())
-	}
+	require.NoError(e, err, "accept")
+	assert.Same(e, s, h.Opened(), "OnOpen was called for another stream")
+	assert.Equal(e, c.LocalAddr().String(), s.RemoteAddr().String(), "RemoteAddr, and the peer's LocalAddr")
 	e.pingPong(e.plain(c))
 }
 
 func (e *Env) listenPlain(network, address string) net.Listener {
 	e.Helper()
 	l, err := net.Listen(network, address)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	e.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
+// dial dials each kind of address, and talks.
 func dial(e *Env) {
 	if !e.once() {
 		return
@@ -60,6 +60,7 @@ func dial(e *Env) {
 	e.dialAndTalk("unix", e.listenPlain("unix", abstract), abstract)
 }
 
+// dialTCP6 dials on IPv6.
 func dialTCP6(e *Env) {
 	if !e.once() {
 		return
@@ -71,31 +72,30 @@ func dialTCP6(e *Env) {
 	h := NewHooks()
 	h.env(e)
 	_, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: &net.TCPAddr{}})
-	e.Check(err, "dial from a LocalAddr that says nothing")
+	require.NoError(e, err, "dial from a LocalAddr that says nothing")
 }
 
-// dialError checks that err is of a dial, and that it is want.
+// dialError checks that err is the *net.OpError of a dial, and that it is want.
 func (e *Env) dialError(err error, network string, want error) {
 	e.Helper()
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "dial" || op.Net != network || !errors.Is(err, want) {
-		e.Errorf("dial %s: %v (%T), want %v in a *net.OpError", network, err, err, want)
-	}
+	e.opError(err, "dial", network)
+	assert.ErrorIs(e, err, want, "dial %s", network)
 }
 
+// refused dials where nobody listens. Dial and OnClose have the same error, with the operation and the network.
 func refused(e *Env) {
 	if !e.once() {
 		return
 	}
 	f, port, err := bound()
-	e.Check(err, "bind")
+	require.NoError(e, err, "bind")
 	defer f.Close()
 	dir := e.TempDir()
 	stale := filepath.Join(dir, "stale")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	l.SetUnlinkOnClose(false)
-	e.Check(l.Close(), "close")
+	require.NoError(e, l.Close(), "close")
 	for _, to := range []struct {
 		network, address string
 		want             error
@@ -109,15 +109,12 @@ func refused(e *Env) {
 		h.env(e)
 		s, err := e.Under().Dial(e.patient(), to.network, to.address, h, nil)
 		e.dialError(err, to.network, to.want)
-		if s != nil || h.Count("OnClose") != 0 {
-			e.Error("Dial failed, and yet there is a stream")
-		}
+		assert.Nil(e, s, "Dial failed, and yet there is a stream")
+		assert.Zero(e, h.Count("OnClose"), "Dial failed, and yet there is a stream")
 		_, err = e.Under().Connect(to.network, to.address, h, nil)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 		e.dialError(h.Closed(), to.network, to.want)
-		if h.Count("OnOpen") != 0 {
-			e.Error("OnOpen of a connection that was refused")
-		}
+		assert.Zero(e, h.Count("OnOpen"), "OnOpen of a connection that was refused")
 	}
 }
 
@@ -135,6 +132,7 @@ func (e *Env) settled(t *session.Engine) {
 	e.Eventually(func() bool { return t.Stats().Sockets == e.others(t) && t.Stats().Streams == e.others(t) }, "no sockets")
 }
 
+// contextEnds ends the context of a dial before it begins and while it waits. Dial returns why, and nothing is left.
 func contextEnds(e *Env) {
 	if !e.once() {
 		return
@@ -160,16 +158,14 @@ func contextEnds(e *Env) {
 	_, err = t.Dial(ctx, "tcp", address, h, nil)
 	e.dialError(err, "tcp", context.DeadlineExceeded)
 	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		e.Errorf("Timeout() of %v is false", err)
-	}
+	require.ErrorAs(e, err, &timeout)
+	assert.True(e, timeout.Timeout(), "Timeout() of %v", err)
 	e.settled(t)
 	e.Eventually(func() bool { return len(takeCensus().files) <= before }, "no descriptor that is left")
-	if h.Count("OnOpen")+h.Count("OnClose") != 0 {
-		e.Error("there were callbacks, although Dial never returned a stream")
-	}
+	assert.Zero(e, h.Count("OnOpen")+h.Count("OnClose"), "there were callbacks, although Dial never returned a stream")
 }
 
+// dialTimeout dials where nobody answers. The dial ends when DialOptions.Timeout has passed, and not before.
 func dialTimeout(e *Env) {
 	if !e.once() {
 		return
@@ -182,17 +178,16 @@ func dialTimeout(e *Env) {
 	began := time.Now()
 	_, err := e.Under().Dial(e.patient(), "tcp", address, h, o)
 	e.dialError(err, "tcp", os.ErrDeadlineExceeded)
-	if d := time.Since(began); d < timeout {
-		e.Errorf("it timed out after %v already", d)
-	}
+	d := time.Since(began)
+	assert.GreaterOrEqual(e, d, timeout, "the time after which it timed out")
 	_, err = e.Under().Connect("tcp", address, h, o)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	e.dialError(h.Closed(), "tcp", os.ErrDeadlineExceeded)
 
-	// A dial that is over in time is not disturbed later.
+	// A dial that has ended in time is not disturbed later.
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	_, err = e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{Timeout: patience})
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	e.settledStreams(1)
 }
 
@@ -201,6 +196,7 @@ func (e *Env) settledStreams(n int) {
 	e.Eventually(func() bool { return e.Under().Stats().Streams == e.others(e.Under())+n }, "%d streams", n)
 }
 
+// dialInCallback calls Dial, which waits, in a callback. It is an error.
 func dialInCallback(e *Env) {
 	if !e.once() {
 		return
@@ -214,14 +210,13 @@ func dialInCallback(e *Env) {
 		failed <- err
 	}
 	_, p := e.PairOn(t, h, session.StreamOptions{})
-	if err := arrives(e, failed); err == nil {
-		e.Error("Dial in a callback returned no error")
-	}
+	assert.Error(e, arrives(e, failed), "Dial in a callback returned no error")
 	_, err := p.Write([]byte("alive"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
 }
 
+// dialLocalAddr dials from an address of its own, and from addresses that cannot be.
 func dialLocalAddr(e *Env) {
 	if !e.once() {
 		return
@@ -231,37 +226,35 @@ func dialLocalAddr(e *Env) {
 	l := e.listenPlain("tcp", "127.0.0.1:0")
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
 	s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: from})
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	c, err := l.Accept()
-	e.Check(err, "accept")
+	require.NoError(e, err, "accept")
 	e.plain(c)
-	if a := c.RemoteAddr().(*net.TCPAddr); !a.IP.Equal(from.IP) || s.LocalAddr().String() != a.String() {
-		e.Errorf("it was dialled from %v, and LocalAddr is %v", a, s.LocalAddr())
-	}
+	a := c.RemoteAddr().(*net.TCPAddr)
+	assert.True(e, a.IP.Equal(from.IP), "LocalAddr, and where it was dialled from")
+	assert.Equal(e, a.String(), s.LocalAddr().String(), "LocalAddr, and where it was dialled from")
 
 	dir := e.TempDir()
 	u := e.listenPlain("unix", filepath.Join(dir, "to"))
 	named := &net.UnixAddr{Name: filepath.Join(dir, "from"), Net: "unix"}
 	_, err = e.Under().Dial(e.patient(), "unix", u.Addr().String(), h, &session.DialOptions{LocalAddr: named})
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	c, err = u.Accept()
-	e.Check(err, "accept")
+	require.NoError(e, err, "accept")
 	e.plain(c)
-	if c.RemoteAddr().String() != named.Name {
-		e.Errorf("it was dialled from %v", c.RemoteAddr())
-	}
+	assert.Equal(e, named.Name, c.RemoteAddr().String(), "where it was dialled from")
 
 	for _, wrong := range []net.Addr{
 		&net.UDPAddr{IP: from.IP}, &net.TCPAddr{IP: net.IPv6loopback}, named, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 77)},
 	} {
 		s, err := e.Under().Dial(e.patient(), "tcp", l.Addr().String(), h, &session.DialOptions{LocalAddr: wrong})
 		var op *net.OpError
-		if !errors.As(err, &op) || s != nil {
-			e.Errorf("dial from %v (%T): %v", wrong, wrong, err)
-		}
+		assert.ErrorAs(e, err, &op, "dial from %v", wrong)
+		assert.Nil(e, s, "the stream of a dial from %v", wrong)
 	}
 }
 
+// dialControl gives Dial a Control function. It sees the socket before connect, and its error is the one of Dial.
 func dialControl(e *Env) {
 	if e.Peers != nil {
 		return
@@ -271,28 +264,25 @@ func dialControl(e *Env) {
 	var calls atomic.Int32
 	o := &session.DialOptions{Control: func(network, address string, c syscall.RawConn) error {
 		calls.Add(1)
-		if !strings.HasPrefix(network, e.Network) || address != want {
-			e.Errorf("Control is called for %s %s", network, address)
-		}
+		assert.True(e, strings.HasPrefix(network, e.Network), "what Control is called for")
+		assert.Equal(e, want, address, "what Control is called for")
 		return c.Control(func(fd uintptr) {
-			if a := backend.RemoteAddress(int(fd)); a.Kind != backend.NoAddress {
-				e.Errorf("Control sees a socket that is connected to %v", a)
-			}
+			assert.Zero(e, backend.RemoteAddress(int(fd)).Kind, "the kind of the peer's address when Control sees the socket")
 		})
 	}}
 	h := NewHooks()
 	h.env(e)
 	_, err := e.Under().Dial(e.patient(), e.Network, want, h, o)
-	e.Check(err, "dial")
-	if calls.Load() != 1 {
-		e.Errorf("Control was called %d times", calls.Load())
-	}
+	require.NoError(e, err, "dial")
+	assert.EqualValues(e, 1, calls.Load(), "calls of Control")
 	no := errors.New("not this one")
 	o.Control = func(string, string, syscall.RawConn) error { return no }
 	_, err = e.Under().Dial(e.patient(), e.Network, want, h, o)
 	e.dialError(err, e.Network, no)
 }
 
+// dialArguments gives Dial and Connect arguments that cannot be. The error names the operation, the network, or the
+// field.
 func dialArguments(e *Env) {
 	if !e.once() {
 		return
@@ -306,27 +296,19 @@ func dialArguments(e *Env) {
 		_, err := e.Under().Dial(e.patient(), network, address, h, nil)
 		_, connectErr := e.Under().Connect(network, address, h, nil)
 		for _, err := range []error{err, connectErr} {
-			var op *net.OpError
-			if !errors.As(err, &op) || op.Op != "dial" || op.Net != network {
-				e.Errorf("dial %q %q: %v (%T)", network, address, err, err)
-			}
+			e.opError(err, "dial", network)
 		}
 	}
 	long := "/" + strings.Repeat("long", 100)
 	_, err := e.Under().Dial(e.patient(), "unix", long, h, nil)
 	e.dialError(err, "unix", syscall.EINVAL)
-	if _, err := e.Under().Connect("tcp", "127.0.0.1:1", nil, nil); err == nil || !strings.Contains(err.Error(), "Handler") {
-		e.Errorf("without a Handler: %v", err)
-	}
+	_, err = e.Under().Connect("tcp", "127.0.0.1:1", nil, nil)
+	assert.ErrorContains(e, err, "Handler", "without a Handler")
 	for field, o := range impossibleStreamOptions {
 		_, err := e.Under().Connect("tcp", "127.0.0.1:1", h, &session.DialOptions{StreamOptions: o})
-		if err == nil || !strings.Contains(err.Error(), field) {
-			e.Errorf("an impossible %s gives %v", field, err)
-		}
+		assert.ErrorContains(e, err, field, "an impossible %s", field)
 	}
-	if h.Count("OnClose") != 0 {
-		e.Error("OnClose of a dial that was refused by its arguments")
-	}
+	assert.Zero(e, h.Count("OnClose"), "OnClose of a dial that was refused by its arguments")
 }
 
 // manyDials dials to the Transport itself from many goroutines.
@@ -357,11 +339,9 @@ func manyDials(e *Env) {
 	for _, s := range streams {
 		if s != nil {
 			ids[s.ID()] = true
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		}
 	}
-	if len(ids) != dials || slices.Contains(streams, nil) {
-		e.Errorf("%d IDs of %d streams", len(ids), dials)
-	}
+	assert.False(e, len(ids) != dials || slices.Contains(streams, nil), "%d IDs of %d streams", len(ids), dials)
 	e.settledStreams(0)
 }

@@ -3,7 +3,6 @@ package backendtest
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,11 +11,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
-// names is a name server in this process: it knows the addresses of some hosts, and none of any other. An address that
-// is zero means that no answer about IPv6 ever comes.
+// names is a name server in this process: it has the addresses of some hosts, and knows no other host. A zero address
+// means that a question about IPv6 is never answered.
 type names map[string][]netip.Addr
 
 // use has every look-up of the rule ask n.
@@ -64,8 +66,8 @@ func (n names) serve(c net.Conn) {
 	}
 }
 
-// answer is a message with the addresses that a query asks for: RFC 1035, section 4.1. A host with a nil list is one
-// for which no answer ever comes.
+// answer is a message with the addresses that a query asks for: RFC 1035, section 4.1. Questions about a host with a nil
+// list are never answered.
 func (n names) answer(query []byte) []byte {
 	const header, typeA, typeAAAA = 12, 1, 28
 	host, end := "", header
@@ -129,12 +131,10 @@ func everyAddress(e *Env) {
 	_, err := e.Under().Dial(e.patient(), "tcp", fmt.Sprintf("none.test.:%d", port), h, nil)
 	e.dialError(err, "tcp", syscall.ECONNREFUSED)
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Addr == nil {
-		e.Errorf("the error names no address: %v", err)
-	}
-	if _, err := e.Under().Dial(e.patient(), "tcp4", "six.test.:1", h, nil); !errors.As(err, &op) {
-		e.Errorf("an address that does not suit tcp4 gives %v", err)
-	}
+	require.ErrorAs(e, err, &op)
+	assert.NotNil(e, op.Addr, "the address of %v", err)
+	_, err = e.Under().Dial(e.patient(), "tcp4", "six.test.:1", h, nil)
+	assert.ErrorAs(e, err, &op, "an address that does not suit tcp4")
 }
 
 // attemptsRace dials a host whose first address drops what comes. RFC 8305, section 5: the second is tried beside it.
@@ -156,7 +156,7 @@ func (e *Env) samePort(a, b string) (net.Listener, net.Listener) {
 	e.Helper()
 	for range 100 {
 		first, err := net.Listen("tcp", a+":0")
-		e.Check(err, "listen")
+		require.NoError(e, err, "listen")
 		_, port, _ := net.SplitHostPort(first.Addr().String())
 		second, err := net.Listen("tcp", b+":"+port)
 		if err != nil {
@@ -170,6 +170,7 @@ func (e *Env) samePort(a, b string) (net.Listener, net.Listener) {
 	return nil, nil
 }
 
+// noSuchName dials names that do not exist. The error is a *net.DNSError in a *net.OpError.
 func noSuchName(e *Env) {
 	if !e.once() {
 		return
@@ -180,19 +181,18 @@ func noSuchName(e *Env) {
 	var unknown *net.DNSError
 	_, err := e.Under().Dial(e.patient(), "tcp", "nowhere.test.:1", h, nil)
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "dial" || !errors.As(err, &unknown) || !unknown.IsNotFound {
-		e.Errorf("a name that does not exist gives %v", err)
-	}
+	e.opError(err, "dial", "tcp")
+	require.ErrorAs(e, err, &unknown, "dial a name that does not exist")
+	assert.True(e, unknown.IsNotFound, "IsNotFound of %v", err)
 	_, err = e.Under().Connect("tcp", "nowhere.test.:1", h, nil)
-	e.Check(err, "connect")
-	if err := h.Closed(); !errors.As(err, &unknown) {
-		e.Errorf("OnClose(%v)", err)
-	}
-	if _, err := e.Under().Dial(e.patient(), "tcp", "localhost:no-such-service", h, nil); !errors.As(err, &op) {
-		e.Errorf("a service that does not exist gives %v", err)
-	}
+	require.NoError(e, err, "connect")
+	err = h.Closed()
+	assert.ErrorAs(e, err, &unknown, "the error of OnClose")
+	_, err = e.Under().Dial(e.patient(), "tcp", "localhost:no-such-service", h, nil)
+	assert.ErrorAs(e, err, &op, "a service that does not exist")
 }
 
+// contextEndsLookup ends dials while their name is being looked up.
 func contextEndsLookup(e *Env) {
 	if !e.once() {
 		return
@@ -206,18 +206,15 @@ func contextEndsLookup(e *Env) {
 	_, err := t.Dial(ctx, "tcp", "a.test.:1", h, nil)
 	e.dialError(err, "tcp", context.DeadlineExceeded)
 	s, err := t.Connect("tcp", "b.test.:1", h, nil)
-	e.Check(err, "connect")
-	e.Check(s.Abort(), "abort")
-	if err := h.Closed(); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("OnClose(%v)", err)
-	}
+	require.NoError(e, err, "connect")
+	require.NoError(e, s.Abort(), "abort")
+	err = h.Closed()
+	assert.ErrorIs(e, err, net.ErrClosed, "the error of OnClose")
 	_, err = t.Connect("tcp", "c.test.:1", h, &session.DialOptions{Timeout: time.Millisecond})
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	e.dialError(h.Closed(), "tcp", os.ErrDeadlineExceeded)
 	_, err = t.Connect("tcp", "d.test.:1", h, nil)
-	e.Check(err, "connect")
-	e.Check(t.Close(), "close the Transport") // which ends this one
-	if h.Count("OnClose") != 3 {
-		e.Errorf("OnClose was called %d times", h.Count("OnClose"))
-	}
+	require.NoError(e, err, "connect")
+	require.NoError(e, t.Close(), "close the Transport") // which ends this one
+	assert.Equal(e, 3, h.Count("OnClose"), "calls of OnClose")
 }

@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -25,6 +28,7 @@ var bytesRules = []Rule{
 	{"S06_BoundedReading", boundedReading},
 }
 
+// order sends pieces of many sizes. All bytes arrive once and in order.
 func order(e *Env) {
 	h := NewHooks()
 	_, p := e.Pair(h, session.StreamOptions{})
@@ -38,11 +42,11 @@ func order(e *Env) {
 		_, _ = p.Write(rest)
 	}()
 	e.Eventually(func() bool { return h.Len() >= len(want) }, "all bytes")
-	if !bytes.Equal(h.Got(), want) {
-		e.Fatal("the bytes differ")
-	}
+	require.True(e, bytes.Equal(h.Got(), want), "the bytes differ")
 }
 
+// lifeInOrder lets streams live from OnOpen to OnClose. Hooks checks the order, and each is called as often as there
+// are streams.
 func lifeInOrder(e *Env) {
 	h := NewHooks() // which checks order, overlap and number of callbacks
 	var wrote atomic.Int64
@@ -57,67 +61,62 @@ func lifeInOrder(e *Env) {
 	for range streams {
 		_, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write(Pattern(1000))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.ReadAll(p, 1000)
-		e.Check(p.CloseWrite(), "close for writing")
+		require.NoError(e, p.CloseWrite(), "close for writing")
 	}
 	for range streams {
-		if err := h.Closed(); err != nil {
-			e.Fatalf("OnClose(%v)", err)
-		}
+		err := h.Closed()
+		require.NoError(e, err, "the error of OnClose")
 	}
 	for what, n := range map[string]int{"OnOpen": streams, "OnEOF": streams, "OnClose": streams} {
-		if h.Count(what) != n {
-			e.Errorf("%s was called %d times, not %d", what, h.Count(what), n)
-		}
+		assert.Equal(e, n, h.Count(what), "calls of %s", what)
 	}
-	if h.Len() != streams*1000 {
-		e.Errorf("%d bytes, not %d", h.Len(), streams*1000)
-	}
+	assert.Equal(e, streams*1000, h.Len(), "bytes")
 }
 
+// dataOnce leaves bytes unread. OnData is called again only when more of them have come.
 func dataOnce(e *Env) {
 	h := NewHooks()
 	seen := make(chan int, 1000)
 	h.Data = func(s *session.Stream) { seen <- s.Buffered() } // reads nothing
 	_, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("hello"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	var n int
 	for n < 5 {
 		n = <-seen
 	}
 	calls := h.Count("OnData")
 	time.Sleep(moment)
-	if h.Count("OnData") != calls {
-		e.Fatal("OnData was called again for the same bytes")
-	}
+	require.Equal(e, calls, h.Count("OnData"), "OnData was called again for the same bytes")
 	_, err = p.Write([]byte(", world"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	for n < 12 {
 		n = <-seen
 	}
 }
 
+// resumeCallsAgain leaves bytes unread, pauses and resumes. OnData is called again for the same bytes.
 func resumeCallsAgain(e *Env) {
 	h := NewHooks()
 	calls := make(chan int, 1000)
 	h.Data = func(s *session.Stream) { calls <- s.Buffered() }
 	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("hello"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	for n := 0; n < 5; {
 		n = <-calls
 	}
 	for range 3 {
 		s.PauseRead()
 		s.ResumeRead()
-		if n := <-calls; n != 5 {
-			e.Fatalf("OnData with %d bytes after ResumeRead, not 5", n)
-		}
+		n := <-calls
+		require.Equal(e, 5, n, "bytes in OnData after ResumeRead")
 	}
 }
 
+// borrowing reads the same bytes by every method. All of them give the same.
 func borrowing(e *Env) {
 	h := NewHooks()
 	fail := make(chan error, 1)
@@ -136,11 +135,11 @@ func borrowing(e *Env) {
 	_, p := e.Pair(h, session.StreamOptions{})
 	for _, part := range [][]byte{want[:33], want[33:]} { // so that some of it is kept between calls
 		_, err := p.Write(part)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		time.Sleep(time.Millisecond)
 	}
 	<-done
-	e.Check(<-fail, "reading")
+	require.NoError(e, <-fail, "reading")
 }
 
 func readEveryWay(s *session.Stream, want []byte) error {
@@ -212,24 +211,22 @@ func take(e *Env) {
 	for _, b := range held {
 		got = append(got, b.Bytes()...)
 	}
-	if !bytes.Equal(got, want) {
-		e.Fatal("the bytes changed while they were kept")
-	}
+	require.True(e, bytes.Equal(got, want), "the bytes changed while they were kept")
 	for i, b := range held {
 		if i%2 == 0 {
-			e.Check(s.WriteBuffer(b), "WriteBuffer")
+			require.NoError(e, s.WriteBuffer(b), "WriteBuffer")
 			continue
 		}
 		_, err := s.Write(b.Bytes())
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		b.Release()
 		b.Release() // does nothing
 	}
-	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
-		e.Fatal("the bytes that came back differ")
-	}
+	require.True(e, bytes.Equal(e.ReadAll(p, len(want)), want), "the bytes that came back differ")
 }
 
+// pause pauses a stream again and again while its peer sends. No OnData begins in a pause, and another stream is not
+// delayed.
 func pause(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{})
@@ -242,12 +239,12 @@ func pause(e *Env) {
 		calls := h.Count("OnData")
 		if n := len(want) / 20; sent < len(want) {
 			_, err := p.Write(want[sent : sent+n])
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 			sent += n
 		}
 		before := other.Len()
 		_, err := q.Write([]byte("not delayed"))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.Eventually(func() bool { return other.Len() == before+11 }, "bytes of the other stream")
 		if now := h.Count("OnData"); now > calls+1 { // one may have been running
 			e.Fatalf("OnData was called %d times during a pause", now-calls)
@@ -255,11 +252,10 @@ func pause(e *Env) {
 		s.ResumeRead()
 	}
 	e.Eventually(func() bool { return h.Len() == len(want) }, "all bytes")
-	if !bytes.Equal(h.Got(), want) {
-		e.Fatal("the bytes differ")
-	}
+	require.True(e, bytes.Equal(h.Got(), want), "the bytes differ")
 }
 
+// pausedReset resets a stream that is paused. It learns of that.
 func pausedReset(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("Unix sockets have no reset")
@@ -269,20 +265,17 @@ func pausedReset(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{})
 	s.PauseRead()
 	_, err := p.Write(Pattern(1000))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	time.Sleep(moment) // so that the bytes are there before the reset, whether they were handed over or not
-	e.Check(p.Reset(), "reset")
-	if err := h.Closed(); !errors.Is(err, syscall.ECONNRESET) {
-		e.Fatalf("OnClose(%v), not ECONNRESET", err)
-	}
-	if h.Count("OnData") != 0 {
-		e.Error("OnData was called during a pause")
-	}
-	if !slices.Equal(h.Got(), Pattern(1000)) {
-		e.Errorf("%d bytes could be read in OnClose, not the 1000 that came before the reset", h.Len())
-	}
+	require.NoError(e, p.Reset(), "reset")
+	err = h.Closed()
+	require.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
+	assert.Zero(e, h.Count("OnData"), "OnData was called during a pause")
+	assert.True(e, slices.Equal(h.Got(), Pattern(1000)), "%d bytes could be read in OnClose, not the 1000 that came before the reset", h.Len())
 }
 
+// boundedReading reads nothing while a peer sends much. The stream stops reading near ReadBufferLimit, and loses
+// nothing.
 func boundedReading(e *Env) {
 	const limit = 200_000
 	h := NewHooks()
@@ -307,13 +300,11 @@ func boundedReading(e *Env) {
 		b, _ := s.Next(-1)
 		got = append(got, b...)
 	}
-	e.Check(s.Post(func() { h.Data = read; read(s) }), "post")
+	require.NoError(e, s.Post(func() { h.Data = read; read(s) }), "post")
 	all := make(chan bool)
 	e.Eventually(func() bool {
-		e.Check(s.Post(func() { all <- len(got) == len(want) }), "post")
+		require.NoError(e, s.Post(func() { all <- len(got) == len(want) }), "post")
 		return <-all
 	}, "all bytes")
-	if !bytes.Equal(got, want) {
-		e.Fatal("the bytes differ")
-	}
+	require.True(e, bytes.Equal(got, want), "the bytes differ")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// The rules on callbacks that panic, that take long and that do not return, and on how often they are called.
+// The rules on callbacks: those that panic, that take long or that do not return, and how often they are called.
 var callbackRules = []Rule{
 	{"S21_LogsTheCallback", logsTheCallback},
 	{"S21_LogCountsTheRest", logCountsTheRest},
@@ -249,22 +249,24 @@ func drainsTheOpen(e *Env) {
 			}
 		},
 	} {
-		t := e.oneLoop()
-		h := drainHooks{NewHooks(), func(*session.Stream) { e.Errorf("OnDrain behind %s", what) }}
-		h.Open = func(s *session.Stream) { s.SetHandler(h) }
-		s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
-		e.small(s)
-		e.onLoop(s, nothingAtAll)
-		in, hold := make(chan struct{}), make(chan struct{})
-		require.NoError(e, s.Post(func() { close(in); await(hold); end(s) }))
-		require.True(e, await(in))
-		shut := make(chan error, 1)
-		go func() { shut <- t.Shutdown(e.patient()) }()
-		time.Sleep(moment / 3) // so that it is the next thing that the loop does
-		close(hold)
-		assert.NoError(e, arrives(e, shut), what)
-		_ = h.Closed()
-		_ = p.Close()
+		e.Scenario(what, func() {
+			t := e.oneLoop()
+			h := drainHooks{NewHooks(), func(*session.Stream) { e.Errorf("OnDrain behind %s", what) }}
+			h.Open = func(s *session.Stream) { s.SetHandler(h) }
+			s, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
+			e.small(s)
+			e.onLoop(s, nothingAtAll)
+			in, hold := make(chan struct{}), make(chan struct{})
+			require.NoError(e, s.Post(func() { close(in); await(hold); end(s) }))
+			require.True(e, await(in))
+			shut := make(chan error, 1)
+			go func() { shut <- t.Shutdown(e.patient()) }()
+			time.Sleep(moment / 3) // so that it is the next thing that the loop does
+			close(hold)
+			assert.NoError(e, arrives(e, shut), what)
+			_ = h.Closed()
+			_ = p.Close()
+		})
 	}
 }
 
@@ -322,7 +324,7 @@ func postedByMany(e *Env) {
 		s, _ := e.PairOn(t, h, session.StreamOptions{})
 		all = append(all, s)
 	}
-	letGo := hold(all[0])
+	release := hold(all[0])
 	turn, inTurn, most := uint64(0), 0, 0
 	var ran atomic.Int64
 	for i := range n {
@@ -336,7 +338,7 @@ func postedByMany(e *Env) {
 			ran.Add(1)
 		}))
 	}
-	letGo()
+	release()
 	e.Eventually(func() bool { return ran.Load() == n }, "all posted functions")
 	assert.LessOrEqual(e, most, 24, "posted functions of %v in one turn, of %d streams", need, streams)
 }
@@ -362,7 +364,5 @@ func longestCallback(e *Env) {
 	e.Eventually(func() bool { return h.Len() == 10_000 }, "all bytes")
 	took := t.Stats().LongestCallback
 	assert.Positive(e, took)
-	if took >= long {
-		e.Errorf("the longest callback for data took %v, of stream %d; it was another one that did", took, t.Stats().LongestCallbackStream)
-	}
+	assert.Less(e, took, long, "the longest callback for data took %v, of stream %d; it was another one that did", took, t.Stats().LongestCallbackStream)
 }

@@ -11,11 +11,11 @@ import (
 )
 
 // The rules on what happens where two or three rules meet: operations in pairs and triples, within one callback or at
-// once on several goroutines, while the peer does this or that. Each combination is a trial, a stream of its own, and
-// what became of it is held against a small model of what the rules say (trial_check.go).
+// once on several goroutines, while the peer acts, too. Each combination is a trial with a stream of its own, whose
+// outcome is compared with a small model of the rules (combine_check.go).
 //
 // TANDEM_COMBINE_SEED chooses the triples, TANDEM_COMBINE_TRIPLES how many there are in each setup; TANDEM_COMBINE
-// runs only combinations in whose name it is.
+// runs only the combinations whose name contains it.
 var combineRules = []Rule{
 	{"Combine_InOnOpen", func(e *Env) { combine(e, pairsIn(inOpen)) }},
 	{"Combine_InOnData", func(e *Env) { combine(e, pairsIn(inData)) }},
@@ -122,8 +122,8 @@ func number(name string, otherwise uint64) uint64 {
 	return otherwise
 }
 
-// combineTooManyFiles calls Detach where no descriptor is free. No other trial runs meanwhile, because that concerns the
-// whole process.
+// combineTooManyFiles calls Detach while no descriptor is free. Trials run one at a time, because the limit is the
+// process's.
 func combineTooManyFiles(e *Env) {
 	var all []combination
 	for _, at := range []place{inOpen, inData, inEOF, inWritable, inPost, across} {

@@ -19,7 +19,7 @@ func (x *trial) promisesKept() {
 	}
 }
 
-// check holds what has happened against the rules.
+// check compares what has happened with the rules.
 func (x *trial) check() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -110,7 +110,7 @@ func (x *trial) checkSent(got []byte) {
 	}
 }
 
-// begins reports whether one begins with the other, whichever is shorter.
+// begins reports whether the longer of two slices begins with the shorter one.
 func begins(a, b []byte) bool {
 	n := min(len(a), len(b))
 	return bytes.Equal(a[:n], b[:n])

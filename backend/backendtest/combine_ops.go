@@ -9,7 +9,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// operation is something that a program does with a stream. The model says what has to become of it.
+// operation is a call on a stream. It records in the model what must follow from it.
 type operation struct {
 	name string
 	loop bool // it belongs to the stream's loop

@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -32,13 +35,13 @@ func newStage(e *Env, t *session.Engine, all *trials) *stage {
 	if e.Dialled {
 		listening := net.ListenConfig{Control: smallWindow}
 		l, err := listening.Listen(context.Background(), e.Network, e.Address())
-		e.Check(err, "listen")
+		require.NoError(e, err, "listen")
 		e.Cleanup(func() { _ = l.Close() })
 		st.plain, st.addr = l, l.Addr()
 		return st
 	}
 	l, err := t.Listen(e.Network, e.Address(), &trialHandler{stage: st}, &session.ListenOptions{StreamOptions: st.options()})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	e.Cleanup(func() { _ = l.Close() })
 	st.addr = l.Addr()
 	return st
@@ -134,9 +137,7 @@ func (a *trials) check(but int) {
 	for len(a.taken) > but {
 		t := a.taken[0]
 		a.taken = a.taken[1:]
-		if string(t.b.Bytes()) != string(t.want) {
-			a.e.Errorf("%s: the memory that was taken has changed", t.by)
-		}
+		assert.Equal(a.e, string(t.want), string(t.b.Bytes()), "%s: the memory that was taken has changed", t.by)
 		t.b.Release()
 	}
 }

@@ -100,7 +100,7 @@ func (x *trial) errorLocked(format string, args ...any) {
 	x.e.Errorf("%s: "+format, append([]any{x.combination}, args...)...)
 }
 
-// overdue is errorf for what did not come in time. It ends the rule: the next one would not come either.
+// overdue is errorf for an event that did not come in time. It ends the rule: later ones would not come either.
 func (x *trial) overdue(format string, args ...any) {
 	x.stage.all.problems.Add(tooMany)
 	x.errorf(format, args...)

@@ -20,34 +20,36 @@ var coreEndRules = []Rule{
 // endsDelivery ends streams that have failed, in the callback for the first of the bytes that came before the failure.
 func endsDelivery(e *Env) {
 	for name, end := range map[string]func(*session.Stream) error{"Close": (*session.Stream).Close, "Abort": (*session.Stream).Abort} {
-		calls := 0
-		codec := frame.U64{}
-		h := session.Frames(codec, func(s *session.Stream, _ []byte) {
-			if calls++; calls == 1 {
-				_ = end(s)
+		e.Scenario(name, func() {
+			calls := 0
+			codec := frame.U64{}
+			h := session.Frames(codec, func(s *session.Stream, _ []byte) {
+				if calls++; calls == 1 {
+					_ = end(s)
+				}
+			})
+			opened, release, closed := make(chan *session.Stream, 1), make(chan struct{}), make(chan error, 1)
+			h.Open = func(s *session.Stream) {
+				opened <- s
+				await(release)                 // until bytes and reset are both there
+				_, _ = s.Write([]byte("lost")) // finds out about the reset
 			}
+			h.Close = func(_ *session.Stream, err error) { closed <- err }
+			l, err := e.Under().Listen("tcp", "127.0.0.1:0", h, nil)
+			require.NoError(e, err)
+			c, err := net.Dial("tcp", l.Addr().String())
+			require.NoError(e, err)
+			arrives(e, opened)
+			one, _ := codec.Append(nil, []byte("hello"))
+			_, err = c.Write(bytes.Repeat(one, 10))
+			require.NoError(e, err)
+			require.NoError(e, plainPeer{c.(halfCloser)}.Reset())
+			time.Sleep(moment)
+			close(release)
+			_ = arrives(e, closed)
+			require.LessOrEqual(e, calls, 1, "messages, of which the first one calls %s", name)
+			require.NoError(e, l.Close())
 		})
-		opened, release, closed := make(chan *session.Stream, 1), make(chan struct{}), make(chan error, 1)
-		h.Open = func(s *session.Stream) {
-			opened <- s
-			await(release)                 // until bytes and reset are both there
-			_, _ = s.Write([]byte("lost")) // finds out about the reset
-		}
-		h.Close = func(_ *session.Stream, err error) { closed <- err }
-		l, err := e.Under().Listen("tcp", "127.0.0.1:0", h, nil)
-		require.NoError(e, err)
-		c, err := net.Dial("tcp", l.Addr().String())
-		require.NoError(e, err)
-		arrives(e, opened)
-		one, _ := codec.Append(nil, []byte("hello"))
-		_, err = c.Write(bytes.Repeat(one, 10))
-		require.NoError(e, err)
-		require.NoError(e, plainPeer{c.(halfCloser)}.Reset())
-		time.Sleep(moment)
-		close(release)
-		_ = arrives(e, closed)
-		require.LessOrEqual(e, calls, 1, "messages, of which the first one calls %s", name)
-		require.NoError(e, l.Close())
 	}
 }
 
@@ -75,8 +77,6 @@ func handlerTime(e *Env) {
 	one, _ := frame.U64{}.Append(nil, []byte("hello"))
 	_, err = p.Write(bytes.Repeat(one, all))
 	require.NoError(e, err)
-	if !await(done) {
-		e.Fatal("not all messages came")
-	}
+	require.True(e, await(done), "not all messages came")
 	require.LessOrEqual(e, most, 16, "messages of %v in one turn", each)
 }

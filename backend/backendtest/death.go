@@ -224,27 +224,29 @@ func promisedByADeadLoop(e *Env) {
 			_ = s.Abort()
 		},
 	} {
-		w, h := e.twoLoops(), NewHooks()
-		h.env(e)
-		var ran atomic.Int32
-		h.Data = func(s *session.Stream) {
-			h.Collect(s)
-			for range 3 {
-				promise(s, func() { defer h.enter(s, what)(); ran.Add(1); runtime.Goexit() })
+		e.Scenario(what, func() {
+			w, h := e.twoLoops(), NewHooks()
+			h.env(e)
+			var ran atomic.Int32
+			h.Data = func(s *session.Stream) {
+				h.Collect(s)
+				for range 3 {
+					promise(s, func() { defer h.enter(s, what)(); ran.Add(1); runtime.Goexit() })
+				}
 			}
-		}
-		p := e.connectBeside(w.t, w.s, h, session.StreamOptions{})
-		_, err := p.Write([]byte("x"))
-		require.NoError(e, err)
-		if err := h.Closed(); what != "at the end" {
-			assert.ErrorIs(e, err, backend.ErrGoexit, what)
-		}
-		want := int32(3)
-		if what == "at the end" {
-			want = 1 // the others were refused
-		}
-		assert.Equal(e, want, ran.Load(), "functions given to %s that have run", what)
-		w.died(e, "")
+			p := e.connectBeside(w.t, w.s, h, session.StreamOptions{})
+			_, err := p.Write([]byte("x"))
+			require.NoError(e, err)
+			if err := h.Closed(); what != "at the end" {
+				assert.ErrorIs(e, err, backend.ErrGoexit, what)
+			}
+			want := int32(3)
+			if what == "at the end" {
+				want = 1 // the others were refused
+			}
+			assert.Equal(e, want, ran.Load(), "functions given to %s that have run", what)
+			w.died(e, "")
+		})
 	}
 }
 
@@ -290,7 +292,7 @@ func waitingForADeadLoop(e *Env) {
 		err := arrives(e, dialled)
 		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "Dial: %v", err)
 		err = connected.Closed()
-		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "OnClose(%v)", err)
+		assert.True(e, errors.Is(err, backend.ErrGoexit) || errors.Is(err, net.ErrClosed), "the error of OnClose")
 	}
 	assert.NoError(e, arrives(e, closed), "Close of the listener")
 	assert.Error(e, arrives(e, read), "Read of a connection that the loop has not handed over")

@@ -42,9 +42,7 @@ func (e *Env) inChild(rule func(*Env)) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+strings.Join(names, "/"), "-test.count=1")
 	cmd.Env = append(os.Environ(), childVariable+"="+e.T.Name(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		e.Errorf("in a process of its own: %v\n%s", err, out[:min(len(out), 8<<10)])
-	}
+	assert.NoError(e, err, "in a process of its own: %v\n%s", err, out[:min(len(out), 8<<10)])
 }
 
 // waitSets are the descriptors of this process that loops wait for.

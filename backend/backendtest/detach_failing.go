@@ -58,32 +58,34 @@ func completionAfterDetach(e *Env) {
 			_ = p.Reset()
 		}, []bool{false, true}},
 	} {
-		t, h := e.Open(nil), NewHooks()
-		told := make(chan error, 10)
-		h.Close = func(*session.Stream, error) { close(told) }
-		s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
-		e.small(s)
-		require.NoError(e, s.WriteNotify(Pattern(10), func(err error) { told <- err }))
-		assert.NoError(e, arrives(e, told), what)
-		_, err := s.Write(Pattern(someFull - 10))
-		require.NoError(e, err)
-		e.stalls(s)
-		require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { told <- err }))
-		_, err = s.Write(Pattern(more))
-		require.NoError(e, err)
-		require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { told <- err }))
-		conn, err := s.Detach()
-		require.NoError(e, err)
-		if what != "the Transport ends" {
-			h.StillOpen()
-		}
-		c.end(t, conn, p)
-		h.closedWith(nil)
-		var fate []bool
-		for err := range told {
-			fate = append(fate, err != nil)
-		}
-		assert.Equal(e, c.fate, fate, "%s: whether the notified writes failed", what)
-		_ = conn.Close()
+		e.Scenario(what, func() {
+			t, h := e.Open(nil), NewHooks()
+			told := make(chan error, 10)
+			h.Close = func(*session.Stream, error) { close(told) }
+			s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
+			e.small(s)
+			require.NoError(e, s.WriteNotify(Pattern(10), func(err error) { told <- err }))
+			assert.NoError(e, arrives(e, told), what)
+			_, err := s.Write(Pattern(someFull - 10))
+			require.NoError(e, err)
+			e.stalls(s)
+			require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { told <- err }))
+			_, err = s.Write(Pattern(more))
+			require.NoError(e, err)
+			require.NoError(e, s.WriteNotify([]byte("x"), func(err error) { told <- err }))
+			conn, err := s.Detach()
+			require.NoError(e, err)
+			if what != "the Transport ends" {
+				h.StillOpen()
+			}
+			c.end(t, conn, p)
+			h.closedWith(nil)
+			var fate []bool
+			for err := range told {
+				fate = append(fate, err != nil)
+			}
+			assert.Equal(e, c.fate, fate, "%s: whether the notified writes failed", what)
+			_ = conn.Close()
+		})
 	}
 }

@@ -92,17 +92,19 @@ func detachKeepsOptions(e *Env) {
 			backend.UserTimeout(5 * time.Second)},
 		"no keep-alive": {backend.KeepAliveOff()},
 	} {
-		h := NewHooks()
-		s, _ := e.Pair(h, session.StreamOptions{})
-		for _, o := range set {
-			require.NoError(e, s.SetSocketOption(o))
-		}
-		before := read(s)
-		c, err := s.Detach()
-		require.NoError(e, err)
-		h.closedWith(nil)
-		assert.Equal(e, before, read(c.(syscall.Conn)), "the socket's options, %s", what)
-		require.NoError(e, c.Close())
+		e.Scenario(what, func() {
+			h := NewHooks()
+			s, _ := e.Pair(h, session.StreamOptions{})
+			for _, o := range set {
+				require.NoError(e, s.SetSocketOption(o))
+			}
+			before := read(s)
+			c, err := s.Detach()
+			require.NoError(e, err)
+			h.closedWith(nil)
+			assert.Equal(e, before, read(c.(syscall.Conn)), "the socket's options, %s", what)
+			require.NoError(e, c.Close())
+		})
 	}
 }
 
@@ -114,35 +116,37 @@ func rawConnWhileEnding(e *Env) {
 		"reset":  func(_ *session.Stream, p Peer) { _ = p.Reset() },
 		"Detach": func(s *session.Stream, _ Peer) { c, _ := s.Detach(); _ = c.Close() },
 	} {
-		h := NewHooks()
-		s, p := e.resettable(e.Under(), h, session.StreamOptions{})
-		raw, err := s.SyscallConn()
-		require.NoError(e, err)
-		const holders = 2
-		got, done := make(chan uintptr, holders), make(chan error, holders)
-		var release [holders]chan struct{}
-		for i := range release {
-			release[i] = make(chan struct{})
-			go func() { done <- raw.Control(func(fd uintptr) { got <- fd; await(release[i]) }) }()
-		}
-		fd := arrives(e, got)
-		require.Equal(e, fd, arrives(e, got))
-		socket := fileOf(fd)
-		end(s, p)
-		h.Closed()
-		assert.ErrorIs(e, raw.Control(func(uintptr) { e.Error("a function got the descriptor of a stream that has ended") }), net.ErrClosed)
-		others := e.openSome(20)
-		assert.NotContains(e, others, fd, "%s: descriptors that were opened meanwhile", what)
-		for i := range release {
-			assert.Equal(e, socket, fileOf(fd), "%s: the socket, while a function has it", what)
-			close(release[i])
-			require.NoError(e, arrives(e, done))
-		}
-		assert.NotEqual(e, socket, fileOf(fd), "%s: the descriptor, when all functions have returned", what)
-		if what == "Abort" {
-			_, err := readOn(p).all(e)
-			assert.True(e, e.isReset(err), "the peer sees %v", err)
-		}
+		e.Scenario(what, func() {
+			h := NewHooks()
+			s, p := e.resettable(e.Under(), h, session.StreamOptions{})
+			raw, err := s.SyscallConn()
+			require.NoError(e, err)
+			const holders = 2
+			got, done := make(chan uintptr, holders), make(chan error, holders)
+			var release [holders]chan struct{}
+			for i := range release {
+				release[i] = make(chan struct{})
+				go func() { done <- raw.Control(func(fd uintptr) { got <- fd; await(release[i]) }) }()
+			}
+			fd := arrives(e, got)
+			require.Equal(e, fd, arrives(e, got))
+			socket := fileOf(fd)
+			end(s, p)
+			h.Closed()
+			assert.ErrorIs(e, raw.Control(func(uintptr) { e.Error("a function got the descriptor of a stream that has ended") }), net.ErrClosed)
+			others := e.openSome(20)
+			assert.NotContains(e, others, fd, "%s: descriptors that were opened meanwhile", what)
+			for i := range release {
+				assert.Equal(e, socket, fileOf(fd), "%s: the socket, while a function has it", what)
+				close(release[i])
+				require.NoError(e, arrives(e, done))
+			}
+			assert.NotEqual(e, socket, fileOf(fd), "%s: the descriptor, when all functions have returned", what)
+			if what == "Abort" {
+				_, err := readOn(p).all(e)
+				assert.True(e, e.isReset(err), "the peer sees %v", err)
+			}
+		})
 	}
 }
 
@@ -180,30 +184,32 @@ func rawConnReenters(e *Env) {
 		"Detach": func(s *session.Stream) { c, _ := s.Detach(); _ = c.Close() },
 		"panic":  func(*session.Stream) { panic("on purpose") },
 	} {
-		for _, inside := range []bool{true, false} {
-			h := NewHooks()
-			s, p := e.Pair(h, session.StreamOptions{})
-			control := func() {
-				defer func() {
-					if v := recover(); v != nil && inside {
-						panic(v)
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				h := NewHooks()
+				s, p := e.Pair(h, session.StreamOptions{})
+				control := func() {
+					defer func() {
+						if v := recover(); v != nil && inside {
+							panic(v)
+						}
+					}()
+					raw, err := s.SyscallConn()
+					if assert.NoError(e, err) {
+						_ = raw.Control(func(uintptr) { use(s) })
 					}
-				}()
-				raw, err := s.SyscallConn()
-				if assert.NoError(e, err) {
-					_ = raw.Control(func(uintptr) { use(s) })
 				}
+				e.within(what+" inside Control", func() {
+					if inside {
+						e.onLoop(s, control)
+					} else {
+						control()
+					}
+				})
+				_ = s.Close()
+				h.Closed()
+				_ = p.Close()
 			}
-			e.within(what+" inside Control", func() {
-				if inside {
-					e.onLoop(s, control)
-				} else {
-					control()
-				}
-			})
-			_ = s.Close()
-			h.Closed()
-			_ = p.Close()
-		}
+		})
 	}
 }

@@ -48,7 +48,7 @@ func (e *Env) unready() (all []unready) {
 	return all
 }
 
-// begins begins a dial on another goroutine, by Dial or by Connect, and returns where its end is told.
+// begins begins a dial on another goroutine, by Dial or by Connect, and returns a channel for its error.
 func (e *Env) begins(ctx context.Context, t *session.Engine, wait bool, address string, o *session.DialOptions) <-chan error {
 	result := make(chan error, 1)
 	h := NewHooks()
@@ -143,20 +143,35 @@ func deadLoopEndsDials(e *Env) {
 	}
 	all := e.unready()
 	before := len(takeCensus().files)
-	for _, dial := range all {
-		t := e.Open(func(o *Options) { o.Loops = 2 })
-		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
-		var results []<-chan error
+	type scene struct {
+		t       *session.Engine
+		s       *session.Stream
+		p       Peer
+		results []<-chan error
+	}
+	scenes := make([]scene, len(all))
+	for i := range scenes {
+		c := &scenes[i]
+		c.t = e.Open(func(o *Options) { o.Loops = 2 })
+		c.s, c.p = e.PairOn(c.t, NewHooks(), session.StreamOptions{})
+	}
+	for i, dial := range all {
+		c := &scenes[i]
 		for range 3 {
 			for _, wait := range []bool{true, false} {
 				o := dial.o
-				o.SameLoop, o.Timeout = s, 300*time.Millisecond
-				results = append(results, e.begins(context.Background(), t, wait, dial.address, &o))
+				o.SameLoop, o.Timeout = c.s, 300*time.Millisecond
+				c.results = append(c.results, e.begins(context.Background(), c.t, wait, dial.address, &o))
 			}
 		}
-		time.Sleep(270 * time.Millisecond) // then a second attempt is under way
-		require.NoError(e, s.Post(runtime.Goexit))
-		for _, result := range results {
+	}
+	time.Sleep(270 * time.Millisecond) // then a second attempt is under way
+	for _, c := range scenes {
+		require.NoError(e, c.s.Post(runtime.Goexit))
+	}
+	for i, dial := range all {
+		t, s, p := scenes[i].t, scenes[i].s, scenes[i].p
+		for _, result := range scenes[i].results {
 			err := arrives(e, result)
 			var op *net.OpError
 			require.ErrorAs(e, err, &op, dial.what)

@@ -18,7 +18,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// Rules on what users hang into a dial: Control, ControlContext and Resolver.
+// Rules on the hooks of a dial: Control, ControlContext and Resolver.
 var dialHookRules = []Rule{
 	{"S21_PanicsInADial", panicsInADial},
 	{"S26_GoexitInADial", goexitInADial},
@@ -227,7 +227,7 @@ func controlOffTheLoop(e *Env) {
 	h.Opened()
 }
 
-// controlIsOver keeps the RawConn beyond Control. By then the descriptor may be somebody else's.
+// controlIsOver keeps the RawConn beyond Control. It gives no descriptor any longer, which may be another socket's by then.
 func controlIsOver(e *Env) {
 	if !e.once() {
 		return

@@ -19,7 +19,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// Rules on dials that package net is the measure of.
+// Rules on dials that must do what package net does.
 var dialNetRules = []Rule{
 	{"S26_AsNet", asNet},
 	{"S26_ErrorsNameWhatWasTried", errorsNameAddresses},
@@ -58,7 +58,7 @@ func outcome(from, to net.Addr, err error) string {
 	return fmt.Sprintf("%s %s, source %v, address %s: %s", op.Op, op.Net, op.Source, address, cause)
 }
 
-// dialled is what a dial is told to reach.
+// dialled is the network and address of a dial.
 type dialled struct{ network, address string }
 
 // reachable has listeners, and returns addresses of all kinds, in all networks, some of which can be reached.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
@@ -41,32 +42,30 @@ var endingRules = []Rule{
 func (e *Env) sendAndFinish(p Peer, b []byte) {
 	e.Helper()
 	_, err := p.Write(b)
-	e.Check(err, "the peer's write")
-	e.Check(p.CloseWrite(), "the peer's close for writing")
+	require.NoError(e, err, "the peer's write")
+	require.NoError(e, p.CloseWrite(), "the peer's close for writing")
 }
 
 // closedWith waits for OnClose and checks its error.
 func (h *Hooks) closedWith(want error) {
 	h.e.Helper()
-	if err := h.Closed(); err != want {
-		h.e.Errorf("OnClose(%v), not %v", err, want)
-	}
+	err := h.Closed()
+	assert.Equal(h.e, want, err, "the error of OnClose")
 }
 
 // got checks that all of want was collected, and nothing else.
 func (h *Hooks) gotAll(want []byte) {
 	h.e.Helper()
-	if got := h.Got(); !bytes.Equal(got, want) {
-		h.e.Errorf("%d bytes came in, which differ from the %d that were sent", len(got), len(want))
-	}
+	got := h.Got()
+	assert.True(h.e, bytes.Equal(got, want), "%d bytes came in, which differ from the %d that were sent", len(got), len(want))
 }
 
 // gotAll waits for the end of what a peer reads, and checks that it is all of want and then EOF.
 func (r *reading) gotAll(e *Env, want []byte) {
 	e.Helper()
-	if got, err := r.all(e); err != io.EOF || !bytes.Equal(got, want) {
-		e.Errorf("the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
-	}
+	got, err := r.all(e)
+	assert.Equal(e, io.EOF, err, "the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
+	assert.True(e, bytes.Equal(got, want), "the peer got %d bytes and %v, not the %d that were written and EOF", len(got), err, len(want))
 }
 
 // peersFIN answers what came in when its end has come.
@@ -80,59 +79,58 @@ func peersFIN(e *Env) {
 		h.EOF = func(s *session.Stream) {
 			h.Collect(s)
 			h.gotAll(want)
-			if n, err := s.Read(make([]byte, 10)); n != 0 || err != io.EOF {
-				e.Errorf("Read after the end: %d, %v", n, err)
-			}
-			_, err := s.Write(reply)
-			e.noError(err)
+			n, err := s.Read(make([]byte, 10))
+			assert.Zero(e, n, "bytes from Read after the end")
+			assert.Equal(e, io.EOF, err, "Read after the end")
+			_, err = s.Write(reply)
+			assert.NoError(e, err)
 		}
 		_, p := e.Pair(h, session.StreamOptions{})
 		e.sendAndFinish(p, want)
 		readOn(p).gotAll(e, reply)
 		h.closedWith(nil)
-		if n := h.Count("OnEOF"); n != 1 {
-			e.Errorf("OnEOF was called %d times", n)
-		}
+		n := h.Count("OnEOF")
+		assert.Equal(e, 1, n, "calls of OnEOF")
 	}
 }
 
-// finBehindAPause looks for an end that overtakes bytes.
+// finBehindAPause has the peer finish while reading is paused. OnEOF does not overtake bytes.
 func finBehindAPause(e *Env) {
-	h := NewHooks()
-	h.EOF = func(*session.Stream) { h.gotAll(Pattern(1000)) }
-	s, p := e.Pair(h, session.StreamOptions{})
-	s.PauseRead()
-	e.sendAndFinish(p, Pattern(1000))
-	h.StillOpen()
-	if h.Count("OnData")+h.Count("OnEOF") > 0 {
-		e.Error("OnData or OnEOF during a pause")
-	}
-	s.ResumeRead()
-	h.closedWith(nil)
-	h.gotAll(Pattern(1000))
-
-	h = NewHooks() // a FIN alone
-	s, p = e.Pair(h, session.StreamOptions{})
-	s.PauseRead()
-	e.Check(p.CloseWrite(), "close for writing")
-	h.StillOpen()
-	if h.Count("OnEOF") > 0 {
-		e.Error("OnEOF during a pause")
-	}
-	s.ResumeRead()
-	h.closedWith(nil)
-
-	h = NewHooks() // paused in the last OnData, or just before OnEOF
-	h.Data = func(s *session.Stream) {
-		h.Collect(s)
+	e.Scenario("bytes and FIN in a pause", func() {
+		h := NewHooks()
+		h.EOF = func(*session.Stream) { h.gotAll(Pattern(1000)) }
+		s, p := e.Pair(h, session.StreamOptions{})
 		s.PauseRead()
-		s.After(time.Millisecond, s.ResumeRead)
-	}
-	h.EOF = func(*session.Stream) { h.gotAll(Pattern(50_000)) }
-	_, p = e.Pair(h, session.StreamOptions{})
-	e.sendAndFinish(p, Pattern(50_000))
-	h.closedWith(nil)
-	h.gotAll(Pattern(50_000))
+		e.sendAndFinish(p, Pattern(1000))
+		h.StillOpen()
+		assert.Zero(e, h.Count("OnData")+h.Count("OnEOF"), "OnData or OnEOF during a pause")
+		s.ResumeRead()
+		h.closedWith(nil)
+		h.gotAll(Pattern(1000))
+	})
+	e.Scenario("FIN alone in a pause", func() {
+		h := NewHooks()
+		s, p := e.Pair(h, session.StreamOptions{})
+		s.PauseRead()
+		require.NoError(e, p.CloseWrite(), "close for writing")
+		h.StillOpen()
+		assert.Zero(e, h.Count("OnEOF"), "OnEOF during a pause")
+		s.ResumeRead()
+		h.closedWith(nil)
+	})
+	e.Scenario("a pause after each piece", func() {
+		h := NewHooks()
+		h.Data = func(s *session.Stream) {
+			h.Collect(s)
+			s.PauseRead()
+			s.After(time.Millisecond, s.ResumeRead)
+		}
+		h.EOF = func(*session.Stream) { h.gotAll(Pattern(50_000)) }
+		_, p := e.Pair(h, session.StreamOptions{})
+		e.sendAndFinish(p, Pattern(50_000))
+		h.closedWith(nil)
+		h.gotAll(Pattern(50_000))
+	})
 }
 
 // finWithAFullQueue has the peer finish before it reads anything.
@@ -143,13 +141,11 @@ func finWithAFullQueue(e *Env) {
 		s, p := e.Pair(h, o)
 		e.small(s)
 		_, err := s.Write(want)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.sendAndFinish(p, incoming)
 		if o.ReadWhileBlocked {
 			e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
-			if s.Queued() == 0 {
-				e.Error("the queue is empty")
-			}
+			assert.NotZero(e, s.Queued(), "the queue is empty")
 		}
 		h.StillOpen()
 		readOn(p).gotAll(e, want)
@@ -158,11 +154,12 @@ func finWithAFullQueue(e *Env) {
 	}
 }
 
+// allowHalfClose writes after OnEOF on a stream with AllowHalfClose. It stays open, and OnEOF is called once.
 func allowHalfClose(e *Env) {
 	h := NewHooks()
 	h.EOF = func(s *session.Stream) {
 		_, err := s.Write([]byte("from OnEOF"))
-		e.noError(err)
+		assert.NoError(e, err)
 	}
 	s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 	e.sendAndFinish(p, Pattern(1000))
@@ -171,10 +168,10 @@ func allowHalfClose(e *Env) {
 	for _, n := range []int{1, 1000, 300_000} {
 		h.StillOpen()
 		_, err := s.Write(Pattern(n))
-		e.Check(err, "write after OnEOF")
+		require.NoError(e, err, "write after OnEOF")
 		e.onLoop(s, func() {
 			_, err := s.Write(Pattern(n))
-			e.noError(err)
+			assert.NoError(e, err)
 		})
 		want = append(append(want, Pattern(n)...), Pattern(n)...)
 		if n == 1 {
@@ -184,15 +181,16 @@ func allowHalfClose(e *Env) {
 	}
 	r := readOn(p)
 	e.Eventually(func() bool { return r.len() == len(want) }, "all bytes")
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	r.gotAll(e, want)
 	h.closedWith(nil)
 	h.gotAll(Pattern(1000))
-	if n := h.Count("OnEOF"); n != 1 {
-		e.Errorf("OnEOF was called %d times", n)
-	}
+	n := h.Count("OnEOF")
+	assert.Equal(e, 1, n, "calls of OnEOF")
 }
 
+// closeWrite calls CloseWrite with a full queue. The peer gets all of it and then the end; reading goes on, and
+// writing is an error.
 func closeWrite(e *Env) {
 	want, incoming := Pattern(3<<20), Pattern(50_000)
 	for _, inside := range []bool{true, false} {
@@ -201,14 +199,14 @@ func closeWrite(e *Env) {
 		e.small(s)
 		finish := func() {
 			_, err := s.Write(want)
-			e.noError(err)
-			e.noError(s.CloseWrite())
-			if n, err := s.Write([]byte("late")); n != 0 || err != net.ErrClosed {
-				e.Errorf("Write after CloseWrite: %d, %v", n, err)
-			}
-			if n, err := s.Writev(net.Buffers{[]byte("late")}); n != 0 || err != net.ErrClosed {
-				e.Errorf("Writev after CloseWrite: %d, %v", n, err)
-			}
+			assert.NoError(e, err)
+			assert.NoError(e, s.CloseWrite())
+			n, err := s.Write([]byte("late"))
+			assert.Zero(e, n, "bytes taken by Write after CloseWrite")
+			assert.Equal(e, net.ErrClosed, err, "Write after CloseWrite")
+			all, err := s.Writev(net.Buffers{[]byte("late")})
+			assert.Zero(e, all, "bytes taken by Writev after CloseWrite")
+			assert.Equal(e, net.ErrClosed, err, "Writev after CloseWrite")
 		}
 		if inside {
 			e.onLoop(s, finish)
@@ -221,9 +219,8 @@ func closeWrite(e *Env) {
 		e.sendAndFinish(p, incoming)
 		h.closedWith(nil)
 		h.gotAll(incoming)
-		if _, err := s.Write([]byte("late")); err != net.ErrClosed {
-			e.Errorf("Write after the end: %v", err)
-		}
+		_, err := s.Write([]byte("late"))
+		assert.Equal(e, net.ErrClosed, err, "Write after the end")
 	}
 }
 
@@ -233,7 +230,7 @@ func (e *Env) leaveUnread(h *Hooks, s *session.Stream, p Peer) {
 	e.Helper()
 	for range 2 {
 		_, err := p.Write(Pattern(1000))
-		e.Check(err, "the peer's write")
+		require.NoError(e, err, "the peer's write")
 		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
 		time.Sleep(moment / 3)
 	}
@@ -241,7 +238,7 @@ func (e *Env) leaveUnread(h *Hooks, s *session.Stream, p Peer) {
 		e.onLoop(s, func() {}) // turns in which the kernel is told that nothing more is wanted
 	}
 	_, err := p.Write(Pattern(30_000))
-	e.Check(err, "the peer's write")
+	require.NoError(e, err, "the peer's write")
 }
 
 // closeSends closes streams whose peer has sent bytes that nobody read, and reads slowly.
@@ -257,12 +254,12 @@ func closeSends(e *Env) {
 		e.leaveUnread(h, s, p)
 		end := func() {
 			_, err := s.Write(want[:c.size])
-			e.noError(err)
-			e.noError(s.Close())
-			e.noError(s.Close())
-			if n, err := s.Write([]byte("late")); n != 0 || err != net.ErrClosed {
-				e.Errorf("Write after Close: %d, %v", n, err)
-			}
+			assert.NoError(e, err)
+			assert.NoError(e, s.Close())
+			assert.NoError(e, s.Close())
+			n, err := s.Write([]byte("late"))
+			assert.Zero(e, n, "bytes taken by Write after Close")
+			assert.Equal(e, net.ErrClosed, err, "Write after Close")
 			s.ResumeRead()
 		}
 		calls := 0
@@ -274,27 +271,26 @@ func closeSends(e *Env) {
 		time.Sleep(moment)
 		readOn(p).gotAll(e, want[:c.size])
 		h.closedWith(nil)
-		e.Check(s.Close(), "close after the end")
-		if n := h.Count("OnData"); c.inside && n != calls {
-			e.Errorf("OnData was called %d times after Close", n-calls)
+		require.NoError(e, s.Close(), "close after the end")
+		if n := h.Count("OnData"); c.inside {
+			assert.Equal(e, calls, n, "calls of OnData after Close")
 		}
 	}
 }
 
+// closeTimeout closes a stream whose peer reads nothing. After CloseTimeout the peer is reset.
 func closeTimeout(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{CloseTimeout: 50 * time.Millisecond})
 	e.small(s)
 	want := Pattern(8 << 20)
 	_, err := s.Write(want)
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.stalls(s)
 	before := time.Now()
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	h.closedWith(os.ErrDeadlineExceeded)
-	if d := time.Since(before); d < 50*time.Millisecond {
-		e.Errorf("the time to close ran out after %v", d)
-	}
+	assert.GreaterOrEqual(e, time.Since(before), 50*time.Millisecond, "the time after which CloseTimeout ran out")
 	got, err := readOn(p).all(e)
 	require.Equal(e, want[:len(got)], got, "bytes that reached the peer")
 	require.Less(e, len(got), len(want), "bytes that reached the peer")
@@ -302,12 +298,13 @@ func closeTimeout(e *Env) {
 	require.Zero(e, s.Queued(), "bytes queued after the end")
 }
 
-// isReset tells whether a Peer's error is that of a connection that was reset. A Unix socket has nothing of that kind;
+// isReset reports whether a Peer's error is that of a connection that was reset. A Unix socket has nothing of that kind;
 // its peer sees an end, or ECONNRESET if bytes of its own were lost.
 func (e *Env) isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || e.Network == "unix" && err == io.EOF
 }
 
+// abortDrops aborts streams in every state. The peer is reset, and nothing more is sent.
 func abortDrops(e *Env) {
 	type pair struct {
 		h *Hooks
@@ -322,45 +319,43 @@ func abortDrops(e *Env) {
 			e.Eventually(func() bool { return c.h.Count("OnData") > 0 }, "OnData")
 		},
 		"blocked":  func(c pair) { e.fillQueue(c.s) },
-		"closing":  func(c pair) { e.fillQueue(c.s); e.Check(c.s.Close(), "close") },
-		"finished": func(c pair) { e.fillQueue(c.s); e.Check(c.s.CloseWrite(), "close for writing") },
+		"closing":  func(c pair) { e.fillQueue(c.s); require.NoError(e, c.s.Close(), "close") },
+		"finished": func(c pair) { e.fillQueue(c.s); require.NoError(e, c.s.CloseWrite(), "close for writing") },
 		"half closed": func(c pair) {
-			e.Check(c.p.CloseWrite(), "close for writing")
+			require.NoError(e, c.p.CloseWrite(), "close for writing")
 			e.Eventually(func() bool { return c.h.Count("OnEOF") > 0 }, "OnEOF")
 		},
 	} {
-		for _, inside := range []bool{true, false} {
-			h := NewHooks()
-			h.Data = func(*session.Stream) {}
-			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
-			prepare(pair{h, s, p})
-			abort := func() {
-				e.noError(s.Abort())
-				e.noError(s.Abort())
-				e.noError(s.Close())
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				h := NewHooks()
+				h.Data = func(*session.Stream) {}
+				s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
+				prepare(pair{h, s, p})
+				abort := func() {
+					assert.NoError(e, s.Abort())
+					assert.NoError(e, s.Abort())
+					assert.NoError(e, s.Close())
+				}
+				if inside {
+					e.onLoop(s, abort)
+				} else {
+					abort()
+				}
+				h.closedWith(net.ErrClosed)
+				got, err := readOn(p).all(e)
+				assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
+				assert.False(e, len(got) > 6<<20 || s.Queued() != 0, "%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
 			}
-			if inside {
-				e.onLoop(s, abort)
-			} else {
-				abort()
-			}
-			h.closedWith(net.ErrClosed)
-			got, err := readOn(p).all(e)
-			if !e.isReset(err) {
-				e.Errorf("%s: the peer sees %v", what, err)
-			}
-			if len(got) > 6<<20 || s.Queued() != 0 {
-				e.Errorf("%s: the peer got %d bytes, and %d are queued", what, len(got), s.Queued())
-			}
-		}
+		})
 	}
 }
 
-// fillQueue queues more than the kernel and a peer take that does not read.
+// fillQueue queues more bytes than the kernel takes for a peer that does not read.
 func (e *Env) fillQueue(s *session.Stream) {
 	e.Helper()
 	e.small(s)
 	_, err := s.Write(Pattern(8 << 20))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.stalls(s)
 }

@@ -37,26 +37,27 @@ func abortWith(e *Env) {
 		"behind FIN":    {func(s *session.Stream) error { return errors.Join(s.CloseWrite(), s.AbortWith(mine)) }, mine},
 		"behind pauses": {func(s *session.Stream) error { s.PauseRead(); return s.AbortWith(mine) }, mine},
 	} {
-		for _, inside := range []bool{true, false} {
-			if what == "behind Close" && !inside {
-				continue // the stream may have ended in between
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				if what == "behind Close" && !inside {
+					continue // the stream may have ended in between
+				}
+				h := NewHooks()
+				s, p := e.Pair(h, session.StreamOptions{})
+				_, err := s.Write(Pattern(1000))
+				require.NoError(e, err)
+				if inside {
+					e.onLoop(s, func() { assert.NoError(e, c.abort(s), what) })
+				} else {
+					assert.NoError(e, c.abort(s), what)
+				}
+				err = h.Closed()
+				assert.Equal(e, c.want, err, "%s: the error of OnClose", what)
+				_, err = readOn(p).all(e)
+				assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
+				assert.NoError(e, s.AbortWith(mine), what)
 			}
-			h := NewHooks()
-			s, p := e.Pair(h, session.StreamOptions{})
-			_, err := s.Write(Pattern(1000))
-			require.NoError(e, err)
-			if inside {
-				e.onLoop(s, func() { assert.NoError(e, c.abort(s), what) })
-			} else {
-				assert.NoError(e, c.abort(s), what)
-			}
-			if err := h.Closed(); err != c.want {
-				e.Errorf("%s: OnClose(%v)", what, err)
-			}
-			_, err = readOn(p).all(e)
-			assert.True(e, e.isReset(err), "%s: the peer sees %v", what, err)
-			assert.NoError(e, s.AbortWith(mine), what)
-		}
+		})
 	}
 	t, h := e.oneLoop(), NewHooks()
 	h.env(e)
@@ -76,8 +77,8 @@ func nothingFollowsAbort(e *Env) {
 		h := NewHooks()
 		aborted, calls := false, 0
 		abort := func(s *session.Stream, name string) {
-			if aborted && name != "WriteNotify" && name != "Post" {
-				e.Errorf("%s after Abort in %s", name, where)
+			if aborted && name != "WriteNotify" {
+				assert.Equal(e, "Post", name, "%s after Abort in %s", name, where)
 			}
 			if aborted || name != where {
 				return
@@ -87,9 +88,7 @@ func nothingFollowsAbort(e *Env) {
 			_ = s.Abort()
 			s.ResumeRead()
 			s.After(0, func() { e.Errorf("a timer that was started after Abort in %s has run", where) })
-			if err := s.Post(func() {}); err != net.ErrClosed {
-				e.Errorf("Post after Abort in %s: %v", where, err)
-			}
+			assert.Equal(e, net.ErrClosed, s.Post(func() {}), "Post after Abort in %s", where)
 		}
 		timers := func(s *session.Stream) {
 			for range 5 { // some of them expire together
@@ -165,9 +164,7 @@ func nothingFollowsElsewhere(e *Env) {
 		in, hold := make(chan struct{}), make(chan struct{})
 		late := func(what string) func() {
 			return func() {
-				if aborted.Load() {
-					e.Errorf("%s after Abort", what)
-				}
+				assert.False(e, aborted.Load(), "%s after Abort", what)
 			}
 		}
 		h.Data = func(s *session.Stream) {

@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -27,23 +30,18 @@ func (e *Env) closedStream(s *session.Stream, where string) {
 		"WriteNotify": s.WriteNotify(p, func(error) { never("a notification")() }),
 		"Flush":       s.Flush(), "CloseWrite": s.CloseWrite(), "Post": s.Post(never("a posted function")),
 	} {
-		if err != net.ErrClosed {
-			e.Errorf("%s: %s returns %v", where, what, err)
-		}
+		assert.Equal(e, net.ErrClosed, err, "%s: %s returns", where, what)
 	}
 	for what, err := range map[string]error{"Close": s.Close(), "Abort": s.Abort()} {
-		if err != nil {
-			e.Errorf("%s: %s returns %v", where, what, err)
-		}
+		assert.NoError(e, err, "%s: %s returns", where, what)
 	}
 	s.PauseRead()
 	s.ResumeRead()
 	s.SetIdleTimeout(time.Nanosecond)
 	s.After(0, never("a timer")).Stop()
 	s.After(0, never("a timer"))
-	if s.Writable() || s.Queued() != 0 {
-		e.Errorf("%s: Writable is %v, with %d bytes queued", where, s.Writable(), s.Queued())
-	}
+	assert.False(e, s.Writable(), "%s: Writable, and bytes queued", where)
+	assert.Zero(e, s.Queued(), "%s: Writable, and bytes queued", where)
 	_, _, _, _ = s.LocalAddr(), s.RemoteAddr(), s.Stats(), s.ID()
 }
 
@@ -55,18 +53,16 @@ func (e *Env) closedReads(s *session.Stream, where string) {
 	_, take := s.Take(1)
 	_, read := s.Read(make([]byte, 1))
 	for what, err := range map[string]error{"Peek": peek, "Next": next, "Discard": discard, "Take": take, "Read": read} {
-		if err != net.ErrClosed {
-			e.Errorf("%s: %s returns %v", where, what, err)
-		}
+		assert.Equal(e, net.ErrClosed, err, "%s: %s returns", where, what)
 	}
-	if n, err := s.WriteTo(io.Discard); n != 0 || err != nil && err != net.ErrClosed {
-		e.Errorf("%s: WriteTo: %d, %v", where, n, err)
-	}
-	if s.Buffered() != 0 {
-		e.Errorf("%s: %d bytes are unread", where, s.Buffered())
-	}
+	n, err := s.WriteTo(io.Discard)
+	assert.Zero(e, n, "%s: WriteTo", where)
+	assert.False(e, err != nil && err != net.ErrClosed, "%s: WriteTo", where)
+	assert.Zero(e, s.Buffered(), "%s: bytes unread", where)
 }
 
+// closedStreams calls every method of streams that have ended in each way. Each returns net.ErrClosed or does
+// nothing, and lent memory is unchanged.
 func closedStreams(e *Env) {
 	t := e.oneLoop()
 	other, _ := e.PairOn(t, NewHooks(), session.StreamOptions{})
@@ -76,35 +72,37 @@ func closedStreams(e *Env) {
 		"an end": func(_ *session.Stream, p Peer) error { return p.CloseWrite() },
 		"reset":  func(_ *session.Stream, p Peer) error { return p.Reset() },
 	} {
-		h := NewHooks()
-		h.Close = func(s *session.Stream, _ error) {
-			h.Collect(s)
-			e.closedStream(s, "in OnClose after "+what)
-			e.closedReads(s, "in OnClose after "+what)
-		}
-		var memory *session.Buffer
-		h.Data = func(s *session.Stream) {
-			if memory == nil && s.Buffered() >= 100 {
-				memory, _ = s.Take(100)
-			}
-			if memory != nil {
+		e.Scenario(what, func() {
+			h := NewHooks()
+			h.Close = func(s *session.Stream, _ error) {
 				h.Collect(s)
+				e.closedStream(s, "in OnClose after "+what)
+				e.closedReads(s, "in OnClose after "+what)
 			}
-		}
-		s, p := e.PairOn(t, h, session.StreamOptions{})
-		_, err := p.Write(Pattern(1000))
-		e.Check(err, "the peer's write")
-		e.Eventually(func() bool { return h.Len() == 900 }, "the peer's bytes")
-		e.Check(end(s, p), "end")
-		h.Closed()
-		if err := s.WriteBuffer(memory); err != net.ErrClosed || !bytes.Equal(memory.Bytes(), Pattern(100)) {
-			e.Errorf("after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
-		}
-		memory.Release()
-		e.closedStream(s, "after "+what)
-		e.onLoop(other, func() {
-			e.closedStream(s, "on the loop, after "+what)
-			e.closedReads(s, "on the loop, after "+what)
+			var memory *session.Buffer
+			h.Data = func(s *session.Stream) {
+				if memory == nil && s.Buffered() >= 100 {
+					memory, _ = s.Take(100)
+				}
+				if memory != nil {
+					h.Collect(s)
+				}
+			}
+			s, p := e.PairOn(t, h, session.StreamOptions{})
+			_, err := p.Write(Pattern(1000))
+			require.NoError(e, err, "the peer's write")
+			e.Eventually(func() bool { return h.Len() == 900 }, "the peer's bytes")
+			require.NoError(e, end(s, p), "end")
+			h.Closed()
+			err = s.WriteBuffer(memory)
+			assert.Equal(e, net.ErrClosed, err, "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
+			assert.True(e, bytes.Equal(memory.Bytes(), Pattern(100)), "after %s: WriteBuffer returns %v, and leaves %d bytes", what, err, len(memory.Bytes()))
+			memory.Release()
+			e.closedStream(s, "after "+what)
+			e.onLoop(other, func() {
+				e.closedStream(s, "on the loop, after "+what)
+				e.closedReads(s, "on the loop, after "+what)
+			})
 		})
 	}
 	time.Sleep(moment) // for what must never run
@@ -167,11 +165,11 @@ func (e *Env) insideCallback(callback, name string) {
 	if name == "Abort" && callback != "OnClose" {
 		want = net.ErrClosed
 	}
-	if err := h.Closed(); err != want || !did.Load() {
-		e.Errorf("%s in %s: OnClose(%v)", name, callback, err)
-	}
-	if got := later(); (name == "Close" || name == "Abort") && got != calls {
-		e.Errorf("%s in %s: %d more callbacks", name, callback, got-calls)
+	err := h.Closed()
+	assert.Equal(e, want, err, "%s in %s: the error of OnClose", name, callback)
+	assert.True(e, did.Load(), "%s in %s: the error of OnClose", name, callback)
+	if got := later(); name == "Close" || name == "Abort" {
+		assert.Equal(e, calls, got, "%s in %s: %d more callbacks", name, callback, got-calls)
 	}
 	_, _ = r.all(e)
 }
@@ -186,11 +184,11 @@ func (e *Env) pairAfter(h *Hooks, o session.StreamOptions, connected chan struct
 	}
 	h.env(e)
 	l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	p := e.Connect(l.Addr())
 	close(connected)
 	h.Opened()
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 	return p
 }
 
@@ -205,31 +203,31 @@ func resetAtAnyPoint(e *Env) {
 		}
 		s, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write(Pattern(i * 300))
-		e.Check(err, "the peer's write")
+		require.NoError(e, err, "the peer's write")
 		if i%3 == 1 {
 			e.ReadAll(p, i*1000)
 		}
 		orderly := e.Network == "unix"
 		if i%5 == 2 {
 			orderly = true
-			e.Check(p.CloseWrite(), "close for writing")
+			require.NoError(e, p.CloseWrite(), "close for writing")
 		}
 		if i%4 == 3 {
 			orderly = true
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		}
-		e.Check(p.Reset(), "reset")
+		require.NoError(e, p.Reset(), "reset")
 		err = h.Closed()
-		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !(orderly && err == nil) {
-			e.Errorf("point %d: OnClose(%v)", i, err)
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			assert.True(e, (orderly && err == nil), "point %d: the error of OnClose", i)
 		}
-		if !orderly && h.Count("OnEOF") > 0 {
-			e.Errorf("point %d: OnEOF", i)
+		if !orderly {
+			assert.Zero(e, h.Count("OnEOF"), "point %d: OnEOF", i)
 		}
 	}
 }
 
-// graveyard holds streams that have ended, or are about to, and goroutines that go on using them.
+// graveyard holds streams that have ended or are ending, while goroutines go on using them.
 type graveyard struct {
 	e       *Env
 	mu      sync.Mutex // guards streams
@@ -260,16 +258,14 @@ func (g *graveyard) disturb() {
 	for what, err := range map[string]error{
 		"Write": write, "Writev": writev, "WriteNotify": s.WriteNotify(poison, func(error) {}), "CloseWrite": s.CloseWrite(),
 	} {
-		if err != net.ErrClosed {
-			g.e.Errorf("%s after the end: %v", what, err)
-		}
+		assert.Equal(g.e, net.ErrClosed, err, "%s after the end", what)
 	}
 	_ = s.Flush()
 	s.PauseRead()
 	s.ResumeRead()
 	s.SetIdleTimeout(time.Nanosecond)
-	g.e.noError(s.Close())
-	g.e.noError(s.Abort())
+	assert.NoError(g.e, s.Close())
+	assert.NoError(g.e, s.Abort())
 }
 
 func (g *graveyard) haunt(where func(func())) {
@@ -302,37 +298,34 @@ func reusedDescriptors(e *Env) {
 		s, p := e.Pair(h, session.StreamOptions{})
 		mine := source[i*50 : i*50+3000]
 		_, err := s.Write(mine[:2000])
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.onLoop(s, func() {
 			_, err := s.Write(mine[2000:])
-			e.noError(err)
+			assert.NoError(e, err)
 		})
 		_, err = p.Write(mine)
-		e.Check(err, "the peer's write")
-		if !bytes.Equal(e.ReadAll(p, len(mine)), mine) {
-			e.Fatal("the peer got bytes of another stream")
-		}
+		require.NoError(e, err, "the peer's write")
+		require.True(e, bytes.Equal(e.ReadAll(p, len(mine)), mine), "the peer got bytes of another stream")
 		e.Eventually(func() bool { return h.Len() >= len(mine) }, "the peer's bytes")
 		h.gotAll(mine)
 		r := readOn(p)
 		switch i % 4 {
 		case 0:
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		case 1:
-			e.Check(s.Abort(), "abort")
+			require.NoError(e, s.Abort(), "abort")
 		case 2:
-			e.Check(p.CloseWrite(), "the peer's close for writing")
+			require.NoError(e, p.CloseWrite(), "the peer's close for writing")
 			h.Closed()
 		case 3:
-			e.Check(p.Reset(), "the peer's reset")
+			require.NoError(e, p.Reset(), "the peer's reset")
 			h.Closed()
 		}
 		g.add(s)
 		if i%4 < 2 {
 			h.Closed()
 		}
-		if more, _ := r.all(e); len(more) > 0 {
-			e.Errorf("%d bytes came to the peer of a stream that was closed", len(more))
-		}
+		more, _ := r.all(e)
+		assert.Zero(e, len(more), "%d bytes came to the peer of a stream that was closed", len(more))
 	}
 }

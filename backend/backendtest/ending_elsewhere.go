@@ -9,7 +9,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// elsewhereRules are about streams that other goroutines end, step by step.
+// elsewhereRules are about streams that goroutines other than the loop's end, step by step.
 var elsewhereRules = []Rule{
 	{"S17_AbortWhileClosing", abortWhileClosing},
 }

@@ -45,7 +45,7 @@ func (e *Env) failing(t *session.Engine, h *Hooks, o session.StreamOptions, sent
 	begun.goOn()
 }
 
-// learns are the ways in which a stream finds out that it was reset: whether it is a write.
+// learns are the ways in which a stream finds out that it was reset: by a write or not.
 var learns = map[string]bool{"found by a read": false, "found by a write": true}
 
 // isBroken reports whether err is that of a connection that the peer has reset.
@@ -72,7 +72,7 @@ func resetWithinTheBudget(e *Env) {
 		}
 		e.failing(t, h, session.StreamOptions{TurnBudget: budget}, want, writes)
 		err := h.Closed()
-		assert.True(e, isBroken(err), "%s: OnClose(%v)", how, err)
+		assert.True(e, isBroken(err), "%s: the error of OnClose", how)
 		assert.Zero(e, h.Count("OnEOF"), "%s: OnEOF", how)
 		h.gotAll(want)
 		assert.Less(e, most, budget+piece, "%s: bytes in one turn, with a budget of %d", how, budget)
@@ -89,7 +89,7 @@ func resetLeftUnread(e *Env) {
 	h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
 	e.failing(e.Under(), h, session.StreamOptions{ReadBufferLimit: limit}, want, true)
 	err := h.Closed()
-	assert.True(e, isBroken(err), "OnClose(%v)", err)
+	assert.True(e, isBroken(err), "the error of OnClose")
 	got := h.Got()
 	assert.GreaterOrEqual(e, len(got), limit, "bytes in OnClose")
 	assert.True(e, bytes.Equal(want[:len(got)], got), "bytes differ")

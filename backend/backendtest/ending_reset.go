@@ -5,6 +5,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -14,7 +17,7 @@ func (e *Env) resettable(t *session.Engine, h *Hooks, o session.StreamOptions) (
 	e.Helper()
 	s, p := e.PairOn(t, h, o)
 	_, err := s.Write([]byte("x"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
 	return s, p
 }
@@ -46,21 +49,20 @@ func peersReset(e *Env) {
 	for what, set := range map[string]func(*Hooks){
 		"read at once": func(*Hooks) {}, "read slowly": piecewise, "read in OnClose": unread, "paused and resumed": paused,
 	} {
-		for range 3 {
-			h := NewHooks()
-			set(h)
-			_, p := e.resettable(e.Under(), h, session.StreamOptions{})
-			_, err := p.Write(want)
-			e.Check(err, "the peer's write")
-			e.Check(p.Reset(), "reset")
-			if err := h.Closed(); !errors.Is(err, syscall.ECONNRESET) {
-				e.Errorf("%s: OnClose(%v)", what, err)
+		e.Scenario(what, func() {
+			for range 3 {
+				h := NewHooks()
+				set(h)
+				_, p := e.resettable(e.Under(), h, session.StreamOptions{})
+				_, err := p.Write(want)
+				require.NoError(e, err, "the peer's write")
+				require.NoError(e, p.Reset(), "reset")
+				err = h.Closed()
+				assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
+				assert.Zero(e, h.Count("OnEOF"), "%s: OnEOF", what)
+				h.gotAll(want)
 			}
-			if h.Count("OnEOF") > 0 {
-				e.Errorf("%s: OnEOF", what)
-			}
-			h.gotAll(want)
-		}
+		})
 	}
 }
 
@@ -72,14 +74,14 @@ func (e *Env) busyLoop(end func(Peer) error, check func(h *Hooks, err error)) {
 		h := NewHooks()
 		s, p := e.PairOn(t, h, session.StreamOptions{})
 		_, err := s.Write([]byte("x")) // as in resettable
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		time.Sleep(time.Millisecond) // so that the loop most likely waits for bytes
 		block, blocked := make(chan struct{}), make(chan struct{})
-		e.Check(busy.Post(func() { close(blocked); await(block) }), "post")
+		require.NoError(e, busy.Post(func() { close(blocked); await(block) }), "post")
 		<-blocked
 		_, err = p.Write(Pattern(n))
-		e.noError(err)
-		e.noError(end(p))
+		assert.NoError(e, err)
+		assert.NoError(e, end(p))
 		time.Sleep(time.Millisecond)
 		close(block)
 		err = h.Closed()
@@ -88,19 +90,20 @@ func (e *Env) busyLoop(end func(Peer) error, check func(h *Hooks, err error)) {
 	}
 }
 
+// resetBehindBusyLoop has peers send and reset while the loop is busy. The bytes come first, then the reset, and no
+// OnEOF.
 func resetBehindBusyLoop(e *Env) {
 	e.busyLoop(Peer.Reset, func(h *Hooks, err error) {
-		if !errors.Is(err, syscall.ECONNRESET) || h.Count("OnEOF") > 0 {
-			e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
-		}
+		assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
+		assert.Zero(e, h.Count("OnEOF"), "calls of OnEOF")
 	})
 }
 
+// finBehindBusyLoop has peers send and finish while the loop is busy. All bytes come before OnEOF.
 func finBehindBusyLoop(e *Env) {
 	e.busyLoop(Peer.CloseWrite, func(h *Hooks, err error) {
-		if err != nil || h.Count("OnEOF") != 1 {
-			e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
-		}
+		assert.NoError(e, err, "the error of OnClose")
+		assert.Equal(e, 1, h.Count("OnEOF"), "calls of OnEOF")
 	})
 }
 
@@ -126,7 +129,7 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	h.Close = func(s *session.Stream, _ error) { h.Collect(s) }
 	s, p := e.resettable(e.manyBuffers(), h, session.StreamOptions{ReadBufferLimit: 10_000})
 	_, err = p.Write(want)
-	e.Check(err, "the peer's write")
+	require.NoError(e, err, "the peer's write")
 	full := func() (n int) {
 		e.onLoop(s, func() { n = s.Buffered() })
 		return n
@@ -134,7 +137,7 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	e.Eventually(func() bool { return full() >= 10_000 }, "a full buffer")
 	time.Sleep(moment)
 	stopped := full() < len(want) // io_uring may have been handed all by then
-	e.Check(end(p), "the peer's end")
+	require.NoError(e, end(p), "the peer's end")
 	if stopped {
 		h.StillOpen()
 	}
@@ -147,16 +150,20 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	return h, err
 }
 
+// resetBehindFullBuffer resets a stream that reads nothing because its buffer is full. It learns of that behind the
+// bytes.
 func resetBehindFullBuffer(e *Env) {
-	if h, err := e.fullBuffer(Peer.Reset); !errors.Is(err, syscall.ECONNRESET) || h.Count("OnEOF") > 0 {
-		e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
-	}
+	h, err := e.fullBuffer(Peer.Reset)
+	assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
+	assert.Zero(e, h.Count("OnEOF"), "calls of OnEOF")
 }
 
+// finBehindFullBuffer has peers finish while a stream reads nothing because its buffer is full. OnEOF comes behind
+// the bytes.
 func finBehindFullBuffer(e *Env) {
-	if h, err := e.fullBuffer(Peer.CloseWrite); err != nil || h.Count("OnEOF") != 1 {
-		e.Errorf("OnClose(%v), and OnEOF was called %d times", err, h.Count("OnEOF"))
-	}
+	h, err := e.fullBuffer(Peer.CloseWrite)
+	assert.NoError(e, err, "the error of OnClose")
+	assert.Equal(e, 1, h.Count("OnEOF"), "calls of OnEOF")
 }
 
 // failedWrite has a peer send, and reset while the stream writes as much as it can.
@@ -190,20 +197,16 @@ func failedWrite(e *Env) {
 				}
 			}()
 			_, err := p.Write(incoming)
-			e.Check(err, "the peer's write")
+			require.NoError(e, err, "the peer's write")
 			e.ReadAll(p, 100_000)
 			e.Eventually(func() bool { return !s.Writable() }, "a full queue")
-			e.Check(p.Reset(), "reset")
-			if err := h.Closed(); !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-				e.Errorf("OnClose(%v)", err)
+			require.NoError(e, p.Reset(), "reset")
+			if err := h.Closed(); !errors.Is(err, syscall.EPIPE) {
+				assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
 			}
-			if h.Count("OnEOF") > 0 {
-				e.Error("OnEOF")
-			}
+			assert.Zero(e, h.Count("OnEOF"), "OnEOF")
 			h.gotAll(incoming)
-			if !await(done) {
-				e.Fatal("a closed stream takes writes")
-			}
+			require.True(e, await(done), "a closed stream takes writes")
 		}
 	}
 }

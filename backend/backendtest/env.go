@@ -14,18 +14,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
 
-// patience is how long something that must happen may take, on the slowest machine.
+// patience is how long an event that must come may take, on the slowest machine.
 const patience = 10 * time.Second
 
-// leaving is how long what has ended may take to be gone: goroutines, and descriptors that the kernel gives back late.
+// leaving is how long goroutines that have ended, and descriptors that the kernel gives back late, may take to be gone.
 const leaving = 5 * time.Second
 
-// moment is how long something that must not happen is looked out for.
+// moment is how long a rule watches for an event that must not come.
 const moment = 30 * time.Millisecond
 
 // Env is what one rule runs in.
@@ -38,11 +39,17 @@ type Env struct {
 	guard      sync.Mutex  // guards abandoned, and the use of T
 	abandoned  bool
 	cleanups   []func()
+	together   bool            // other rules run at the same time: descriptors and goroutines are counted when all have ended
 	under      *session.Engine // opened by the first Pair; the bystanders', if there are some
 	bystanders *bystanders     // on a Transport that rules share; or nil
 	peers      *session.Engine
 	mu         sync.Mutex // guards hooks
 	hooks      []*Hooks
+}
+
+// newEnv makes the Env of one rule.
+func newEnv(t *testing.T, s Setup) *Env {
+	return &Env{T: t, Setup: s, hung: make(chan string, 1)}
 }
 
 // begin comes before the rule, on its goroutine.
@@ -83,7 +90,9 @@ func (e *Env) Cleanup(fn func()) { e.cleanups = append(e.cleanups, fn) }
 // end closes everything and looks for what is left.
 func (e *Env) end() {
 	e.Helper()
-	e.inherited()
+	if !e.together {
+		e.inherited()
+	}
 	e.within("a Cleanup", func() {
 		for i := len(e.cleanups) - 1; i >= 0; i-- {
 			e.cleanups[i]()
@@ -91,9 +100,7 @@ func (e *Env) end() {
 	})
 	for i, t := range e.transports {
 		e.within(fmt.Sprintf("Close of Transport %d", i+1), func() {
-			if err := t.Close(); err != nil {
-				e.Errorf("close the Transport: %v", err)
-			}
+			assert.NoError(e, t.Close(), "close the Transport")
 		})
 		e.tally(t.Stats())
 	}
@@ -105,34 +112,33 @@ func (e *Env) end() {
 		h.check()
 	}
 	e.mu.Unlock()
-	e.before.compare(e)
+	if !e.together {
+		e.before.compare(e)
+	}
 }
 
 // tally checks the figures of a Transport that has been closed.
 func (e *Env) tally(s session.Stats) {
 	e.Helper()
-	if s.Streams != 0 || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
-		e.Errorf("after the end: %d streams, %d sockets, %d requests in flight, %d buffers out", s.Streams, s.Sockets, s.Requests, s.BuffersTaken)
-	}
-	if s.Opened != s.Closed {
-		e.Errorf("%d streams were opened and %d closed", s.Opened, s.Closed)
-	}
-	if s.BytesIn != s.BytesDelivered+s.BytesDropped {
-		e.Errorf("%d bytes came in; %d were delivered and %d dropped", s.BytesIn, s.BytesDelivered, s.BytesDropped)
-	}
+	assert.Zero(e, s.Streams, "figures after the end: %+v", s)
+	assert.Zero(e, s.Sockets, "figures after the end: %+v", s)
+	assert.Zero(e, s.Requests, "figures after the end: %+v", s)
+	assert.Zero(e, s.BuffersTaken, "figures after the end: %+v", s)
+	assert.Equal(e, s.Closed, s.Opened, "streams that were opened, and that were closed")
+	assert.Equal(e, s.BytesDelivered+s.BytesDropped, s.BytesIn, "bytes that came in, and those that were delivered or dropped")
 }
 
-// inherited looks for descriptors of the rule that a program which this one starts would get.
+// inherited looks for descriptors of the rule that are not close-on-exec, so that child processes would get them.
 func (e *Env) inherited() {
 	e.Helper()
 	for fd, target := range takeCensus().files {
-		if e.before.files[fd] != target && !closeOnExec(fd) {
-			e.Errorf("descriptor %s -> %s is not close-on-exec", fd, target)
+		if e.before.files[fd] != target {
+			assert.True(e, closeOnExec(fd), "descriptor %s -> %s is not close-on-exec", fd, target)
 		}
 	}
 }
 
-// census is what a process has.
+// census counts what the process has.
 type census struct {
 	goroutines int
 	files      map[string]string
@@ -149,7 +155,7 @@ func takeCensus() census {
 	return c
 }
 
-// compare waits until there is no more than there was, and fails if that does not come about.
+// compare waits until there is no more than there was, and fails if there still is.
 func (c census) compare(e *Env) {
 	e.Helper()
 	var now census
@@ -172,29 +178,31 @@ func (c census) compare(e *Env) {
 func waitFor(done func() bool) bool { return waitAtMost(patience, done) }
 
 func waitAtMost(d time.Duration, done func() bool) bool {
-	for deadline := time.Now().Add(d); ; time.Sleep(time.Millisecond) {
+	pause := 20 * time.Microsecond // most events come soon
+	for deadline := time.Now().Add(d); ; time.Sleep(pause) {
 		if done() {
 			return true
 		}
 		if time.Now().After(deadline) {
 			return false
 		}
+		pause = min(2*pause, time.Millisecond)
 	}
 }
 
 // Eventually waits until done returns true, and fails the test if it never does.
 func (e *Env) Eventually(done func() bool, format string, args ...any) {
 	e.Helper()
-	if !waitFor(done) {
-		e.Fatalf("not within %v: %s", patience, fmt.Sprintf(format, args...))
-	}
+	require.True(e, waitFor(done), "not within %v: %s", patience, fmt.Sprintf(format, args...))
 }
 
-// Check fails the test if err is not nil.
-func (e *Env) Check(err error, format string, args ...any) {
+// opError checks that err is a *net.OpError of an operation on a network. Any goroutine.
+func (e *Env) opError(err error, op, network string) {
 	e.Helper()
-	if err != nil {
-		e.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+	var got *net.OpError
+	if assert.ErrorAs(e, err, &got, "%s on %q", op, network) {
+		assert.Equal(e, op, got.Op, "the operation of %v", err)
+		assert.Equal(e, network, got.Net, "the network of %v", err)
 	}
 }
 
@@ -206,7 +214,7 @@ func (e *Env) Under() *session.Engine {
 	return e.under
 }
 
-// Address is a place to listen at.
+// Address returns an address to listen at.
 func (e *Env) Address() string {
 	if e.Network == "unix" {
 		return filepath.Join(e.TempDir(), "s")
@@ -220,7 +228,7 @@ func (e *Env) Pair(h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	return e.PairOn(e.Under(), h, o)
 }
 
-// PairOn is Pair on a certain Transport.
+// PairOn is Pair on Transport t.
 func (e *Env) PairOn(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	h.env(e)
@@ -228,17 +236,17 @@ func (e *Env) PairOn(t *session.Engine, h *Hooks, o session.StreamOptions) (*ses
 		return e.dialled(t, h, o)
 	}
 	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	p := e.Connect(l.Addr())
 	s := h.Opened()
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 	return s, p
 }
 
 func (e *Env) dialled(t *session.Engine, h *Hooks, o session.StreamOptions) (*session.Stream, Peer) {
 	e.Helper()
 	l, err := net.Listen(e.Network, e.Address())
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer l.Close()
 	accepted := make(chan net.Conn, 1)
 	go func() {
@@ -248,11 +256,9 @@ func (e *Env) dialled(t *session.Engine, h *Hooks, o session.StreamOptions) (*se
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o})
-	e.Check(err, "dial")
+	require.NoError(e, err, "dial")
 	c := arrives(e, accepted)
-	if c == nil {
-		e.Fatal("accept failed")
-	}
+	require.NotNil(e, c, "accept failed")
 	return s, e.plain(c)
 }
 
@@ -264,12 +270,12 @@ func (e *Env) Connect(a net.Addr) Peer {
 			e.peers = e.open(e.Peers, Options{})
 		}
 		p, err := dialPeer(e.peers, a)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 		e.Cleanup(func() { _ = p.Reset() })
 		return p
 	}
 	c, err := net.DialTimeout(a.Network(), a.String(), patience)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	return e.plain(c)
 }
 
@@ -278,7 +284,7 @@ func (e *Env) plain(c net.Conn) Peer {
 	return plainPeer{c.(halfCloser)}
 }
 
-// Pattern is n bytes in which every short piece tells where it is from.
+// Pattern returns n bytes in which every short piece occurs only once.
 func Pattern(n int) []byte { return bytes.Clone(pattern()[:n:n]) }
 
 // pattern is made once: byte by byte it takes long under the race detector.
@@ -298,8 +304,7 @@ var pattern = sync.OnceValue(func() []byte {
 func (e *Env) ReadAll(p Peer, n int) []byte {
 	e.Helper()
 	b := make([]byte, n)
-	if k, err := io.ReadFull(p, b); err != nil {
-		e.Fatalf("the peer read %d of %d bytes: %v", k, n, err)
-	}
+	k, err := io.ReadFull(p, b)
+	require.NoError(e, err, "the peer read %d of %d bytes", k, n)
 	return b
 }

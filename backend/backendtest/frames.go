@@ -6,6 +6,9 @@ import (
 	"io"
 	"sync"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -57,13 +60,9 @@ func (in *inbound) same(e *Env, want ...[]byte) {
 	e.Helper()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.all) != len(want) {
-		e.Fatalf("%d messages, not %d", len(in.all), len(want))
-	}
+	require.Equal(e, len(want), len(in.all), "messages")
 	for i := range want {
-		if !bytes.Equal(in.all[i], want[i]) {
-			e.Fatalf("message %d has %d bytes and differs from what was sent, of %d", i, len(in.all[i]), len(want[i]))
-		}
+		require.True(e, bytes.Equal(in.all[i], want[i]), "message %d has %d bytes and differs from what was sent, of %d", i, len(in.all[i]), len(want[i]))
 	}
 }
 
@@ -80,7 +79,7 @@ func encoded(e *Env, messages ...[]byte) (p []byte) {
 	var err error
 	for _, m := range messages {
 		p, err = codec.Append(p, m)
-		e.Check(err, "encode")
+		require.NoError(e, err, "encode")
 	}
 	return p
 }
@@ -117,13 +116,14 @@ func framesEverySplit(e *Env) {
 	}
 }
 
+// framesByteByByte sends messages one byte at a time. Each is delivered once, whole and in order.
 func framesByteByByte(e *Env) {
 	var got inbound
 	_, p := e.Pair(around(session.Frames(codec, got.add)), session.StreamOptions{})
 	want := sized(3, 0, 20, 1, 0)
 	for _, b := range encoded(e, want...) {
 		_, err := p.Write([]byte{b})
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 	}
 	e.Eventually(func() bool { return got.len() == len(want) }, "all messages")
 	got.same(e, want...)
@@ -157,21 +157,20 @@ func framesBudget(e *Env) {
 	for rest := wire; len(rest) > 0; {
 		rest = rest[p.send(rest):]
 		_, err := t.Poll(0)
-		e.Check(err, "poll")
+		require.NoError(e, err, "poll")
 		s.ResumeRead()
 		for range 10 {
 			before := n
 			_, err := t.Poll(0)
-			e.Check(err, "poll")
+			require.NoError(e, err, "poll")
 			most = max(most, n-before)
 		}
 		s.PauseRead()
 	}
 	s.ResumeRead()
 	e.poll(func() bool { return n == count }, "all messages", t)
-	if limit := budget/(size+8) + 1; most > limit {
-		e.Errorf("one turn delivered %d messages, not at most %d", most, limit)
-	}
+	limit := budget/(size+8) + 1
+	assert.LessOrEqual(e, most, limit, "messages delivered in one turn")
 }
 
 // framesBlocked has a peer that asks and asks, and reads no answer at first.
@@ -181,7 +180,7 @@ func framesBlocked(e *Env) {
 	answer := Pattern(size)
 	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		most = max(most, s.Queued())
-		e.noError(session.WriteFrame(s, codec, answer))
+		assert.NoError(e, session.WriteFrame(s, codec, answer))
 	}))
 	limits := session.StreamOptions{HighWater: high, LowWater: high / 2, WriteBufferLimit: high + 2*size}
 	_, p := e.Pair(h, limits)
@@ -190,17 +189,13 @@ func framesBlocked(e *Env) {
 		wire = append(wire, encoded(e, nil)...)
 	}
 	_, err := p.Write(wire)
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	for i := range count {
-		if got := e.ReadAll(p, 8+size); !bytes.Equal(got[8:], answer) {
-			e.Fatalf("answer %d differs", i)
-		}
+		require.True(e, bytes.Equal(e.ReadAll(p, 8+size)[8:], answer), "answer %d differs", i)
 	}
-	e.Check(p.CloseWrite(), "close for writing")
+	require.NoError(e, p.CloseWrite(), "close for writing")
 	h.Closed()
-	if most > high+size+8 {
-		e.Errorf("a message came with %d bytes queued, above HighWater, %d", most, high)
-	}
+	assert.LessOrEqual(e, most, high+size+8, "bytes queued when a message came")
 }
 
 // framesPause pauses in each message.
@@ -213,32 +208,27 @@ func framesPause(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{})
 	want := sized(1, 2, 3, 4, 5)
 	_, err := p.Write(encoded(e, want...))
-	e.Check(err, "write")
-	e.Check(p.CloseWrite(), "close for writing")
+	require.NoError(e, err, "write")
+	require.NoError(e, p.CloseWrite(), "close for writing")
 	for i := range want {
 		e.Eventually(func() bool { return got.len() > i }, "message %d", i)
 		e.turnLater(s, func() {
-			if n := got.len(); n != i+1 {
-				e.Errorf("%d messages although the stream was paused in each and resumed %d times", n, i)
-			}
-			if n := h.Count("OnEOF"); n != 0 {
-				e.Errorf("OnEOF although message %d waits, or the stream is paused", i)
-			}
+			n := got.len()
+			assert.Equal(e, i+1, n, "messages of a stream that was paused in each and resumed %d times", i)
+			assert.Zero(e, h.Count("OnEOF"), "OnEOF although message %d waits, or the stream is paused", i)
 		})
 		s.ResumeRead()
 	}
 	h.Closed()
 	got.same(e, want...)
-	if h.Count("OnEOF") != 1 {
-		e.Error("no OnEOF")
-	}
+	assert.Equal(e, 1, h.Count("OnEOF"), "no OnEOF")
 }
 
 // turnLater runs fn on the stream's loop, a turn later at least, and waits for it.
 func (e *Env) turnLater(s *session.Stream, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
-	e.Check(s.Post(func() { s.After(0, func() { fn(); close(done) }) }), "post")
+	require.NoError(e, s.Post(func() { s.After(0, func() { fn(); close(done) }) }), "post")
 	<-done
 }
 
@@ -255,21 +245,22 @@ func framesStop(e *Env) {
 			return errors.As(err, &p)
 		}},
 	} {
-		var got inbound
-		h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
-			got.add(s, m)
-			if len(m) == 2 {
-				c.end(s)
-			}
-		}))
-		_, p := e.Pair(h, session.StreamOptions{})
-		want := sized(1, 2, 3, 4)
-		_, err := p.Write(encoded(e, want...))
-		e.Check(err, "write")
-		if err := h.Closed(); !c.want(err) {
-			e.Errorf("%s: OnClose(%v)", what, err)
-		}
-		got.same(e, want[:2]...)
+		e.Scenario(what, func() {
+			var got inbound
+			h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
+				got.add(s, m)
+				if len(m) == 2 {
+					c.end(s)
+				}
+			}))
+			_, p := e.Pair(h, session.StreamOptions{})
+			want := sized(1, 2, 3, 4)
+			_, err := p.Write(encoded(e, want...))
+			require.NoError(e, err, "write")
+			err = h.Closed()
+			assert.True(e, c.want(err), "%s: the error of OnClose", what)
+			got.same(e, want[:2]...)
+		})
 	}
 }
 
@@ -301,14 +292,13 @@ func framesSetHandler(e *Env) {
 	h.Open = func(s *session.Stream) { s.SetHandler(first) }
 	_, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write(append(encoded(e, []byte("one"), []byte("lines")), "two\nbytes\nthree"...))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "the bytes behind the last line")
 	framed.same(e, []byte("one"), []byte("lines"))
 	lined.same(e, []byte("two"), []byte("bytes"))
-	if got := string(h.Got()); got != "three" {
-		e.Errorf("the last handler got %q", got)
-	}
-	e.Check(p.CloseWrite(), "close for writing")
+	got := string(h.Got())
+	assert.Equal(e, "three", got, "bytes that the last handler got")
+	require.NoError(e, p.CloseWrite(), "close for writing")
 	h.Closed()
 }
 
@@ -318,56 +308,52 @@ func framesDetach(e *Env) {
 	h := around(session.Frames(codec, func(s *session.Stream, m []byte) {
 		if len(m) == 2 {
 			c, err := s.Detach()
-			e.noError(err)
+			assert.NoError(e, err)
 			conns <- c
 		}
-		if len(m) > 2 {
-			e.Error("a message after Detach")
-		}
+		assert.LessOrEqual(e, len(m), 2, "a message after Detach")
 	}))
 	_, p := e.Pair(h, session.StreamOptions{})
 	want := sized(1, 2, 3)
 	_, err := p.Write(encoded(e, want...))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	c := <-conns
 	e.Cleanup(func() { _ = c.Close() })
 	rest := make([]byte, 8+3)
-	if _, err := io.ReadFull(c, rest); err != nil || !bytes.Equal(rest, encoded(e, want[2])) {
-		e.Errorf("the Conn has %x behind the message, %v", rest, err)
-	}
+	_, err = io.ReadFull(c, rest)
+	assert.NoError(e, err, "the Conn has %x behind the message", rest)
+	assert.True(e, bytes.Equal(rest, encoded(e, want[2])), "the Conn has %x behind the message, %v", rest, err)
 	h.Closed()
 }
 
-// asFrameError checks that err is a *frame.Error of a kind at a place.
+// asFrameError checks that err is a *frame.Error of a kind at a place. Any goroutine.
 func (e *Env) asFrameError(err error, kind error, offset int64) {
 	e.Helper()
 	var f *frame.Error
-	if !errors.As(err, &f) || !errors.Is(err, kind) || f.Offset != offset {
-		e.Errorf("got %v, not a *frame.Error that is %v at byte %d", err, kind, offset)
+	if assert.ErrorAs(e, err, &f) {
+		assert.ErrorIs(e, err, kind)
+		assert.Equal(e, offset, f.Offset, "the offset of %v", err)
 	}
 }
 
 // framesInvalid sends two messages and one that is too long, and expects all three answers.
 func framesInvalid(e *Env) {
-	f := session.Frames(codec, func(s *session.Stream, m []byte) { e.noError(session.WriteFrame(s, codec, m)) })
+	f := session.Frames(codec, func(s *session.Stream, m []byte) { assert.NoError(e, session.WriteFrame(s, codec, m)) })
 	f.Invalid = func(s *session.Stream, err *frame.Error) {
 		e.asFrameError(err, frame.ErrTooLarge, 30)
-		e.noError(session.WriteFrame(s, codec, []byte("wrong")))
+		assert.NoError(e, session.WriteFrame(s, codec, []byte("wrong")))
 	}
 	h := around(f)
 	_, p := e.Pair(h, session.StreamOptions{})
 	good := encoded(e, Pattern(10), Pattern(4))
 	_, err := p.Write(append(bytes.Clone(good), "\xff\xff\xff\xff\xff\xff\xff\xff and more"...))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	want := append(good, encoded(e, []byte("wrong"))...)
-	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
-		e.Errorf("the peer got %q", got)
-	}
-	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		e.Errorf("behind the answers the peer got %d bytes and %v, not io.EOF", n, err)
-	}
+	got := e.ReadAll(p, len(want))
+	assert.True(e, bytes.Equal(got, want), "the peer got %q", got)
+	n, err := p.Read(make([]byte, 1))
+	assert.Zero(e, n, "what the peer got behind the answers")
+	assert.Equal(e, io.EOF, err, "what the peer got behind the answers")
 	e.asFrameError(h.Closed(), frame.ErrTooLarge, 30)
-	if h.Count("OnEOF") != 0 {
-		e.Error("OnEOF after wrong bytes")
-	}
+	assert.Zero(e, h.Count("OnEOF"), "OnEOF after wrong bytes")
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
@@ -18,26 +21,27 @@ import (
 func framesInvalidMore(e *Env) {
 	f := session.Frames(codec, func(*session.Stream, []byte) {})
 	f.Open = func(s *session.Stream) { s.PauseRead() }
-	f.Invalid = func(s *session.Stream, _ *frame.Error) { e.noError(session.WriteFrame(s, codec, []byte("wrong"))) }
+	f.Invalid = func(s *session.Stream, _ *frame.Error) {
+		assert.NoError(e, session.WriteFrame(s, codec, []byte("wrong")))
+	}
 	h := around(f)
 	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write(bytes.Repeat([]byte{0xff}, 8))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	waits := 0
 	e.Eventually(func() bool {
 		e.onLoop(s, func() { waits = s.Buffered() })
 		return waits > 0
 	}, "bytes that wait in the pause")
 	_, err = p.Write(make([]byte, 10_000))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	s.ResumeRead()
 	want := encoded(e, []byte("wrong"))
-	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
-		e.Errorf("the peer got %q", got)
-	}
-	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		e.Errorf("behind the answer the peer got %d bytes and %v, not io.EOF", n, err)
-	}
+	got := e.ReadAll(p, len(want))
+	assert.True(e, bytes.Equal(got, want), "the peer got %q", got)
+	n, err := p.Read(make([]byte, 1))
+	assert.Zero(e, n, "what the peer got behind the answer")
+	assert.Equal(e, io.EOF, err, "what the peer got behind the answer")
 	e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
 }
 
@@ -55,20 +59,17 @@ func framesTruncated(e *Env) {
 			h := around(f)
 			_, p := e.Pair(h, session.StreamOptions{AllowHalfClose: half})
 			_, err := p.Write(encoded(e, sized(10, 10)...)[:cut])
-			e.Check(err, "write")
-			e.Check(p.CloseWrite(), "close for writing")
+			require.NoError(e, err, "write")
+			require.NoError(e, p.CloseWrite(), "close for writing")
 			err = h.Closed()
 			if want != nil {
 				e.asFrameError(err, want, int64(cut))
 			} else if err != nil {
 				e.Errorf("OnClose(%v) at the end of a frame", err)
 			}
-			if (ends == 1) != (want == nil) {
-				e.Errorf("EOF was called %d times after %d bytes", ends, cut)
-			}
-			if n := got.len(); n != cut/18 {
-				e.Errorf("%d messages in %d bytes", n, cut)
-			}
+			assert.Equal(e, (want == nil), (ends == 1), "EOF was called %d times after %d bytes", ends, cut)
+			n := got.len()
+			assert.Equal(e, cut/18, n, "messages in %d bytes", cut)
 		}
 	}
 }
@@ -106,14 +107,11 @@ func framesLastMessage(e *Env) {
 		h = around(f)
 		_, p := e.Pair(h, session.StreamOptions{})
 		_, err := p.Write([]byte("one\n" + last))
-		e.Check(err, "write")
-		e.Check(p.CloseWrite(), "close for writing")
-		if err := h.Closed(); err != nil {
-			e.Errorf("%q: OnClose(%v)", last, err)
-		}
-		if !slices.Equal(got, want) {
-			e.Errorf("%q: %q, not %q", last, got, want)
-		}
+		require.NoError(e, err, "write")
+		require.NoError(e, p.CloseWrite(), "close for writing")
+		err = h.Closed()
+		assert.NoError(e, err, "%q: the error of OnClose", last)
+		assert.True(e, slices.Equal(got, want), "%q: %q, not %q", last, got, want)
 	}
 }
 
@@ -125,27 +123,26 @@ func framesOptions(e *Env) {
 	}
 	f := session.Frames(codec, func(s *session.Stream, m []byte) {
 		note("Message")(s)
-		e.noError(session.WriteFrame(s, codec, Pattern(codec.MaxPayload))) // above HighWater, and again below
+		assert.NoError(e, session.WriteFrame(s, codec, Pattern(codec.MaxPayload))) // above HighWater, and again below
 	})
 	f.Open, f.EOF, f.Writable = note("Open"), note("EOF"), note("Writable")
 	f.Close = func(s *session.Stream, err error) { note("Close")(s) }
 	h := around(f)
 	_, p := e.Pair(h, session.StreamOptions{HighWater: 1 << 10})
 	_, err := p.Write(encoded(e, []byte("x")))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.ReadAll(p, 8+codec.MaxPayload)
 	e.Eventually(func() bool { return h.Count("OnWritable") == 1 }, "OnWritable")
-	e.Check(p.CloseWrite(), "close for writing")
+	require.NoError(e, p.CloseWrite(), "close for writing")
 	h.Closed()
-	if want := []string{"Open", "Message", "Writable", "EOF", "Close"}; !slices.Equal(calls, want) {
-		e.Errorf("%q, not %q", calls, want)
-	}
+	want := []string{"Open", "Message", "Writable", "EOF", "Close"}
+	assert.True(e, slices.Equal(calls, want), "calls")
 
 	// A shutdown asks Drain, or closes.
 	t := e.Open(nil)
 	drained := session.Frames(codec, func(*session.Stream, []byte) {})
 	drained.Drain = func(s *session.Stream) {
-		e.noError(session.WriteFrame(s, codec, []byte("bye")))
+		assert.NoError(e, session.WriteFrame(s, codec, []byte("bye")))
 		_ = s.Close()
 	}
 	with, without := NewHooks(), NewHooks()
@@ -156,24 +153,20 @@ func framesOptions(e *Env) {
 	without.Open = func(s *session.Stream) { s.SetHandler(closed) }
 	_, p = e.PairOn(t, with, session.StreamOptions{})
 	_, q := e.PairOn(t, without, session.StreamOptions{})
-	e.Check(t.Shutdown(e.patient()), "shutdown")
-	if got, want := e.ReadAll(p, 11), encoded(e, []byte("bye")); !bytes.Equal(got, want) {
-		e.Errorf("Drain wrote %q", got)
-	}
+	require.NoError(e, t.Shutdown(e.patient()), "shutdown")
+	assert.Equal(e, encoded(e, []byte("bye")), e.ReadAll(p, 11), "bytes that Drain wrote")
 	for _, peer := range []Peer{p, q} {
-		if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			e.Errorf("after the shutdown the peer got %d bytes, %v", n, err)
-		}
+		n, err := peer.Read(make([]byte, 1))
+		assert.Zero(e, n, "bytes that the peer got after the shutdown")
+		assert.Equal(e, io.EOF, err, "Read of the peer after the shutdown")
 	}
 }
 
-// framesWriteWhole fills the queue, and looks whether frames were taken whole or not at all.
+// framesWriteWhole fills the queue, and checks whether frames were taken whole or not at all.
 func framesWriteWhole(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: 300 << 10})
-	if err := session.WriteFrame(s, codec, Pattern(codec.MaxPayload+1)); err == nil {
-		e.Error("a payload above the codec's limit was taken")
-	}
+	assert.Error(e, session.WriteFrame(s, codec, Pattern(codec.MaxPayload+1)), "a payload above the codec's limit was taken")
 	m := Pattern(50_000)
 	taken, full := 0, false
 	for ; !full; taken++ {
@@ -181,23 +174,18 @@ func framesWriteWhole(e *Env) {
 		if full = errors.Is(err, session.ErrWriteBufferFull); full {
 			break
 		}
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 	}
-	if n := s.Queued(); n > 300<<10 {
-		e.Errorf("%d bytes queued, above WriteBufferLimit", n)
-	}
+	n := s.Queued()
+	assert.LessOrEqual(e, n, 300<<10, "bytes queued, and WriteBufferLimit")
 	for range taken {
-		if got := e.ReadAll(p, 8+len(m)); !bytes.Equal(got, encoded(e, m)) {
-			e.Fatal("a frame differs")
-		}
+		require.True(e, bytes.Equal(e.ReadAll(p, 8+len(m)), encoded(e, m)), "a frame differs")
 	}
-	e.Check(s.Close(), "close")
-	if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		e.Errorf("behind the frames there are %d bytes, %v", n, err)
-	}
-	if err := session.WriteFrame(s, codec, m); err == nil {
-		e.Error("a frame was taken after Close")
-	}
+	require.NoError(e, s.Close(), "close")
+	n, err := p.Read(make([]byte, 1))
+	assert.Zero(e, n, "bytes behind the frames")
+	assert.Equal(e, io.EOF, err, "behind the frames")
+	assert.Error(e, session.WriteFrame(s, codec, m), "a frame was taken after Close")
 	h.Closed()
 }
 
@@ -210,21 +198,19 @@ func framesWriteFromAnywhere(e *Env) {
 	write := func(id byte) {
 		for i := range each {
 			m := bytes.Repeat([]byte{id}, 1+i*7)
-			e.noError(session.WriteFrame(s, codec, m))
+			assert.NoError(e, session.WriteFrame(s, codec, m))
 		}
 	}
 	for id := range writers - 1 {
 		all.Go(func() { write(byte(id)) })
 	}
-	e.Check(s.Post(func() { write(writers - 1) }), "post")
+	require.NoError(e, s.Post(func() { write(writers - 1) }), "post")
 	next := [writers]int{}
 	for range writers * each {
 		head := e.ReadAll(p, 8)
 		m := e.ReadAll(p, int(head[0])|int(head[1])<<8)
 		id := m[0]
-		if len(m) != 1+next[id]*7 || bytes.Count(m, m[:1]) != len(m) {
-			e.Fatalf("frame %d of writer %d has %d bytes, or is mixed with others", next[id], id, len(m))
-		}
+		require.False(e, len(m) != 1+next[id]*7 || bytes.Count(m, m[:1]) != len(m), "frame %d of writer %d has %d bytes, or is mixed with others", next[id], id, len(m))
 		next[id]++
 	}
 	all.Wait()
@@ -246,16 +232,14 @@ func framesNoAllocation(e *Env) {
 		exchange := func(n int) {
 			for range n {
 				_, err := p.Write(message)
-				e.noError(err)
-				if _, err := io.ReadFull(p, answer); err != nil {
-					e.Fatalf("read: %v", err)
-				}
+				assert.NoError(e, err)
+				_, err = io.ReadFull(p, answer)
+				require.NoError(e, err, "read")
 			}
 		}
 		exchange(100)
-		if n := steady(func() { exchange(200) }); n != 0 {
-			e.Errorf("200 messages of %d bytes cost %d allocations", size, n)
-		}
-		e.Check(p.Close(), "close")
+		n := steady(func() { exchange(200) })
+		assert.Zero(e, n, "allocations for 200 messages of %d bytes", size)
+		require.NoError(e, p.Close(), "close")
 	}
 }

@@ -12,12 +12,8 @@ const longest = 60 * time.Second
 
 // runRule runs a rule and looks for what it leaves behind. A rule that hangs fails with the stacks of all goroutines,
 // and is left to itself, so that the others run all the same.
-// It runs beside bystanders, if b is not nil.
-func runRule(t *testing.T, s Setup, r Rule, b *bystanders) {
-	e := &Env{T: t, Setup: s, hung: make(chan string, 1), bystanders: b}
-	if b != nil {
-		e.under = b.t
-	}
+func (e *Env) runRule(r Rule) {
+	t := e.T
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -35,6 +31,24 @@ func runRule(t *testing.T, s Setup, r Rule, b *bystanders) {
 	}
 	e.abandon()
 	t.Fatalf("%s hangs: %s\n%s", r.Name, hung, stacks())
+}
+
+// Scenario runs one of several scenarios of a rule, as a subtest. If it fails the others run all the same. What it opens
+// is closed with the rule.
+func (e *Env) Scenario(name string, fn func()) {
+	rule := e.T
+	rule.Run(name, func(t *testing.T) {
+		e.reportTo(t)
+		defer e.reportTo(rule)
+		fn()
+	})
+}
+
+// reportTo makes t the test that fails and logs.
+func (e *Env) reportTo(t *testing.T) {
+	e.guard.Lock()
+	e.T = t
+	e.guard.Unlock()
 }
 
 // within runs fn, which must return within patience. If it does not, the rule fails with what.
@@ -55,8 +69,8 @@ func stacks() []byte {
 	return b[:runtime.Stack(b, true)]
 }
 
-// What follows is testing.T's, for a rule that may go on after its test has failed because it hung: it must not touch
-// the T any longer.
+// The following methods are testing.T's. A rule that hung may go on after its test has failed, and must not use the T any
+// longer.
 
 // abandon ends the Env's use of its T.
 func (e *Env) abandon() {
@@ -67,7 +81,6 @@ func (e *Env) abandon() {
 
 // report calls fn unless the rule was abandoned. Then it ends the goroutine if fatal is set.
 func (e *Env) report(fatal bool, fn func()) {
-	e.Helper()
 	e.guard.Lock()
 	defer e.guard.Unlock()
 	if !e.abandoned {
@@ -77,44 +90,40 @@ func (e *Env) report(fatal bool, fn func()) {
 	}
 }
 
+// Helper does nothing: an assertion reports all of its callers, and callbacks may call this at any time.
+func (e *Env) Helper() {}
+
 // Error is testing.T's.
 func (e *Env) Error(args ...any) {
-	e.Helper()
-	e.report(false, func() { e.Helper(); e.T.Error(args...) })
+	e.report(false, func() { e.T.Error(args...) })
 }
 
 // Errorf is testing.T's.
 func (e *Env) Errorf(format string, args ...any) {
-	e.Helper()
-	e.report(false, func() { e.Helper(); e.T.Errorf(format, args...) })
+	e.report(false, func() { e.T.Errorf(format, args...) })
 }
 
 // Fatal is testing.T's.
 func (e *Env) Fatal(args ...any) {
-	e.Helper()
-	e.report(true, func() { e.Helper(); e.T.Fatal(args...) })
+	e.report(true, func() { e.T.Fatal(args...) })
 }
 
 // Fatalf is testing.T's.
 func (e *Env) Fatalf(format string, args ...any) {
-	e.Helper()
-	e.report(true, func() { e.Helper(); e.T.Fatalf(format, args...) })
+	e.report(true, func() { e.T.Fatalf(format, args...) })
 }
 
 // FailNow is testing.T's.
 func (e *Env) FailNow() {
-	e.Helper()
 	e.report(true, func() { e.T.FailNow() })
 }
 
 // Log is testing.T's.
 func (e *Env) Log(args ...any) {
-	e.Helper()
-	e.report(false, func() { e.Helper(); e.T.Log(args...) })
+	e.report(false, func() { e.T.Log(args...) })
 }
 
 // Logf is testing.T's.
 func (e *Env) Logf(format string, args ...any) {
-	e.Helper()
-	e.report(false, func() { e.Helper(); e.T.Logf(format, args...) })
+	e.report(false, func() { e.T.Logf(format, args...) })
 }

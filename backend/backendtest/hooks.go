@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -60,9 +62,7 @@ func (h *Hooks) enter(s *session.Stream, what string) func() {
 		h.lives[s] = l
 	}
 	h.counts[what]++
-	if !l.running.CompareAndSwap(false, true) {
-		h.e.Errorf("%s of stream %d while another of its callbacks runs", what, s.ID())
-	}
+	assert.True(h.e, l.running.CompareAndSwap(false, true), "%s of stream %d while another of its callbacks runs", what, s.ID())
 	switch {
 	case l.end:
 		h.e.Errorf("%s of stream %d after OnClose", what, s.ID())
@@ -103,9 +103,7 @@ func (h *Hooks) check() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s, l := range h.lives {
-		if !l.end {
-			h.e.Errorf("no OnClose of stream %d", s.ID())
-		}
+		assert.True(h.e, l.end, "no OnClose of stream %d", s.ID())
 	}
 }
 

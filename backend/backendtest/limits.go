@@ -2,11 +2,13 @@ package backendtest
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
@@ -20,18 +22,19 @@ var limitRules = []Rule{
 	{"S30_DetachInCallback", detachInCallback},
 }
 
+// maxConns has more peers connect than MaxConns allows. The others wait, and each gets its turn.
 func maxConns(e *Env) {
 	t := e.Under()
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 3})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	const all = 12
 	var peers []Peer
 	for range all {
 		p := e.Connect(l.Addr())
 		_, err := p.Write([]byte("hello"))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		peers = append(peers, p)
 	}
 	var streams []*session.Stream
@@ -40,28 +43,27 @@ func maxConns(e *Env) {
 	}
 	time.Sleep(moment)
 	for i := 3; i < all; i++ {
-		if n := h.Count("OnOpen"); n != i {
-			e.Fatalf("%d streams were opened when %d had room", n, i)
-		}
-		if n := l.Stats().Streams; n != 3 {
-			e.Fatalf("the listener counts %d streams, not 3", n)
-		}
-		e.Check(streams[0].Close(), "close")
+		n := h.Count("OnOpen")
+		require.Equal(e, i, n, "streams that were opened")
+		n = l.Stats().Streams
+		require.Equal(e, 3, n, "streams that the listener counts")
+		require.NoError(e, streams[0].Close(), "close")
 		streams = append(streams[1:], h.Opened())
 	}
 	e.Eventually(func() bool { return h.Len() == all*5 }, "what all had written")
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 	for _, p := range peers {
 		_ = p.Close()
 	}
 }
 
+// rejectOverLimit has more peers connect than MaxConns allows, with RejectOverLimit. They are reset, and counted.
 func rejectOverLimit(e *Env) {
 	t := e.Under()
 	h := NewHooks()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{MaxConns: 2, RejectOverLimit: true})
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	e.Connect(l.Addr())
 	e.Connect(l.Addr())
 	first := h.Opened()
@@ -73,22 +75,22 @@ func rejectOverLimit(e *Env) {
 			_, err = c.Read(make([]byte, 1))
 			_ = c.Close()
 		}
-		if err == nil || e.Network == "tcp" && !errors.Is(err, syscall.ECONNRESET) {
-			e.Errorf("a connection above the limit got %v, not a reset", err)
+		assert.Error(e, err, "Read of a connection above the limit")
+		if e.Network == "tcp" {
+			assert.ErrorIs(e, err, syscall.ECONNRESET, "Read of a connection above the limit")
 		}
 	}
-	if n := l.Stats().Rejected; n != 3 {
-		e.Errorf("%d connections were rejected, not 3", n)
-	}
-	e.Check(first.Close(), "close")
+	n := l.Stats().Rejected
+	assert.EqualValues(e, 3, n, "connections that were rejected")
+	require.NoError(e, first.Close(), "close")
 	h.Closed()
 	e.Eventually(func() bool { return l.Stats().Streams == 1 }, "room for another")
 	p := e.Connect(l.Addr())
 	h.Opened()
 	_, err = p.Write([]byte("hello"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "what it wrote")
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 }
 
 // detach takes a stream away in mid-conversation, with bytes under way in both directions.
@@ -106,31 +108,26 @@ func detach(e *Env) {
 	go func() { _, _ = p.Write(in) }()
 	e.Eventually(func() bool { return h.Count("OnData") > 0 }, "data")
 	_, err := s.Write(out[:200_000])
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	c, err := s.Detach()
-	e.Check(err, "detach")
+	require.NoError(e, err, "detach")
 	defer c.Close()
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
-	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("Write after Detach: %v", err)
-	}
+	err = h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
+	_, err = s.Write([]byte("x"))
+	assert.ErrorIs(e, err, net.ErrClosed, "Write after Detach")
 	wrote := make(chan error, 1)
 	go func() { _, err := c.Write(out[200_000:]); wrote <- err }()
 	rest := make([]byte, len(in)-len(got))
-	if n, err := io.ReadFull(c, rest); err != nil {
-		e.Fatalf("the Conn read %d of %d bytes: %v", n, len(rest), err)
-	}
-	if !bytes.Equal(append(got, rest...), in) {
-		e.Error("bytes received differ")
-	}
-	if !bytes.Equal(e.ReadAll(p, len(out)), out) {
-		e.Error("bytes sent differ")
-	}
-	e.Check(<-wrote, "write to the Conn")
+	n, err := io.ReadFull(c, rest)
+	require.NoError(e, err, "the Conn read %d of %d bytes", n, len(rest))
+	assert.True(e, bytes.Equal(append(got, rest...), in), "bytes received differ")
+	assert.True(e, bytes.Equal(e.ReadAll(p, len(out)), out), "bytes sent differ")
+	require.NoError(e, <-wrote, "write to the Conn")
 }
 
+// detachInCallback detaches a stream in OnData. The Conn has the bytes behind those that were read, and what was
+// written is sent first.
 func detachInCallback(e *Env) {
 	h := NewHooks()
 	conns := make(chan net.Conn, 1)
@@ -141,15 +138,13 @@ func detachInCallback(e *Env) {
 		}
 		_, _ = s.Write([]byte("ok\n")) // still gathered when the socket goes
 		c, err := s.Detach()
-		if err != nil {
-			h.e.Errorf("detach: %v", err)
-		}
+		assert.NoError(h.e, err, "detach")
 		conns <- c
 	}
 	_, p := e.Pair(h, session.StreamOptions{})
 	want := Pattern(50_000)
 	_, err := p.Write(append([]byte("up\n"), want...))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	c := <-conns
 	if c == nil {
 		return
@@ -158,13 +153,10 @@ func detachInCallback(e *Env) {
 	h.Closed()
 	got := make([]byte, len(want))
 	_, err = io.ReadFull(c, got)
-	e.Check(err, "read from the Conn")
-	if !bytes.Equal(got, want) {
-		e.Error("bytes received differ")
-	}
+	require.NoError(e, err, "read from the Conn")
+	assert.True(e, bytes.Equal(got, want), "bytes received differ")
 	_, err = c.Write([]byte("bye"))
-	e.Check(err, "write to the Conn")
-	if got := e.ReadAll(p, 6); string(got) != "ok\nbye" {
-		e.Errorf("the peer read %q", got)
-	}
+	require.NoError(e, err, "write to the Conn")
+	got = e.ReadAll(p, 6)
+	assert.Equal(e, "ok\nbye", string(got), "bytes that the peer read")
 }

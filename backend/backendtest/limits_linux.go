@@ -6,10 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
-// tooManyFiles lets accept fail for want of descriptors, and looks whether the other streams and the listener live on.
+// tooManyFiles lets accept fail for want of descriptors, and checks whether the other streams and the listener live on.
 func tooManyFiles(e *Env) {
 	if e.Network == "unix" || e.Dialled || e.Peers != nil {
 		return // the same code
@@ -20,34 +23,34 @@ func tooManyFiles(e *Env) {
 	h.env(e)
 	h.Data = func(s *session.Stream) { b, _ := s.Next(-1); _, _ = s.Write(b) }
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	p := e.Connect(l.Addr())
 	h.Opened()
 	waiting, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	e.Check(err, "socket")
+	require.NoError(e, err, "socket")
 	e.Cleanup(func() { _ = unix.Close(waiting) })
 	free := takeAllFiles(e)
 	to := l.Addr().(*net.TCPAddr)
-	e.Check(unix.Connect(waiting, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}), "connect")
-	e.Check(unix.SetNonblock(waiting, true), "set non-blocking")
+	require.NoError(e, unix.Connect(waiting, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}), "connect")
+	require.NoError(e, unix.SetNonblock(waiting, true), "set non-blocking")
 	e.Eventually(func() bool { return l.Stats().Backoffs >= 2 }, "the listener backs off")
 	sparing(e, t, l)
 	for range 10 {
 		_, err := p.Write([]byte("ping"))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.ReadAll(p, 4)
 	}
 	free()
 	h.Opened() // by itself
 	_, err = unix.Write(waiting, []byte("pong"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	got := make([]byte, 4)
 	e.Eventually(func() bool {
 		n, err := unix.Read(waiting, got)
 		return err == nil && n == 4
 	}, "the echo of the connection that waited")
 	e.Eventually(func() bool { return t.Stats().AcceptErrors >= 2 }, "failed accepts are counted")
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 }
 
 // sparing checks that a listener that backs off leaves the loop asleep: its attempts are few, because each waits twice
@@ -57,27 +60,22 @@ func sparing(e *Env, t *session.Engine, l session.Listener) {
 	turns, backoffs := t.Stats().Turns, l.Stats().Backoffs
 	e.Eventually(func() bool { return l.Stats().Backoffs >= backoffs+4 }, "four more attempts")
 	// After the second attempt 10 ms, then 20, 40 and 80; the first of these may have been over when this began.
-	if took := time.Since(began); took < 140*time.Millisecond {
-		e.Errorf("four more attempts to accept in %v", took)
-	}
+	assert.GreaterOrEqual(e, time.Since(began), 140*time.Millisecond, "the time of four more attempts to accept")
 	turns, backoffs = t.Stats().Turns-turns, l.Stats().Backoffs-backoffs
-	if turns > 8*(backoffs+1) {
-		e.Errorf("the loop made %d turns for %d attempts to accept", turns, backoffs)
-	}
-	if s := l.Stats(); s.Errors > s.Backoffs {
-		e.Errorf("%d accepts failed, and only %d were followed by a wait", s.Errors, s.Backoffs)
-	}
+	assert.LessOrEqual(e, turns, 8*(backoffs+1), "turns of the loop for %d attempts to accept", backoffs)
+	s := l.Stats()
+	assert.LessOrEqual(e, s.Errors, s.Backoffs, "accepts that failed, and those followed by a wait")
 }
 
 // limitFiles lowers the limit of open files to a little above what is open. It comes before the listener: an accept of
 // io_uring keeps the limit that was in force when it was asked for.
 func limitFiles(e *Env) {
 	var old unix.Rlimit
-	e.Check(unix.Getrlimit(unix.RLIMIT_NOFILE, &old), "getrlimit")
+	require.NoError(e, unix.Getrlimit(unix.RLIMIT_NOFILE, &old), "getrlimit")
 	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-	e.Check(err, "dup")
+	require.NoError(e, err, "dup")
 	_ = unix.Close(fd)
-	e.Check(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd + 64), Max: old.Max}), "setrlimit")
+	require.NoError(e, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd + 64), Max: old.Max}), "setrlimit")
 	e.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
 }
 

@@ -89,7 +89,7 @@ func takenForAMoment(e *Env) {
 	}
 }
 
-// takenInACallback looks whether Listen gives up at once where waiting would hold up a loop.
+// takenInACallback checks whether Listen gives up at once where waiting would hold up a loop.
 func takenInACallback(e *Env) {
 	if !e.once() {
 		return

@@ -145,7 +145,7 @@ func lockedPath(e *Env) {
 	assert.Equal(e, "somebody's", string(kept))
 }
 
-// unixErrors has paths at which nobody can listen, and looks whether the errors say why.
+// unixErrors has paths at which nobody can listen, and checks whether the errors say why.
 func unixErrors(e *Env) {
 	if !e.once() {
 		return

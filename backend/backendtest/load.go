@@ -14,7 +14,7 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// loadRules are about what many streams, or such as cannot go on, cost others.
+// loadRules are about what many streams, or streams that are stuck, cost others.
 var loadRules = []Rule{
 	{"S05_ResetAfterOverflow", resetAfterOverflow},
 	{"S06_ManySenders", manySenders},
@@ -41,7 +41,7 @@ func (e *Env) listenWith(t *session.Engine, h *Hooks, o *session.ListenOptions) 
 	e.Helper()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, o)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	return l.Addr()
 }
 
@@ -59,15 +59,15 @@ func (e *Env) many(n int, to net.Addr) (all []net.Conn) {
 }
 
 // hold keeps a loop busy until the function that it returns is called.
-func hold(s *session.Stream) (letGo func()) {
+func hold(s *session.Stream) (release func()) {
 	held, over := make(chan struct{}), make(chan struct{})
 	_ = s.Post(func() { close(held); <-over })
 	<-held
 	return sync.OnceFunc(func() { close(over) })
 }
 
-// resetAfterOverflow has the completion queue of a small ring overflow while peers half-close. Paused streams, and such
-// as have seen the end, learn of a reset that comes later.
+// resetAfterOverflow has a small queue of events overflow while peers half-close. Paused streams, and streams that have
+// seen the end, learn of a reset that comes later.
 func resetAfterOverflow(e *Env) {
 	if e.Network != "tcp" || e.Dialled || e.Peers != nil {
 		return // a Unix socket has no reset
@@ -83,21 +83,21 @@ func resetAfterOverflow(e *Env) {
 			o.Queue = 4
 		})
 		peers := e.many(n, to)
-		letGo := func() {}
+		release := func() {}
 		for i, c := range peers {
 			s := h.Opened()
 			_, err := c.Write([]byte("some bytes"))
 			require.NoError(e, err)
 			if i == n-1 {
 				time.Sleep(moment)
-				letGo = hold(s)
+				release = hold(s)
 			}
 		}
 		for _, c := range peers {
 			require.NoError(e, c.(*net.TCPConn).CloseWrite())
 		}
 		time.Sleep(moment)
-		letGo()
+		release()
 		time.Sleep(2 * moment)
 		for _, c := range peers {
 			_ = c.(*net.TCPConn).SetLinger(0)

@@ -46,8 +46,8 @@ var meanwhile = map[string]func(l lent){
 		first.Release()
 	},
 	"Take, WriteBuffer": func(l lent) {
-		l.e.noError(l.other.WriteBuffer(l.take(-1)))
-		l.e.noError(l.other.Flush())
+		assert.NoError(l.e, l.other.WriteBuffer(l.take(-1)))
+		assert.NoError(l.e, l.other.Flush())
 	},
 	"Take, Detach": func(l lent) {
 		l.take(-1).Release()
@@ -55,47 +55,47 @@ var meanwhile = map[string]func(l lent){
 	},
 	"Next": func(l lent) {
 		_, err := l.s.Next(-1)
-		l.e.noError(err)
+		assert.NoError(l.e, err)
 	},
 	"Discard": func(l lent) {
 		_, err := l.s.Discard(-1)
-		l.e.noError(err)
+		assert.NoError(l.e, err)
 	},
 	"Read": func(l lent) {
 		_, err := l.s.Read(make([]byte, 1<<20))
-		l.e.noError(err)
+		assert.NoError(l.e, err)
 	},
 	"WriteTo": func(l lent) {
 		_, err := l.s.WriteTo(l.other)
-		l.e.noError(err)
+		assert.NoError(l.e, err)
 	},
 	"Detach":     func(l lent) { l.detach() },
 	"SetHandler": func(l lent) { l.s.SetHandler(rest{h: l.h}) },
-	"Close":      func(l lent) { l.e.noError(l.s.Close()) },
-	"Abort":      func(l lent) { l.e.noError(l.s.Abort()) },
+	"Close":      func(l lent) { assert.NoError(l.e, l.s.Close()) },
+	"Abort":      func(l lent) { assert.NoError(l.e, l.s.Abort()) },
 	"Take, Abort": func(l lent) {
 		l.take(-1).Release()
-		l.e.noError(l.s.Abort())
+		assert.NoError(l.e, l.s.Abort())
 	},
 }
 
 func (l lent) take(n int) *session.Buffer {
 	b, err := l.s.Take(n)
-	l.e.noError(err)
+	assert.NoError(l.e, err)
 	return b
 }
 
 func (l lent) detach() {
 	c, err := l.s.Detach()
-	l.e.noError(err)
-	l.e.noError(c.Close())
+	assert.NoError(l.e, err)
+	assert.NoError(l.e, c.Close())
 }
 
 // spoil has all memory that the loop has free written to.
 func (l lent) spoil() {
 	for size := 512; size <= 64<<10; size *= 2 {
 		_, err := l.other.Write(bytes.Repeat([]byte{0xdd}, size))
-		l.e.noError(err)
+		assert.NoError(l.e, err)
 	}
 }
 
@@ -132,7 +132,7 @@ func messageStays(e *Env) {
 			_, err := p.Write(wire)
 			require.NoError(e, err)
 			require.True(e, await(done), "%s: the message in %d pieces never came", name, pieces)
-			e.noError(other.Abort())
+			assert.NoError(e, other.Abort())
 			require.NoError(e, t.Close())
 		}
 	}
@@ -175,8 +175,8 @@ func messageInMessage(e *Env) {
 	s.ResumeRead()
 	require.True(e, await(done), "the message never came")
 	assert.LessOrEqual(e, heard, 1)
-	e.noError(other.Abort())
-	e.noError(s.Abort())
+	assert.NoError(e, other.Abort())
+	assert.NoError(e, s.Abort())
 }
 
 // takenEnds appends to bytes that were taken, which must not reach into those behind them.
@@ -188,12 +188,12 @@ func takenEnds(e *Env) {
 		read := func(s *session.Stream) {
 			for s.Buffered() > 0 {
 				b, err := s.Take(min(5000, s.Buffered()))
-				e.noError(err)
+				assert.NoError(e, err)
 				got = append(got, b.Bytes()...)
 				_ = append(b.Bytes(), "behind the end"...)
 				b.Release()
 				p, err := s.Next(min(50, s.Buffered()))
-				e.noError(err)
+				assert.NoError(e, err)
 				got = append(got, p...)
 				_ = append(p, "behind the end"...)
 			}
@@ -218,26 +218,28 @@ func takenEnds(e *Env) {
 // whatever Invalid does besides.
 func invalidInStages(e *Env) {
 	for name, end := range map[string]func(*session.Stream) error{
-		"": nil, "Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite,
+		"nothing": nil, "Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite,
 	} {
-		f := session.Frames(codec, func(*session.Stream, []byte) { e.Error("a message behind wrong bytes") })
-		f.Invalid = func(s *session.Stream, _ *frame.Error) {
-			_, err := s.Write([]byte("wrong"))
-			e.noError(err)
-			if end != nil {
-				e.noError(end(s))
+		e.Scenario(name, func() {
+			f := session.Frames(codec, func(*session.Stream, []byte) { e.Error("a message behind wrong bytes") })
+			f.Invalid = func(s *session.Stream, _ *frame.Error) {
+				_, err := s.Write([]byte("wrong"))
+				assert.NoError(e, err)
+				if end != nil {
+					assert.NoError(e, end(s))
+				}
 			}
-		}
-		h := around(f)
-		_, p := e.Pair(h, session.StreamOptions{})
-		answer := readOn(p)
-		for range 64 {
-			_, err := p.Write(bytes.Repeat([]byte{0xff}, 64<<10))
-			require.NoError(e, err, "the connection was reset while the peer sent; Invalid calls %q", name)
-		}
-		require.NoError(e, p.CloseWrite())
-		answer.gotAll(e, []byte("wrong"))
-		e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
+			h := around(f)
+			_, p := e.Pair(h, session.StreamOptions{})
+			answer := readOn(p)
+			for range 64 {
+				_, err := p.Write(bytes.Repeat([]byte{0xff}, 64<<10))
+				require.NoError(e, err, "the connection was reset while the peer sent; Invalid calls %q", name)
+			}
+			require.NoError(e, p.CloseWrite())
+			answer.gotAll(e, []byte("wrong"))
+			e.asFrameError(h.Closed(), frame.ErrTooLarge, 0)
+		})
 	}
 }
 
@@ -267,8 +269,8 @@ func nothingBehindAStop(e *Env) {
 	for how, writes := range learns {
 		e.stopInHandler(how, writes, wire)
 		for name, stop := range map[string]func(*session.Stream){
-			"Close":     func(s *session.Stream) { e.noError(s.Close()) },
-			"Abort":     func(s *session.Stream) { e.noError(s.Abort()) },
+			"Close":     func(s *session.Stream) { assert.NoError(e, s.Close()) },
+			"Abort":     func(s *session.Stream) { assert.NoError(e, s.Abort()) },
 			"PauseRead": (*session.Stream).PauseRead,
 			"panic":     func(*session.Stream) { panic("on purpose") },
 		} {

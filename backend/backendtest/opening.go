@@ -180,18 +180,20 @@ func postAndClose(e *Env) {
 			s.SetIdleTimeout(time.Millisecond)
 		},
 	} {
-		for range 3 {
-			h := NewHooks()
-			s, p := e.Pair(h, session.StreamOptions{})
-			posts := &posters{s: s, h: h}
-			posts.start()
-			time.Sleep(time.Millisecond)
-			end(s, p)
-			_ = h.Closed()
-			assert.ErrorIs(e, s.Post(func() { e.Error("it runs after the end") }), net.ErrClosed, what)
-			posts.done.Wait()
-			assert.Equal(e, posts.accepted.Load(), posts.ran.Load(), "%s: functions that were accepted, and that ran before OnClose", what)
-		}
+		e.Scenario(what, func() {
+			for range 3 {
+				h := NewHooks()
+				s, p := e.Pair(h, session.StreamOptions{})
+				posts := &posters{s: s, h: h}
+				posts.start()
+				time.Sleep(time.Millisecond)
+				end(s, p)
+				_ = h.Closed()
+				assert.ErrorIs(e, s.Post(func() { e.Error("it runs after the end") }), net.ErrClosed, what)
+				posts.done.Wait()
+				assert.Equal(e, posts.accepted.Load(), posts.ran.Load(), "%s: functions that were accepted, and that ran before OnClose", what)
+			}
+		})
 	}
 }
 
@@ -203,32 +205,34 @@ func postToTheUnopened(e *Env) {
 	for what, end := range map[string]func(*session.Stream){
 		"refused": func(*session.Stream) {}, "Abort": func(s *session.Stream) { _ = s.Abort() }, "Close": func(s *session.Stream) { _ = s.Close() },
 	} {
-		h := NewHooks()
-		h.env(e)
-		var over atomic.Bool
-		h.Close = func(*session.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) }
-		s, err := e.Under().Connect("tcp", nowhere.String(), h, nil)
-		require.NoError(e, err)
-		var mu sync.Mutex
-		var ran, want []int
-		for i := range 100 {
-			err := s.Post(func() {
-				mu.Lock()
-				ran = append(ran, i)
-				mu.Unlock()
-				assert.True(e, over.Load(), "%s: a posted function ran before OnClose had returned", what)
-			})
-			if err != nil {
-				break
+		e.Scenario(what, func() {
+			h := NewHooks()
+			h.env(e)
+			var over atomic.Bool
+			h.Close = func(*session.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) }
+			s, err := e.Under().Connect("tcp", nowhere.String(), h, nil)
+			require.NoError(e, err)
+			var mu sync.Mutex
+			var ran, want []int
+			for i := range 100 {
+				err := s.Post(func() {
+					mu.Lock()
+					ran = append(ran, i)
+					mu.Unlock()
+					assert.True(e, over.Load(), "%s: a posted function ran before OnClose had returned", what)
+				})
+				if err != nil {
+					break
+				}
+				if want = append(want, i); i == 50 {
+					end(s)
+				}
 			}
-			if want = append(want, i); i == 50 {
-				end(s)
-			}
-		}
-		require.Error(e, h.Closed(), what)
-		e.Eventually(func() bool { mu.Lock(); defer mu.Unlock(); return len(ran) >= len(want) }, "%s: the posted functions", what)
-		assert.Equal(e, want, ran, what)
-		assert.ErrorIs(e, s.Post(func() { e.Error("it runs after the end") }), net.ErrClosed)
+			require.Error(e, h.Closed(), what)
+			e.Eventually(func() bool { mu.Lock(); defer mu.Unlock(); return len(ran) >= len(want) }, "%s: the posted functions", what)
+			assert.Equal(e, want, ran, what)
+			assert.ErrorIs(e, s.Post(func() { e.Error("it runs after the end") }), net.ErrClosed)
+		})
 	}
 }
 
@@ -260,20 +264,22 @@ func idleSetBeforeOnOpen(e *Env) {
 		"SetIdleTimeout":     func(s *session.Stream) { s.SetIdleTimeout(limit) },
 		"SetReadIdleTimeout": func(s *session.Stream) { s.SetReadIdleTimeout(limit) },
 	} {
-		h := NewHooks()
-		var opened time.Time
-		nothing := func(*session.Stream) {}
-		before, first := set, nothing
-		if !e.Dialled {
-			before, first = nothing, set
-		}
-		o := e.heldUp(e.Under(), h, session.StreamOptions{}, before, first)
-		time.Sleep(2 * limit) // it begins to count when OnOpen has returned
-		opened = time.Now()
-		o.goOn()
-		err := h.Closed()
-		assert.ErrorIs(e, err, os.ErrDeadlineExceeded, what)
-		assert.GreaterOrEqual(e, time.Since(opened), limit, what)
+		e.Scenario(what, func() {
+			h := NewHooks()
+			var opened time.Time
+			nothing := func(*session.Stream) {}
+			before, first := set, nothing
+			if !e.Dialled {
+				before, first = nothing, set
+			}
+			o := e.heldUp(e.Under(), h, session.StreamOptions{}, before, first)
+			time.Sleep(2 * limit) // it begins to count when OnOpen has returned
+			opened = time.Now()
+			o.goOn()
+			err := h.Closed()
+			assert.ErrorIs(e, err, os.ErrDeadlineExceeded, what)
+			assert.GreaterOrEqual(e, time.Since(opened), limit, what)
+		})
 	}
 }
 

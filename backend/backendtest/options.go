@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
@@ -70,7 +72,7 @@ func optionCases(network string) []optionCase {
 	}...)
 }
 
-// kept is what the kernel makes of an option.
+// kept is the value that the kernel stores for an option.
 func kept(o backend.SocketOption) backend.SocketOption {
 	n, _ := o.Value().(int64)
 	switch o.Name() {
@@ -88,8 +90,8 @@ func kept(o backend.SocketOption) backend.SocketOption {
 	return o
 }
 
-// withoutRight tells whether an option failed because of what the process may do, or the system is set to. Then it is
-// loudly left out.
+// withoutRight reports whether an option failed because the process lacks a privilege, or the system a feature. The option
+// is then skipped, loudly.
 func withoutRight(e *Env, o backend.SocketOption, err error) bool {
 	var option *backend.SocketOptionError
 	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &option) {
@@ -103,9 +105,9 @@ type reader func(backend.SocketOption) (backend.SocketOption, error)
 
 func expect(e *Env, where string, want backend.SocketOption, read reader) {
 	e.Helper()
-	if got, err := read(want); err != nil || got != want {
-		e.Errorf("%s has %v, not %v: %v", where, got, want, err)
-	}
+	got, err := read(want)
+	assert.NoError(e, err, "%s", where)
+	assert.Equal(e, want, got, "%s", where)
 }
 
 // listenWith listens with an option, and returns what reads those of the listening socket.
@@ -119,6 +121,7 @@ func listenWith(e *Env, h *Hooks, network, address string, o backend.SocketOptio
 	return l, func(o backend.SocketOption) (backend.SocketOption, error) { return backend.GetSocketOption(copied, o) }, err
 }
 
+// optionsOfListener sets each option on listeners, and reads it from the listener and from its streams.
 func optionsOfListener(e *Env) {
 	for _, c := range optionCases(e.Network) {
 		if c.at&backend.OnListener == 0 {
@@ -129,25 +132,26 @@ func optionsOfListener(e *Env) {
 		if withoutRight(e, c.set, err) {
 			continue
 		}
-		e.Check(err, "listen with %v", c.set)
+		require.NoError(e, err, "listen with %v", c.set)
 		expect(e, "the listener", kept(c.set), read)
 		p := e.Connect(l.Addr())
 		if c.set.Name() == "defer-accept" {
 			_, err := p.Write([]byte("x")) // nothing is accepted before
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 		}
 		s := h.Opened()
 		if c.at&backend.OnStream != 0 {
 			expect(e, "an accepted stream", kept(c.set), s.SocketOption)
 		}
-		e.Check(l.Close(), "close the listener")
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, l.Close(), "close the listener")
+		require.NoError(e, s.Abort(), "abort")
 	}
 }
 
+// optionsOfDial sets each option on dials, and reads it from their streams.
 func optionsOfDial(e *Env) {
 	l, err := net.Listen(e.Network, e.Address())
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer l.Close()
 	for _, c := range optionCases(e.Network) {
 		if c.at&backend.OnDial == 0 {
@@ -160,12 +164,13 @@ func optionsOfDial(e *Env) {
 		if withoutRight(e, c.set, err) {
 			continue
 		}
-		e.Check(err, "dial with %v", c.set)
+		require.NoError(e, err, "dial with %v", c.set)
 		expect(e, "a dialled stream", kept(c.set), s.SocketOption)
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, s.Abort(), "abort")
 	}
 }
 
+// optionsOfStream sets each option on live streams, and reads it back. They work on.
 func optionsOfStream(e *Env) {
 	for _, c := range optionCases(e.Network) {
 		if c.live == (backend.SocketOption{}) {
@@ -177,14 +182,14 @@ func optionsOfStream(e *Env) {
 			if withoutRight(e, o, err) {
 				continue
 			}
-			e.Check(err, "set %v", o)
+			require.NoError(e, err, "set %v", o)
 			expect(e, "a live stream", kept(o), s.SocketOption)
 		}
-		e.Check(s.SetSocketOption(backend.SendBuffer(100_000)), "set")
+		require.NoError(e, s.SetSocketOption(backend.SendBuffer(100_000)), "set")
 		_, err := s.Write([]byte("bytes"))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.ReadAll(p, 5)
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, s.Abort(), "abort")
 	}
 }
 
@@ -201,37 +206,36 @@ func optionsIPv6(e *Env) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		c, err := net.Dial("tcp", net.JoinHostPort(host, port))
-		e.Check(err, "dial %s", host)
+		require.NoError(e, err, "dial %s", host)
 		defer c.Close()
 		s := h.Opened()
 		expect(e, "a stream from "+host, tos, s.SocketOption)
 	}
 	only, read, err := listenWith(e, h, "tcp", "[::]:0", backend.V6Only(true))
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	expect(e, "the listener", backend.V6Only(true), read)
 	_, port, _ = net.SplitHostPort(only.Addr().String())
-	if c, err := net.Dial("tcp4", "127.0.0.1:"+port); !errors.Is(err, syscall.ECONNREFUSED) {
-		e.Errorf("IPv4 reaches a listener with v6only: %v, %v", c, err)
-	}
+	c, err := net.Dial("tcp4", "127.0.0.1:"+port)
+	assert.ErrorIs(e, err, syscall.ECONNREFUSED, "IPv4 reaches a listener with v6only: %v", c)
 	_, _, err = listenWith(e, h, "tcp", "127.0.0.1:0", backend.V6Only(true))
 	refusal(e, err, "listen", "v6only=on")
 }
 
-// refusal checks that err is of the right form, and names what has to be named.
+// refusal checks that err is a *net.OpError with a *SocketOptionError in it, and contains the words.
 func refusal(e *Env, err error, op string, words ...string) {
 	e.Helper()
 	var outer *net.OpError
 	var inner *backend.SocketOptionError
-	if !errors.As(err, &outer) || outer.Op != op || !errors.As(err, &inner) || inner.Cure == "" {
-		e.Fatalf("%v is not a *net.OpError of %s, with a *SocketOptionError", err, op)
-	}
+	require.ErrorAs(e, err, &outer)
+	require.Equal(e, op, outer.Op, "the operation of %v", err)
+	require.ErrorAs(e, err, &inner)
+	require.NotEmpty(e, inner.Cure, "the cure of %v", err)
 	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			e.Errorf("%q does not name %q", err, w)
-		}
+		assert.ErrorContains(e, err, w, "what the error names")
 	}
 }
 
+// optionsRefused sets options that cannot be, or not there. The error says which one, why, and what would help.
 func optionsRefused(e *Env) {
 	h := NewHooks()
 	stream, _ := e.Pair(h, session.StreamOptions{})
@@ -274,27 +278,24 @@ func optionsWhileEnding(e *Env) {
 				for n := 5000; err == nil; n++ {
 					err = s.SetSocketOption(backend.SendBuffer(n))
 				}
-				if err != net.ErrClosed {
-					e.Errorf("while the stream ends: %v", err)
-				}
+				assert.Equal(e, net.ErrClosed, err, "while the stream ends")
 			})
 		}
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, s.Abort(), "abort")
 		all.Wait()
-		if _, err := s.SocketOption(backend.SendBuffer(0)); err != net.ErrClosed {
-			e.Errorf("%v after the end", err)
-		}
+		_, err := s.SocketOption(backend.SendBuffer(0))
+		assert.Equal(e, net.ErrClosed, err, "after the end")
 	}
 }
 
+// lingerResets closes a stream with a linger time of zero. The peer is reset.
 func lingerResets(e *Env) {
 	if e.Network == "unix" {
 		e.Skip("Unix sockets have no reset")
 	}
 	s, p := e.Pair(NewHooks(), session.StreamOptions{})
-	e.Check(s.SetSocketOption(backend.Linger(0)), "set")
-	e.Check(s.Close(), "close")
-	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		e.Errorf("the peer of a stream that was closed with linger=0s sees %v, not ECONNRESET", err)
-	}
+	require.NoError(e, s.SetSocketOption(backend.Linger(0)), "set")
+	require.NoError(e, s.Close(), "close")
+	_, err := p.Read(make([]byte, 1))
+	assert.ErrorIs(e, err, syscall.ECONNRESET, "what the peer of a stream sees that was closed with linger=0s")
 }

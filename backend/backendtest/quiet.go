@@ -18,7 +18,7 @@ var quietRules = []Rule{
 	{"S40_Dials", quietDials},
 }
 
-// quiet is a state in which nothing can move, and the Transport whose loop has to sleep in it.
+// quietState is a state in which nothing can move, and the Transport whose loop has to sleep in it.
 type quietState struct {
 	name  string
 	t     *session.Engine
@@ -92,6 +92,7 @@ func fillQueue(s *session.Stream) { _, _ = s.Write(pattern()[:6<<20]) }
 // quietStreams has streams on which nothing can move.
 func quietStreams(e *Env) {
 	var states []quietState
+	var peers []Peer
 	for _, one := range stuckStreams {
 		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := NewHooks()
@@ -100,11 +101,13 @@ func quietStreams(e *Env) {
 		_, p := e.PairOn(t, h, session.StreamOptions{
 			AllowHalfClose: true, IdleTimeout: time.Hour, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10,
 		})
+		states, peers = append(states, quietState{name: one.name, t: t}), append(peers, p)
+	}
+	time.Sleep(moment)
+	for i, one := range stuckStreams {
 		if one.peer != nil {
-			time.Sleep(moment)
-			require.NoError(e, one.peer(p), one.name)
+			require.NoError(e, one.peer(peers[i]), one.name)
 		}
-		states = append(states, quietState{name: one.name, t: t})
 	}
 	e.sleeps(states)
 }

@@ -36,10 +36,14 @@ func quietErrorQueues(e *Env) {
 		t := e.Open(func(o *Options) { o.Loops = 1 })
 		h := stamped(e, one.open)
 		workers := kernelWorkers()
+		var peers []Peer
 		for range streams {
 			_, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true, CloseTimeout: time.Hour, ReadBufferLimit: 16 << 10})
-			if one.peer != nil {
-				time.Sleep(moment)
+			peers = append(peers, p)
+		}
+		if one.peer != nil {
+			time.Sleep(moment)
+			for _, p := range peers {
 				require.NoError(e, one.peer(p), one.name)
 			}
 		}
@@ -80,8 +84,8 @@ func errorQueueBeforeConnect(e *Env, o *session.DialOptions) {
 	}
 }
 
-// deafListener is the address of a listening socket whose backlog is full, so that the kernel does not answer whoever
-// connects; "" if that cannot be made here.
+// deafListener returns the address of a listening socket whose backlog is full, so that the kernel does not answer a
+// connect; "" if that cannot be made here.
 func (e *Env) deafListener() string {
 	e.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

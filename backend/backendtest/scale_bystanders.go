@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -51,7 +54,7 @@ type discards struct{ session.BaseHandler }
 // OnData implements session.Handler.
 func (discards) OnData(s *session.Stream) { _, _ = s.Discard(-1) }
 
-// newBystanders opens a Transport with idle streams, or such as always receive.
+// newBystanders opens a Transport with idle streams, and with bulk streams, which receive all the time.
 func newBystanders(drivers Drivers, idle, bulk int) (*bystanders, error) {
 	if err := roomFor(2*idle + 2*bulk + 500); err != nil {
 		return nil, err
@@ -141,7 +144,7 @@ func (b *bystanders) leave() {
 	b.idle = nil
 }
 
-// left says what a rule has left on the Transport that it shared with the bystanders, or nothing.
+// left returns a description of what a rule has left on the Transport that it shares with the bystanders, or "".
 func (b *bystanders) left() string {
 	var left []string
 	if !waitAtMost(leaving, func() bool {
@@ -170,7 +173,7 @@ func (b *bystanders) left() string {
 	return ""
 }
 
-// others are the streams of a Transport that are not the rule's.
+// others is the number of streams of a Transport that are not the rule's.
 func (e *Env) others(t *session.Engine) int {
 	if e.bystanders != nil && e.bystanders.t == t {
 		return e.bystanders.base.Streams
@@ -203,15 +206,14 @@ func runBeside(t *testing.T, s Setup) {
 		bulk = bulkBeside
 	}
 	b, err := newBystanders(s.Drivers, idle, bulk)
-	if err != nil {
-		t.Fatalf("a Transport with %d idle and %d bulk streams: %v", idle, bulk, err)
-	}
+	require.NoError(t, err, "a Transport with %d idle and %d bulk streams", idle, bulk)
 	for _, r := range besideOf(Rules()) {
-		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r, b) })
+		t.Run(r.Name, func(t *testing.T) {
+			e := newEnv(t, s)
+			e.bystanders, e.under = b, b.t
+			e.runRule(r)
+		})
 	}
-	if err := b.close(); err != nil {
-		t.Errorf("close the Transport: %v", err)
-	}
-	before.goroutines++ // the one of the rule that looks
-	runRule(t, s, Rule{"the end", func(e *Env) { e.before = before }}, nil)
+	assert.NoError(t, b.close(), "close the Transport")
+	nothingAbove(t, s, before)
 }

@@ -5,6 +5,9 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -26,9 +29,7 @@ func (e *Env) beside(n int) *bystanders {
 func (e *Env) besideOn(drivers Drivers, n int) *bystanders {
 	e.Helper()
 	b, err := newBystanders(drivers, n, 0)
-	if err != nil {
-		e.Fatalf("a Transport with %d idle streams: %v", n, err)
-	}
+	require.NoError(e, err, "a Transport with %d idle streams", n)
 	e.Cleanup(func() { _ = b.close() })
 	return b
 }
@@ -38,16 +39,16 @@ var cycles = []struct {
 	name string
 	run  func(*Env, *Hooks, *session.Stream, Peer)
 }{
-	{"Close", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Close(), "close") }},
-	{"Abort", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { e.Check(s.Abort(), "abort") }},
-	{"the peer's close", func(e *Env, _ *Hooks, _ *session.Stream, p Peer) { e.Check(p.Close(), "close the peer") }},
+	{"Close", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { require.NoError(e, s.Close(), "close") }},
+	{"Abort", func(e *Env, _ *Hooks, s *session.Stream, _ Peer) { require.NoError(e, s.Abort(), "abort") }},
+	{"the peer's close", func(e *Env, _ *Hooks, _ *session.Stream, p Peer) { require.NoError(e, p.Close(), "close the peer") }},
 	{"a pause", func(e *Env, h *Hooks, s *session.Stream, p Peer) {
 		s.PauseRead()
 		e.writeAll(p, Pattern(100))
 		e.onLoop(s, func() {})
 		s.ResumeRead()
 		e.Eventually(func() bool { return h.Len() == 100 }, "the bytes")
-		e.Check(s.Close(), "close")
+		require.NoError(e, s.Close(), "close")
 	}},
 }
 
@@ -90,9 +91,8 @@ func (b *bystanders) costs(e *Env) []cost {
 // settledStats are the figures when only the bystanders are there, and nothing moves.
 func (b *bystanders) settledStats(e *Env) session.Stats {
 	e.Helper()
-	if left := b.left(); left != "" {
-		e.Fatalf("left beside the others after %v: %s", leaving, left)
-	}
+	left := b.left()
+	require.Equal(e, "", left, "what is left beside the others after %v", leaving)
 	return b.t.Stats()
 }
 
@@ -112,13 +112,9 @@ func costOfEnding(e *Env) {
 			what string
 			a, b float64
 		}{{"submissions", a.submissions, b.submissions}, {"completions", a.completions, b.completions}, {"system calls", a.calls, b.calls}} {
-			if f.b > 1.2*f.a+1 {
-				e.Errorf("%s takes %.2f %s alone, and %.2f beside %d idle streams", c.name, f.a, f.what, f.b, many)
-			}
+			assert.LessOrEqual(e, f.b, 1.2*f.a+1, "%s takes %.2f %s alone, and %.2f beside %d idle streams", c.name, f.a, f.what, f.b, many)
 		}
-		if b.cpu > 3*a.cpu {
-			e.Errorf("%s takes %v of CPU alone, and %v beside %d idle streams", c.name, a.cpu, b.cpu, many)
-		}
+		assert.LessOrEqual(e, b.cpu, 3*a.cpu, "%s takes %v of CPU alone, and %v beside %d idle streams", c.name, a.cpu, b.cpu, many)
 		e.Logf("%s: alone %.2f, %.2f, %.2f, %v; beside %d %.2f, %.2f, %.2f, %v", c.name, a.submissions, a.completions, a.calls, a.cpu,
 			many, b.submissions, b.completions, b.calls, b.cpu)
 	}
@@ -137,9 +133,7 @@ func hangUpOfMany(e *Env) {
 	}
 	floor := e.delayByHangUp(e.Yardstick)
 	e.Logf("another stream's echo took %v at most, and %v on the yardstick", delay, floor)
-	if most := 500*time.Millisecond + 3*floor; delay > most {
-		e.Errorf("when %d peers hang up another stream's echo takes %v, and on the yardstick %v", many, delay, floor)
-	}
+	assert.LessOrEqual(e, delay, 500*time.Millisecond+3*floor, "when %d peers hang up another stream's echo takes %v, and on the yardstick %v", many, delay, floor)
 }
 
 // delayByHangUp returns how long the longest echo took from when the peers began to hang up until all were gone.
@@ -149,9 +143,9 @@ func (e *Env) delayByHangUp(drivers Drivers) time.Duration {
 	h := echo()
 	h.env(e)
 	l, err := b.t.Listen("tcp", "127.0.0.1:0", h, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	c, err := net.DialTimeout("tcp", l.Addr().String(), patience)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	p := e.plain(c)
 	e.pingPong(p)
 	gone := make(chan struct{})
@@ -171,10 +165,9 @@ func (e *Env) delayByHangUp(drivers Drivers) time.Duration {
 		default:
 		}
 	}
-	if n := b.t.Stats().Streams; n != 1 {
-		e.Errorf("%d streams have not ended %v after their peers hung up", n-1, patience)
-	}
+	n := b.t.Stats().Streams
+	assert.Equal(e, 1, n, "streams %v after all peers but one hung up", patience)
 	began := time.Now()
-	e.within("Close of the Transport", func() { e.Check(b.t.Close(), "close the Transport") })
+	e.within("Close of the Transport", func() { require.NoError(e, b.t.Close(), "close the Transport") })
 	return max(longest, time.Since(began))
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
@@ -54,14 +57,14 @@ func (e *Env) sessions(t *session.Engine) (dialled, accepted *polled.StreamSessi
 func (e *Env) connecting(t *session.Engine) (dialled, accepted *polled.StreamSession) {
 	e.Helper()
 	a, err := polled.Listen(t, e.Network, e.Address(), nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	defer a.Close()
 	dialled, err = polled.Connect(t, e.Network, a.Addr().String(), nil)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	e.duty("a session", func() bool {
 		var ok bool
 		accepted, ok, err = a.Accept()
-		e.Check(err, "accept")
+		require.NoError(e, err, "accept")
 		return ok
 	}, dialled)
 	return dialled, accepted
@@ -76,13 +79,11 @@ type driver interface {
 func (e *Env) duty(what string, done func() bool, all ...driver) {
 	e.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
-		if time.Now().After(deadline) {
-			e.Fatalf("not within %v since something moved last: %s", patience, what)
-		}
+		require.False(e, time.Now().After(deadline), "not within %v since something moved last: %s", patience, what)
 		active := false
 		for _, s := range all {
 			a, err := s.Drive()
-			e.Check(err, "drive")
+			require.NoError(e, err, "drive")
 			active = active || a == polled.Active
 		}
 		if active {
@@ -106,13 +107,9 @@ func (e *Env) conformance(wrap func(a, b *polled.StreamSession) (polled.Bytes, p
 			}
 			// Each subtest is a goroutine, and so it has a Transport of its own, which it alone polls.
 			t, err := start(e.Drivers, o)
-			if err != nil {
-				sub.Fatal(err)
-			}
+			require.NoError(sub, err)
 			sub.Cleanup(func() {
-				if err := t.Close(); err != nil {
-					sub.Errorf("close the Transport: %v", err)
-				}
+				assert.NoError(sub, t.Close(), "close the Transport")
 			})
 			here := &Env{T: sub, Setup: e.Setup}
 			return wrap(here.connecting(t))
@@ -120,10 +117,12 @@ func (e *Env) conformance(wrap func(a, b *polled.StreamSession) (polled.Bytes, p
 	}
 }
 
+// sessionsStreaming runs the contract of sessions on streams of bytes.
 func sessionsStreaming(e *Env) {
 	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) { return a, b })
 }
 
+// sessionsFramed runs the contract of sessions on framed sessions.
 func sessionsFramed(e *Env) {
 	e.conformance(func(a, b *polled.StreamSession) (polled.Bytes, polled.Bytes) {
 		return polled.NewFramed(a, frame.U64{}, 4096), polled.NewFramed(b, frame.U64{}, 0)
@@ -135,7 +134,7 @@ func (e *Env) send(s polled.Bytes, m []byte, others ...driver) {
 	e.Helper()
 	e.duty("room for a message", func() bool {
 		rest, status, err := s.Write(m)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		m = rest
 		return status == polled.Success
 	}, append(others, s)...)
@@ -146,7 +145,7 @@ func (e *Env) receive(s polled.Bytes, n int, others ...driver) (got []byte) {
 	e.Helper()
 	e.duty("bytes to read", func() bool {
 		data, status, err := s.Read()
-		e.Check(err, "read")
+		require.NoError(e, err, "read")
 		got = append(got, data...)
 		return status == polled.Data && (n < 0 || len(got) >= n)
 	}, append(others, s)...)
@@ -166,26 +165,23 @@ func sessionsLargePayload(e *Env) {
 			var got []byte
 			e.duty("all bytes", func() bool {
 				left, _, err := way[0].Write(rest)
-				e.Check(err, "write")
+				require.NoError(e, err, "write")
 				rest = left
 				data, _, err := way[1].Read()
-				e.Check(err, "read")
+				require.NoError(e, err, "read")
 				got = append(got, data...)
 				return len(got) >= len(payload)
 			}, a, b)
-			if !bytes.Equal(got, payload) {
-				e.Error("the bytes differ")
-			}
+			assert.True(e, bytes.Equal(got, payload), "the bytes differ")
 		}
 		one, two := polled.NewFramed(a, frame.U64{}, 4096), polled.NewFramed(b, frame.U64{}, 4096)
 		for _, way := range [][2]polled.Bytes{{one, two}, {two, one}} {
 			e.send(way[0], payload, way[1])
-			if got := e.receive(way[1], -1, way[0]); !bytes.Equal(got, payload) {
-				e.Errorf("a frame of %d bytes came, and differs", len(got))
-			}
+			got := e.receive(way[1], -1, way[0])
+			assert.True(e, bytes.Equal(got, payload), "a frame of %d bytes came, and differs", len(got))
 		}
-		e.Check(one.Close(), "close")
-		e.Check(two.Close(), "close")
+		require.NoError(e, one.Close(), "close")
+		require.NoError(e, two.Close(), "close")
 	})
 }
 
@@ -197,14 +193,14 @@ func sessionsSlowConsumer(e *Env) {
 	const count, size = 100_000, 39
 	e.bothWays(func(t *session.Engine) {
 		a, b := e.sessions(t)
-		e.Check(b.Stream().SetSocketOption(backend.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
+		require.NoError(e, b.Stream().SetSocketOption(backend.SendBuffer(64<<10)), "send buffer") // or the kernel might take all
 		one, two := polled.NewFramed(b, frame.U64{}, 4096), polled.NewFramed(a, frame.U64{}, 4096)
 		message := Pattern(count + size)
 		sent, came, pending := 0, 0, 0
 		e.duty("all frames", func() bool {
 			for sent < count {
 				_, status, err := one.Write(message[sent:][:size])
-				e.Check(err, "write")
+				require.NoError(e, err, "write")
 				if status == polled.Pending {
 					pending++
 					break
@@ -216,22 +212,19 @@ func sessionsSlowConsumer(e *Env) {
 					break
 				}
 				m, status, err := two.Read()
-				e.Check(err, "read")
+				require.NoError(e, err, "read")
 				if status != polled.Data {
 					break
 				}
-				if !bytes.Equal(m, message[came:][:size]) {
-					e.Fatalf("frame %d differs", came)
-				}
+				require.True(e, bytes.Equal(m, message[came:][:size]), "frame %d differs", came)
 				came++
 			}
 			return came == count
 		}, one, two)
-		if pending == 0 || sent != count {
-			e.Errorf("%d frames were taken and never Pending: no back-pressure", sent)
-		}
-		e.Check(one.Close(), "close")
-		e.Check(two.Close(), "close")
+		assert.NotZero(e, pending, "%d frames were taken and never Pending: no back-pressure", sent)
+		assert.Equal(e, count, sent, "%d frames were taken and never Pending: no back-pressure", sent)
+		require.NoError(e, one.Close(), "close")
+		require.NoError(e, two.Close(), "close")
 	})
 }
 
@@ -242,12 +235,11 @@ func sessionsSmallBuffer(e *Env) {
 		one, two := polled.NewFramed(a, frame.U64{}, 1024), polled.NewFramed(b, frame.U64{}, 1024)
 		for _, n := range []int{512, 888_888, 0, 512} {
 			e.send(one, Pattern(n), two)
-			if got := e.receive(two, -1, one); !bytes.Equal(got, Pattern(n)) {
-				e.Errorf("a frame of %d bytes, not %d, or it differs", len(got), n)
-			}
+			got := e.receive(two, -1, one)
+			assert.True(e, bytes.Equal(got, Pattern(n)), "a frame of %d bytes, not %d, or it differs", len(got), n)
 		}
-		e.Check(one.Close(), "close")
-		e.Check(two.Close(), "close")
+		require.NoError(e, one.Close(), "close")
+		require.NoError(e, two.Close(), "close")
 	})
 }
 
@@ -258,26 +250,24 @@ func sessionsRefused(e *Env) {
 			return
 		}
 		hole, addr, err := bound()
-		e.Check(err, "bind")
+		require.NoError(e, err, "bind")
 		defer hole.Close()
 		s, err := polled.Connect(t, e.Network, addr.String(), nil)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 		for deadline := time.Now().Add(patience); err == nil; time.Sleep(20 * time.Microsecond) {
-			if _, err = s.Drive(); time.Now().After(deadline) {
-				e.Fatal("the dial never fails")
-			}
+			_, err = s.Drive()
+			require.False(e, time.Now().After(deadline), "the dial never fails")
 		}
 		var op *net.OpError
-		if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || s.Status() != polled.Terminated {
-			e.Errorf("Drive: %v; Status: %v", err, s.Status())
-		}
-		if _, status, err := s.Write([]byte("x")); status != polled.Pending || !errors.Is(err, syscall.ECONNREFUSED) {
-			e.Errorf("Write: %v, %v", status, err)
-		}
-		if _, _, err := s.Read(); !errors.Is(err, syscall.ECONNREFUSED) {
-			e.Errorf("Read: %v", err)
-		}
-		e.Check(s.Close(), "close")
+		assert.ErrorIs(e, err, syscall.ECONNREFUSED, "Drive")
+		assert.ErrorAs(e, err, &op, "Drive")
+		assert.Equal(e, polled.Terminated, s.Status())
+		_, status, err := s.Write([]byte("x"))
+		assert.Equal(e, polled.Pending, status, "the status of Write")
+		assert.ErrorIs(e, err, syscall.ECONNREFUSED, "Write: %v", status)
+		_, _, err = s.Read()
+		assert.ErrorIs(e, err, syscall.ECONNREFUSED, "Read")
+		require.NoError(e, s.Close(), "close")
 	})
 }
 
@@ -290,13 +280,12 @@ func sessionsReset(e *Env) {
 		a, b := e.sessions(t)
 		e.send(a, []byte("last words"), b)
 		e.duty("the bytes are sent", func() bool { return a.Queued() == 0 }, a, b)
-		e.Check(a.Stream().Abort(), "abort")
+		require.NoError(e, a.Stream().Abort(), "abort")
 		var got []byte
 		var err error
 		for deadline := time.Now().Add(patience); err == nil; time.Sleep(20 * time.Microsecond) {
-			if _, err = b.Drive(); time.Now().After(deadline) {
-				e.Fatal("the reset never shows")
-			}
+			_, err = b.Drive()
+			require.False(e, time.Now().After(deadline), "the reset never shows")
 			if err != nil {
 				break
 			}
@@ -304,14 +293,11 @@ func sessionsReset(e *Env) {
 			data, _, err = b.Read()
 			got = append(got, data...)
 		}
-		if !errors.Is(err, syscall.ECONNRESET) || b.Status() != polled.Terminated {
-			e.Errorf("%v, %v", err, b.Status())
-		}
-		if string(got) != "last words" {
-			e.Errorf("before the reset %q came", got)
-		}
-		e.Check(b.Close(), "close")
-		e.Check(a.Close(), "close")
+		assert.ErrorIs(e, err, syscall.ECONNRESET, "%v, %v", err, b.Status())
+		assert.Equal(e, polled.Terminated, b.Status(), "%v", err)
+		assert.Equal(e, "last words", string(got), "bytes that came before the reset")
+		require.NoError(e, b.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }
 
@@ -322,33 +308,32 @@ func sessionsHalfClose(e *Env) {
 		one := polled.NewFramed(a, frame.U64{}, 1024)
 		two := polled.NewFramed(b, frame.Line{}, 1024)
 		e.send(one, []byte("the end is near"), two)
-		e.Check(one.Flush(), "flush")
-		e.Check(a.CloseWrite(), "CloseWrite")
+		require.NoError(e, one.Flush(), "flush")
+		require.NoError(e, a.CloseWrite(), "CloseWrite")
 		var lines []byte
 		e.duty("the end", func() bool {
 			data, _, err := two.Read()
 			if err != io.EOF {
-				e.Check(err, "read")
+				require.NoError(e, err, "read")
 			}
 			lines = append(lines, data...)
 			return err == io.EOF
 		}, one, two)
-		if want := "\x0f\x00\x00\x00\x00\x00\x00\x00the end is near"; string(lines) != want {
-			e.Errorf("%q, not the last line %q", lines, want)
-		}
+		want := "\x0f\x00\x00\x00\x00\x00\x00\x00the end is near"
+		assert.Equal(e, want, string(lines), "the last line")
 		_, _, err := two.Write([]byte("answer"))
-		e.Check(err, "write after the peer's end")
+		require.NoError(e, err, "write after the peer's end")
 		e.duty("the answer", func() bool {
 			if _, _, err = one.Read(); err != nil { // six bytes of no u64: the end is within a frame
 				return true
 			}
 			if two.Queued()+b.Queued() == 0 && !errors.Is(err, net.ErrClosed) {
-				e.Check(b.CloseWrite(), "CloseWrite")
+				require.NoError(e, b.CloseWrite(), "CloseWrite")
 			}
 			return false
 		}, one, two)
 		e.asFrameError(err, io.ErrUnexpectedEOF, int64(len("answer\n")))
-		e.Check(one.Close(), "close")
-		e.Check(two.Close(), "close")
+		require.NoError(e, one.Close(), "close")
+		require.NoError(e, two.Close(), "close")
 	})
 }

@@ -2,9 +2,11 @@ package backendtest
 
 import (
 	"bytes"
-	"errors"
 	"net"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
@@ -17,49 +19,46 @@ import (
 func sessionsAccept(e *Env) {
 	e.bothWays(func(t *session.Engine) {
 		a, err := polled.Listen(t, e.Network, e.Address(), nil)
-		e.Check(err, "listen")
+		require.NoError(e, err, "listen")
 		for range 3 {
-			if s, ok, err := a.Accept(); s != nil || ok || err != nil {
-				e.Fatalf("Accept although nobody waits: %v, %v, %v", s, ok, err)
-			}
+			s, ok, err := a.Accept()
+			require.Nil(e, s, "Accept although nobody waits: %v, %v, %v", s, ok, err)
+			require.False(e, ok, "Accept although nobody waits: %v, %v, %v", s, ok, err)
+			require.NoError(e, err, "Accept although nobody waits: %v, %v", s, ok)
 		}
 		var dialled []driver
 		for range 5 {
 			s, err := polled.Connect(t, e.Network, a.Addr().String(), nil)
-			e.Check(err, "connect")
+			require.NoError(e, err, "connect")
 			dialled = append(dialled, s)
 		}
 		var accepted []*polled.StreamSession
 		e.duty("three sessions", func() bool {
 			s, ok, err := a.Accept()
-			e.Check(err, "accept")
+			require.NoError(e, err, "accept")
 			if ok {
 				accepted = append(accepted, s)
 			}
 			return len(accepted) == 3
 		}, dialled...)
 		for _, s := range accepted {
-			if s.Status() != polled.Established {
-				e.Errorf("an accepted session is %v", s.Status())
-			}
+			assert.Equal(e, polled.Established, s.Status(), "an accepted session is")
 		}
 		e.duty("all are there", func() bool { return a.Stats().Streams == 5 }, dialled...)
-		e.Check(a.Close(), "close")
-		e.Check(a.Close(), "close again")
-		if _, ok, err := a.Accept(); ok || !errors.Is(err, net.ErrClosed) {
-			e.Errorf("Accept after Close: %v, %v", ok, err)
-		}
+		require.NoError(e, a.Close(), "close")
+		require.NoError(e, a.Close(), "close again")
+		_, ok, err := a.Accept()
+		assert.False(e, ok, "Accept after Close: %v, %v", ok, err)
+		assert.ErrorIs(e, err, net.ErrClosed, "Accept after Close: %v", ok)
 		for deadline := time.Now().Add(patience); a.Stats().Streams != 3; time.Sleep(20 * time.Microsecond) {
 			_, _ = accepted[0].Drive()
-			if time.Now().After(deadline) {
-				e.Fatalf("%d streams after Close, not the 3 that were accepted", a.Stats().Streams)
-			}
+			require.False(e, time.Now().After(deadline), "too many streams after Close: %d", a.Stats().Streams)
 		}
 		for _, s := range accepted {
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		}
 		for _, s := range dialled {
-			e.Check(s.(*polled.StreamSession).Close(), "close")
+			require.NoError(e, s.(*polled.StreamSession).Close(), "close")
 		}
 	})
 }
@@ -78,7 +77,7 @@ func sessionsShare(e *Env) {
 	for range 20 { // until nothing is left to do
 		for _, s := range all {
 			_, err := s.Drive()
-			e.Check(err, "drive")
+			require.NoError(e, err, "drive")
 		}
 	}
 	before := t.Stats().Turns
@@ -86,26 +85,23 @@ func sessionsShare(e *Env) {
 	for range cycles {
 		for _, s := range all {
 			_, err := s.Drive()
-			e.Check(err, "drive")
+			require.NoError(e, err, "drive")
 		}
 	}
-	if n := t.Stats().Turns - before; n > cycles+1 || n < cycles/2 {
-		e.Errorf("%d cycles of %d sessions polled %d times, not once in a cycle", cycles, len(all), n)
-	}
+	n := t.Stats().Turns - before
+	assert.LessOrEqual(e, n, uint64(cycles+1), "polls in %d cycles of %d sessions", cycles, len(all))
+	assert.GreaterOrEqual(e, n, uint64(cycles/2), "polls in %d cycles of %d sessions", cycles, len(all))
 	elsewhere := make(chan error)
 	go func() {
 		_, err := all[0].Drive()
 		elsewhere <- err
 	}()
-	if err := <-elsewhere; err == nil {
-		e.Error("Drive on a goroutine that does not poll the Transport returned no error")
-	}
+	assert.Error(e, <-elsewhere, "Drive on a goroutine that does not poll the Transport returned no error")
 	for _, s := range all {
-		e.Check(s.(*polled.StreamSession).Close(), "close")
+		require.NoError(e, s.(*polled.StreamSession).Close(), "close")
 	}
-	if _, err := all[0].Drive(); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("Drive of a closed session: %v", err)
-	}
+	_, err := all[0].Drive()
+	assert.ErrorIs(e, err, net.ErrClosed, "Drive of a closed session")
 }
 
 // sessionsBounded looks at what a session that is not read takes from the kernel, and at what one keeps that nobody takes.
@@ -116,26 +112,25 @@ func sessionsBounded(e *Env) {
 		sent, stuck := 0, 0
 		e.duty("no more is taken", func() bool {
 			rest, _, err := a.Write(block)
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 			sent += len(block) - len(rest)
 			if stuck++; len(rest) < len(block) {
 				stuck = 0
 			}
 			return stuck > 500
 		}, a, b)
-		if n, high := a.Queued(), a.Stream().Options().HighWater; n > high {
-			e.Errorf("%d bytes are queued, above HighWater, %d", n, high)
-		}
+		n, high := a.Queued(), a.Stream().Options().HighWater
+		assert.LessOrEqual(e, n, high, "bytes queued, and HighWater")
 		received := uint64(0)
 		e.onStreamLoop(t, b, func() { received = uint64(b.Stream().Buffered()) })
 		if most := uint64(b.Stream().Options().ReadBufferLimit + 3<<20); received > most { // and what a turn may bring
 			e.Errorf("the stream holds %d bytes of a session that is not read", received)
 		}
-		if got := e.receive(b, sent, a); !bytes.Equal(got[:1000], block[:1000]) || len(got) != sent {
-			e.Errorf("%d bytes came of %d", len(got), sent)
-		}
-		e.Check(a.Close(), "close")
-		e.Check(b.Close(), "close")
+		got := e.receive(b, sent, a)
+		assert.True(e, bytes.Equal(got[:1000], block[:1000]), "bytes that came")
+		assert.Equal(e, sent, len(got), "bytes that came")
+		require.NoError(e, a.Close(), "close")
+		require.NoError(e, b.Close(), "close")
 	})
 }
 
@@ -150,12 +145,12 @@ func sessionsResetFull(e *Env) {
 		rest, held := want, 0
 		e.duty("bytes that wait in the stream", func() bool {
 			left, _, err := a.Write(rest)
-			e.Check(err, "write")
+			require.NoError(e, err, "write")
 			rest = left
 			e.onStreamLoop(t, b, func() { held = b.Stream().Buffered() })
 			return held > 0
 		}, a, b)
-		e.Check(a.Stream().Abort(), "abort")
+		require.NoError(e, a.Stream().Abort(), "abort")
 		e.duty("the reset, which Flush tells at once", func() bool { return b.Flush() != nil }, b)
 		var got []byte
 		for {
@@ -165,11 +160,9 @@ func sessionsResetFull(e *Env) {
 				break
 			}
 		}
-		if len(got) < 256<<10+held || !bytes.HasPrefix(want, got) {
-			e.Errorf("%d bytes before the reset, of %d that had come, or they differ", len(got), 256<<10+held)
-		}
-		e.Check(a.Close(), "close")
-		e.Check(b.Close(), "close")
+		assert.False(e, len(got) < 256<<10+held || !bytes.HasPrefix(want, got), "%d bytes before the reset, of %d that had come, or they differ", len(got), 256<<10+held)
+		require.NoError(e, a.Close(), "close")
+		require.NoError(e, b.Close(), "close")
 	})
 }
 
@@ -177,7 +170,7 @@ func sessionsResetFull(e *Env) {
 func (e *Env) onStreamLoop(t *session.Engine, s *polled.StreamSession, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
-	e.Check(s.Stream().Post(func() { defer close(done); fn() }), "post")
+	require.NoError(e, s.Stream().Post(func() { defer close(done); fn() }), "post")
 	e.duty("a posted function", func() bool {
 		select {
 		case <-done:
@@ -200,17 +193,15 @@ func sessionsNoAllocation(e *Env) {
 				for {
 					if !sent {
 						_, status, err := from.Write(message)
-						e.noError(err)
+						assert.NoError(e, err)
 						sent = status == polled.Success
 					}
 					_, _ = from.Drive()
 					_, _ = to.Drive()
 					m, status, err := to.Read()
-					e.noError(err)
+					assert.NoError(e, err)
 					if status == polled.Data {
-						if len(m) != size {
-							e.Errorf("%d bytes, not %d", len(m), size)
-						}
+						assert.Equal(e, size, len(m), "bytes")
 						return
 					}
 				}
@@ -222,11 +213,10 @@ func sessionsNoAllocation(e *Env) {
 				}
 			}
 			exchange()
-			if n := steady(exchange); n != 0 {
-				e.Errorf("100 messages of %d bytes cost %d allocations", size, n)
-			}
+			n := steady(exchange)
+			assert.Zero(e, n, "allocations for 100 messages of %d bytes", size)
 		}
-		e.Check(one.Close(), "close")
-		e.Check(two.Close(), "close")
+		require.NoError(e, one.Close(), "close")
+		require.NoError(e, two.Close(), "close")
 	})
 }

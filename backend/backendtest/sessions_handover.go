@@ -59,13 +59,13 @@ func (e *Env) handedOn(a *polled.StreamSession, s detachable, unread, unsent []b
 	}()
 	e.duty("bytes both ways", func() bool {
 		rest, _, err = a.Write(rest)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		data, _, err := a.Read()
-		e.Check(err, "read")
+		require.NoError(e, err, "read")
 		answered = append(answered, data...)
 		return len(rest) == 0 && a.Queued() == 0 && len(answered) >= len(want)
 	}, a)
-	e.Check(arrives(e, wrote), "write to the Conn")
+	require.NoError(e, arrives(e, wrote), "write to the Conn")
 	require.True(e, bytes.Equal(want, answered), "%d bytes came from the Conn, not %d, or they differ", len(answered), len(want))
 	require.NoError(e, a.CloseWrite())
 	e.duty("the end of the Conn's reader", func() bool {
@@ -77,8 +77,8 @@ func (e *Env) handedOn(a *polled.StreamSession, s detachable, unread, unsent []b
 		}
 	}, a)
 	got.gotAll(e, append(slices.Clone(unread), more...))
-	e.Check(p.Close(), "close the Conn")
-	e.Check(a.Close(), "close")
+	require.NoError(e, p.Close(), "close the Conn")
+	require.NoError(e, a.Close(), "close")
 }
 
 // sessionsDetach hands on a session that has read a part of what came, with bytes that are not sent yet.
@@ -148,9 +148,9 @@ func sessionsDetachStream(e *Env) {
 			}
 		}, a)
 		got.gotAll(e, sent[len(first):])
-		e.Check(a.Close(), "close")
-		e.Check(b.Close(), "close a session whose stream was detached")
-		e.Check(c.Close(), "close the Conn")
+		require.NoError(e, a.Close(), "close")
+		require.NoError(e, b.Close(), "close a session whose stream was detached")
+		require.NoError(e, c.Close(), "close the Conn")
 	})
 }
 
@@ -173,7 +173,7 @@ func sessionsDetachInVain(e *Env) {
 		assert.ErrorIs(e, err, net.ErrClosed)
 		_, err = b.Detach()
 		assert.ErrorIs(e, err, net.ErrClosed)
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 	if !e.once() {
 		return
@@ -205,7 +205,7 @@ func sessionsDetachKeeps(e *Env) {
 			for range parts {
 				e.duty("a message", func() bool {
 					got, status, err := f.Read()
-					e.Check(err, "read")
+					require.NoError(e, err, "read")
 					m = got
 					return status == polled.Data
 				}, a, f)
@@ -220,9 +220,9 @@ func sessionsDetachKeeps(e *Env) {
 				require.NoError(e, err)
 			}
 			assert.True(e, bytes.Equal(want[parts-1], m), "the message has changed behind Detach")
-			e.Check(c.Close(), "close the Conn")
+			require.NoError(e, c.Close(), "close the Conn")
 			_ = g.Close()
-			e.Check(a.Close(), "close")
+			require.NoError(e, a.Close(), "close")
 		}
 	})
 }
@@ -249,7 +249,7 @@ func sessionsInStages(e *Env) {
 			return err == io.EOF && len(rest) == 0
 		}, a)
 		assert.Equal(e, encoded(e, []byte("no more")), got)
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }
 
@@ -279,8 +279,8 @@ func sessionsForgotten(e *Env) {
 		var s *polled.StreamSession
 		e.duty("a session that lives", func() bool { s, ok, err = a.Accept(); return ok }, poll)
 		require.Equal(e, "here", string(e.receive(s, 4)))
-		e.Check(s.Close(), "close")
-		e.Check(a.Close(), "close")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }
 
@@ -315,7 +315,7 @@ func (e *Env) driveOn(d driver) {
 	e.Helper()
 	for end := time.Now().Add(moment); time.Now().Before(end); time.Sleep(20 * time.Microsecond) {
 		_, err := d.Drive()
-		e.Check(err, "drive")
+		require.NoError(e, err, "drive")
 	}
 }
 
@@ -346,12 +346,12 @@ func sessionsUnaccepted(e *Env) {
 			return len(all) == most+100
 		}, poll)
 		for _, s := range all {
-			e.Check(s.Close(), "close")
+			require.NoError(e, s.Close(), "close")
 		}
 		for _, c := range arrives(e, peers) {
 			_ = c.Close()
 		}
-		e.Check(a.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 		e.duty("all have ended", func() bool { return t.Stats().Streams == 0 }, poll)
 	})
 }
@@ -384,7 +384,7 @@ func sessionsUnacceptedHold(e *Env) {
 		}, poll)
 		got := e.receive(s, len(want))
 		assert.True(e, bytes.Equal(want, got), "%d bytes came of %d, or they differ", len(got), len(want))
-		e.Check(s.Close(), "close")
-		e.Check(a.Close(), "close")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, a.Close(), "close")
 	})
 }

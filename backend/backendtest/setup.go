@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
@@ -125,9 +127,10 @@ func (s *Setup) available(t *testing.T) bool {
 			_ = e.Close()
 			continue
 		}
-		if s.Required || !errors.Is(err, errors.ErrUnsupported) {
-			t.Fatalf("the drivers do not run: %v", err)
+		if s.Required {
+			require.NoError(t, err, "open a Transport with required drivers")
 		}
+		require.ErrorIs(t, err, errors.ErrUnsupported, "open a Transport")
 		t.Skipf("NOT TESTED: the drivers cannot run here: %v", err)
 	}
 	return true

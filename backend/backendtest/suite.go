@@ -1,6 +1,10 @@
 package backendtest
 
-import "testing"
+import (
+	"slices"
+	"sync"
+	"testing"
+)
 
 // Rule is one promise and its test.
 type Rule struct {
@@ -66,7 +70,46 @@ func Run(t *testing.T, s Setup) {
 		runBeside(t, s)
 		return
 	}
+	var waiting []Rule
 	for _, r := range Rules() {
-		t.Run(r.Name, func(t *testing.T) { runRule(t, s, r, nil) })
+		if slices.Contains(waitingRules, r.Name) {
+			waiting = append(waiting, r)
+			continue
+		}
+		t.Run(r.Name, func(t *testing.T) { newEnv(t, s).runRule(r) })
 	}
+	runTogether(t, s, waiting)
+}
+
+// waitingRules spend most of their time waiting, and look at nothing that belongs to the whole process. They run at the
+// same time, when all others have ended.
+var waitingRules = []string{
+	"S06_StuckHandler", "S12_CompletionAfterDetach", "S14_HalfCloseTimeout", "S14_HalfCloseTimeoutAndTraffic",
+	"S16_CloseTimeoutAndASteadyReader", "S16_InStagesForSoLong", "S21_LogCountsTheRest", "S22_Idle", "S22_IdleTraffic",
+	"S26_ResultsInOneTurn", "S40_Dials", "S40_HalfClosedPeer", "S40_Listeners", "S40_SlowDownload", "S40_Streams",
+	"Frames_TimeoutSleeps",
+}
+
+// runTogether runs rules at the same time, and looks for what they leave behind when all have ended.
+func runTogether(t *testing.T, s Setup, rules []Rule) {
+	startPoller()
+	before := takeCensus()
+	var all sync.WaitGroup
+	for _, r := range rules {
+		all.Go(func() {
+			t.Run(r.Name, func(t *testing.T) {
+				e := newEnv(t, s)
+				e.together = true
+				e.runRule(r)
+			})
+		})
+	}
+	all.Wait()
+	nothingAbove(t, s, before)
+}
+
+// nothingAbove checks that there are no more descriptors and goroutines than before.
+func nothingAbove(t *testing.T, s Setup, before census) {
+	before.goroutines++ // the one of the rule that looks
+	newEnv(t, s).runRule(Rule{"the end", func(e *Env) { e.before = before }})
 }

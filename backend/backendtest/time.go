@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -41,15 +44,13 @@ func panics(e *Env) {
 		err := h.Closed()
 		var pe *session.PanicError
 		if where == "OnClose" {
-			if err != nil {
-				e.Errorf("%s: OnClose(%v)", where, err)
-			}
+			assert.NoError(e, err, "%s: the error of OnClose", where)
 		} else if !errors.As(err, &pe) || !errors.Is(err, boom) || len(pe.Stack) == 0 {
 			e.Errorf("%s: OnClose(%v), not a *PanicError with the value and its stack", where, err)
 		}
 	}
 	_, err := q.Write([]byte("still here"))
-	e.Check(err, "write to the other stream")
+	require.NoError(e, err, "write to the other stream")
 	e.Eventually(func() bool { return other.Len() == 10 }, "bytes of the other stream")
 	e.Eventually(func() bool { return e.Under().Stats().Panics == 8 }, "8 panics counted, not %d", e.Under().Stats().Panics)
 }
@@ -58,7 +59,7 @@ func panics(e *Env) {
 func (e *Env) connectAnyhow(h *Hooks) {
 	h.env(e)
 	l, err := e.Under().Listen(e.Network, e.Address(), h, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	e.Cleanup(func() { _ = l.Close() })
 	if c, err := net.DialTimeout(l.Addr().Network(), l.Addr().String(), patience); err == nil {
 		e.Cleanup(func() { _ = c.Close() })
@@ -96,24 +97,22 @@ func panicking(where string, v error) *Hooks {
 	return h
 }
 
+// idle leaves streams alone for IdleTimeout. They end then, and not before; a timeout of zero ends none.
 func idle(e *Env) {
 	h := NewHooks()
 	const timeout = 50 * time.Millisecond
 	start := time.Now()
 	e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
-	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
-	}
-	if d := time.Since(start); d < timeout {
-		e.Errorf("ended after %v, before the timeout of %v", d, timeout)
-	}
+	err := h.Closed()
+	require.ErrorIs(e, err, os.ErrDeadlineExceeded, "the error of OnClose")
+	d := time.Since(start)
+	assert.GreaterOrEqual(e, d, timeout, "the time after which it ended")
 	h = NewHooks()
 	s, _ := e.Pair(h, session.StreamOptions{})
 	s.SetIdleTimeout(time.Hour)
 	s.SetIdleTimeout(timeout)
-	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
-	}
+	err = h.Closed()
+	require.ErrorIs(e, err, os.ErrDeadlineExceeded, "the error of OnClose")
 	h = NewHooks()
 	h.Open = func(s *session.Stream) { s.SetIdleTimeout(0) } // later it may be too late
 	e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
@@ -159,12 +158,10 @@ func idleTraffic(e *Env) {
 			act(s, p, n, took)
 			time.Sleep(5 * time.Millisecond)
 		}
-		if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			e.Fatalf("%s: OnClose(%v), not os.ErrDeadlineExceeded", name, err)
-		}
-		if quiet := time.Duration(ended.Load() - last.Load()); quiet < timeout {
-			e.Errorf("%s: ended after %v of silence, with a timeout of %v", name, quiet, timeout)
-		}
+		err := h.Closed()
+		require.ErrorIs(e, err, os.ErrDeadlineExceeded, "%s: the error of OnClose", name)
+		quiet := time.Duration(ended.Load() - last.Load())
+		assert.GreaterOrEqual(e, quiet, timeout, "%s: ended after %v of silence, with a timeout of %v", name, quiet, timeout)
 	}
 }
 
@@ -183,18 +180,17 @@ func idleStall(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{IdleTimeout: timeout})
 	e.onLoop(s, func() {
 		_, err := p.Write([]byte("x"))
-		e.noError(err)
+		assert.NoError(e, err)
 		time.Sleep(timeout + 10*time.Millisecond)
 		last.Store(time.Now().UnixNano()) // before the loop can receive them
 	})
-	if err := h.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		e.Fatalf("OnClose(%v), not os.ErrDeadlineExceeded", err)
-	}
-	if quiet := time.Duration(ended.Load() - last.Load()); quiet < timeout {
-		e.Errorf("ended %v after bytes had come, with a timeout of %v", quiet, timeout)
-	}
+	err := h.Closed()
+	require.ErrorIs(e, err, os.ErrDeadlineExceeded, "the error of OnClose")
+	quiet := time.Duration(ended.Load() - last.Load())
+	assert.GreaterOrEqual(e, quiet, timeout, "ended %v after bytes had come, with a timeout of %v", quiet, timeout)
 }
 
+// timers starts and stops timers. None fires too early, and Stop says whether it was in time.
 func timers(e *Env) {
 	h := NewHooks()
 	s, _ := e.Pair(h, session.StreamOptions{})
@@ -207,18 +203,16 @@ func timers(e *Env) {
 		if i%2 == 0 {
 			arm()
 		} else {
-			e.Check(s.Post(arm), "post")
+			require.NoError(e, s.Post(arm), "post")
 		}
 	}
 	for range delays {
-		if f := <-all; f.got < f.want {
-			e.Errorf("a timer of %v fired after %v", f.want, f.got)
-		}
+		f := <-all
+		assert.GreaterOrEqual(e, f.got, f.want, "the time after which a timer fired")
 	}
 	long := s.After(time.Hour, func() { e.Error("a timer fired that was stopped") })
-	if !long.Stop() || long.Stop() {
-		e.Error("Stop of a waiting timer is true once")
-	}
+	assert.True(e, long.Stop(), "Stop of a waiting timer is true once")
+	assert.False(e, long.Stop(), "Stop of a waiting timer is true once")
 	done := make(chan struct{})
 	short := s.After(0, func() { close(done) })
 	<-done
@@ -235,11 +229,12 @@ func timers(e *Env) {
 	}
 }
 
+// timersEnd ends a stream that has timers. None fires after OnClose.
 func timersEnd(e *Env) {
 	h := NewHooks()
 	var late atomic.Int64
 	s, _ := e.Pair(h, session.StreamOptions{})
-	e.Check(s.Post(func() {
+	require.NoError(e, s.Post(func() {
 		for i := range 100 {
 			s.After(time.Duration(i%10)*time.Millisecond, func() { late.Add(1) })
 		}
@@ -249,18 +244,17 @@ func timersEnd(e *Env) {
 	n := late.Load()
 	s.After(0, func() { late.Add(1000) })
 	time.Sleep(moment)
-	if late.Load() != n {
-		e.Errorf("%d timers ran after OnClose", late.Load()-n)
-	}
+	assert.Equal(e, n, late.Load(), "timers that ran, also after OnClose")
 }
 
+// manyTimers starts a hundred thousand timers and stops half of them. The others fire, once.
 func manyTimers(e *Env) {
 	h := NewHooks()
 	s, _ := e.Pair(h, session.StreamOptions{})
 	const n = 100_000
 	var fired, stopped atomic.Int64
 	done := make(chan struct{})
-	e.Check(s.Post(func() {
+	require.NoError(e, s.Post(func() {
 		all := make([]*session.Timer, n)
 		for i := range all {
 			all[i] = s.After(time.Duration(rand.Int64N(int64(50*time.Millisecond))), func() { fired.Add(1) })

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
@@ -47,20 +49,19 @@ func failedStart(e *Env) {
 	if runtime.NumCPU() > 1023 {
 		return
 	}
-	if _, err := start(e.Drivers, o); err == nil || !strings.Contains(err.Error(), "CPU 1023") {
-		e.Errorf("a CPU that is not there gives %v", err)
-	}
+	_, err := start(e.Drivers, o)
+	assert.ErrorContains(e, err, "CPU 1023", "a CPU that is not there")
 	o.Loops, o.Affinity, o.CallerDriven = 1, []int{1023}, true
 	t, err := start(e.Drivers, o)
-	e.Check(err, "open")
+	require.NoError(e, err, "open")
 	for range 2 {
-		if _, err := t.Poll(0); err == nil || !strings.Contains(err.Error(), "CPU 1023") {
-			e.Errorf("Poll on a CPU that is not there: %v", err)
-		}
+		_, err := t.Poll(0)
+		assert.ErrorContains(e, err, "CPU 1023", "Poll on a CPU that is not there")
 	}
 	_ = t.Close()
 }
 
+// stats counts streams, bytes and timers. The figures of the Transport are exact.
 func stats(e *Env) {
 	const streams, messages, size, unread = 5, 20, 1000, 77
 	var leave atomic.Bool
@@ -79,11 +80,7 @@ func stats(e *Env) {
 		all, peers = append(all, s), append(peers, p)
 	}
 	for range messages {
-		for _, p := range peers {
-			_, err := p.Write(Pattern(size))
-			e.Check(err, "write")
-			e.ReadAll(p, size)
-		}
+		e.exchange(peers, size)
 	}
 	fired := make(chan struct{}, 3)
 	for i := range 3 {
@@ -102,28 +99,37 @@ func stats(e *Env) {
 	})
 	e.plausible(e.Under().Stats(), streams*messages)
 	for _, s := range all {
-		if x := s.Stats(); x.BytesQueued != each || x.BytesSent != each {
-			e.Errorf("a stream that sent %d bytes has the figures %+v", each, x)
-		}
+		x := s.Stats()
+		assert.EqualValues(e, each, x.BytesQueued, "the figures of a stream that has sent that much")
+		assert.EqualValues(e, each, x.BytesSent, "the figures of a stream that has sent that much")
 	}
 	leave.Store(true)
 	for _, p := range peers {
 		_, err := p.Write(Pattern(unread))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 	}
 	_, err := all[0].Write(Pattern(10)) // from here, so it goes straight to the kernel
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("BytesIn", s.BytesIn, streams*(each+unread)), same("BytesDelivered", s.BytesDelivered, streams*each),
 			same("BytesOut", s.BytesOut, streams*each+10), same("DirectWrites", s.DirectWrites, 1))
 	})
 	for _, s := range all {
-		e.Check(s.Close(), "close")
+		require.NoError(e, s.Close(), "close")
 	}
 	e.statsAre(func(s session.Stats) error {
 		return errors.Join(same("Streams", s.Streams, 0), same("Closed", s.Closed, streams), same("Sockets", s.Sockets, 0),
 			same("Requests", s.Requests, 0), same("BytesDropped", s.BytesDropped, streams*unread))
 	})
+}
+
+// exchange has each peer send a message and read the answer.
+func (e *Env) exchange(peers []Peer, size int) {
+	for _, p := range peers {
+		_, err := p.Write(Pattern(size))
+		require.NoError(e, err, "write")
+		e.ReadAll(p, size)
+	}
 }
 
 func same[N int | uint64](what string, got, want N) error {
@@ -133,35 +139,38 @@ func same[N int | uint64](what string, got, want N) error {
 	return nil
 }
 
-// statsAre waits for figures, which are told at the end of a loop's turn.
+// statsAre waits for figures, which loops publish at the end of a turn.
 func (e *Env) statsAre(wrong func(session.Stats) error) {
 	e.Helper()
-	if !waitFor(func() bool { return wrong(e.Under().Stats()) == nil }) {
-		e.Fatal(wrong(e.Under().Stats()))
-	}
+	require.True(e, waitFor(func() bool { return wrong(e.Under().Stats()) == nil }), wrong(e.Under().Stats()))
 }
 
 // plausible checks figures that depend on how bytes were cut into pieces and events into turns.
 func (e *Env) plausible(s session.Stats, messages uint64) {
 	e.Helper()
-	if !e.Dialled && s.Accepts != s.Opened {
-		e.Errorf("%d connections were accepted and %d opened", s.Accepts, s.Opened)
+	if !e.Dialled {
+		assert.Equal(e, s.Opened, s.Accepts, "connections that were accepted, and that were opened")
 	}
-	if s.Reads < messages || s.Writes < messages || s.Reads > s.BytesIn || s.Writes > s.BytesOut {
-		e.Errorf("%d reads and %d writes for %d messages", s.Reads, s.Writes, messages)
+	assert.GreaterOrEqual(e, s.Reads, messages, "reads and writes for %d messages", messages)
+	assert.GreaterOrEqual(e, s.Writes, messages, "reads and writes for %d messages", messages)
+	assert.LessOrEqual(e, s.Reads, s.BytesIn, "reads and writes for %d messages", messages)
+	assert.LessOrEqual(e, s.Writes, s.BytesOut, "reads and writes for %d messages", messages)
+	assert.NotZero(e, s.Turns, "figures: %+v", s)
+	assert.GreaterOrEqual(e, s.Polls, s.Sleeps, "figures: %+v", s)
+	assert.NotZero(e, s.Sleeps, "figures: %+v", s)
+	assert.NotZero(e, s.WakeUps, "figures: %+v", s)
+	assert.NotZero(e, s.SystemCalls, "figures: %+v", s)
+	assert.Equal(e, e.Requests, (s.Submissions > 0), "submissions and completions, and Setup.Requests: %+v", s)
+	assert.Equal(e, e.Requests, (s.Completions > 0), "submissions and completions, and Setup.Requests: %+v", s)
+	if !e.Requests {
+		assert.Zero(e, s.NoBuffers+s.Overflows, "figures of queues: %+v", s)
 	}
-	if s.Turns == 0 || s.Polls < s.Sleeps || s.Sleeps == 0 || s.WakeUps == 0 || s.SystemCalls == 0 {
-		e.Errorf("%d turns, %d polls, %d sleeps, %d wake-ups, %d system calls", s.Turns, s.Polls, s.Sleeps, s.WakeUps, s.SystemCalls)
-	}
-	if (s.Submissions > 0) != e.Requests || (s.Completions > 0) != e.Requests || !e.Requests && s.NoBuffers+s.Overflows != 0 {
-		e.Errorf("%d submissions and %d completions, while Setup.Requests is %v", s.Submissions, s.Completions, e.Requests)
-	}
-	if e.Requests && s.Completions < s.Reads {
-		e.Errorf("%d completions for %d reads", s.Completions, s.Reads)
+	if e.Requests {
+		assert.GreaterOrEqual(e, s.Completions, s.Reads, "completions, and reads")
 	}
 }
 
-// arrives waits for a value out of a channel, or for its end.
+// arrives waits for a value from a channel, or for its close.
 func arrives[T any](e *Env, ch <-chan T) T {
 	e.Helper()
 	select {
@@ -173,14 +182,14 @@ func arrives[T any](e *Env, ch <-chan T) T {
 	}
 }
 
-// patient is a context that ends when nothing is to be expected any longer.
+// patient returns a context that ends after patience.
 func (e *Env) patient() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	e.T.Cleanup(cancel)
 	return ctx
 }
 
-// ended is a context that has ended.
+// ended returns a context that has ended.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -2,13 +2,13 @@ package backendtest
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/backend"
@@ -25,12 +25,10 @@ func (e *Env) driven(o session.StreamOptions) *session.Engine {
 func (e *Env) poll(done func() bool, what string, ts ...*session.Engine) {
 	e.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
-		if time.Now().After(deadline) {
-			e.Fatalf("never: %s", what)
-		}
+		require.False(e, time.Now().After(deadline), "never: %s", what)
 		for _, t := range ts {
 			_, err := t.Poll(100 * time.Microsecond)
-			e.Check(err, "poll")
+			require.NoError(e, err, "poll")
 		}
 	}
 }
@@ -46,12 +44,12 @@ func (e *Env) adoptPair(t *session.Engine, h *Hooks) (*session.Stream, tail) {
 	e.Helper()
 	h.env(e)
 	a, b, err := socketPair()
-	e.Check(err, "socketpair")
+	require.NoError(e, err, "socketpair")
 	e.Cleanup(func() { _ = b.Close() })
 	s, err := t.Adopt(a, h)
-	e.Check(err, "adopt")
+	require.NoError(e, err, "adopt")
 	raw, err := b.SyscallConn()
-	e.Check(err, "raw")
+	require.NoError(e, err, "raw")
 	e.poll(func() bool { return len(h.opened) > 0 }, "OnOpen", t)
 	h.Opened()
 	return s, tail{e, raw}
@@ -61,9 +59,9 @@ func (e *Env) adoptPair(t *session.Engine, h *Hooks) (*session.Stream, tail) {
 func (p tail) send(b []byte) (n int) {
 	p.e.Helper()
 	var err error
-	p.e.Check(p.raw.Control(func(fd uintptr) { n, err = backend.Send(int(fd), b) }), "control")
-	if err != nil && err != syscall.EAGAIN {
-		p.e.Fatalf("send: %v", err)
+	require.NoError(p.e, p.raw.Control(func(fd uintptr) { n, err = backend.Send(int(fd), b) }), "control")
+	if err != nil {
+		require.Equal(p.e, syscall.EAGAIN, err, "send")
 	}
 	return n
 }
@@ -120,21 +118,15 @@ func (e *Env) flood(o session.StreamOptions, most int) {
 		calls, bytes, heard = 0, 0, false
 		drop.send([]byte{1})
 		for turns := 0; !heard; turns++ {
-			if turns > 1000 {
-				e.Fatal("the other stream is never called")
-			}
+			require.LessOrEqual(e, turns, 1000, "the other stream is never called")
 			flood.fill(piece)
 			_, err := t.Poll(0)
-			e.Check(err, "poll")
+			require.NoError(e, err, "poll")
 		}
 		total += bytes
 	}
-	if worst > most {
-		e.Errorf("a greedy stream was called %d times before another, not at most %d", worst, most)
-	}
-	if total == 0 {
-		e.Error("the greedy stream got nothing, so nothing was tested")
-	}
+	assert.LessOrEqual(e, worst, most, "calls of a greedy stream before another")
+	assert.NotZero(e, total, "the greedy stream got nothing, so nothing was tested")
 }
 
 // inside checks that callbacks run inside Poll. It is not guarded, so that the race detector finds any that runs on
@@ -146,9 +138,7 @@ type inside struct {
 
 func (i *inside) hooks(h *Hooks) *Hooks {
 	check := func() {
-		if !i.poll {
-			i.e.Error("a callback outside of Poll")
-		}
+		assert.True(i.e, i.poll, "a callback outside of Poll")
 	}
 	data := h.Data
 	h.Open = func(*session.Stream) { check() }
@@ -182,28 +172,26 @@ func callerDriven(e *Env) {
 	}
 	srv, cli := i.hooks(echo()), i.hooks(NewHooks())
 	l, err := server.Listen(e.Network, e.Address(), srv, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	const streams, size = 5, 60_000
 	var all []*session.Stream
 	for range streams {
 		s, err := client.Connect(e.Network, l.Addr().String(), cli, nil)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 		_, err = s.Write(Pattern(size))
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		all = append(all, s)
 	}
 	poll(func() bool { return cli.Len() == streams*size }, "all answers")
-	if !waitFor(func() bool { return runtime.NumGoroutine() <= before }) {
-		e.Errorf("%d goroutines more than before", runtime.NumGoroutine()-before)
-	}
+	assert.True(e, waitFor(func() bool { return runtime.NumGoroutine() <= before }), "%d goroutines more than before", runtime.NumGoroutine()-before)
 	for _, s := range all {
-		e.Check(s.CloseWrite(), "CloseWrite")
+		require.NoError(e, s.CloseWrite(), "CloseWrite")
 	}
 	poll(func() bool { return len(cli.closed) == streams && len(srv.closed) == streams }, "OnClose")
-	e.Check(l.Close(), "close the listener")
+	require.NoError(e, l.Close(), "close the listener")
 	poll(func() bool { return server.Stats().Sockets == 0 }, "the end of the listener")
 	again, err := net.Listen(e.Network, l.Addr().String())
-	e.Check(err, "the address is not free")
+	require.NoError(e, err, "the address is not free")
 	_ = again.Close()
 	i.poll = true // Shutdown polls, too
 }
@@ -217,18 +205,17 @@ func drivenPeers(e *Env) {
 	h := echo()
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	p := e.dialPlain(l.Addr()) // the kernel completes it
 	_, err = p.Write([]byte("ping"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.poll(func() bool { return t.Stats().BytesOut == 4 }, "the answer", t)
-	if got := string(e.ReadAll(p, 4)); got != "ping" {
-		e.Errorf("%q came back", got)
-	}
-	e.Check(p.Reset(), "reset")
+	got := string(e.ReadAll(p, 4))
+	assert.Equal(e, "ping", got, "the answer")
+	require.NoError(e, p.Reset(), "reset")
 	e.poll(func() bool { return len(h.closed) == 1 }, "OnClose", t)
-	if err := h.Closed(); e.Network == "tcp" && !errors.Is(err, syscall.ECONNRESET) {
-		e.Errorf("OnClose(%v)", err)
+	if err := h.Closed(); e.Network == "tcp" {
+		assert.ErrorIs(e, err, syscall.ECONNRESET, "the error of OnClose")
 	}
 }
 
@@ -237,17 +224,16 @@ func drivenByOne(e *Env) {
 	if !e.once() {
 		return
 	}
-	if _, err := e.Under().Poll(0); err == nil {
-		e.Error("Poll of a Transport that runs by itself returned no error")
-	}
+	_, err := e.Under().Poll(0)
+	assert.Error(e, err, "Poll of a Transport that runs by itself returned no error")
 	t := e.driven(session.StreamOptions{})
 	l, err := t.Listen("tcp", "127.0.0.1:0", echo(), nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	closed := make(chan error, 1)
 	go func() { closed <- l.Close() }() // before the first Poll
 	select {
 	case err := <-closed:
-		e.Check(err, "close")
+		require.NoError(e, err, "close")
 	case <-time.After(moment): // it may wait for Poll
 	}
 	nested := error(nil)
@@ -255,16 +241,12 @@ func drivenByOne(e *Env) {
 	h.Data = func(s *session.Stream) {
 		h.Collect(s)
 		_, nested = t.Poll(0)
-		if err := t.Shutdown(ended()); err == nil {
-			e.Error("Shutdown in a callback returned no error")
-		}
+		assert.Error(e, t.Shutdown(ended()), "Shutdown in a callback returned no error")
 	}
 	s, p := e.adoptPair(t, h)
 	p.send([]byte("x"))
 	e.poll(func() bool { return h.Len() == 1 }, "the byte", t)
-	if nested == nil {
-		e.Error("Poll in a callback returned no error")
-	}
+	assert.Error(e, nested, "Poll in a callback returned no error")
 	elsewhere := make(chan error, 3)
 	go func() {
 		_, err := t.Poll(0)
@@ -275,12 +257,11 @@ func drivenByOne(e *Env) {
 	for range 2 {
 		require.Error(e, arrives(e, elsewhere), "Poll or Dial on another goroutine")
 	}
-	if _, err := t.Dial(e.patient(), "tcp", "127.0.0.1:1", NewHooks(), nil); err == nil {
-		e.Error("Dial on the goroutine that has to poll returned no error")
-	}
+	_, err = t.Dial(e.patient(), "tcp", "127.0.0.1:1", NewHooks(), nil)
+	assert.Error(e, err, "Dial on the goroutine that has to poll returned no error")
 	p.send([]byte("y"))
 	e.poll(func() bool { return h.Len() == 2 }, "the second byte", t)
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	e.poll(func() bool { return len(h.closed) == 1 }, "OnClose", t)
 	go func() { elsewhere <- t.Close() }() // nobody polls any longer
 	require.NoError(e, arrives(e, elsewhere), "Close on another goroutine")
@@ -299,17 +280,15 @@ func drivenSleep(e *Env) {
 	for n := 1; n > 0; { // what was left to do
 		var err error
 		n, err = t.Poll(0)
-		e.Check(err, "poll")
+		require.NoError(e, err, "poll")
 	}
 	n, err := t.Poll(2 * time.Millisecond)
-	e.Check(err, "poll")
-	if n != 0 {
-		e.Errorf("%d events of nothing", n)
-	}
+	require.NoError(e, err, "poll")
+	assert.Zero(e, n, "events")
 	p.send([]byte("x"))
-	if n, err = t.Poll(-1); n == 0 || err != nil {
-		e.Errorf("Poll with a byte waiting returned %d, %v", n, err)
-	}
+	n, err = t.Poll(-1)
+	assert.NotZero(e, n, "events of a Poll with a byte waiting")
+	assert.NoError(e, err, "Poll with a byte waiting")
 	e.poll(func() bool { return h.Len() == 1 }, "the byte", t)
 
 	ran, fired := false, false
@@ -319,17 +298,15 @@ func drivenSleep(e *Env) {
 	}()
 	for !ran {
 		_, err := t.Poll(-1) // which the post wakes
-		e.Check(err, "poll")
+		require.NoError(e, err, "poll")
 	}
 	began := time.Now()
 	s.After(3*time.Millisecond, func() { fired = true })
 	for !fired {
 		_, err := t.Poll(-1) // which the timer ends
-		e.Check(err, "poll")
+		require.NoError(e, err, "poll")
 	}
-	if d := time.Since(began); d < 3*time.Millisecond {
-		e.Errorf("a timer of 3 ms fired after %v", d)
-	}
+	assert.GreaterOrEqual(e, time.Since(began), 3*time.Millisecond, "the time after which a timer of 3 ms fired")
 }
 
 // drivenEnd shuts down on the goroutine that polls.
@@ -338,34 +315,32 @@ func drivenEnd(e *Env) {
 		return
 	}
 	never := e.driven(session.StreamOptions{}) // was never polled
-	e.Check(never.Shutdown(e.patient()), "shutdown")
-	e.Check(never.Close(), "close again")
+	require.NoError(e, never.Shutdown(e.patient()), "shutdown")
+	require.NoError(e, never.Close(), "close again")
 
 	t := e.driven(session.StreamOptions{CloseTimeout: 10 * time.Millisecond})
 	h, stuck, dials := NewHooks(), NewHooks(), NewHooks()
 	e.adoptPair(t, h)
 	s, _ := e.adoptPair(t, stuck)
 	_, err := s.Write(make([]byte, 4<<20))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	dials.env(e)
 	_, err = t.Connect("tcp", e.unreachable(), dials, nil)
-	e.Check(err, "connect")
+	require.NoError(e, err, "connect")
 	l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
-	e.Check(err, "listen")
-	e.Check(t.Shutdown(e.patient()), "shutdown")
+	require.NoError(e, err, "listen")
+	require.NoError(e, t.Shutdown(e.patient()), "shutdown")
 	e.nothingLeft(1<<20, t, h, stuck, dials)
 	again, err := net.Listen("tcp", l.Addr().String())
-	e.Check(err, "the address is not free")
+	require.NoError(e, err, "the address is not free")
 	_ = again.Close()
-	if err := stuck.Closed(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		e.Errorf("OnClose(%v)", err)
-	}
+	err = stuck.Closed()
+	assert.ErrorIs(e, err, os.ErrDeadlineExceeded, "the error of OnClose")
 	for range 2 {
-		if _, err := t.Poll(0); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("Poll after the end: %v", err)
-		}
-		e.Check(t.Shutdown(e.patient()), "shutdown again")
-		e.Check(t.Close(), "close")
+		_, err := t.Poll(0)
+		assert.ErrorIs(e, err, net.ErrClosed, "Poll after the end")
+		require.NoError(e, t.Shutdown(e.patient()), "shutdown again")
+		require.NoError(e, t.Close(), "close")
 	}
 
 	left := e.driven(session.StreamOptions{})
@@ -374,8 +349,6 @@ func drivenEnd(e *Env) {
 	e.adoptPair(left, d.Hooks)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if err := left.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		e.Errorf("Shutdown returned %v", err)
-	}
+	assert.ErrorIs(e, left.Shutdown(ctx), context.DeadlineExceeded, "Shutdown returned")
 	e.nothingLeft(1<<20, left, d.Hooks)
 }

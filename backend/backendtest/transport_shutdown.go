@@ -8,17 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
-// drainHooks are Hooks of a handler that is told of a shutdown.
+// drainHooks are Hooks with OnDrain.
 type drainHooks struct {
 	*Hooks
 	drain func(*session.Stream)
@@ -29,16 +31,17 @@ func (h drainHooks) OnDrain(s *session.Stream) {
 	h.drain(s)
 }
 
-// nothingLeft checks at once, without waiting, that a Transport is gone.
+// nothingLeft checks at once, without waiting, that a Transport has ended and left nothing.
 func (e *Env) nothingLeft(files int, t *session.Engine, hooks ...*Hooks) {
 	e.Helper()
-	if n := len(takeCensus().files); n > files {
-		e.Errorf("%d descriptors are left", n-files)
-	}
+	n := len(takeCensus().files)
+	assert.LessOrEqual(e, n, files, "descriptors")
 	s := t.Stats()
-	if s.Streams != 0 || s.Opened != s.Closed || s.Sockets != 0 || s.Requests != 0 || s.BuffersTaken != 0 {
-		e.Errorf("left: %+v", s)
-	}
+	assert.Zero(e, s.Streams, "figures after the end: %+v", s)
+	assert.Equal(e, s.Closed, s.Opened, "figures after the end: %+v", s)
+	assert.Zero(e, s.Sockets, "figures after the end: %+v", s)
+	assert.Zero(e, s.Requests, "figures after the end: %+v", s)
+	assert.Zero(e, s.BuffersTaken, "figures after the end: %+v", s)
 	for _, h := range hooks {
 		h.check()
 	}
@@ -56,60 +59,54 @@ func shutdown(e *Env) {
 	paused, pausedPeer := e.PairOn(t, h, o)
 	paused.PauseRead()
 	_, err := pausedPeer.Write(Pattern(1000))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	half, halfPeer := e.PairOn(t, h, o)
-	e.Check(halfPeer.CloseWrite(), "close for writing")
+	require.NoError(e, halfPeer.CloseWrite(), "close for writing")
 	e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
 	finished, _ := e.PairOn(t, h, o)
-	e.Check(finished.CloseWrite(), "CloseWrite")
+	require.NoError(e, finished.CloseWrite(), "CloseWrite")
 	closing, _ := e.PairOn(t, h, o)
-	e.Check(closing.Close(), "close")
+	require.NoError(e, closing.Close(), "close")
 	stuck, _ := e.PairOn(t, h, o)              // its peer does not read
 	_, err = stuck.Write(make([]byte, 64<<20)) // more than tcp_rmem and tcp_wmem allow
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	writing, writingPeer := e.PairOn(t, h, patient)
 	want := Pattern(3 << 20)
 	_, err = writing.Write(want)
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	got := make(chan []byte, 1)
 	go func() { b, _ := io.ReadAll(writingPeer); got <- b }()
 	l, err := t.Listen(e.Network, e.Address(), h, nil)
-	e.Check(err, "listen")
+	require.NoError(e, err, "listen")
 	dials := NewHooks()
 	if e.Network == "tcp" {
 		dials.env(e)
 		_, err = t.Connect("tcp", e.unreachable(), dials, nil)
-		e.Check(err, "connect")
+		require.NoError(e, err, "connect")
 	}
 
-	e.Check(t.Shutdown(e.patient()), "shutdown")
+	require.NoError(e, t.Shutdown(e.patient()), "shutdown")
 	e.nothingLeft(1<<20, t, h, dials)
-	if dials.Count("OnOpen") != 0 {
-		e.Error("OnOpen of a stream that was being dialled")
-	}
-	if b := arrives(e, got); string(b) != string(want) {
-		e.Errorf("the peer read %d bytes, not the %d that were queued", len(b), len(want))
-	}
-	if n := h.deadlines(); n != 1 {
-		e.Errorf("%d streams ran out of time, not one", n)
-	}
+	assert.Zero(e, dials.Count("OnOpen"), "OnOpen of a stream that was being dialled")
+	b := arrives(e, got)
+	assert.Equal(e, string(want), string(b), "the peer read %d bytes, not the %d that were queued", len(b), len(want))
+	n := h.deadlines()
+	assert.Equal(e, 1, n, "streams that ran out of time")
 	for _, p := range []Peer{idlePeer, halfPeer} {
-		if n, err := p.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			e.Errorf("the peer read %d bytes and %v, not EOF", n, err)
-		}
+		n, err := p.Read(make([]byte, 1))
+		assert.Zero(e, n, "what the peer read")
+		assert.Equal(e, io.EOF, err, "what the peer read")
 	}
 	again, err := net.Listen(l.Addr().Network(), l.Addr().String())
-	e.Check(err, "the address is not free")
+	require.NoError(e, err, "the address is not free")
 	_ = again.Close()
-	if _, err := idle.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("a write after the end: %v", err)
-	}
-	if _, err := half.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		e.Errorf("a write after the end: %v", err)
-	}
+	_, err = idle.Write([]byte("x"))
+	assert.ErrorIs(e, err, net.ErrClosed, "a write after the end")
+	_, err = half.Write([]byte("x"))
+	assert.ErrorIs(e, err, net.ErrClosed, "a write after the end")
 }
 
-// deadlines counts the streams that ran out of time. All others were to end without an error.
+// deadlines counts the streams that ran out of time. All others must have ended without an error.
 func (h *Hooks) deadlines() (n int) {
 	h.e.Helper()
 	for range h.Count("OnClose") {
@@ -122,7 +119,7 @@ func (h *Hooks) deadlines() (n int) {
 	return n
 }
 
-// drain leaves it to handlers that are told to end their streams.
+// drain shuts down with handlers that have OnDrain. They end their streams; other streams are closed.
 func drain(e *Env) {
 	t := e.Open(nil)
 	told := make(chan *session.Stream, 10)
@@ -141,18 +138,16 @@ func drain(e *Env) {
 	e.PairOn(t, plain, session.StreamOptions{})
 	result := make(chan error, 1)
 	go func() { result <- t.Shutdown(e.patient()) }()
-	if first, second := arrives(e, told), arrives(e, told); first == second {
-		e.Error("a stream was told twice")
-	}
+	first, second := arrives(e, told), arrives(e, told)
+	assert.NotSame(e, second, first, "a stream was told twice")
 	if err := plain.Closed(); err != nil { // has no OnDrain
 		e.Errorf("OnClose(%v)", err)
 	}
 	e.pingPong(a) // the others go on as before
 	_, err := a.Write([]byte("bye"))
-	e.Check(err, "write")
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
+	require.NoError(e, err, "write")
+	err = h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
 	select {
 	case err := <-result:
 		e.Errorf("Shutdown returned %v while a stream was open", err)
@@ -160,14 +155,14 @@ func drain(e *Env) {
 	}
 	e.pingPong(b)
 	_, err = b.Write([]byte("bye"))
-	e.Check(err, "write")
-	e.Check(arrives(e, result), "shutdown")
-	if n := h.Count("OnDrain"); n != 2 {
-		e.Errorf("OnDrain was called %d times for two streams", n)
-	}
+	require.NoError(e, err, "write")
+	require.NoError(e, arrives(e, result), "shutdown")
+	n := h.Count("OnDrain")
+	assert.Equal(e, 2, n, "calls of OnDrain for two streams")
 	e.nothingLeft(1<<20, t, h.Hooks, plain)
 }
 
+// shutdownContextEnds ends the context of a Shutdown that waits. What is left is aborted, and Shutdown returns why.
 func shutdownContextEnds(e *Env) {
 	t := e.Open(nil)
 	h := drainHooks{NewHooks(), func(*session.Stream) {}} // never closes
@@ -176,28 +171,25 @@ func shutdownContextEnds(e *Env) {
 	_, p := e.PairOn(t, h.Hooks, session.StreamOptions{})
 	s, q := e.PairOn(t, stuck, session.StreamOptions{CloseTimeout: patience})
 	_, err := s.Write(make([]byte, 8<<20))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 	defer cancel()
-	if err := t.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		e.Errorf("Shutdown returned %v", err)
-	}
+	assert.ErrorIs(e, t.Shutdown(ctx), context.DeadlineExceeded, "Shutdown returned")
 	e.nothingLeft(1<<20, t, h.Hooks, stuck)
 	for _, h := range []*Hooks{h.Hooks, stuck} {
-		if err := h.Closed(); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("OnClose(%v)", err)
-		}
+		err := h.Closed()
+		assert.ErrorIs(e, err, net.ErrClosed, "the error of OnClose")
 	}
 	if e.Network == "unix" {
 		return
 	}
 	for _, p := range []Peer{p, q} {
-		if _, err := io.Copy(io.Discard, p); !errors.Is(err, syscall.ECONNRESET) {
-			e.Errorf("the peer of an aborted stream read %v", err)
-		}
+		_, err := io.Copy(io.Discard, p)
+		assert.ErrorIs(e, err, syscall.ECONNRESET, "the peer of an aborted stream read")
 	}
 }
 
+// shutdownInCallback shuts a Transport down in its own callback. It is an error, and the Transport goes on.
 func shutdownInCallback(e *Env) {
 	if !e.once() {
 		return
@@ -211,16 +203,15 @@ func shutdownInCallback(e *Env) {
 	}
 	_, p := e.PairOn(t, h, session.StreamOptions{})
 	for range 2 {
-		if err := arrives(e, results); err == nil {
-			e.Error("a Transport can be shut down by its own callback")
-		}
+		assert.Error(e, arrives(e, results), "a Transport can be shut down by its own callback")
 	}
 	_, err := p.Write([]byte("alive"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
-	e.Check(t.Shutdown(e.patient()), "shutdown")
+	require.NoError(e, t.Shutdown(e.patient()), "shutdown")
 }
 
+// shutdownTwice calls Shutdown several times at once, and Close while it waits. All return when nothing is left.
 func shutdownTwice(e *Env) {
 	if !e.once() {
 		return
@@ -234,26 +225,21 @@ func shutdownTwice(e *Env) {
 	var returned atomic.Int32
 	for range 3 {
 		wg.Go(func() {
-			if err := t.Shutdown(e.patient()); err != nil {
-				e.Errorf("shutdown: %v", err)
-			}
+			assert.NoError(e, t.Shutdown(e.patient()), "shutdown")
 			returned.Add(1)
 		})
 	}
 	s := arrives(e, release)
 	time.Sleep(moment)
-	if returned.Load() != 0 {
-		e.Error("one of several Shutdowns returned before the end")
-	}
-	e.Check(s.Close(), "close")
+	assert.Zero(e, returned.Load(), "one of several Shutdowns returned before the end")
+	require.NoError(e, s.Close(), "close")
 	wg.Wait()
-	e.Check(t.Shutdown(ended()), "shutdown again")
-	e.Check(t.Close(), "close after it")
-	if n := h.Count("OnDrain"); n != 1 {
-		e.Errorf("OnDrain was called %d times", n)
-	}
+	require.NoError(e, t.Shutdown(ended()), "shutdown again")
+	require.NoError(e, t.Close(), "close after it")
+	n := h.Count("OnDrain")
+	assert.Equal(e, 1, n, "calls of OnDrain")
 
-	// A second caller's context ends the patience of the first.
+	// The end of a second caller's context ends the wait of the first, too.
 	t = e.Open(nil)
 	h = drainHooks{NewHooks(), func(s *session.Stream) { release <- s }}
 	h.Open = func(s *session.Stream) { s.SetHandler(h) }
@@ -261,11 +247,12 @@ func shutdownTwice(e *Env) {
 	first := make(chan error, 1)
 	go func() { first <- t.Shutdown(e.patient()) }()
 	arrives(e, release)
-	e.Check(t.Close(), "close")
+	require.NoError(e, t.Close(), "close")
 	_ = arrives(e, first)
 	e.nothingLeft(1<<20, t, h.Hooks)
 }
 
+// afterShutdown uses a Transport that has ended. Every method returns net.ErrClosed.
 func afterShutdown(e *Env) {
 	if !e.once() {
 		return
@@ -274,12 +261,11 @@ func afterShutdown(e *Env) {
 	h := NewHooks()
 	s, _ := e.PairOn(t, h, session.StreamOptions{})
 	l := e.listenPlain("tcp", "127.0.0.1:0")
-	e.Check(t.Close(), "close")
+	require.NoError(e, t.Close(), "close")
 	path := filepath.Join(e.TempDir(), "s")
 	_, listenErr := t.Listen("unix", path, h, nil)
-	if _, err := os.Lstat(path); err == nil {
-		e.Error("a Listen that failed left its file")
-	}
+	_, err := os.Lstat(path)
+	assert.Error(e, err, "a Listen that failed left its file")
 	_, tcpErr := t.Listen("tcp", "127.0.0.1:0", h, nil)
 	_, dialErr := t.Dial(e.patient(), "tcp", l.Addr().String(), h, nil)
 	_, connectErr := t.Connect("tcp", l.Addr().String(), h, nil)
@@ -290,16 +276,12 @@ func afterShutdown(e *Env) {
 	for what, err := range map[string]error{
 		"Listen": listenErr, "Listen on tcp": tcpErr, "Dial": dialErr, "Connect": connectErr, "Adopt": adoptErr, "Post": s.Post(func() {}),
 	} {
-		if !errors.Is(err, net.ErrClosed) {
-			e.Errorf("%s after the end: %v", what, err)
-		}
+		assert.ErrorIs(e, err, net.ErrClosed, "%s after the end", what)
 	}
-	if _, err := t.Poll(0); err == nil {
-		e.Error("Poll of a Transport that has ended, and was not driven by its caller, returned no error")
-	}
-	if n := h.Count("OnClose"); n != 1 {
-		e.Errorf("OnClose was called %d times", n)
-	}
+	_, err = t.Poll(0)
+	assert.Error(e, err, "Poll of a Transport that has ended, and was not driven by its caller, returned no error")
+	n := h.Count("OnClose")
+	assert.Equal(e, 1, n, "calls of OnClose")
 }
 
 // beginningsMeanwhile begins streams while a shutdown waits. Each has its end before the shutdown has.
@@ -334,23 +316,20 @@ func beginningsMeanwhile(e *Env) {
 	go func() { result <- t.Shutdown(e.patient()) }()
 	arrives(e, asked)
 	for range begun {
-		if err := late.Closed(); !errors.Is(err, net.ErrClosed) {
-			e.Errorf("OnClose(%v)", err)
-		}
+		err := late.Closed()
+		assert.ErrorIs(e, err, net.ErrClosed, "the error of OnClose")
 	}
-	if late.Count("OnOpen") != 0 {
-		e.Error("OnOpen during a shutdown")
-	}
+	assert.Zero(e, late.Count("OnOpen"), "OnOpen during a shutdown")
 	select {
 	case err := <-result:
 		e.Errorf("Shutdown returned %v while a stream was open", err)
 	case <-time.After(moment):
 	}
 	_, err := p.Write([]byte("alive"))
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return h.Len() == 5 }, "bytes")
-	e.Check(s.Close(), "close")
-	e.Check(arrives(e, result), "shutdown")
+	require.NoError(e, s.Close(), "close")
+	require.NoError(e, arrives(e, result), "shutdown")
 	e.nothingLeft(1<<20, t, h.Hooks, late)
 }
 
@@ -379,56 +358,10 @@ func writesMeanwhile(e *Env) {
 	time.Sleep(time.Millisecond)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	if err := t.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		e.Errorf("shutdown: %v", err)
+	if err := t.Shutdown(ctx); err != nil {
+		assert.ErrorIs(e, err, context.DeadlineExceeded, "shutdown")
 	}
 	e.nothingLeft(1<<20, t, h)
 	gone.Store(true)
 	wg.Wait()
-}
-
-// mappings opens and closes Transports, whose queues and buffers are mapped memory.
-func mappings(e *Env) {
-	if !e.once() {
-		return
-	}
-	const times = 30
-	cycle := func() {
-		t := e.Open(func(o *Options) { o.Loops = 4 })
-		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
-		_, err := p.Write([]byte("x"))
-		e.Check(err, "write")
-		e.Check(s.Close(), "close")
-		e.Check(t.Shutdown(e.patient()), "shutdown")
-		e.Check(p.Close(), "close")
-	}
-	cycle()
-	files := len(takeCensus().files)
-	rings, kilobytes := e.mapped()
-	for range times {
-		cycle()
-		if n := len(takeCensus().files); n > files {
-			e.Fatalf("%d descriptors are left", n-files)
-		}
-	}
-	nowRings, nowKilobytes := e.mapped()
-	if nowRings > rings {
-		e.Errorf("%d mappings of rings are left", nowRings-rings)
-	}
-	// The receive buffers of one cycle are 8 MiB, if they have their default size. The Go heap grows, too.
-	if grown := nowKilobytes - kilobytes; grown > times*8<<10/2 {
-		e.Errorf("the process has grown by %d KiB in %d cycles", grown, times)
-	}
-}
-
-// mapped counts the mappings of rings, and the size of the address space in KiB: proc(5).
-func (e *Env) mapped() (rings, kilobytes int) {
-	e.Helper()
-	maps, err := os.ReadFile("/proc/self/maps")
-	e.Check(err, "read the mappings")
-	statm, err := os.ReadFile("/proc/self/statm")
-	e.Check(err, "read the size")
-	pages, err := strconv.Atoi(strings.Fields(string(statm))[0])
-	e.Check(err, "read the size")
-	return strings.Count(string(maps), "io_uring"), pages * os.Getpagesize() >> 10
 }

@@ -3,63 +3,69 @@ package backendtest
 import (
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
 
 // endings are ways in which a stream and its peer may end.
 var endings = map[string]func(*Env, *session.Stream, Peer){
-	"Close": func(e *Env, s *session.Stream, p Peer) { e.Check(s.Close(), "close") },
-	"Abort": func(e *Env, s *session.Stream, p Peer) { e.Check(s.Abort(), "abort") },
+	"Close": func(e *Env, s *session.Stream, p Peer) { require.NoError(e, s.Close(), "close") },
+	"Abort": func(e *Env, s *session.Stream, p Peer) { require.NoError(e, s.Abort(), "abort") },
 	"peer's FIN": func(e *Env, s *session.Stream, p Peer) {
-		e.Check(p.CloseWrite(), "close for writing")
+		require.NoError(e, p.CloseWrite(), "close for writing")
 	},
-	"peer's close": func(e *Env, s *session.Stream, p Peer) { e.Check(p.Close(), "close") },
-	"peer's reset": func(e *Env, s *session.Stream, p Peer) { e.Check(p.Reset(), "reset") },
+	"peer's close": func(e *Env, s *session.Stream, p Peer) { require.NoError(e, p.Close(), "close") },
+	"peer's reset": func(e *Env, s *session.Stream, p Peer) { require.NoError(e, p.Reset(), "reset") },
 	"CloseWrite, and the peer's close": func(e *Env, s *session.Stream, p Peer) {
-		e.Check(s.CloseWrite(), "CloseWrite")
+		require.NoError(e, s.CloseWrite(), "CloseWrite")
 		_, _ = io.Copy(io.Discard, p)
-		e.Check(p.Close(), "close")
+		require.NoError(e, p.Close(), "close")
 	},
 	"Close with bytes unread": func(e *Env, s *session.Stream, p Peer) {
 		s.PauseRead()
 		_, err := p.Write(Pattern(5000))
-		e.Check(err, "write")
-		e.Check(s.Close(), "close")
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Close(), "close")
 	},
 	"Abort with bytes unread": func(e *Env, s *session.Stream, p Peer) {
 		s.PauseRead()
 		_, err := p.Write(Pattern(5000))
-		e.Check(err, "write")
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Abort(), "abort")
 	},
 	"Abort while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 3<<20))
-		e.Check(err, "write")
-		e.Check(s.Abort(), "abort")
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Abort(), "abort")
 	},
 	"peer's close while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 3<<20))
-		e.Check(err, "write")
-		e.Check(p.Close(), "close")
+		require.NoError(e, err, "write")
+		require.NoError(e, p.Close(), "close")
 	},
 	"Close while writing": func(e *Env, s *session.Stream, p Peer) {
 		_, err := s.Write(make([]byte, 200<<10))
-		e.Check(err, "write")
-		e.Check(s.Close(), "close")
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Close(), "close")
 		_, _ = io.Copy(io.Discard, p)
 	},
 	"both at once": func(e *Env, s *session.Stream, p Peer) {
 		go func() { _ = s.Close() }()
-		e.Check(p.Close(), "close")
+		require.NoError(e, p.Close(), "close")
 	},
 	"with timers": func(e *Env, s *session.Stream, p Peer) {
 		s.After(time.Hour, func() {})
 		s.SetIdleTimeout(time.Hour)
-		e.Check(s.Close(), "close")
+		require.NoError(e, s.Close(), "close")
 	},
 }
 
@@ -91,6 +97,48 @@ func noLeak(e *Env) {
 	e.Eventually(func() bool { return runtime.NumGoroutine() <= goroutines }, "no goroutines left")
 }
 
+// mappings opens and closes Transports, whose queues and buffers are mapped memory.
+func mappings(e *Env) {
+	if !e.once() {
+		return
+	}
+	const times = 30
+	cycle := func() {
+		t := e.Open(func(o *Options) { o.Loops = 4 })
+		s, p := e.PairOn(t, NewHooks(), session.StreamOptions{})
+		_, err := p.Write([]byte("x"))
+		require.NoError(e, err, "write")
+		require.NoError(e, s.Close(), "close")
+		require.NoError(e, t.Shutdown(e.patient()), "shutdown")
+		require.NoError(e, p.Close(), "close")
+	}
+	cycle()
+	files := len(takeCensus().files)
+	rings, kilobytes := e.mapped()
+	for range times {
+		cycle()
+		n := len(takeCensus().files)
+		require.LessOrEqual(e, n, files, "descriptors")
+	}
+	nowRings, nowKilobytes := e.mapped()
+	assert.LessOrEqual(e, nowRings, rings, "mappings of rings")
+	// The receive buffers of one cycle are 8 MiB, if they have their default size. The Go heap grows, too.
+	grown := nowKilobytes - kilobytes
+	assert.LessOrEqual(e, grown, times*8<<10/2, "KiB by which the process has grown in %d cycles", times)
+}
+
+// mapped counts the mappings of rings, and the size of the address space in KiB: proc(5).
+func (e *Env) mapped() (rings, kilobytes int) {
+	e.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	require.NoError(e, err, "read the mappings")
+	statm, err := os.ReadFile("/proc/self/statm")
+	require.NoError(e, err, "read the size")
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[0])
+	require.NoError(e, err, "read the size")
+	return strings.Count(string(maps), "io_uring"), pages * os.Getpagesize() >> 10
+}
+
 // answerer answers each message of size bytes in OnData. Hooks would allocate there.
 type answerer struct {
 	*Hooks
@@ -116,19 +164,16 @@ func noAllocation(e *Env) {
 		message, answer := Pattern(size), make([]byte, size)
 		exchange := func(n int) {
 			for range n {
-				if _, err := p.Write(message); err != nil {
-					e.Fatalf("write: %v", err)
-				}
-				if _, err := io.ReadFull(p, answer); err != nil {
-					e.Fatalf("read: %v", err)
-				}
+				_, err := p.Write(message)
+				require.NoError(e, err, "write")
+				_, err = io.ReadFull(p, answer)
+				require.NoError(e, err, "read")
 			}
 		}
 		exchange(100)
-		if n := steady(func() { exchange(200) }); n != 0 {
-			e.Errorf("200 messages of %d bytes cost %d allocations", size, n)
-		}
-		e.Check(p.Close(), "close")
+		n := steady(func() { exchange(200) })
+		assert.Zero(e, n, "allocations for 200 messages of %d bytes", size)
+		require.NoError(e, p.Close(), "close")
 	}
 }
 

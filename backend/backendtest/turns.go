@@ -36,7 +36,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 		h.Collect(s)
 	}
 	s, p := e.PairOn(e.Open(func(o *Options) { o.Loops = 1 }), h, session.StreamOptions{})
-	letGo := hold(s)
+	release := hold(s)
 	give(s, func(i int) {
 		assert.EqualValues(e, i, ran.Load(), "the order")
 		spinFor(20 * time.Microsecond)
@@ -45,7 +45,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 	_, err := p.Write([]byte("x"))
 	require.NoError(e, err)
 	time.Sleep(moment)
-	letGo()
+	release()
 	before := arrives(e, heard)
 	e.Eventually(func() bool { return ran.Load() == int64(n) }, "all %d pieces of work", n)
 	return before
@@ -54,6 +54,7 @@ func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) 
 // A turn runs posted functions for 1 ms, which is 50 of them. The byte comes in one of the next few.
 const workTurns = 10
 
+// postedFunctions posts thousands of functions at once. They do not keep a stream waiting whose byte was there first.
 func postedFunctions(e *Env) {
 	const n = 5000
 	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
@@ -64,6 +65,7 @@ func postedFunctions(e *Env) {
 	assert.LessOrEqual(e, before, int64(workTurns*54), "functions of %d that ran before a byte that was there first", n)
 }
 
+// dueTimers has thousands of timers fire at once. They do not keep a stream waiting whose byte was there first.
 func dueTimers(e *Env) {
 	const n = 5000
 	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {

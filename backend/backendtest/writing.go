@@ -2,15 +2,14 @@ package backendtest
 
 import (
 	"bytes"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
 )
@@ -41,10 +40,10 @@ var writingRules = []Rule{
 func (e *Env) small(s *session.Stream) {
 	e.Helper()
 	raw, err := s.SyscallConn()
-	e.Check(err, "raw connection")
-	e.Check(raw.Control(func(fd uintptr) {
+	require.NoError(e, err, "raw connection")
+	require.NoError(e, raw.Control(func(fd uintptr) {
 		for _, option := range []int{syscall.SO_SNDBUF, syscall.SO_RCVBUF} {
-			e.Check(setSocketOption(syscall.SetsockoptInt, fd, option, 128<<10), "setsockopt")
+			require.NoError(e, setSocketOption(syscall.SetsockoptInt, fd, option, 128<<10), "setsockopt")
 		}
 	}), "control")
 }
@@ -58,10 +57,8 @@ func setSocketOption[FD ~int | ~uintptr](set func(FD, int, int, int) error, fd u
 func (e *Env) onLoop(s *session.Stream, fn func()) {
 	e.Helper()
 	done := make(chan struct{})
-	e.Check(s.Post(func() { defer close(done); fn() }), "post")
-	if !await(done) {
-		e.Fatal("a posted function never ran")
-	}
+	require.NoError(e, s.Post(func() { defer close(done); fn() }), "post")
+	require.True(e, await(done), "a posted function never ran")
 }
 
 // await waits for a channel to be closed. Callbacks may use it where a test wants a loop to be busy.
@@ -110,9 +107,7 @@ func (r *reading) len() int {
 // all waits for the end, and returns what was read and the error, which is io.EOF at best.
 func (r *reading) all(e *Env) ([]byte, error) {
 	e.Helper()
-	if !await(r.done) {
-		e.Fatalf("the peer's connection does not end; %d bytes came", r.len())
-	}
+	require.True(e, await(r.done), "the peer's connection does not end; %d bytes came", r.len())
 	return r.got, r.err
 }
 
@@ -186,15 +181,15 @@ func (w *limited) buffer(p []byte) (int, error) {
 	}
 	copy(b.Bytes(), p)
 	if err := w.s.WriteBuffer(b); err != nil {
-		if !bytes.Equal(b.Bytes(), p) {
-			w.e.Error("a Buffer that was refused has lost its bytes")
-		}
+		assert.True(w.e, bytes.Equal(b.Bytes(), p), "a Buffer that was refused has lost its bytes")
 		b.Release()
 		return 0, err
 	}
 	return len(p), nil
 }
 
+// wholeWrites writes pieces of many sizes, up to and above WriteBufferLimit. Each is taken whole or refused, and the
+// peer gets those that were taken.
 func wholeWrites(e *Env) {
 	const limit = 256 << 10
 	h := NewHooks()
@@ -203,7 +198,7 @@ func wholeWrites(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
 	e.small(s)
 	_, err := p.Write(make([]byte, 30_000)) // memory for WriteBuffer
-	e.Check(err, "write")
+	require.NoError(e, err, "write")
 	e.Eventually(func() bool { return buffered.Load() == 30_000 }, "the peer's bytes")
 	w := &limited{e: e, s: s, limit: limit, source: Pattern(4 * limit)}
 	for range 2 {
@@ -216,22 +211,17 @@ func wholeWrites(e *Env) {
 			w.full++
 		})
 		w.fillFromOutside()
-		if got := e.ReadAll(p, len(w.want)); !bytes.Equal(got, w.want) {
-			e.Fatal("the bytes differ")
-		}
+		require.True(e, bytes.Equal(e.ReadAll(p, len(w.want)), w.want), "the bytes differ")
 		e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
 		w.want = nil
-		if w.full < 30 || w.bigger < 1 {
-			e.Fatalf("%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
-		}
+		require.GreaterOrEqual(e, w.full, 30, "%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
+		require.GreaterOrEqual(e, w.bigger, 1, "%d writes were refused, and %d larger than the limit taken: nothing was tested", w.full, w.bigger)
 		for range 4 { // each method, from outside
 			big := w.piece(2 * limit)
-			if n, err := w.one(big); n != len(big) || err != nil {
-				e.Fatalf("a write larger than the limit to an empty queue took %d: %v", n, err)
-			}
-			if got := e.ReadAll(p, len(big)); !bytes.Equal(got, big) {
-				e.Fatal("the bytes of a large write differ")
-			}
+			n, err := w.one(big)
+			require.Equal(e, len(big), n, "bytes taken of a write larger than the limit to an empty queue")
+			require.NoError(e, err, "a write larger than the limit to an empty queue")
+			require.True(e, bytes.Equal(e.ReadAll(p, len(big)), big), "the bytes of a large write differ")
 			e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
 		}
 	}
@@ -249,203 +239,5 @@ func (w *limited) fillFromOutside() {
 		default:
 			w.e.Fatalf("Write of %d bytes: %d, %v", len(p), n, err)
 		}
-	}
-}
-
-// record is a message that tells which it is, so that a stream of them can be checked.
-func record(writer byte, number uint32, size int) []byte {
-	p := make([]byte, 7, 7+size)
-	p[0] = writer
-	binary.BigEndian.PutUint32(p[1:], number)
-	binary.BigEndian.PutUint16(p[5:], uint16(size))
-	for i := range size {
-		p = append(p, recordByte(writer, number, i))
-	}
-	return p
-}
-
-func recordByte(writer byte, number uint32, i int) byte { return writer*31 + byte(number)*7 + byte(i) }
-
-// records takes a stream of records apart and returns how many there are of each writer; cut allows the last one to
-// be incomplete.
-func records(p []byte, cut bool) (map[byte]uint32, error) {
-	next := map[byte]uint32{}
-	for len(p) > 0 {
-		if len(p) < 7 || len(p) < 7+int(binary.BigEndian.Uint16(p[5:])) {
-			if cut {
-				return next, nil
-			}
-			return nil, fmt.Errorf("%d bytes of a record", len(p))
-		}
-		writer, number, size := p[0], binary.BigEndian.Uint32(p[1:]), int(binary.BigEndian.Uint16(p[5:]))
-		if number != next[writer] {
-			return nil, fmt.Errorf("record %d of writer %d where %d was expected", number, writer, next[writer])
-		}
-		for i, c := range p[7 : 7+size] {
-			if c != recordByte(writer, number, i) {
-				return nil, fmt.Errorf("byte %d of record %d of writer %d, of %d bytes, is wrong", i, number, writer, size)
-			}
-		}
-		next[writer]++
-		p = p[7+size:]
-	}
-	return next, nil
-}
-
-// crowd are many writers of one stream.
-type crowd struct {
-	s     *session.Stream
-	mu    sync.Mutex // guards what follows
-	taken map[byte]uint32
-	wrong error
-	wait  sync.WaitGroup
-}
-
-// put writes the next record of a writer and reports whether there may be another.
-func (c *crowd) put(writer byte, number *uint32) bool {
-	p := record(writer, *number, 1+rand.IntN(3000))
-	var err error
-	switch rand.IntN(3) {
-	case 0:
-		_, err = c.s.Write(p)
-	case 1:
-		k := rand.IntN(len(p))
-		_, err = c.s.Writev(net.Buffers{p[:k], p[k:]})
-	default:
-		err = c.s.WriteNotify(p, func(error) {})
-	}
-	return c.note(writer, number, err)
-}
-
-func (c *crowd) note(writer byte, number *uint32, err error) bool {
-	if err == session.ErrWriteBufferFull {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		*number++
-		c.taken[writer] = *number
-	} else if !errors.Is(err, net.ErrClosed) { // a write may find that the connection has failed, but says that by OnClose
-		c.wrong = err
-	}
-	return err == nil
-}
-
-// write writes from a goroutine of its own until the stream ends.
-func (c *crowd) write(writer byte) {
-	c.wait.Go(func() {
-		for number := uint32(0); c.put(writer, &number); {
-			for !c.s.Writable() && c.s.Queued() > 0 {
-				time.Sleep(100 * time.Microsecond)
-			}
-		}
-	})
-}
-
-// meddle does everything else that any goroutine may do.
-func (c *crowd) meddle() {
-	c.wait.Go(func() {
-		for err := error(nil); err == nil; err = c.s.Flush() {
-			c.s.PauseRead()
-			if st := c.s.Stats(); st.BytesSent > st.BytesQueued || c.s.Queued() < 0 {
-				c.mu.Lock()
-				c.wrong = fmt.Errorf("%+v", st)
-				c.mu.Unlock()
-			}
-			c.s.ResumeRead()
-			time.Sleep(50 * time.Microsecond)
-		}
-	})
-}
-
-// forward makes Hooks for another stream, in whose callbacks records are written to the crowd's: such that come in, as
-// the Buffers in which they came, and others by the other methods.
-func (c *crowd) forward(writer byte) *Hooks {
-	h := NewHooks()
-	var passed, made uint32
-	h.Data = func(s *session.Stream) {
-		for s.Buffered() >= 7 {
-			head, _ := s.Peek(7)
-			b, err := s.Take(7 + int(binary.BigEndian.Uint16(head[5:])))
-			if err != nil {
-				return // the rest is to come
-			}
-			if err = c.s.WriteBuffer(b); err != nil {
-				b.Release()
-			}
-			if !c.note(writer, &passed, err) {
-				_, _ = s.Discard(-1)
-				return
-			}
-			c.put(writer+1, &made)
-			_ = c.s.Flush()
-		}
-	}
-	return h
-}
-
-func closeWriteAndClose(s *session.Stream) error {
-	if err := s.CloseWrite(); err != nil {
-		return nil // somebody else was faster with Close
-	}
-	return s.Close()
-}
-
-// anyGoroutine has many goroutines and callbacks write to one stream, and others pause and flush it; then many end it
-// at once.
-func anyGoroutine(e *Env, end func(*session.Stream) error, want error) {
-	h := NewHooks()
-	s, p := e.Pair(h, session.StreamOptions{HighWater: 128 << 10})
-	c := &crowd{s: s, taken: map[byte]uint32{}}
-	incoming := Pattern(20_000)
-	_, err := p.Write(incoming)
-	e.Check(err, "write")
-	r := readOn(p)
-	var others []Peer
-	for i := range 3 { // some of them on the same loop, some on another
-		_, q := e.Pair(c.forward(byte(100+10*i)), session.StreamOptions{})
-		others = append(others, q)
-	}
-	for i := range 4 {
-		c.write(byte(i))
-	}
-	c.meddle()
-	c.meddle()
-	number := uint32(0)
-	e.Eventually(func() bool {
-		for i, q := range others {
-			_, err := q.Write(record(byte(100+10*i), number, rand.IntN(500)))
-			e.Check(err, "write")
-		}
-		number++
-		return number >= 20 && r.len() >= 300_000 && h.Len() == len(incoming)
-	}, "all writers at work")
-	for range 4 {
-		c.wait.Go(func() { e.noError(end(s)) })
-	}
-	c.wait.Wait()
-	if err := h.Closed(); err != want {
-		e.Errorf("OnClose(%v), not %v", err, want)
-	}
-	got, _ := r.all(e)
-	seen, err := records(got, want != nil)
-	e.Check(err, "what the peer got")
-	e.Check(c.wrong, "a writer")
-	if !bytes.Equal(h.Got(), incoming) {
-		e.Error("the bytes that came in differ")
-	}
-	for writer, n := range c.taken {
-		if seen[writer] != n && (want == nil || seen[writer] > n) {
-			e.Errorf("%d records of writer %d were taken, and %d arrived", n, writer, seen[writer])
-		}
-	}
-}
-
-// noError is Check for other goroutines than the test's.
-func (e *Env) noError(err error) {
-	e.Helper()
-	if err != nil {
-		e.Error(err)
 	}
 }

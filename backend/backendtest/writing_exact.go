@@ -57,20 +57,22 @@ func exactLimit(e *Env) {
 			return s.WriteNotify(p, func(error) {})
 		},
 	} {
-		h := NewHooks()
-		s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
-		want := Pattern(limit)
-		e.onLoop(s, func() { // where nothing is sent before the turn ends
-			e.noError(write(s, want[:1]))
-			assert.ErrorIs(e, write(s, want), session.ErrWriteBufferFull, "%s: one byte more than the limit", name)
-			assert.NoError(e, write(s, want[1:]), "%s: to the limit", name)
-			assert.Equal(e, limit, s.Queued(), name)
-			assert.ErrorIs(e, write(s, want[:1]), session.ErrWriteBufferFull, "%s: at the limit", name)
-			assert.NoError(e, write(s, nil), "%s: nothing, at the limit", name)
+		e.Scenario(name, func() {
+			h := NewHooks()
+			s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: limit})
+			want := Pattern(limit)
+			e.onLoop(s, func() { // where nothing is sent before the turn ends
+				assert.NoError(e, write(s, want[:1]))
+				assert.ErrorIs(e, write(s, want), session.ErrWriteBufferFull, "%s: one byte more than the limit", name)
+				assert.NoError(e, write(s, want[1:]), "%s: to the limit", name)
+				assert.Equal(e, limit, s.Queued(), name)
+				assert.ErrorIs(e, write(s, want[:1]), session.ErrWriteBufferFull, "%s: at the limit", name)
+				assert.NoError(e, write(s, nil), "%s: nothing, at the limit", name)
+			})
+			assert.Equal(e, want, e.ReadAll(p, limit), name)
+			require.NoError(e, s.Close())
+			h.closedWith(nil)
 		})
-		assert.Equal(e, want, e.ReadAll(p, limit), name)
-		require.NoError(e, s.Close())
-		h.closedWith(nil)
 	}
 }
 
@@ -81,14 +83,14 @@ func exactHighWater(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{HighWater: high})
 	e.onLoop(s, func() {
 		_, err := s.Write(Pattern(high))
-		e.noError(err)
+		assert.NoError(e, err)
 		assert.True(e, s.Writable(), "at HighWater")
 	})
 	e.ReadAll(p, high)
 	e.turnLater(s, func() { assert.Zero(e, h.Count("OnWritable"), "the queue was never above HighWater") })
 	e.onLoop(s, func() {
 		_, err := s.Write(Pattern(high + 1))
-		e.noError(err)
+		assert.NoError(e, err)
 		assert.False(e, s.Writable(), "above HighWater")
 	})
 	e.ReadAll(p, high+1)
@@ -105,14 +107,14 @@ func exactLowWater(e *Env) {
 		e.small(s)
 		e.onLoop(s, func() {
 			_, err := s.Write(Pattern(low + 1))
-			e.noError(err)
-			e.noError(s.Flush()) // the kernel takes what it can, and the turn has not ended
+			assert.NoError(e, err)
+			assert.NoError(e, s.Flush()) // the kernel takes what it can, and the turn has not ended
 			_, err = s.Write(Pattern(low - s.Queued()))
-			e.noError(err)
+			assert.NoError(e, err)
 		})
 		time.Sleep(moment)
 		if s.Queued() != low { // the kernel has taken a little more meanwhile
-			e.noError(s.Abort())
+			assert.NoError(e, s.Abort())
 			h.Closed()
 			continue
 		}

@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -36,21 +39,17 @@ func (n *notes) write(s *session.Stream, p []byte) error {
 }
 
 func (n *notes) called(s *session.Stream, i int, err error) {
-	// A dial that is refused because it would wait tells that this is the loop.
+	// A dial is refused because it would wait exactly if this is the loop.
 	_, dialErr := n.t.Dial(n.e.Context(), "unix", "/nowhere", NewHooks(), nil)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.calls[i]++
 	n.errs[i] = err
 	n.order = append(n.order, i)
-	if !errors.Is(dialErr, errors.ErrUnsupported) {
-		n.e.Errorf("write %d was notified outside the loop", i)
-	}
-	if n.closed {
-		n.e.Errorf("write %d was notified after OnClose", i)
-	}
-	if sent := s.Stats().BytesSent; err == nil && sent < n.ends[i] {
-		n.e.Errorf("write %d was notified when %d bytes were sent; it ends at %d", i, sent, n.ends[i])
+	assert.ErrorIs(n.e, dialErr, errors.ErrUnsupported, "write %d was notified outside the loop", i)
+	assert.False(n.e, n.closed, "write %d was notified after OnClose", i)
+	if sent := s.Stats().BytesSent; err == nil {
+		assert.GreaterOrEqual(n.e, sent, n.ends[i], "write %d was notified when %d bytes were sent; it ends at %d", i, sent, n.ends[i])
 	}
 }
 
@@ -62,9 +61,8 @@ func (n *notes) hooks() *Hooks {
 		defer n.mu.Unlock()
 		n.closed = true
 		for i, calls := range n.calls {
-			if calls != 1 || n.errs[i] != nil && n.errs[i] != err {
-				n.e.Errorf("write %d was notified %d times before OnClose(%v): %v", i, calls, err, n.errs[i])
-			}
+			assert.Equal(n.e, 1, calls, "write %d was notified %d times before OnClose(%v): %v", i, calls, err, n.errs[i])
+			assert.False(n.e, n.errs[i] != nil && n.errs[i] != err, "write %d was notified %d times before OnClose(%v): %v", i, calls, err, n.errs[i])
 		}
 	}
 	return h
@@ -83,6 +81,7 @@ func (n *notes) count() (all, failed int) {
 	return all, failed
 }
 
+// completion notifies writes of many sizes. Each is told once, in order, when the kernel has taken its last byte.
 func completion(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
@@ -91,12 +90,12 @@ func completion(e *Env) {
 	r := readOn(p)
 	total, writes := 0, 0
 	for _, size := range []int{1, 0, 100, 70_000, 0, 600_000, 3} {
-		e.Check(n.write(s, Pattern(size)), "write") // from outside, to a stream that may be idle
+		require.NoError(e, n.write(s, Pattern(size)), "write") // from outside, to a stream that may be idle
 		e.onLoop(s, func() {
-			e.noError(n.write(s, Pattern(size)))
+			assert.NoError(e, n.write(s, Pattern(size)))
 			_, err := s.Write(Pattern(size)) // between them
-			e.noError(err)
-			e.noError(n.write(s, Pattern(size)))
+			assert.NoError(e, err)
+			assert.NoError(e, n.write(s, Pattern(size)))
 		})
 		total, writes = total+4*size, writes+3
 		e.Eventually(func() bool { all, _ := n.count(); return all == writes }, "%d notifications", writes)
@@ -105,18 +104,16 @@ func completion(e *Env) {
 		}
 	}
 	e.Eventually(func() bool { return r.len() == total }, "all bytes")
-	if _, failed := n.count(); failed > 0 || !slices.IsSorted(n.order) {
-		e.Errorf("%d writes failed; the order is %v", failed, n.order)
-	}
-	e.Check(n.write(s, Pattern(300_000)), "write")
-	e.Check(n.write(s, nil), "write")
-	e.Check(s.Close(), "close")
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
-	if _, failed := n.count(); failed > 0 {
-		e.Errorf("%d writes failed that Close should have sent", failed)
-	}
+	_, failed := n.count()
+	assert.Zero(e, failed, "%d writes failed; the order is %v", failed, n.order)
+	assert.True(e, slices.IsSorted(n.order), "%d writes failed; the order is %v", failed, n.order)
+	require.NoError(e, n.write(s, Pattern(300_000)), "write")
+	require.NoError(e, n.write(s, nil), "write")
+	require.NoError(e, s.Close(), "close")
+	err := h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
+	_, failed = n.count()
+	assert.Zero(e, failed, "%d writes failed that Close should have sent", failed)
 	_, _ = r.all(e)
 }
 
@@ -124,28 +121,28 @@ func completion(e *Env) {
 // is looked at in notes.hooks.
 func completionOfTheLost(e *Env) {
 	for what, end := range map[string]func(s *session.Stream, p Peer){
-		"Abort":        func(s *session.Stream, _ Peer) { e.Check(s.Abort(), "abort") },
-		"CloseTimeout": func(s *session.Stream, _ Peer) { e.Check(s.Close(), "close") },
-		"reset":        func(_ *session.Stream, p Peer) { e.Check(p.Reset(), "reset") },
-		"panic":        func(s *session.Stream, _ Peer) { e.Check(s.Post(func() { panic("on purpose") }), "post") },
+		"Abort":        func(s *session.Stream, _ Peer) { require.NoError(e, s.Abort(), "abort") },
+		"CloseTimeout": func(s *session.Stream, _ Peer) { require.NoError(e, s.Close(), "close") },
+		"reset":        func(_ *session.Stream, p Peer) { require.NoError(e, p.Reset(), "reset") },
+		"panic":        func(s *session.Stream, _ Peer) { require.NoError(e, s.Post(func() { panic("on purpose") }), "post") },
 	} {
-		n := &notes{e: e, t: e.Under()}
-		h := n.hooks()
-		s, p := e.Pair(h, session.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
-		e.small(s)
-		e.Check(n.write(s, Pattern(100)), "write")
-		e.ReadAll(p, 100)
-		e.Check(n.write(s, Pattern(8<<20)), "write")
-		e.Check(n.write(s, Pattern(1)), "write")
-		e.onLoop(s, func() { e.noError(n.write(s, Pattern(1000))); e.noError(n.write(s, nil)) })
-		e.stalls(s)
-		end(s, p)
-		if err := h.Closed(); err == nil {
-			e.Errorf("%s: OnClose(nil)", what)
-		}
-		if all, failed := n.count(); all != 5 || failed != 4 {
-			e.Errorf("%s: %d notifications with %d errors, not 5 with 4", what, all, failed)
-		}
+		e.Scenario(what, func() {
+			n := &notes{e: e, t: e.Under()}
+			h := n.hooks()
+			s, p := e.Pair(h, session.StreamOptions{HighWater: 10_000, CloseTimeout: 20 * time.Millisecond})
+			e.small(s)
+			require.NoError(e, n.write(s, Pattern(100)), "write")
+			e.ReadAll(p, 100)
+			require.NoError(e, n.write(s, Pattern(8<<20)), "write")
+			require.NoError(e, n.write(s, Pattern(1)), "write")
+			e.onLoop(s, func() { assert.NoError(e, n.write(s, Pattern(1000))); assert.NoError(e, n.write(s, nil)) })
+			e.stalls(s)
+			end(s, p)
+			assert.Error(e, h.Closed(), "%s: OnClose(nil)", what)
+			all, failed := n.count()
+			assert.Equal(e, 5, all, "%s: notifications, and those with an error", what)
+			assert.Equal(e, 4, failed, "%s: notifications, and those with an error", what)
+		})
 	}
 }
 
@@ -154,72 +151,62 @@ func completionOfTheLast(e *Env) {
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{})
 	busy, closed := make(chan struct{}), make(chan struct{})
-	e.Check(s.WriteNotify([]byte("first"), func(error) { close(busy); await(closed) }), "write")
-	if !await(busy) {
-		e.Fatal("no notification")
-	}
+	require.NoError(e, s.WriteNotify([]byte("first"), func(error) { close(busy); await(closed) }), "write")
+	require.True(e, await(busy), "no notification")
 	last := make(chan error, 2)
-	e.Check(s.WriteNotify([]byte("last"), func(err error) { last <- err }), "write")
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.WriteNotify([]byte("last"), func(err error) { last <- err }), "write")
+	require.NoError(e, s.Close(), "close")
 	close(closed)
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
-	if len(last) != 1 {
-		e.Fatalf("%d notifications", len(last))
-	}
-	if err := <-last; err != nil {
-		e.Errorf("a write whose bytes were all sent is notified with %v", err)
-	}
+	err := h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
+	require.Len(e, last, 1, "notifications")
+	assert.NoError(e, <-last, "a write whose bytes were all sent is notified with")
 	e.ReadAll(p, len("firstlast"))
 }
 
+// completionOnShutdown closes the Transport with writes pending. Each is told, with an error.
 func completionOnShutdown(e *Env) {
 	n := &notes{e: e, t: e.oneLoop()}
 	h := n.hooks()
 	s, p := e.PairOn(n.t, h, session.StreamOptions{})
 	e.small(s)
-	e.Check(n.write(s, Pattern(8<<20)), "write")
-	e.Check(n.write(s, Pattern(10)), "write")
-	e.Check(n.t.Close(), "close the Transport")
-	if all, failed := n.count(); all != 2 || failed != 2 {
-		e.Errorf("%d notifications with %d errors, not 2 with 2", all, failed)
-	}
-	if err := h.Closed(); err == nil {
-		e.Error("OnClose(nil), although bytes were lost")
-	}
+	require.NoError(e, n.write(s, Pattern(8<<20)), "write")
+	require.NoError(e, n.write(s, Pattern(10)), "write")
+	require.NoError(e, n.t.Close(), "close the Transport")
+	all, failed := n.count()
+	assert.Equal(e, 2, all, "notifications, and those with an error")
+	assert.Equal(e, 2, failed, "notifications, and those with an error")
+	assert.Error(e, h.Closed(), "OnClose(nil), although bytes were lost")
 	_, _ = io.Copy(io.Discard, p) // its end is a matter of other rules
 }
 
+// noCompletionOfRefused refuses writes. They are never told.
 func noCompletionOfRefused(e *Env) {
 	never := func(err error) { e.Errorf("a write that was refused is notified: %v", err) }
 	h := NewHooks()
 	s, p := e.Pair(h, session.StreamOptions{WriteBufferLimit: 100_000})
 	e.small(s)
 	refuse := func(want error) {
-		if err := s.WriteNotify(Pattern(90_000), never); err != want {
-			e.Errorf("WriteNotify: %v, not %v", err, want)
-		}
+		err := s.WriteNotify(Pattern(90_000), never)
+		assert.Equal(e, want, err, "the error of WriteNotify")
 	}
 	e.onLoop(s, func() {
 		_, err := s.Write(Pattern(8 << 20))
-		e.noError(err)
+		assert.NoError(e, err)
 		refuse(session.ErrWriteBufferFull)
 	})
 	refuse(session.ErrWriteBufferFull)
 	r := readOn(p)
-	e.Check(s.CloseWrite(), "close for writing")
+	require.NoError(e, s.CloseWrite(), "close for writing")
 	refuse(net.ErrClosed)
 	e.Eventually(func() bool { return s.Queued() == 0 }, "an empty queue")
-	e.Check(s.Close(), "close")
+	require.NoError(e, s.Close(), "close")
 	refuse(net.ErrClosed)
-	if err := h.Closed(); err != nil {
-		e.Errorf("OnClose(%v)", err)
-	}
+	err := h.Closed()
+	assert.NoError(e, err, "the error of OnClose")
 	refuse(net.ErrClosed)
-	if got, err := r.all(e); len(got) != 8<<20 || err != io.EOF {
-		e.Errorf("the peer got %d bytes, and %v", len(got), err)
-	}
+	got, err := r.all(e)
+	assert.False(e, len(got) != 8<<20 || err != io.EOF, "the peer got %d bytes, and %v", len(got), err)
 }
 
 // noSignal writes to peers that are gone. The Go runtime ignores SIGPIPE unless the program asks for it, as it does here.
@@ -236,31 +223,31 @@ func noSignal(e *Env) {
 			return err
 		},
 	} {
-		for _, inside := range []bool{true, false} {
-			h := NewHooks()
-			gone := make(chan struct{})
-			h.EOF = func(*session.Stream) { close(gone) }
-			s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
-			e.Check(p.Close(), "close the peer")
-			if !await(gone) {
-				e.Fatal("no OnEOF")
-			}
-			burst := func() (err error) { // the second finds that the connection has failed, before the loop does
-				for range 20 {
-					err = errors.Join(write(s), s.Flush())
+		e.Scenario(what, func() {
+			for _, inside := range []bool{true, false} {
+				h := NewHooks()
+				gone := make(chan struct{})
+				h.EOF = func(*session.Stream) { close(gone) }
+				s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
+				require.NoError(e, p.Close(), "close the peer")
+				require.True(e, await(gone), "no OnEOF")
+				burst := func() (err error) { // the second finds that the connection has failed, before the loop does
+					for range 20 {
+						err = errors.Join(write(s), s.Flush())
+					}
+					return err
 				}
-				return err
-			}
-			e.Eventually(func() (over bool) {
-				if !inside {
-					return burst() != nil
+				e.Eventually(func() (over bool) {
+					if !inside {
+						return burst() != nil
+					}
+					return s.Post(func() { _ = burst() }) != nil
+				}, "the end of %s to a dead peer", what)
+				if err := h.Closed(); !errors.Is(err, syscall.EPIPE) {
+					assert.ErrorIs(e, err, syscall.ECONNRESET, "%s: the error of OnClose", what)
 				}
-				return s.Post(func() { _ = burst() }) != nil
-			}, "the end of %s to a dead peer", what)
-			if err := h.Closed(); !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-				e.Errorf("%s: OnClose(%v)", what, err)
 			}
-		}
+		})
 	}
 	select {
 	case got := <-signals:

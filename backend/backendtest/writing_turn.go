@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -21,11 +24,11 @@ func (e *Env) sends(t *session.Engine, before uint64, n int, what string) {
 	e.Helper()
 	e.Eventually(func() bool { return t.Stats().Writes-before >= uint64(n) }, "%d sends for %s", n, what)
 	time.Sleep(moment)
-	if got := t.Stats().Writes - before; got != uint64(n) {
-		e.Errorf("%s took %d sends, not %d", what, got, n)
-	}
+	got := t.Stats().Writes - before
+	assert.Equal(e, uint64(n), got, "sends that %s took", what)
 }
 
+// oneSendATurn writes many times in each kind of callback. All of it goes out in one send for each stream and turn.
 func oneSendATurn(e *Env) {
 	t := e.oneLoop()
 	quiet := NewHooks()
@@ -33,10 +36,9 @@ func oneSendATurn(e *Env) {
 	many := func(s *session.Stream) {
 		for i := range 50 {
 			_, err := s.Write(Pattern(5))
-			e.noError(err)
-			if _, err = other.Writev(net.Buffers{{byte(i)}, {2, 3, 4, 5}}); err != nil {
-				e.Error(err)
-			}
+			assert.NoError(e, err)
+			_, err = other.Writev(net.Buffers{{byte(i)}, {2, 3, 4, 5}})
+			assert.NoError(e, err)
 		}
 	}
 	h := NewHooks()
@@ -54,15 +56,15 @@ func oneSendATurn(e *Env) {
 		start func()
 	}{
 		{"OnOpen", func() {}},
-		{"OnData", func() { _, err := p.Write([]byte("x")); e.Check(err, "write") }},
+		{"OnData", func() { _, err := p.Write([]byte("x")); require.NoError(e, err, "write") }},
 		{"a timer", func() { s.After(time.Millisecond, func() { many(s) }) }},
-		{"Post", func() { e.Check(s.Post(func() { many(s) }), "post") }},
+		{"Post", func() { require.NoError(e, s.Post(func() { many(s) }), "post") }},
 		{"a notification", func() {
 			before++ // of the notification's own bytes
-			e.Check(s.WriteNotify([]byte("12345"), func(error) { many(s) }), "write")
+			require.NoError(e, s.WriteNotify([]byte("12345"), func(error) { many(s) }), "write")
 			e.ReadAll(p, 5)
 		}},
-		{"OnEOF", func() { e.Check(p.CloseWrite(), "close for writing") }},
+		{"OnEOF", func() { require.NoError(e, p.CloseWrite(), "close for writing") }},
 	} {
 		c.start()
 		e.ReadAll(p, 250)
@@ -92,34 +94,34 @@ func earlierThanTheTurn(e *Env) {
 			return 1, nil // the first of them, at least
 		},
 	} {
-		s, p := e.Pair(NewHooks(), session.StreamOptions{})
-		read := make(chan struct{})
-		n := make(chan int, 1)
-		var failure atomic.Pointer[error]
-		e.Check(s.Post(func() {
-			k, err := write(s)
-			if n <- k; err == nil && !await(read) {
-				err = fmt.Errorf("what %s should send is not sent before the callback returns", what)
+		e.Scenario(what, func() {
+			s, p := e.Pair(NewHooks(), session.StreamOptions{})
+			read := make(chan struct{})
+			n := make(chan int, 1)
+			var failure atomic.Pointer[error]
+			require.NoError(e, s.Post(func() {
+				k, err := write(s)
+				if n <- k; err == nil && !await(read) {
+					err = fmt.Errorf("what %s should send is not sent before the callback returns", what)
+				}
+				if err != nil {
+					failure.Store(&err)
+				}
+				_, endErr := s.Write([]byte("end"))
+				assert.NoError(e, endErr)
+			}), "post")
+			e.ReadAll(p, <-n)
+			close(read)
+			r := readOn(p)
+			e.Eventually(func() bool { return r.len() >= 3 }, "the rest")
+			e.onLoop(s, func() {})
+			if err := failure.Load(); err != nil {
+				assert.NoError(e, *err)
 			}
-			if err != nil {
-				failure.Store(&err)
-			}
-			_, endErr := s.Write([]byte("end"))
-			e.noError(endErr)
-		}), "post")
-		e.ReadAll(p, <-n)
-		close(read)
-		r := readOn(p)
-		e.Eventually(func() bool { return r.len() >= 3 }, "the rest")
-		e.onLoop(s, func() {})
-		if err := failure.Load(); err != nil {
-			e.Error(*err)
-		}
-		e.Check(s.Close(), "close")
-		got, _ := r.all(e)
-		if !bytes.HasSuffix(got, []byte("end")) {
-			e.Error("the last bytes are missing")
-		}
+			require.NoError(e, s.Close(), "close")
+			got, _ := r.all(e)
+			assert.True(e, bytes.HasSuffix(got, []byte("end")), "the last bytes are missing")
+		})
 	}
 }
 
@@ -139,37 +141,30 @@ func directWrites(e *Env) {
 	s, p := e.PairOn(t, h, session.StreamOptions{})
 	want := Pattern(2000)
 	_, err := p.Write(want[1000:1500])
-	e.Check(err, "write")
-	if !await(taken) {
-		e.Fatal("no data")
-	}
+	require.NoError(e, err, "write")
+	require.True(e, await(taken), "no data")
 	before := t.Stats()
 	block, blocked := make(chan struct{}), make(chan struct{})
-	e.Check(busy.Post(func() { close(blocked); <-block }), "post")
+	require.NoError(e, busy.Post(func() { close(blocked); <-block }), "post")
 	<-blocked
 	unblock := sync.OnceFunc(func() { close(block) })
 	e.Cleanup(unblock)
 	var notified atomic.Int32
 	_, err = s.Write(want[:500])
-	e.Check(err, "Write")
+	require.NoError(e, err, "Write")
 	_, err = s.Writev(net.Buffers{want[500:700], want[700:1000]})
-	e.Check(err, "Writev")
-	e.Check(s.WriteBuffer(memory), "WriteBuffer")
-	e.Check(s.WriteNotify(want[1500:], func(err error) { e.noError(err); notified.Add(1) }), "WriteNotify")
-	if got := e.ReadAll(p, len(want)); !bytes.Equal(got, want) {
-		e.Error("the bytes differ")
-	}
-	if n := t.Stats().DirectWrites - before.DirectWrites; n != 4 {
-		e.Errorf("%d writes were direct, not 4", n)
-	}
-	if s.Queued() != 0 || notified.Load() != 0 {
-		e.Errorf("%d bytes are queued and %d writes notified while the loop is busy", s.Queued(), notified.Load())
-	}
+	require.NoError(e, err, "Writev")
+	require.NoError(e, s.WriteBuffer(memory), "WriteBuffer")
+	require.NoError(e, s.WriteNotify(want[1500:], func(err error) { assert.NoError(e, err); notified.Add(1) }), "WriteNotify")
+	assert.True(e, bytes.Equal(e.ReadAll(p, len(want)), want), "the bytes differ")
+	n := t.Stats().DirectWrites - before.DirectWrites
+	assert.EqualValues(e, 4, n, "direct writes")
+	assert.Zero(e, s.Queued(), "bytes queued, and writes notified, while the loop is busy")
+	assert.Zero(e, notified.Load(), "bytes queued, and writes notified, while the loop is busy")
 	unblock()
 	e.Eventually(func() bool { return notified.Load() == 1 }, "the notification")
-	if n := t.Stats().Writes - before.Writes; n != 4 {
-		e.Errorf("%d sends, not 4", n)
-	}
+	n = t.Stats().Writes - before.Writes
+	assert.EqualValues(e, 4, n, "sends")
 }
 
 // gauge looks at a stream's queue. All of it belongs to the stream's loop.
@@ -184,14 +179,11 @@ type gauge struct {
 // look checks what can be said of the queue at any time.
 func (g *gauge) look(where string) {
 	q, st := g.s.Queued(), g.s.Stats()
-	if uint64(q) != st.BytesQueued-st.BytesSent {
-		g.e.Errorf("%s: %d bytes are queued; of %d written %d were sent", where, q, st.BytesQueued, st.BytesSent)
-	}
-	if want := g.told == g.wantTold; g.s.Writable() != want {
-		g.e.Errorf("%s: Writable is %v with %d bytes queued", where, !want, q)
-	}
-	if q > g.o.HighWater && g.s.Writable() {
-		g.e.Errorf("%s: Writable with %d bytes queued", where, q)
+	assert.Equal(g.e, st.BytesQueued-st.BytesSent, uint64(q), "%s: %d bytes are queued; of %d written %d were sent", where, q, st.BytesQueued, st.BytesSent)
+	want := g.told == g.wantTold
+	assert.Equal(g.e, want, g.s.Writable(), "%s: Writable is %v with %d bytes queued", where, !want, q)
+	if q > g.o.HighWater {
+		assert.False(g.e, g.s.Writable(), "%s: Writable with %d bytes queued", where, q)
 	}
 	g.highest = max(g.highest, q)
 }
@@ -207,9 +199,7 @@ func (g *gauge) write(p []byte) []byte {
 		p = p[n:]
 		if !g.s.Writable() {
 			g.wantTold++
-			if before+n <= g.o.HighWater {
-				g.e.Errorf("not Writable after %d and %d bytes, with HighWater %d", before, n, g.o.HighWater)
-			}
+			assert.Greater(g.e, before+n, g.o.HighWater, "not Writable after %d and %d bytes, with HighWater %d", before, n, g.o.HighWater)
 		}
 		g.look("writing")
 	}
@@ -220,11 +210,10 @@ func (g *gauge) write(p []byte) []byte {
 func (g *gauge) writable(s *session.Stream) {
 	g.told++
 	g.look("OnWritable")
-	if s.Queued() >= g.o.LowWater {
-		g.e.Errorf("OnWritable with %d bytes queued", s.Queued())
-	}
+	assert.Less(g.e, s.Queued(), g.o.LowWater, "bytes queued in OnWritable")
 }
 
+// waterMarks writes to a peer that reads slowly. Writable and OnWritable follow the queue exactly.
 func waterMarks(e *Env) {
 	g := &gauge{e: e, o: session.StreamOptions{HighWater: 800_000, LowWater: 500_000}}
 	h := NewHooks()
@@ -242,9 +231,7 @@ func waterMarks(e *Env) {
 		}, "a blocked stream")
 		for written := len(source) - len(rest); read < written; {
 			n := min(written-read, 50_000)
-			if !bytes.Equal(e.ReadAll(p, n), source[read:read+n]) {
-				e.Fatal("the bytes differ")
-			}
+			require.True(e, bytes.Equal(e.ReadAll(p, n), source[read:read+n]), "the bytes differ")
 			read += n
 			e.onLoop(s, func() {
 				if g.look("the peer reads"); s.Queued() < g.o.LowWater && !s.Writable() {
@@ -253,35 +240,32 @@ func waterMarks(e *Env) {
 			})
 		}
 		e.Eventually(func() bool { return s.Queued() == 0 && s.Writable() }, "an empty queue")
-		if st := s.Stats(); st.BytesSent != uint64(read) || st.BytesQueued != uint64(read) {
-			e.Errorf("the peer has read %d bytes; the stream counts %d written and %d sent", read, st.BytesQueued, st.BytesSent)
-		}
+		st := s.Stats()
+		assert.Equal(e, uint64(read), st.BytesSent, "bytes that the stream counts, and that the peer has read")
+		assert.Equal(e, uint64(read), st.BytesQueued, "bytes that the stream counts, and that the peer has read")
 	}
 	time.Sleep(moment)
 	e.onLoop(s, func() { g.look("the end") })
-	if n := h.Count("OnWritable"); n != g.wantTold || n < 3 {
-		e.Errorf("OnWritable was called %d times, not %d", n, g.wantTold)
-	}
-	if g.highest > g.o.HighWater+10_000 {
-		e.Errorf("%d bytes were queued, which nobody wrote", g.highest)
-	}
+	n := h.Count("OnWritable")
+	assert.Equal(e, g.wantTold, n, "calls of OnWritable")
+	assert.GreaterOrEqual(e, n, 3, "calls of OnWritable")
+	assert.LessOrEqual(e, g.highest, g.o.HighWater+10_000, "most bytes that were queued")
 }
 
+// waterDefaults reads the defaults of StreamOptions.
 func waterDefaults(e *Env) {
 	s, _ := e.Pair(NewHooks(), session.StreamOptions{})
 	want := session.StreamOptions{
 		ReadBufferLimit: 1 << 20, WriteBufferLimit: 16 << 20, HighWater: 128 << 10, LowWater: 64 << 10,
 		CloseTimeout: 5 * time.Second, TurnBudget: 256 << 10,
 	}
-	if got := s.Options(); got != want {
-		e.Errorf("the defaults are %+v", got)
-	}
+	assert.Equal(e, want, s.Options(), "the defaults")
 	s, _ = e.Pair(NewHooks(), session.StreamOptions{HighWater: 3000})
-	if got := s.Options().LowWater; got != 1500 {
-		e.Errorf("LowWater is %d with a HighWater of 3000", got)
-	}
+	assert.Equal(e, 1500, s.Options().LowWater, "LowWater with a HighWater of 3000")
 }
 
+// peerThatDoesNotRead answers a peer that sends and does not read. What is held for it is bounded, and it gets all
+// answers in the end.
 func peerThatDoesNotRead(e *Env) {
 	const high, readLimit = 64 << 10, 64 << 10
 	h := NewHooks()
@@ -289,7 +273,7 @@ func peerThatDoesNotRead(e *Env) {
 	h.Data = func(s *session.Stream) {
 		p, _ := s.Next(-1)
 		_, err := s.Write(p)
-		e.noError(err)
+		assert.NoError(e, err)
 		most.Store(max(most.Load(), int64(s.Queued())))
 	}
 	s, p := e.Pair(h, session.StreamOptions{HighWater: high, ReadBufferLimit: readLimit})
@@ -303,20 +287,17 @@ func peerThatDoesNotRead(e *Env) {
 	go func() { defer close(done); e.writeAll(p, want) }()
 	e.stalls(s)
 	e.Eventually(func() bool { return e.Under().Stats().BytesIn >= s.Stats().BytesQueued }, "the figures of the turn")
-	if held := int(e.Under().Stats().BytesIn - s.Stats().BytesSent); held > bound {
-		e.Errorf("%d bytes are held for a peer that does not read; %d were to be the most", held, bound)
-	}
+	held := int(e.Under().Stats().BytesIn - s.Stats().BytesSent)
+	assert.LessOrEqual(e, held, bound, "bytes that are held for a peer that does not read")
 	r := readOn(p)
 	if e.Eventually(func() bool { return r.len() >= len(want) }, "all bytes"); !await(done) {
 		e.Fatal("the peer's writer does not end")
 	}
-	if n := int(most.Load()); n > bound {
-		e.Errorf("%d bytes were queued, with a HighWater of %d", n, high)
-	}
-	e.Check(s.Close(), "close")
-	if got, _ := r.all(e); !bytes.Equal(got, want) {
-		e.Error("the bytes differ")
-	}
+	n := int(most.Load())
+	assert.LessOrEqual(e, n, bound, "bytes queued, with a HighWater of %d", high)
+	require.NoError(e, s.Close(), "close")
+	got, _ := r.all(e)
+	assert.True(e, bytes.Equal(got, want), "the bytes differ")
 }
 
 // stalls waits until a stream is blocked and the kernel takes nothing any longer.
@@ -341,6 +322,7 @@ func (e *Env) writeAll(p Peer, b []byte) {
 	}
 }
 
+// readWhileBlocked fills the queue of streams. They read nothing until it has room, unless ReadWhileBlocked is set.
 func readWhileBlocked(e *Env) {
 	want, more := Pattern(8<<20), Pattern(50_000)
 	for _, goesOn := range []bool{true, false} {
@@ -348,25 +330,19 @@ func readWhileBlocked(e *Env) {
 		s, p := e.Pair(h, session.StreamOptions{HighWater: 64 << 10, ReadWhileBlocked: goesOn})
 		e.small(s)
 		_, err := s.Write(want)
-		e.Check(err, "write")
+		require.NoError(e, err, "write")
 		e.stalls(s)
 		before := e.Under().Stats().BytesIn
 		_, err = p.Write(more)
-		e.Check(err, "the peer's write")
+		require.NoError(e, err, "the peer's write")
 		if goesOn {
 			e.Eventually(func() bool { return h.Len() == len(more) }, "what the peer sent")
 		} else if time.Sleep(moment); h.Count("OnData") != 0 || e.Under().Stats().BytesIn != before {
 			e.Errorf("%d bytes were read with %d queued", e.Under().Stats().BytesIn-before, s.Queued())
 		}
-		if s.Writable() {
-			e.Errorf("Writable with %d bytes queued", s.Queued())
-		}
-		if !bytes.Equal(e.ReadAll(p, len(want)), want) {
-			e.Error("the bytes differ")
-		}
+		assert.False(e, s.Writable(), "Writable with %d bytes queued", s.Queued())
+		assert.True(e, bytes.Equal(e.ReadAll(p, len(want)), want), "the bytes differ")
 		e.Eventually(func() bool { return h.Len() == len(more) }, "what the peer sent")
-		if !bytes.Equal(h.Got(), more) {
-			e.Error("the bytes that came in differ")
-		}
+		assert.True(e, bytes.Equal(h.Got(), more), "the bytes that came in differ")
 	}
 }

@@ -18,11 +18,11 @@ func Turn(t *testing.T, d backend.Driver) int {
 	return n
 }
 
-// Until polls until done reports true.
+// Until polls until done reports true, for Patience at most.
 func Until(t *testing.T, d backend.Driver, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !done(); {
-		require.True(t, time.Now().Before(deadline), "it never comes")
+		require.True(t, time.Now().Before(deadline), "the event does not come")
 		_, err := d.Poll(time.Millisecond)
 		require.NoError(t, err)
 	}

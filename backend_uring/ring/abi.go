@@ -2,8 +2,8 @@ package ring
 
 import "structs"
 
-// The constants and structures below are those of include/uapi/linux/io_uring.h. A constant has the kernel's name without
-// the IORING_ prefix. A version is given if it is newer than 5.11, the oldest that this package works on.
+// The constants and structures below are those of include/uapi/linux/io_uring.h. A constant has the kernel's name
+// without the IORING_ prefix. A version is given if it is newer than 5.11, the oldest that this package works on.
 
 // Flags of io_uring_setup(2), for [New]; io_uring_setup_flags(7).
 const (

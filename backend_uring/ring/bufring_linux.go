@@ -30,9 +30,9 @@ type BufRing struct {
 	mem       mapping
 }
 
-// NewBufRing registers an empty ring for the buffers of a group. Entries are rounded up to a power of two, at most 32768.
-// The kernel fills at most size bytes of a buffer; 0 means all of it. If r has SetupSingleIssuer and is enabled, only its
-// own thread may call NewBufRing. Since Linux 5.19; io_uring_register_buf_ring(3).
+// NewBufRing registers an empty ring for the buffers of a group. Entries are rounded up to a power of two, at most
+// 32768. The kernel fills at most size bytes of a buffer; 0 means all of it. If r has SetupSingleIssuer and is enabled,
+// only its own thread may call NewBufRing. Since Linux 5.19; io_uring_register_buf_ring(3).
 func NewBufRing(r *Ring, group uint16, entries uint32, size int) (*BufRing, error) {
 	if entries == 0 || entries > maxBufRingEntries || size < 0 {
 		return nil, fmt.Errorf("uring: buffer ring of %d entries of %d bytes: %w", entries, size, unix.EINVAL)
@@ -55,8 +55,8 @@ func (b *BufRing) Group() uint16 { return b.group }
 // Entries returns how many buffers the ring can hold.
 func (b *BufRing) Entries() int { return len(b.entries) }
 
-// Add queues a buffer of at least one byte, which the next Publish lends to the kernel. A completion returns it by bid. It
-// is mapped memory that lives as long as the ring. The caller makes sure that the kernel never has more than Entries
+// Add queues a buffer of at least one byte, which the next Publish lends to the kernel. A completion returns it by bid.
+// It is mapped memory that lives as long as the ring. The caller makes sure that the kernel never has more than Entries
 // buffers, and no bid twice.
 func (b *BufRing) Add(bid uint16, p []byte) {
 	if b.size > 0 && len(p) > b.size {
@@ -74,8 +74,8 @@ func (b *BufRing) Publish() {
 	}
 }
 
-// Close ends the registration and frees the ring's memory. The buffers are the caller's again when no receive that selects
-// from the group is in flight. It may come before or after the Ring's Close. Calling it again does nothing.
+// Close ends the registration and frees the ring's memory. The buffers are the caller's again when no receive that
+// selects from the group is in flight. It may come before or after the Ring's Close. Calling it again does nothing.
 func (b *BufRing) Close() error {
 	if b.entries == nil {
 		return nil

@@ -30,8 +30,8 @@ func (e *buf) lend(bid uint16, p []byte) {
 	e.bid = bid
 }
 
-// storeTail publishes the tail. Go has no atomic store of 16 bits, so it also writes the id of the first entry, unchanged:
-// on a little-endian machine that is the lower half of the word. The kernel only reads it.
+// storeTail publishes the tail. Go has no atomic store of 16 bits, so it also writes the id of the first entry,
+// unchanged: on a little-endian machine that is the lower half of the word. The kernel only reads it.
 func (b *BufRing) storeTail(tail uint16) {
 	first := &b.entries[0]
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&first.bid)), uint32(first.bid)|uint32(tail)<<16)

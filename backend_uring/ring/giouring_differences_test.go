@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// differences lists everything that is not the same on both sides, with the reason. Everything else is compared. Keys are
-// constants of ours, fields of structures of ours, Prep methods of ours, and helpers of giouring. A constant, a field or
-// a method without a counterpart fails its test until it is listed; so does an entry that does not differ.
+// differences lists everything that is not the same on both sides, with the reason. Everything else is compared. Keys
+// are constants of ours, fields of structures of ours, Prep methods of ours, and helpers of giouring. A constant, a
+// field or a method without a counterpart fails its test until it is listed; so does an entry that does not differ.
 //
 // giouring is from August 2023 and knows what Linux 6.5 knew.
 var differences = map[string]string{

@@ -41,8 +41,8 @@ var argumentSets = []arguments{
 
 type theirSQE = giouring.SubmissionQueueEntry
 
-// prepPair fills one entry with ours and one with giouring's. Where giouring's helper does less than ours, the rest is set
-// with giouring's constants, as its user would.
+// prepPair fills one entry with ours and one with giouring's. Where giouring's helper does less than ours, the rest is
+// set with giouring's constants, as its user would.
 type prepPair struct {
 	ours   func(*SQE)
 	theirs func(*theirSQE)
@@ -164,8 +164,8 @@ func wrongHelpers() map[string]wrongHelper {
 	}
 }
 
-// The helpers of giouring that are listed as wrong are wrong in Addr, and in nothing else. A Prep method that is added for
-// one of these operations is compared with the entry here.
+// The helpers of giouring that are listed as wrong are wrong in Addr, and in nothing else. A Prep method that is added
+// for one of these operations is compared with the entry here.
 func TestWrongHelpersOfGiouring(t *testing.T) {
 	for name, h := range wrongHelpers() {
 		assert.Contains(t, differences, "giouring."+name)

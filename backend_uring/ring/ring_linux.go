@@ -133,8 +133,8 @@ func (r *Ring) Entries() (sq, cq uint32) { return r.sqEntries, r.cqEntries }
 // Enters returns the number of calls of io_uring_enter(2) so far.
 func (r *Ring) Enters() uint64 { return r.enters }
 
-// Enable starts a ring made with SetupRDisabled. With SetupSingleIssuer the ring belongs to the calling thread from then
-// on. It does nothing if the ring is enabled.
+// Enable starts a ring made with SetupRDisabled. With SetupSingleIssuer the ring belongs to the calling thread from
+// then on. It does nothing if the ring is enabled.
 func (r *Ring) Enable() error {
 	if !r.disabled {
 		return nil
@@ -162,8 +162,8 @@ func (r *Ring) SQE() *SQE {
 func (r *Ring) Prepared() uint32 { return r.sqNext - atomic.LoadUint32(r.sqHead) }
 
 // Submit hands over the prepared entries. It never sleeps. EAGAIN (no memory for requests) and EBUSY (too many
-// completions not taken) are returned as they are: the entries stay prepared, and the caller takes completions and tries
-// again.
+// completions not taken) are returned as they are: the entries stay prepared, and the caller takes completions and
+// tries again.
 func (r *Ring) Submit() error {
 	n := r.publish()
 	if n == 0 {
@@ -184,9 +184,9 @@ func (r *Ring) Enter() error {
 	return r.finishEnter(n, taken, errno)
 }
 
-// Wait submits the prepared entries and sleeps until there is a completion or the timeout has passed; a negative timeout
-// never passes. If there is a completion already, Wait is Enter. It may return early with neither, without an error.
-// Errors are those of Submit, and mean that it did not sleep.
+// Wait submits the prepared entries and sleeps until there is a completion or the timeout has passed; a negative
+// timeout never passes. If there is a completion already, Wait is Enter. It may return early with neither, without an
+// error. Errors are those of Submit, and mean that it did not sleep.
 func (r *Ring) Wait(timeout time.Duration) error {
 	if timeout == 0 || r.Ready() > 0 {
 		return r.Enter()
@@ -207,9 +207,9 @@ func (r *Ring) publish() uint32 {
 	return n
 }
 
-// finishEnter ends an enter that was asked for completions. When the kernel takes fewer entries than offered, it returns
-// at once without posting completions (io_uring_enter(2), SYSCALL_DEFINE6 in io_uring/io_uring.c), so finishEnter asks
-// for them alone.
+// finishEnter ends an enter that was asked for completions. When the kernel takes fewer entries than offered, it
+// returns at once without posting completions (io_uring_enter(2), SYSCALL_DEFINE6 in io_uring/io_uring.c), so
+// finishEnter asks for them alone.
 func (r *Ring) finishEnter(offered, taken uint32, errno syscall.Errno) error {
 	short := errno == 0 && taken < offered
 	if short || errno == unix.EAGAIN || errno == unix.EBUSY {
@@ -279,9 +279,9 @@ func (r *Ring) dropRingFD() {
 	r.enterFlags = 0
 }
 
-// Close closes the descriptor, and then frees the memory of the queues. Requests should have finished before: the kernel
-// cancels the rest in its own time, after Close has returned, so the memory they refer to must stay. A closed ring has no
-// entries and no completions. Calling Close again does nothing.
+// Close closes the descriptor, and then frees the memory of the queues. Requests should have finished before: the
+// kernel cancels the rest in its own time, after Close has returned, so the memory they refer to must stay. A closed
+// ring has no entries and no completions. Calling Close again does nothing.
 func (r *Ring) Close() error {
 	if r.fd < 0 {
 		return nil

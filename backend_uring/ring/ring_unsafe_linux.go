@@ -29,8 +29,8 @@ func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 	}
 }
 
-// enterSleep is io_uring_enter(2) that may sleep, for at most r.timeout if timed. ETIME and EINTR are reported only when
-// nothing was submitted. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
+// enterSleep is io_uring_enter(2) that may sleep, for at most r.timeout if timed. ETIME and EINTR are reported only
+// when nothing was submitted. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
 func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Errno) {
 	flags := r.waitFlags | r.enterFlags
 	var arg unsafe.Pointer
@@ -50,8 +50,8 @@ func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Er
 }
 
 // Register is io_uring_register(2) on this ring; it may sleep. The operation defines what arg points to and what n
-// counts. The error is a bare syscall.Errno. Once a ring with SetupSingleIssuer is enabled, only its own thread may call
-// Register.
+// counts. The error is a bare syscall.Errno. Once a ring with SetupSingleIssuer is enabled, only its own thread may
+// call Register.
 func (r *Ring) Register(op uint32, arg unsafe.Pointer, n uint32) error {
 	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
 	if errno != 0 {

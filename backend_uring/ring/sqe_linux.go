@@ -7,8 +7,8 @@ import "golang.org/x/sys/unix"
 // PrepNop completes with 0.
 func (s *SQE) PrepNop() { s.Opcode = OpNop }
 
-// PrepAccept accepts one connection; the completion's result is its descriptor. The flags are those of accept4(2). It does
-// not ask for the peer's address, which the next connection of a multishot accept could overwrite.
+// PrepAccept accepts one connection; the completion's result is its descriptor. The flags are those of accept4(2). It
+// does not ask for the peer's address, which the next connection of a multishot accept could overwrite.
 func (s *SQE) PrepAccept(fd int, flags uint32) {
 	s.Opcode = OpAccept
 	s.Fd = int32(fd)
@@ -26,23 +26,28 @@ func (s *SQE) PrepAcceptMultishot(fd int, flags uint32) {
 // Since Linux 5.19 with a [BufRing]; io_uring_prep_recv(3).
 func (s *SQE) PrepRecvSelect(fd int, group uint16, n uint32) {
 	s.Opcode = OpRecv
+	s.selectBuffer(fd, group, n)
+}
+
+// selectBuffer makes an operation on fd fill at most n bytes of a buffer of the group.
+func (s *SQE) selectBuffer(fd int, group uint16, n uint32) {
 	s.Flags = SQEBufferSelect
 	s.Fd = int32(fd)
 	s.Len = n
 	s.BufIndex = group
 }
 
-// PrepRecvMultishot receives into buffers of the group until the end of the stream, an error, or a cancel. If the group is
-// empty it ends at once with ENOBUFS and without loss: the bytes stay in the socket.
-// Since Linux 6.0; io_uring_prep_recv_multishot(3).
+// PrepRecvMultishot receives into buffers of the group until the end of the stream, an error, or a cancel. If the group
+// is empty it ends at once with ENOBUFS and without loss: the bytes stay in the socket. Since Linux 6.0;
+// io_uring_prep_recv_multishot(3).
 func (s *SQE) PrepRecvMultishot(fd int, group uint16) {
 	s.PrepRecvSelect(fd, group, 0)
 	s.IoPrio = RecvMultishot
 }
 
-// LimitMultishot bounds a multishot receive: each completion has at most piece bytes, and the one that brings the request
-// to total bytes is its last. 0 means no bound. Older kernels complete such a request with EINVAL.
-// Since Linux 6.17; io_recvmsg_prep in io_uring/net.c, where total is sqe->optlen.
+// LimitMultishot bounds a multishot receive: each completion has at most piece bytes, and the one that brings the
+// request to total bytes is its last. 0 means no bound. Older kernels complete such a request with EINVAL. Since Linux
+// 6.17; io_recvmsg_prep in io_uring/net.c, where total is sqe->optlen.
 func (s *SQE) LimitMultishot(piece, total uint32) {
 	s.Len = piece
 	s.SpliceFdIn = int32(total)
@@ -52,14 +57,11 @@ func (s *SQE) LimitMultishot(piece, total uint32) {
 // Since Linux 5.19 with a [BufRing]; io_uring_prep_read(3).
 func (s *SQE) PrepReadSelect(fd int, group uint16, n uint32) {
 	s.Opcode = OpRead
-	s.Flags = SQEBufferSelect
-	s.Fd = int32(fd)
-	s.Len = n
-	s.BufIndex = group
+	s.selectBuffer(fd, group, n)
 }
 
-// PrepSend sends p, with the flags of send(2). The result may be short. The kernel reads p until the completion: the caller
-// keeps it, mapped or heap memory, alive and unchanged until then.
+// PrepSend sends p, with the flags of send(2). The result may be short. The kernel reads p until the completion: the
+// caller keeps it, mapped or heap memory, alive and unchanged until then.
 func (s *SQE) PrepSend(fd int, p []byte, msgFlags uint32) {
 	s.Opcode = OpSend
 	s.Fd = int32(fd)
@@ -77,9 +79,9 @@ func (s *SQE) PrepSendMsg(fd int, msg *unix.Msghdr, msgFlags uint32) {
 	s.OpFlags = msgFlags
 }
 
-// PrepPollAdd waits for one of the events in mask, which are those of epoll_ctl(2); the result is the mask of those that
-// have occurred. With multishot it continues until it is cancelled or fails, and is edge-triggered with and without
-// EPOLLET. Since Linux 5.13 for multishot; io_uring_prep_poll_multishot(3).
+// PrepPollAdd waits for one of the events in mask, which are those of epoll_ctl(2); the result is the mask of those
+// that have occurred. With multishot it continues until it is cancelled or fails, and is edge-triggered with and
+// without EPOLLET. Since Linux 5.13 for multishot; io_uring_prep_poll_multishot(3).
 func (s *SQE) PrepPollAdd(fd int, mask uint32, multishot bool) {
 	s.Opcode = OpPollAdd
 	s.Fd = int32(fd)
@@ -89,8 +91,8 @@ func (s *SQE) PrepPollAdd(fd int, mask uint32, multishot bool) {
 	}
 }
 
-// PrepCancel cancels the request with that user data; with CancelAll or CancelAny, every request that matches. The result
-// is 0, or with those flags their number, or -ENOENT, or -EALREADY if it is too late. A cancelled request has a
+// PrepCancel cancels the request with that user data; with CancelAll or CancelAny, every request that matches. The
+// result is 0, or with those flags their number, or -ENOENT, or -EALREADY if it is too late. A cancelled request has a
 // completion of its own, before or after this one. io_uring_prep_cancel(3).
 func (s *SQE) PrepCancel(userData uint64, flags uint32) {
 	s.Opcode = OpAsyncCancel

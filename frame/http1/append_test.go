@@ -2,13 +2,14 @@ package http1
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -16,21 +17,22 @@ import (
 func newRequest(t testing.TB, method, uri, content string) *Request {
 	t.Helper()
 	r, err := http.NewRequest(method, uri, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return &Request{r, []byte(content)}
 }
 
-func TestAppendRequest(t *testing.T) {
+// toRequest is a request, and what it is encoded to.
+type toRequest struct {
+	name string
+	m    *Request
+	edit func(m *Request)
+	want string
+}
+
+func toRequests(t *testing.T) []toRequest {
 	old := newRequest(t, "GET", "http://a/", "")
 	old.ProtoMinor = 0
-	for _, c := range []struct {
-		name string
-		m    *Request
-		edit func(m *Request)
-		want string
-	}{
+	return []toRequest{
 		{"get", newRequest(t, "GET", "http://example.com:8080/a%20b?c=d#e", ""), nil,
 			"GET /a%20b?c=d HTTP/1.1\nHost: example.com:8080\n\n"},
 		{"all defaults", &Request{Request: &http.Request{URL: &url.URL{Host: "a"}}}, nil, "GET / HTTP/1.1\nHost: a\n\n"},
@@ -74,18 +76,33 @@ func TestAppendRequest(t *testing.T) {
 		{"the same host in Header", newRequest(t, "GET", "http://a/", ""), func(m *Request) { m.Header.Set("Host", "a") },
 			"GET / HTTP/1.1\nHost: a\n\n"},
 		{"zone", newRequest(t, "GET", "http://[fe80::1%25eth0]:80/", ""), nil, "GET / HTTP/1.1\nHost: [fe80::1]:80\n\n"},
-	} {
-		if c.edit != nil {
-			c.edit(c.m)
-		}
-		got, err := Requests{}.Append([]byte("before"), c.m)
-		if want := "before" + crlfs(c.want); err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v; want %q", c.name, got, err, want)
-		}
 	}
 }
 
-func TestAppendResponse(t *testing.T) {
+func TestAppendRequest(t *testing.T) {
+	for _, c := range toRequests(t) {
+		t.Run(c.name, func(t *testing.T) {
+			if c.edit != nil {
+				c.edit(c.m)
+			}
+			got, err := Requests{}.Append([]byte("before"), c.m)
+			want := "before" + crlfs(c.want)
+			assert.NoError(t, err)
+			assert.Equal(t, want, string(got))
+		})
+	}
+}
+
+// toResponse is a response, and what it is encoded to.
+type toResponse struct {
+	name    string
+	status  int
+	content string
+	edits   []func(m *Response)
+	want    string
+}
+
+func toResponses() []toResponse {
 	type edit = func(m *Response)
 	answer := func(method string, minor int) edit {
 		return func(m *Response) { m.Request = &http.Request{Method: method, ProtoMajor: 1, ProtoMinor: minor} }
@@ -94,13 +111,7 @@ func TestAppendResponse(t *testing.T) {
 	header := func(name, value string) edit {
 		return func(m *Response) { m.Header = http.Header{name: {value}} }
 	}
-	for _, c := range []struct {
-		name    string
-		status  int
-		content string
-		edits   []edit
-		want    string
-	}{
+	return []toResponse{
 		{"length", 200, "hello", nil, "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"},
 		{"length 0", 404, "", nil, "HTTP/1.1 404 Not Found\nContent-Length: 0\n\n"},
 		{"reason", 200, "", []edit{func(m *Response) { m.Status = "200 Gut" }}, "HTTP/1.1 200 Gut\nContent-Length: 0\n\n"},
@@ -136,15 +147,21 @@ func TestAppendResponse(t *testing.T) {
 		{"old and close and keep", 200, "", []edit{header("Connection", "keep-alive"), func(m *Response) { m.ProtoMajor, m.Close = 1, true }},
 			"HTTP/1.0 200 OK\nContent-Length: 0\nConnection: close\nConnection: keep-alive\n\n"},
 		{"Host is no matter", 200, "", []edit{header("Host", "a b")}, "HTTP/1.1 200 OK\nContent-Length: 0\nHost: a b\n\n"},
-	} {
-		m := &Response{&http.Response{StatusCode: c.status}, []byte(c.content)}
-		for _, e := range c.edits {
-			e(m)
-		}
-		got, err := Responses{}.Append([]byte("before"), m)
-		if want := "before" + crlfs(c.want); err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v; want %q", c.name, got, err, want)
-		}
+	}
+}
+
+func TestAppendResponse(t *testing.T) {
+	for _, c := range toResponses() {
+		t.Run(c.name, func(t *testing.T) {
+			m := &Response{&http.Response{StatusCode: c.status}, []byte(c.content)}
+			for _, e := range c.edits {
+				e(m)
+			}
+			got, err := Responses{}.Append([]byte("before"), m)
+			want := "before" + crlfs(c.want)
+			assert.NoError(t, err)
+			assert.Equal(t, want, string(got))
+		})
 	}
 }
 
@@ -202,11 +219,13 @@ func TestAppendRefusesRequests(t *testing.T) {
 		"CONNECT with content":  func(m *Request) { m.Method, m.Host = "CONNECT", "a:1" },
 		"CONNECT without port":  func(m *Request) { m.Method, m.Content = "CONNECT", nil },
 	} {
-		m := newRequest(t, "GET", "http://a/", "abc")
-		edit(m)
-		refused(t, name, frame.ErrMalformed, Requests{}.Append, m)
+		t.Run(name, func(t *testing.T) {
+			m := newRequest(t, "GET", "http://a/", "abc")
+			edit(m)
+			refused(t, frame.ErrMalformed, Requests{}.Append, m)
+		})
 	}
-	refused(t, "nil", frame.ErrMalformed, Requests{}.Append, nil)
+	refused(t, frame.ErrMalformed, Requests{}.Append, nil)
 }
 
 func TestAppendRefusesResponses(t *testing.T) {
@@ -242,26 +261,27 @@ func TestAppendRefusesResponses(t *testing.T) {
 		"empty coding":        func(m *Response) { m.Header["Transfer-Encoding"] = []string{""} },
 		"a length in letters": func(m *Response) { m.Header.Set("content-length", "three") },
 	} {
-		m := &Response{&http.Response{StatusCode: 200, Header: http.Header{}}, []byte("abc")}
-		edit(m)
-		refused(t, name, frame.ErrMalformed, Responses{}.Append, m)
+		t.Run(name, func(t *testing.T) {
+			m := &Response{&http.Response{StatusCode: 200, Header: http.Header{}}, []byte("abc")}
+			edit(m)
+			refused(t, frame.ErrMalformed, Responses{}.Append, m)
+		})
 	}
-	refused(t, "nil", frame.ErrMalformed, Responses{}.Append, nil)
+	refused(t, frame.ErrMalformed, Responses{}.Append, nil)
 }
 
 // refused expects an *Error of a kind, and dst as it was.
-func refused[M any](t *testing.T, name string, kind error, encode func([]byte, M) ([]byte, error), m M) {
+func refused[M any](t *testing.T, kind error, encode func([]byte, M) ([]byte, error), m M) {
 	t.Helper()
 	memory := []byte("before, and room behind it: ....................................................................")
 	dst := memory[:6]
 	got, err := encode(dst, m)
 	var e *frame.Error
-	if !errors.As(err, &e) || !errors.Is(err, kind) {
-		t.Errorf("%s: %v; want %v", name, err, kind)
-	}
-	if len(got) != 6 || &got[0] != &memory[0] || string(got) != "before" {
-		t.Errorf("%s: dst is %q", name, got)
-	}
+	assert.ErrorAs(t, err, &e)
+	assert.ErrorIs(t, err, kind)
+	assert.Len(t, got, 6, "dst")
+	assert.Same(t, &memory[0], &got[0], "dst")
+	assert.Equal(t, "before", string(got), "dst")
 }
 
 // TestAppendAllocates nothing if there is room.
@@ -271,64 +291,55 @@ func TestAppendAllocates(t *testing.T) {
 	m.RequestURI = "/"
 	r := &Response{&http.Response{StatusCode: 200, Header: m.Header}, m.Content}
 	dst := make([]byte, 0, 4096)
-	if n := testing.AllocsPerRun(100, func() {
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, err1 := Requests{}.Append(dst, m)
 		_, err2 := Responses{}.Append(dst, r)
-		if err1 != nil || err2 != nil {
-			t.Fatal(err1, err2)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
+		require.NoError(t, err1)
+		require.NoError(t, err2)
+	}), "allocations")
 }
 
 // TestAppendAgain encodes what has been decoded: the same bytes come out where there is one way to write them.
 func TestAppendAgain(t *testing.T) {
 	for _, name := range []string{"get", "length", "one chunk", "no chunk", "asterisk", "ipv6", "empty host"} {
-		raw := requestStreams[name]
-		m, _, _, err := requests().Decode([]byte(raw))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Requests{}.Append(nil, m)
-		want := strings.Replace(raw, "Host:\r", "Host: \r", 1)
-		if err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			raw := requestStreams[name]
+			m, _, _, err := requests().Decode([]byte(raw))
+			require.NoError(t, err)
+			got, err := Requests{}.Append(nil, m)
+			want := strings.Replace(raw, "Host:\r", "Host: \r", 1)
+			assert.NoError(t, err)
+			assert.Equal(t, want, string(got))
+		})
 	}
 	for name, s := range responseStreams {
-		if name == "connect refused" || strings.Contains(s.methods, " ") {
-			continue
-		}
-		first := drive(t, responses(s.methods), whole(s.raw), false, s.closes, func(m *Response) string {
-			again, err := Responses{}.Append(nil, m)
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
+		t.Run(name, func(t *testing.T) {
+			if name == "connect refused" || strings.Contains(s.methods, " ") {
+				return
 			}
-			return string(again)
+			first := drive(t, responses(s.methods), whole(s.raw), false, s.closes, func(m *Response) string {
+				again, err := Responses{}.Append(nil, m)
+				assert.NoError(t, err)
+				return string(again)
+			})
+			second := drive(t, responses(s.methods), whole(first.Messages[0]), false, false, func(m *Response) string {
+				return string(m.Content)
+			})
+			content := drive(t, responses(s.methods), whole(s.raw), false, s.closes, func(m *Response) string {
+				return string(m.Content)
+			})
+			assert.Equal(t, content.Messages, second.Messages, "through %q", first.Messages)
+			assert.Empty(t, second.Err, "through %q", first.Messages)
 		})
-		second := drive(t, responses(s.methods), whole(first.Messages[0]), false, false, func(m *Response) string {
-			return string(m.Content)
-		})
-		content := drive(t, responses(s.methods), whole(s.raw), false, s.closes, func(m *Response) string {
-			return string(m.Content)
-		})
-		if !slices.Equal(second.Messages, content.Messages) || second.Err != "" {
-			t.Errorf("%s, through %q: %v", name, first.Messages, second)
-		}
 	}
 }
 
 func TestBodyIsContent(t *testing.T) {
 	m, _, _, err := requests().Decode([]byte(requestStreams["length"]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var b bytes.Buffer
-	if err := m.Request.Write(&b); err != nil || !strings.HasSuffix(b.String(), "\r\n\r\nhello world") {
-		t.Errorf("net/http writes %q, %v", &b, err)
-	}
-	if err := m.Body.Close(); err != nil {
-		t.Error(err)
-	}
+	err = m.Request.Write(&b)
+	assert.NoError(t, err, "net/http writes %q", &b)
+	assert.True(t, strings.HasSuffix(b.String(), "\r\n\r\nhello world"), "net/http writes %q", &b)
+	assert.NoError(t, m.Body.Close())
 }

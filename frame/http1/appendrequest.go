@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Append is frame.Codec's.
+// Append implements frame.Codec.
 func (c Requests) Append(dst []byte, m *Request) ([]byte, error) {
 	limits := c.Limits.resolved()
 	longer, f := appendRequest(dst, m, &limits)
@@ -74,10 +74,10 @@ func appendRequestLine(dst []byte, r *http.Request, host string) ([]byte, *fault
 	return append(dst, version...), nil
 }
 
-// soundTarget reports whether a decoder, which has net/http read the target, would take it.
+// soundTarget reports whether a decoder, which parses targets with net/http, would accept the target.
 func soundTarget(method, target string) bool {
 	if target[0] == '/' && strings.IndexByte(target, '%') < 0 {
-		return true // nothing in it could be wrong
+		return true // no escape that could be invalid
 	}
 	if method == http.MethodConnect && target[0] != '/' {
 		target = "http://" + target
@@ -86,7 +86,7 @@ func soundTarget(method, target string) bool {
 	return err == nil && soundURL(u)
 }
 
-// frameRequest decides where the message ends. RFC 9112, section 6.
+// frameRequest decides how the end of the message is marked. RFC 9112, section 6.
 func (o *outgoing) frameRequest(m *Request) (f *fault) {
 	asked, f := lengthIn(m.Header)
 	if f != nil {
@@ -118,8 +118,8 @@ func impliesContent(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-// hostOf returns the value of Host: with its port, and without the zone of an IPv6 address, which means something on
-// this machine only. RFC 9110, section 7.2; RFC 6874, section 4.
+// hostOf returns the value of Host: with the port, and without the zone of an IPv6 address, which means something on this
+// machine only. RFC 9110, section 7.2; RFC 6874, section 4.
 func hostOf(r *http.Request) (string, *fault) {
 	host := r.Host
 	if host == "" && r.URL != nil {
@@ -151,7 +151,7 @@ func methodOf(r *http.Request) string {
 // isOld reports whether a version is HTTP/1.0. All others are written as HTTP/1.1.
 func isOld(major, minor int) bool { return major == 1 && minor == 0 }
 
-// checkBody looks for content that is not in Content.
+// checkBody refuses content that is not in Content.
 func checkBody(body io.ReadCloser) *fault {
 	if body == nil || body == http.NoBody {
 		return nil
@@ -162,8 +162,8 @@ func checkBody(body io.ReadCloser) *fault {
 	return malformed(0, "Body would have to be read: put its bytes in Content")
 }
 
-// connection is what has to be said of the connection beyond what Header says, "" for nothing. What is not said is true
-// in HTTP/1.1 if it stays, and in HTTP/1.0 if it does not. RFC 9112, section 9.3.
+// connection returns the value of a further Connection field, "" for none. Without one, the connection persists in HTTP/1.1
+// and closes in HTTP/1.0. RFC 9112, section 9.3.
 func connection(header http.Header, closes, old, oldPeer bool) string {
 	const end, stay = "close", "keep-alive"
 	switch saysEnd, saysStay := hasToken(header, "Connection", end), hasToken(header, "Connection", stay); {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Append is frame.Codec's.
+// Append implements frame.Codec.
 func (c Responses) Append(dst []byte, m *Response) ([]byte, error) {
 	limits := c.Limits.resolved()
 	longer, f := appendResponse(dst, m, &limits)
@@ -56,18 +56,18 @@ func appendStatusLine(dst []byte, r *http.Response) ([]byte, *fault) {
 		reason = strings.TrimPrefix(r.Status, string(dst[before:len(dst)-1]))
 		reason = strings.Trim(reason, " ")
 	}
-	if i := stray(reason, valueByte); i >= 0 {
+	if i := indexInvalid(reason, valueByte); i >= 0 {
 		return dst, malformed(0, "byte %#02x in the reason phrase", reason[i])
 	}
 	return append(append(dst, reason...), crlf...), nil
 }
 
-// toOld reports whether a response answers a request in HTTP/1.0.
+// toOld reports whether a response answers a request of HTTP/1.0.
 func toOld(r *http.Response) bool {
 	return r.Request != nil && isOld(r.Request.ProtoMajor, r.Request.ProtoMinor)
 }
 
-// frameResponse decides where the message ends. RFC 9112, section 6.
+// frameResponse decides how the end of the message is marked. RFC 9112, section 6.
 func (o *outgoing) frameResponse(m *Response) (f *fault) {
 	asked, f := lengthIn(m.Header)
 	if f != nil {
@@ -103,8 +103,8 @@ func (o *outgoing) frameResponse(m *Response) (f *fault) {
 	return nil
 }
 
-// frameBare is for responses that end with their head. Those to HEAD and 304 tell the length that there would be, asked
-// if Header knows it. RFC 9110, section 8.6.
+// frameBare is frameResponse for responses that end with their head. Responses to HEAD, and 304, have the length that the
+// content would have; asked is that of Header, or -1. RFC 9110, section 8.6.
 func (o *outgoing) frameBare(m *Response, asked int64) *fault {
 	o.bare, o.length = true, -1
 	head := m.Request != nil && m.Request.Method == http.MethodHead && m.StatusCode >= 200 && m.StatusCode != http.StatusNoContent

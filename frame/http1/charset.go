@@ -32,8 +32,8 @@ var classes = func() (table [256]uint8) {
 	return table
 }()
 
-// stray returns the index of the first byte of s that is not of the class, or -1.
-func stray[T string | []byte](s T, class uint8) int {
+// indexInvalid returns the index of the first byte of s that is not in the class, or -1.
+func indexInvalid[T string | []byte](s T, class uint8) int {
 	for i := range len(s) {
 		if classes[s[i]]&class == 0 {
 			return i
@@ -42,12 +42,12 @@ func stray[T string | []byte](s T, class uint8) int {
 	return -1
 }
 
-func isToken[T string | []byte](s T) bool { return len(s) > 0 && stray(s, tokenByte) < 0 }
+func isToken[T string | []byte](s T) bool { return len(s) > 0 && indexInvalid(s, tokenByte) < 0 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
-// validHost reports whether s is a host with or without a port, or empty. RFC 9110, section 7.2; RFC 3986, section 3.2.
-// A zone is none of a peer's business.
+// validHost reports whether s is empty, or a host with or without a port. RFC 9110, section 7.2; RFC 3986, section 3.2.
+// A zone is not valid, because it means something on one machine only.
 func validHost[T string | []byte](s T) bool {
 	i := 0
 	if len(s) > 0 && s[0] == '[' { // an IP literal

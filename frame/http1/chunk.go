@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// chunkLine reads the line that begins a chunk, and returns the chunk's size. It does not return a size above limit.
+// chunkLine parses the line that begins a chunk, and returns the chunk's size. A size above limit is an error.
 // RFC 9112, section 7.1.
 func chunkLine(line []byte, limit int) (size int, f *fault) {
 	digits := 0
@@ -40,26 +40,26 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// chunkExtensions looks at what is behind the size of a chunk: *( BWS ";" BWS name [ BWS "=" BWS value ] ). None has a
-// meaning here, but who reads them in another way might find another end of the line. RFC 9112, section 7.1.1.
+// chunkExtensions checks what follows the size of a chunk: *( BWS ";" BWS name [ BWS "=" BWS value ] ). No extension has a
+// meaning here, but another parser might find a different end of a malformed line. RFC 9112, section 7.1.1.
 func chunkExtensions(s []byte) *fault {
 	whole := len(s)
 	wrong := func() *fault { return malformed(whole-len(s), "a malformed chunk extension") }
 	for len(s) > 0 {
-		if s = blank(s); len(s) == 0 || s[0] != ';' {
+		if s = trimOWS(s); len(s) == 0 || s[0] != ';' {
 			return wrong()
 		}
-		s = blank(s[1:])
+		s = trimOWS(s[1:])
 		n := tokenLen(s)
 		if n == 0 {
 			return wrong()
 		}
 		s = s[n:]
-		rest := blank(s)
+		rest := trimOWS(s)
 		if len(rest) == 0 || rest[0] != '=' {
 			continue
 		}
-		s = blank(rest[1:])
+		s = trimOWS(rest[1:])
 		if n = max(tokenLen(s), quotedLen(s)); n == 0 {
 			return wrong()
 		}
@@ -68,18 +68,18 @@ func chunkExtensions(s []byte) *fault {
 	return nil
 }
 
-// blank returns s without spaces and tabs in front.
-func blank(s []byte) []byte { return bytes.TrimLeft(s, " \t") }
+// trimOWS returns s without leading spaces and tabs.
+func trimOWS(s []byte) []byte { return bytes.TrimLeft(s, " \t") }
 
-// tokenLen is the length of the token at the front of s, or 0.
+// tokenLen returns the length of the token at the front of s, or 0.
 func tokenLen(s []byte) int {
-	if i := stray(s, tokenByte); i >= 0 {
+	if i := indexInvalid(s, tokenByte); i >= 0 {
 		return i
 	}
 	return len(s)
 }
 
-// quotedLen is the length of the quoted string at the front of s, or 0. RFC 9110, section 5.6.4.
+// quotedLen returns the length of the quoted string at the front of s, or 0. RFC 9110, section 5.6.4.
 func quotedLen(s []byte) int {
 	if len(s) == 0 || s[0] != '"' {
 		return 0
@@ -99,19 +99,19 @@ func quotedLen(s []byte) int {
 	return 0
 }
 
-// barred are fields that a trailer may not have, because something has been decided by them before it comes: framing,
-// routing, how to read the content. RFC 9110, section 6.5.1.
-var barred = []string{
+// forbiddenTrailers are fields that must not occur in a trailer, because they decide framing, routing, or how to read the
+// content, before the trailer arrives. RFC 9110, section 6.5.1.
+var forbiddenTrailers = []string{
 	"Connection", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "Host", "TE", "Trailer",
 	"Transfer-Encoding", "Upgrade",
 }
 
-// trailerName looks at the name of a field in a trailer, or of one that is announced.
+// trailerName checks the name of a field in a trailer, or of one that is announced.
 func trailerName(name []byte) *fault {
 	if !isToken(name) {
 		return malformed(0, "%q is no name of a field in a trailer", name)
 	}
-	for _, b := range barred {
+	for _, b := range forbiddenTrailers {
 		if len(b) == len(name) && bytes.EqualFold(name, []byte(b)) {
 			return malformed(0, "%s in a trailer", b)
 		}

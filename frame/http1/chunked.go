@@ -2,13 +2,13 @@ package http1
 
 import "net/http"
 
-// Bytes that a chunked message has at least behind some point of it: "0 CRLF CRLF" is the shortest end.
+// The least number of bytes that follow some point of a chunked message: "0 CRLF CRLF" is the shortest end.
 const (
 	endBytes      = 5
 	chunkEndBytes = 2 + endBytes
 )
 
-// stepChunkLine waits for the line that begins a chunk. RFC 9112, section 7.1.
+// stepChunkLine parses the line that begins a chunk. RFC 9112, section 7.1.
 func (d *decoder) stepChunkLine(p []byte) (used, need int, f *fault) {
 	line, _, ok, f := d.lines.line(p, d.limits.ChunkLineBytes, d.chunkLineTooLong)
 	if f != nil || !ok {
@@ -36,7 +36,7 @@ func (d *decoder) chunkLineTooLong(limit int) *fault {
 	return tooLarge(limit, http.StatusBadRequest, "a chunk's line of more than %d bytes", limit)
 }
 
-// stepChunkData takes as much of a chunk as there is.
+// stepChunkData consumes as much of a chunk as has been received.
 func (d *decoder) stepChunkData(p []byte) (used, need int, f *fault) {
 	used = min(d.rest, len(p))
 	d.body.add(p[:used], d.limits.BodyBytes)
@@ -47,7 +47,7 @@ func (d *decoder) stepChunkData(p []byte) (used, need int, f *fault) {
 	return used, 0, nil
 }
 
-// stepChunkEnd wants CRLF behind a chunk.
+// stepChunkEnd consumes CRLF behind a chunk.
 func (d *decoder) stepChunkEnd(p []byte) (used, need int, f *fault) {
 	for i := range len(crlf) {
 		if i == len(p) {
@@ -61,7 +61,7 @@ func (d *decoder) stepChunkEnd(p []byte) (used, need int, f *fault) {
 	return len(crlf), 0, nil
 }
 
-// stepTrailer waits for the fields behind the last chunk, and the empty line that ends them. RFC 9112, section 7.1.2.
+// stepTrailer parses the fields behind the last chunk, and the empty line that ends them. RFC 9112, section 7.1.2.
 func (d *decoder) stepTrailer(p []byte) (used, need int, f *fault) {
 	for {
 		line, at, ok, f := d.lines.line(p, d.limits.TrailerBytes, d.trailerTooLarge)

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -14,9 +17,8 @@ import (
 func got[M any](t *testing.T, d frame.Decoder[M], p string) (M, string) {
 	t.Helper()
 	m, n, need, err := d.Decode([]byte(p))
-	if err != nil || need > 0 {
-		t.Fatalf("%q: %d bytes are missing, %v", p, need, err)
-	}
+	require.NoError(t, err, "%q", p)
+	require.Zero(t, need, "%q", p)
 	return m, p[n:]
 }
 
@@ -24,31 +26,29 @@ func got[M any](t *testing.T, d frame.Decoder[M], p string) (M, string) {
 func nothing[M any](t *testing.T, d frame.Decoder[M], p string) string {
 	t.Helper()
 	_, n, need, err := d.Decode([]byte(p))
-	if err != nil || need == 0 {
-		t.Fatalf("%q: need %d, %v", p, need, err)
-	}
+	require.NoError(t, err, "%q", p)
+	require.NotZero(t, need, "%q", p)
 	return p[n:]
 }
 
 func TestPendingRequest(t *testing.T) {
 	d := requests()
 	nothing(t, d, "PUT /x HTTP/1.1\r\nHost: a\r\n")
-	if d.Pending() != nil {
-		t.Error("half a head is pending")
-	}
+	assert.Nil(t, d.Pending(), "after half a head")
 	const head = "PUT /x HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n"
 	rest := nothing(t, d, head)
 	m := d.Pending()
-	if m == nil || m.URL.Path != "/x" || m.ContentLength != 5 || !m.ExpectsContinue() || rest != "" {
-		t.Fatalf("%+v, and %q is left", m, rest)
-	}
-	if rest = nothing(t, d, "hell"); rest != "hell" {
-		t.Errorf("%q is left: content is lent, not kept", rest)
-	}
+	require.NotNil(t, m)
+	require.Equal(t, "/x", m.URL.Path)
+	require.EqualValues(t, 5, m.ContentLength)
+	require.True(t, m.ExpectsContinue())
+	require.Empty(t, rest)
+	rest = nothing(t, d, "hell")
+	assert.Equal(t, "hell", rest)
 	whole, _ := got(t, d, "hello")
-	if whole != m || string(m.Content) != "hello" || d.Pending() != nil {
-		t.Errorf("%+v, pending %v", whole, d.Pending())
-	}
+	assert.Same(t, m, whole)
+	assert.Equal(t, "hello", string(m.Content))
+	assert.Nil(t, d.Pending())
 }
 
 func TestExpectsContinue(t *testing.T) {
@@ -59,9 +59,10 @@ func TestExpectsContinue(t *testing.T) {
 		"HTTP/1.1\r\nHost: a":                         false,
 		"HTTP/1.0\r\nExpect: 100-continue":            false,
 	} {
-		if m, _ := got(t, requests(), "GET / "+fields+"\r\n\r\n"); m.ExpectsContinue() != want {
-			t.Errorf("%q: %v", fields, !want)
-		}
+		t.Run(fields, func(t *testing.T) {
+			m, _ := got(t, requests(), "GET / "+fields+"\r\n\r\n")
+			assert.Equal(t, want, m.ExpectsContinue())
+		})
 	}
 }
 
@@ -69,12 +70,14 @@ func TestPendingResponse(t *testing.T) {
 	d := responses("GET")
 	nothing(t, d, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na")
 	m := d.Pending()
-	if m == nil || m.StatusCode != 200 || d.Outstanding() != 1 {
-		t.Fatalf("%+v, %d are outstanding", m, d.Outstanding())
-	}
-	if whole, _ := got(t, d, "\r\n0\r\n\r\n"); whole != m || string(m.Content) != "a" || d.Pending() != nil || d.Outstanding() != 0 {
-		t.Errorf("%+v, pending %v, %d are outstanding", whole, d.Pending(), d.Outstanding())
-	}
+	require.NotNil(t, m)
+	require.Equal(t, 200, m.StatusCode)
+	require.Equal(t, 1, d.Outstanding())
+	whole, _ := got(t, d, "\r\n0\r\n\r\n")
+	assert.Same(t, m, whole)
+	assert.Equal(t, "a", string(m.Content))
+	assert.Nil(t, d.Pending())
+	assert.Zero(t, d.Outstanding())
 }
 
 func TestKeepAlive(t *testing.T) {
@@ -89,20 +92,18 @@ func TestKeepAlive(t *testing.T) {
 		"HTTP/1.0\r\nConnection: keep-alive":        true,
 		"HTTP/1.0\r\nConnection: Keep-Alive, close": false,
 	} {
-		d := requests()
-		m, _ := got(t, d, "GET / "+fields+"\r\n\r\n")
-		if m.KeepAlive() != want {
-			t.Errorf("request %q: %v", fields, !want)
-		}
-		answer := &Response{&http.Response{StatusCode: 200, Request: m.Request}, nil}
-		bytes, err := Responses{}.Append(nil, answer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, _ := got(t, responses("GET"), string(bytes))
-		if answer.KeepAlive() != want || r.KeepAlive() != want || r.Close == want {
-			t.Errorf("the answer to %q: %q: %v, %v", fields, bytes, answer.KeepAlive(), r.KeepAlive())
-		}
+		t.Run(fields, func(t *testing.T) {
+			d := requests()
+			m, _ := got(t, d, "GET / "+fields+"\r\n\r\n")
+			assert.Equal(t, want, m.KeepAlive(), "request %q", fields)
+			answer := &Response{&http.Response{StatusCode: 200, Request: m.Request}, nil}
+			bytes, err := Responses{}.Append(nil, answer)
+			require.NoError(t, err)
+			r, _ := got(t, responses("GET"), string(bytes))
+			assert.Equal(t, want, answer.KeepAlive(), "the answer to %q: %q", fields, bytes)
+			assert.Equal(t, want, r.KeepAlive(), "the answer to %q: %q", fields, bytes)
+			assert.NotEqual(t, want, r.Close, "the answer to %q: %q", fields, bytes)
+		})
 	}
 	for raw, want := range map[string]bool{
 		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":                           true,
@@ -113,14 +114,17 @@ func TestKeepAlive(t *testing.T) {
 		"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n":                     true,
 		"HTTP/1.1 101 Switching Protocols\r\n\r\n":                               false,
 	} {
-		m, _ := got(t, responses("GET"), raw)
-		if m.KeepAlive() != want || m.Close && (m.Interim() || m.Switched()) {
-			t.Errorf("%q: %v, %v", raw, m.KeepAlive(), m.Close)
-		}
+		t.Run(raw, func(t *testing.T) {
+			m, _ := got(t, responses("GET"), raw)
+			assert.Equal(t, want, m.KeepAlive())
+			if m.Interim() || m.Switched() {
+				assert.False(t, m.Close)
+			}
+		})
 	}
-	if m, _, _ := responsesEnd(t, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\nabc"); m.KeepAlive() || !m.Close {
-		t.Error("content until close, and the connection goes on")
-	}
+	m, _, _ := responsesEnd(t, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\nabc")
+	assert.False(t, m.KeepAlive(), "content until close, and the connection goes on")
+	assert.True(t, m.Close, "content until close, and the connection goes on")
 }
 
 func responsesEnd(t *testing.T, raw string) (*Response, *ResponseDecoder, string) {
@@ -128,29 +132,26 @@ func responsesEnd(t *testing.T, raw string) (*Response, *ResponseDecoder, string
 	d := responses("GET")
 	rest := nothing(t, d, raw)
 	m, ok, err := d.End([]byte(rest))
-	if !ok || err != nil {
-		t.Fatal(ok, err)
-	}
+	require.NoError(t, err)
+	require.True(t, ok)
 	return m, d, rest
 }
 
 // TestAfterTheEnd ends a connection that was ended by the end of a message.
 func TestAfterTheEnd(t *testing.T) {
 	_, d, _ := responsesEnd(t, "HTTP/1.1 200 OK\r\n\r\nabc")
-	if m, ok, err := d.End(nil); m != nil || ok || err != nil {
-		t.Error(m, ok, err)
-	}
-	if rest := nothing(t, d, "junk"); rest != "" {
-		t.Errorf("%q is left", rest)
-	}
+	m, ok, err := d.End(nil)
+	assert.NoError(t, err)
+	assert.Nil(t, m)
+	assert.False(t, ok)
+	assert.Empty(t, nothing(t, d, "junk"))
 	server := requests()
 	got(t, server, "GET / HTTP/1.0\r\n\r\n")
-	if rest := nothing(t, server, "GET / HTTP/1.0\r\n\r\n"); rest != "" {
-		t.Errorf("%q is left", rest)
-	}
-	if m, ok, err := server.End(nil); m != nil || ok || err != nil {
-		t.Error(m, ok, err)
-	}
+	assert.Empty(t, nothing(t, server, "GET / HTTP/1.0\r\n\r\n"))
+	request, ok, err := server.End(nil)
+	assert.NoError(t, err)
+	assert.Nil(t, request)
+	assert.False(t, ok)
 }
 
 func TestSwitched(t *testing.T) {
@@ -158,53 +159,50 @@ func TestSwitched(t *testing.T) {
 		"GET":     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
 		"CONNECT": "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
 	} {
-		d := responses(methods + " GET")
-		m, rest := got(t, d, raw+"HTTP/1.1 200 OK\r\n")
-		if !m.Switched() || m.Interim() || m.KeepAlive() || m.Close || len(m.Content) > 0 {
-			t.Errorf("%s: %+v", methods, m)
-		}
-		if left := nothing(t, d, rest); left != "HTTP/1.1 200 OK\r\n" {
-			t.Errorf("%s: %q is left", methods, left)
-		}
-		if _, ok, err := d.End([]byte(rest)); ok || err != nil {
-			t.Error(ok, err)
-		}
+		t.Run(methods, func(t *testing.T) {
+			d := responses(methods + " GET")
+			m, rest := got(t, d, raw+"HTTP/1.1 200 OK\r\n")
+			assert.True(t, m.Switched())
+			assert.False(t, m.Interim())
+			assert.False(t, m.KeepAlive())
+			assert.False(t, m.Close)
+			assert.Empty(t, m.Content)
+			assert.Equal(t, "HTTP/1.1 200 OK\r\n", nothing(t, d, rest))
+			_, ok, err := d.End([]byte(rest))
+			assert.NoError(t, err)
+			assert.False(t, ok)
+		})
 	}
-	if m, _ := got(t, responses("CONNECT"), "HTTP/1.1 407 Proxy\r\nContent-Length: 0\r\n\r\n"); m.Switched() || !m.KeepAlive() {
-		t.Error("a CONNECT that was refused has switched")
-	}
+	m, _ := got(t, responses("CONNECT"), "HTTP/1.1 407 Proxy\r\nContent-Length: 0\r\n\r\n")
+	assert.False(t, m.Switched(), "a CONNECT that was refused has switched")
+	assert.True(t, m.KeepAlive(), "a CONNECT that was refused has switched")
 }
 
 func TestConnectIsHeld(t *testing.T) {
 	const connect, more = "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	d := requests()
 	m, rest := got(t, d, connect+more)
-	if m.Host != "a:1" || m.Method != http.MethodConnect || nothing(t, d, rest) != more {
-		t.Fatalf("%+v, %q", m, rest)
-	}
+	require.Equal(t, "a:1", m.Host)
+	require.Equal(t, http.MethodConnect, m.Method)
+	require.Equal(t, more, nothing(t, d, rest))
 	d.Resume()
-	if m, _ = got(t, d, rest); m.Method != http.MethodGet {
-		t.Errorf("%+v", m)
-	}
+	m, _ = got(t, d, rest)
+	assert.Equal(t, http.MethodGet, m.Method)
 	d.Resume() // nothing is held
 	_, rest = got(t, d, connect+more)
 	d.Switch()
 	d.Resume()
-	if left := nothing(t, d, rest); left != more {
-		t.Errorf("%q is left of a tunnel", left)
-	}
-	if _, ok, err := d.End([]byte(rest)); ok || err != nil {
-		t.Error(ok, err)
-	}
+	assert.Equal(t, more, nothing(t, d, rest))
+	_, ok, err := d.End([]byte(rest))
+	assert.NoError(t, err)
+	assert.False(t, ok)
 	d.Reset()
 	got(t, d, more)
 
 	d = requests()
 	got(t, d, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 	d.Switch()
-	if left := nothing(t, d, "\x00\x01"); left != "\x00\x01" {
-		t.Errorf("%q is left behind 101", left)
-	}
+	assert.Equal(t, "\x00\x01", nothing(t, d, "\x00\x01"))
 }
 
 func TestExpect(t *testing.T) {
@@ -227,18 +225,15 @@ func TestExpect(t *testing.T) {
 				raw += "ab"
 			}
 			m, rest := got(t, d, raw)
-			if m.Request.Method != method || interim.Request.Method != method || rest != "" {
-				t.Fatalf("answer %d is to %s, want %s; %q is left", answered, m.Request.Method, method, rest)
-			}
+			require.Equal(t, method, m.Request.Method, "answer %d", answered)
+			require.Equal(t, method, interim.Request.Method, "answer %d", answered)
+			require.Empty(t, rest, "answer %d", answered)
 			answered++
 		}
-		if d.Outstanding() != i+1-answered {
-			t.Fatalf("%d are outstanding, want %d", d.Outstanding(), i+1-answered)
-		}
+		require.Equal(t, i+1-answered, d.Outstanding())
 	}
-	if answered < 600 || cap(d.asked) > 1024 {
-		t.Errorf("%d answers, room for %d methods", answered, cap(d.asked))
-	}
+	assert.GreaterOrEqual(t, answered, 600)
+	assert.LessOrEqual(t, cap(d.asked), 1024)
 }
 
 // TestExpectForEver keeps one request outstanding: the queue does not grow.
@@ -248,25 +243,21 @@ func TestExpectForEver(t *testing.T) {
 		d.Expect("HEAD")
 		got(t, d, "HTTP/1.1 200 OK\r\n\r\n")
 	}
-	if cap(d.asked) > 16 || d.Outstanding() != 1 {
-		t.Errorf("room for %d, %d are outstanding", cap(d.asked), d.Outstanding())
-	}
+	assert.LessOrEqual(t, cap(d.asked), 16)
+	assert.Equal(t, 1, d.Outstanding())
 }
 
 func TestReset(t *testing.T) {
 	d := responses("GET HEAD")
 	nothing(t, d, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel")
 	d.Reset()
-	if d.Outstanding() != 0 || d.Pending() != nil {
-		t.Errorf("%d are outstanding, pending %v", d.Outstanding(), d.Pending())
-	}
+	assert.Zero(t, d.Outstanding())
+	assert.Nil(t, d.Pending())
 	d.Expect("GET")
-	if m, _ := got(t, d, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"); string(m.Content) != "x" {
-		t.Errorf("%q", m.Content)
-	}
-	if _, _, _, err := d.Decode([]byte("x")); err == nil {
-		t.Fatal("an answer to nothing")
-	}
+	m, _ := got(t, d, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+	assert.Equal(t, "x", string(m.Content))
+	_, _, _, err := d.Decode([]byte("x"))
+	require.Error(t, err, "an answer to nothing")
 	d.Reset()
 	d.Expect("GET")
 	got(t, d, "HTTP/1.1 204 No Content\r\n\r\n")
@@ -274,13 +265,12 @@ func TestReset(t *testing.T) {
 	server := Requests{Limits: Limits{BodyBytes: 1}}.NewRequestDecoder()
 	const long = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 	for range 2 {
-		if _, _, _, err := server.Decode([]byte(long)); err == nil || server.Status() != 413 {
-			t.Fatal(err, server.Status())
-		}
+		_, _, _, err := server.Decode([]byte(long))
+		require.Error(t, err)
+		require.Equal(t, 413, server.Status())
 		server.Reset()
-		if server.Status() != 0 || server.Pending() != nil {
-			t.Error("there is something left of before")
-		}
+		assert.Zero(t, server.Status(), "something is left of before")
+		assert.Nil(t, server.Pending(), "something is left of before")
 	}
 }
 
@@ -294,26 +284,24 @@ func TestContentIsLent(t *testing.T) {
 		"one chunk":  {requestStreams["one chunk"], true},
 		"two chunks": {requestStreams["chunks"], false},
 	} {
-		p := []byte(c.raw)
-		m, _, _, err := requests().Decode(p)
-		if err != nil || len(m.Content) == 0 {
-			t.Fatal(err)
-		}
-		first := m.Content[0]
-		at := slices.Index(p, first)
-		for i := range p {
-			p[i] = '!'
-		}
-		if lent := m.Content[0] != first; lent != c.lent || at < 0 {
-			t.Errorf("%s: lent %v", name, lent)
-		}
-		if strings.Contains(m.Method+m.Host+m.RequestURI+showHeader(m.Header), "!") {
-			t.Errorf("%s: the head is a part of p: %s", name, showRequest(m))
-		}
-		longer := append(m.Content, "?"...)
-		if &longer[0] == &m.Content[0] || strings.Contains(string(p), "?") {
-			t.Errorf("%s: what is appended to Content is written over the caller's bytes", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := []byte(c.raw)
+			m, _, _, err := requests().Decode(p)
+			require.NoError(t, err)
+			require.NotEmpty(t, m.Content)
+			first := m.Content[0]
+			at := slices.Index(p, first)
+			for i := range p {
+				p[i] = '!'
+			}
+			lent := m.Content[0] != first
+			assert.Equal(t, c.lent, lent)
+			assert.GreaterOrEqual(t, at, 0)
+			assert.NotContains(t, m.Method+m.Host+m.RequestURI+showHeader(m.Header), "!", "the head is a part of p: %s", showRequest(m))
+			longer := append(m.Content, "?"...)
+			assert.NotSame(t, &m.Content[0], &longer[0], "what is appended to Content is written over the caller's bytes")
+			assert.NotContains(t, string(p), "?", "what is appended to Content is written over the caller's bytes")
+		})
 	}
 }
 
@@ -323,9 +311,8 @@ func TestChunksAreGiven(t *testing.T) {
 	body := "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
 	first, _ := got(t, d, chunkedHead+body)
 	second, _ := got(t, d, chunkedHead+strings.ToUpper(body))
-	if string(first.Content) != "abc" || string(second.Content) != "ABC" {
-		t.Errorf("%q, %q", first.Content, second.Content)
-	}
+	assert.Equal(t, "abc", string(first.Content))
+	assert.Equal(t, "ABC", string(second.Content))
 }
 
 // TestNothingStays has a second message on a connection that knows nothing of the first.
@@ -335,21 +322,22 @@ func TestNothingStays(t *testing.T) {
 	first, _ := got(t, d, "\r\n"+chunkedHead+strings.Repeat(long, 16)+"0\r\nX: y\r\n\r\n")
 	second, _ := got(t, d, "\r\n"+chunkedHead+strings.Repeat(long, 16)+"0\r\n\r\n")
 	third, _ := got(t, d, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if len(first.Trailer) != 1 || second.Trailer != nil || third.Trailer != nil || len(second.Content) != 16 || third.Content != nil {
-		t.Errorf("%+v\n%+v\n%+v", first, second, third)
-	}
+	assert.Len(t, first.Trailer, 1)
+	assert.Nil(t, second.Trailer)
+	assert.Nil(t, third.Trailer)
+	assert.Len(t, second.Content, 16)
+	assert.Nil(t, third.Content)
 }
 
 // TestFailureKeepsNothing of the content that came before it.
 func TestFailureKeepsNothing(t *testing.T) {
 	d := requests()
 	nothing(t, d, chunkedHead+"5\r\nhel")
-	if len(d.body.kept) != 3 {
-		t.Fatalf("%q is kept", d.body.kept)
-	}
-	if _, _, _, err := d.Decode([]byte("lo, and more")); err == nil || d.body.len() > 0 || cap(d.body.kept) > 0 {
-		t.Errorf("%v, %q is kept", err, d.body.kept)
-	}
+	require.Len(t, d.body.kept, 3)
+	_, _, _, err := d.Decode([]byte("lo, and more"))
+	assert.Error(t, err)
+	assert.Zero(t, d.body.len())
+	assert.Zero(t, cap(d.body.kept))
 }
 
 // TestDecodeAllocates counts what a small request costs beyond net/http's own reading of its head.
@@ -358,18 +346,13 @@ func TestDecodeAllocates(t *testing.T) {
 	codec := requests()
 	ours := fewestAllocs(func() {
 		codec.Reset()
-		if _, _, _, err := codec.Decode(p); err != nil {
-			t.Fatal(err)
-		}
+		_, _, _, err := codec.Decode(p)
+		require.NoError(t, err)
 	})
 	theirs := fewestAllocs(func() {
-		if f := readHead(p); f != nil {
-			t.Fatal(f)
-		}
+		require.Nil(t, readHead(p))
 	})
-	if ours > theirs+1 {
-		t.Errorf("%v allocations, net/http has %v", ours, theirs)
-	}
+	assert.LessOrEqual(t, ours, theirs+1)
 }
 
 // fewestAllocs is what f allocates when the pools have what it wants. Under the race detector they lose things at random.

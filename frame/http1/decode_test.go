@@ -1,9 +1,11 @@
 package http1
 
 import (
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // requestStreams are what clients send. Every message in them is one that net/http takes too.
@@ -80,9 +82,7 @@ func sameInPieces(t *testing.T, raw string, run func(pieces [][]byte, patient bo
 	want := run(whole(raw), false)
 	check := func(got outcome, how string, at int) {
 		t.Helper()
-		if !reflect.DeepEqual(got, want) {
-			t.Fatalf("%s %d:\n%v\nwant, as in one piece:\n%v", how, at, got, want)
-		}
+		require.Equal(t, want, got, "%s %d", how, at)
 	}
 	for _, patient := range []bool{false, true} {
 		for i := range len(raw) + 1 {
@@ -101,15 +101,14 @@ func TestRequests(t *testing.T) {
 			got := sameInPieces(t, raw, func(pieces [][]byte, patient bool) outcome {
 				return drive(t, requests(), pieces, patient, true, showRequest)
 			})
-			if got.Err != "" || len(got.Messages) == 0 {
-				t.Fatalf("%v", got)
-			}
+			require.Empty(t, got.Err)
+			require.NotEmpty(t, got.Messages)
 			start := 0
 			for i, m := range got.Messages {
 				one := strings.TrimPrefix(raw[start:got.Ends[i]], crlf)
-				if want, err := oracleRequest(one); err != nil || m != want {
-					t.Errorf("got  %s\nnet/http reads %s, %v", m, want, err)
-				}
+				want, err := oracleRequest(one)
+				assert.NoError(t, err)
+				assert.Equal(t, want, m)
 				start = got.Ends[i]
 			}
 		})
@@ -122,15 +121,13 @@ func TestResponses(t *testing.T) {
 			got := sameInPieces(t, s.raw, func(pieces [][]byte, patient bool) outcome {
 				return drive(t, responses(s.methods), pieces, patient, s.closes, showResponse)
 			})
-			if got.Err != "" || len(got.Messages) == 0 {
-				t.Fatalf("%v", got)
-			}
+			require.Empty(t, got.Err)
+			require.NotEmpty(t, got.Messages)
 			start, methods := 0, strings.Fields(s.methods)
 			for i, m := range got.Messages {
 				want, err := oracleResponse(s.raw[start:got.Ends[i]], methods[0])
-				if err != nil || m != want {
-					t.Errorf("got  %s\nnet/http reads %s, %v", m, want, err)
-				}
+				assert.NoError(t, err)
+				assert.Equal(t, want, m)
 				if !strings.HasPrefix(m, "HTTP/1.1 1") {
 					methods = methods[1:]
 				}
@@ -146,18 +143,14 @@ func TestNumberOfMessages(t *testing.T) {
 		"pipelined": 4, "old stays": 2, "close, and more": 1, "connect, and more": 1, "an empty line": 2,
 		"content like heads": 1, "absolute": 1,
 	} {
-		if got := drive(t, requests(), whole(requestStreams[name]), false, true, showRequest); len(got.Messages) != want {
-			t.Errorf("%s: %d requests, want %d", name, len(got.Messages), want)
-		}
+		assert.Equal(t, want, len(drive(t, requests(), whole(requestStreams[name]), false, true, showRequest).Messages), "%s", name)
 	}
 	for name, want := range map[string]int{
 		"pipelined": 3, "204, 304": 3, "interim": 4, "close, and more": 1, "switched, and more": 1, "head, chunks": 2,
 		"connect refused": 2, "until close": 1,
 	} {
 		s := responseStreams[name]
-		if got := drive(t, responses(s.methods), whole(s.raw), false, s.closes, showResponse); len(got.Messages) != want {
-			t.Errorf("%s: %d responses, want %d", name, len(got.Messages), want)
-		}
+		assert.Equal(t, want, len(drive(t, responses(s.methods), whole(s.raw), false, s.closes, showResponse).Messages), "%s", name)
 	}
 }
 
@@ -165,22 +158,23 @@ func TestNumberOfMessages(t *testing.T) {
 // And it asks new decoders everywhere.
 func TestNeed(t *testing.T) {
 	for name, raw := range requestStreams {
-		calls, end := exact(t, requests(), raw)
-		first := drive(t, requests(), whole(raw), false, true, showRequest).Ends[0]
-		if end != first || calls > end+1 {
-			t.Errorf("request %s: at byte %d after %d calls, and the message ends at %d", name, end, calls, first)
-		}
-		for i := range first {
-			if _, _, need, err := requests().Decode([]byte(raw[:i])); err != nil || need < 1 || need > first-i {
-				t.Errorf("request %s: at byte %d of %d there are %d missing, %v", name, i, first, need, err)
+		t.Run(name, func(t *testing.T) {
+			calls, end := exact(t, requests(), raw)
+			first := drive(t, requests(), whole(raw), false, true, showRequest).Ends[0]
+			assert.Equal(t, first, end)
+			assert.LessOrEqual(t, calls, end+1)
+			for i := range first {
+				_, _, need, err := requests().Decode([]byte(raw[:i]))
+				assert.NoError(t, err)
+				assert.GreaterOrEqual(t, need, 1)
+				assert.LessOrEqual(t, need, first-i)
 			}
-		}
+		})
 	}
 	long := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + strings.Repeat("x", 1000) + "\r\n0\r\n\r\n"
 	calls, end := exact(t, responses("GET"), long)
-	if end != len(long) || calls > 60 {
-		t.Errorf("at byte %d of %d after %d calls; a chunk of 1000 bytes should take one", end, len(long), calls)
-	}
+	assert.Equal(t, len(long), end)
+	assert.LessOrEqual(t, calls, 60)
 }
 
 type decodes[M any] interface {
@@ -194,15 +188,12 @@ func exact[M any](t *testing.T, d decodes[M], raw string) (calls, end int) {
 	for {
 		_, n, need, err := d.Decode([]byte(raw[start:end]))
 		calls++
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		start += n
 		if need == 0 {
 			return calls, end
 		}
-		if end += need; end > len(raw) {
-			t.Fatalf("%d bytes are said to be missing at %d of %d", need, end-need, len(raw))
-		}
+		end += need
+		require.LessOrEqual(t, end, len(raw), "%d bytes missing at %d", need, end-need)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/tandem-io/tandem/frame"
 )
 
-// state is what a decoder looks for next. The package's comment draws the moves; enter makes them.
+// state is what a decoder looks for next. The package comment draws the transitions; enter makes them.
 type state uint8
 
 const (
@@ -19,16 +19,16 @@ const (
 	atLength           // rest bytes of content
 	atChunkLine        // a chunk's size
 	atChunkData        // rest bytes of a chunk
-	atChunkEnd         // CRLF behind them
+	atChunkEnd         // CRLF behind a chunk
 	atTrailer          // fields and the empty line
-	atUntilClose       // content that the peer's end ends
+	atUntilClose       // content up to the end of the stream
 	atWhole            // nothing: the message is complete
-	atEnded            // nothing: what comes is thrown away
-	atHeld             // nothing: until Resume or Switch
-	atSwitched         // nothing: what comes is not HTTP
+	atEnded            // nothing: further bytes are dropped
+	atHeld             // nothing, until Resume or Switch is called
+	atSwitched         // nothing: further bytes are not HTTP
 )
 
-// decoder is what requests and responses have in common: it finds where messages end.
+// decoder is the part that requests and responses have in common: it finds the end of messages.
 type decoder struct {
 	codec  string // name, for errors
 	limits Limits
@@ -37,20 +37,20 @@ type decoder struct {
 	state   state
 	head    head
 	lines   lines // of a chunk or a trailer
-	rest    int   // bytes that are missing, of content or of a chunk
+	rest    int   // bytes of the content, or of a chunk, that are missing
 	body    gather
-	excess  int // bytes of chunk lines beyond what is allowed for free
+	excess  int // bytes of chunk lines that count for maxExcess
 	trailer http.Header
 
 	failed error
 	status int // for Status
 }
 
-// kind is what requests and responses do each in their way.
+// kind is the part in which requests and responses differ.
 type kind interface {
-	// open is called when the first byte of a message is there.
+	// open is called when the first byte of a message has been received.
 	open() *fault
-	// begin is called with a head that has passed. It has net/http read it, and returns the state that follows.
+	// begin is called with a valid head. It parses it with net/http, and returns the next state.
 	begin(head []byte) (state, *fault)
 }
 
@@ -58,7 +58,7 @@ func (d *decoder) reset(k kind, codec string, l Limits, response bool) {
 	*d = decoder{codec: codec, limits: l, kind: k, head: head{response: response}}
 }
 
-// decode does what frame.Decoder's Decode asks for, and leaves the message in state atWhole.
+// decode implements Decode of frame.Decoder, up to state atWhole.
 func (d *decoder) decode(p []byte) (n, need int, err error) {
 	if d.failed != nil {
 		return 0, 0, d.failed
@@ -70,7 +70,7 @@ func (d *decoder) decode(p []byte) (n, need int, err error) {
 		}
 		n += used
 		if more > 0 {
-			d.body.settle(d.limits.BodyBytes)
+			d.body.copyLent(d.limits.BodyBytes)
 			return n, more, nil
 		}
 	}
@@ -83,8 +83,8 @@ func (d *decoder) fail(f *fault) error {
 	return d.failed
 }
 
-// step looks at what is at the front of p. It returns how many bytes it has used, and how many are missing: with 0 there
-// is a next step.
+// step parses the front of p. It returns how many bytes it has consumed, and how many are missing; with 0 there is a next
+// step.
 func (d *decoder) step(p []byte) (used, need int, f *fault) {
 	switch d.state {
 	case atHead:
@@ -108,7 +108,7 @@ func (d *decoder) step(p []byte) (used, need int, f *fault) {
 	}
 }
 
-// stepHead waits for a whole head.
+// stepHead looks for a whole head.
 func (d *decoder) stepHead(p []byte) (used, need int, f *fault) {
 	if len(p) == 0 {
 		return 0, 1, nil
@@ -151,12 +151,12 @@ func (d *decoder) bodyTooLarge(at int) *fault {
 	return tooLarge(at, http.StatusRequestEntityTooLarge, "content of more than %d bytes", d.limits.BodyBytes)
 }
 
-// enter makes a move from one state to the next: a section of lines begins anew.
+// enter makes the transition to the next state, in which lines are counted anew.
 func (d *decoder) enter(next state) {
 	d.state, d.lines = next, lines{}
 }
 
-// stepLength waits until all of the content is in p. RFC 9112, section 6.2.
+// stepLength consumes the content when all of it is in p. RFC 9112, section 6.2.
 func (d *decoder) stepLength(p []byte) (used, need int, f *fault) {
 	if len(p) < d.rest {
 		return 0, d.rest - len(p), nil
@@ -166,7 +166,7 @@ func (d *decoder) stepLength(p []byte) (used, need int, f *fault) {
 	return d.rest, 0, nil
 }
 
-// stepUntilClose takes what there is. RFC 9112, section 6.3, the last case.
+// stepUntilClose consumes all of p. RFC 9112, section 6.3, the last case.
 func (d *decoder) stepUntilClose(p []byte) (used, need int, f *fault) {
 	if left := d.limits.BodyBytes - d.body.len(); len(p) > left {
 		return 0, 0, d.bodyTooLarge(left)
@@ -175,7 +175,7 @@ func (d *decoder) stepUntilClose(p []byte) (used, need int, f *fault) {
 	return len(p), 1, nil
 }
 
-// end does what frame.Decoder's End asks for. If it is whole, the message ends here.
+// end implements End of frame.Decoder. It reports whether the end of the stream ends a message.
 func (d *decoder) end(p []byte) (whole bool, err error) {
 	if d.failed != nil {
 		return false, d.failed
@@ -201,7 +201,7 @@ func (d *decoder) end(p []byte) (whole bool, err error) {
 	}
 }
 
-// next prepares for what comes behind a message, and returns the content and the trailer of that one.
+// next prepares for the next message, and returns the content and the trailer of the present one.
 func (d *decoder) next(state state) (content []byte, trailer http.Header) {
 	content, trailer = d.body.take(), d.trailer
 	d.enter(state)
@@ -210,7 +210,7 @@ func (d *decoder) next(state state) (content []byte, trailer http.Header) {
 	return content, trailer
 }
 
-// source is what net/http reads a head from. It is reused, because a head is read at once.
+// source is a reader from which net/http reads a head. It is reused, because a head is read at once.
 type source struct {
 	bytes  bytes.Reader
 	buffer *bufio.Reader
@@ -222,7 +222,7 @@ var sources = sync.Pool{New: func() any {
 	return s
 }}
 
-// readWith has read look at p, and nothing behind it. What read returns does not refer to the reader.
+// readWith calls read with a reader of p. The result of read must not refer to the reader.
 func readWith(p []byte, read func(*bufio.Reader) error) *fault {
 	s := sources.Get().(*source)
 	s.bytes.Reset(p)
@@ -236,7 +236,7 @@ func readWith(p []byte, read func(*bufio.Reader) error) *fault {
 	return nil
 }
 
-// readTrailer reads fields that have passed, with the empty line behind them.
+// readTrailer parses valid fields, with the empty line behind them.
 func readTrailer(p []byte) (fields http.Header, f *fault) {
 	f = readWith(p, func(r *bufio.Reader) error {
 		read, err := textproto.NewReader(r).ReadMIMEHeader()
@@ -246,7 +246,7 @@ func readTrailer(p []byte) (fields http.Header, f *fault) {
 	return fields, f
 }
 
-// announced looks at the names that the field Trailer announces. RFC 9110, section 6.6.2.
+// announced checks the names that the field Trailer announces. RFC 9110, section 6.6.2.
 func announced(names http.Header) *fault {
 	var space [8]string
 	for _, name := range sortedNames(space[:0], names) { // the same bytes make the same error

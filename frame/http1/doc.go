@@ -1,5 +1,4 @@
-// Package http1 has codecs of HTTP/1.0 and HTTP/1.1 messages: whole requests and whole responses, as RFC 9112 lays them
-// out.
+// Package http1 has codecs of HTTP/1.0 and HTTP/1.1 messages: whole requests and whole responses, as defined by RFC 9112.
 //
 //	request-line or status-line CRLF     ─┐
 //	*( field-name ":" OWS value OWS CRLF )│ head:    Limits.HeadBytes, Limits.HeadLines
@@ -14,11 +13,11 @@
 //	    *( field-name ":" OWS value OWS CRLF )       trailer: Limits.TrailerBytes, Limits.HeadLines
 //	    CRLF
 //
-// What makes a head a head, where it ends and how long the content is, this package decides; what the lines mean is
-// read by http.ReadRequest and http.ReadResponse, which get exactly the bytes of a head that has passed.
+// This package decides whether a head is valid, where it ends, and how long the content is. http.ReadRequest and
+// http.ReadResponse then parse the lines, from exactly the bytes of a valid head.
 //
 //	head ─┬───────────────────────────────────┬─► whole ─┬─► head      the next message
-//	      ├─► length ─────────────────────────┤          ├─► ended     Close: what comes is thrown away
+//	      ├─► length ─────────────────────────┤          ├─► ended     Close: further bytes are dropped
 //	      ├─► until close ─ the peer finishes ┤          ├─► held      CONNECT: until Resume or Switch
 //	      └─► chunk line ─┬─► trailer ────────┘          └─► switched  101, or 2xx to CONNECT: not HTTP any more
 //	            ▲         ▼
@@ -26,32 +25,31 @@
 //
 // # A connection
 //
-// A Decoder delivers messages one after the other, pipelined ones too. Whether another one may follow is told by the
-// message: Request.KeepAlive and Response.KeepAlive. When the last one has been delivered the Decoder consumes whatever
-// comes and delivers nothing (ended), so that a server may linger. After a response that ends HTTP, Response.Switched,
-// it consumes nothing any more: the bytes behind it belong to the other protocol and stay where they are.
+// A Decoder returns one message after the other, pipelined ones too. [Request.KeepAlive] and [Response.KeepAlive] report
+// whether another one may follow. After the last message the Decoder consumes all further bytes and returns no message
+// (ended), so that a server can linger. After a response that ends HTTP, see [Response.Switched], it consumes nothing: the
+// following bytes belong to the other protocol.
 //
-// The responses that a client gets depend on what it has asked for. It tells the decoder with ResponseDecoder.Expect,
-// once for each request and in their order. A response that nobody asked for is an error. Interim responses (1xx but
-// for 101) are delivered like others, and the same request stays outstanding.
+// How a response is parsed depends on its request. A client calls [ResponseDecoder.Expect] for each request, in order. A
+// response without a request is an error. Interim responses (1xx except 101) are messages too, and leave the request
+// outstanding.
 //
-// A server that has to decide before the content comes, to answer 100 Continue for example, asks
-// RequestDecoder.Pending when Decode has consumed something and wants more. When the decoder refuses what a client sent,
-// RequestDecoder.Status is what the server should answer before it closes.
+// A server that has to decide before the content arrives, for example to answer 100 Continue, calls
+// [RequestDecoder.Pending] when Decode was incomplete. When the decoder has refused a request, [RequestDecoder.Status] is
+// the status with which the server should answer before it closes.
 //
 // # What is refused
 //
-// Wherever RFC 9112 leaves a choice between guessing and refusing, this package refuses, because two guesses on one path
-// are how requests are smuggled: Content-Length given twice or beside Transfer-Encoding, a Transfer-Encoding other than
-// chunked alone, folded lines, LF without CR, CR without LF, control bytes, a number with a sign or a space, no Host or
-// two. Nor are such messages encoded.
+// Wherever RFC 9112 permits to guess or to refuse, this package refuses, because requests are smuggled where two parties
+// guess differently: Content-Length given twice or beside Transfer-Encoding, a Transfer-Encoding other than chunked alone,
+// folded lines, LF without CR, CR without LF, control bytes, a number with a sign or a space, no Host or two. Such messages
+// are not encoded either.
 //
 // # Memory
 //
-// Content that a Content-Length announces stays in the bytes of the caller until all of it is there, and Content is that
-// part of them. Chunks and content until close are copied as they come into memory that the Decoder owns and gives away
-// with the message; a single chunk that comes in one piece with its end is not copied. No memory is taken because a
-// length was announced. What is kept of a peer's bytes for one message, by the caller and the Decoder together, is at
-// most MaxSize; beside it there is what net/http makes of the head. Content is not delivered in parts: who wants to pass
-// on more than fits into memory needs something else.
+// Content with a Content-Length stays in the caller's bytes until all of it has been received, and Content refers to them.
+// Chunks, and content up to the end of the stream, are copied as they arrive into memory that then belongs to the message;
+// a single chunk that arrives together with its end is not copied. No memory is allocated because of an announced length.
+// Caller and Decoder together keep at most MaxSize bytes of the peer for one message, in addition to what net/http
+// allocates for the head. Content is not returned in parts: content that does not fit into memory needs another package.
 package http1

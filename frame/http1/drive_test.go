@@ -3,13 +3,14 @@ package http1
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -36,12 +37,9 @@ func drive[M any](t testing.TB, d frame.Decoder[M], pieces [][]byte, patient, cl
 	consumed, missing := 0, 1
 	fail := func(err error) outcome {
 		var e *frame.Error
-		if !errors.As(err, &e) {
-			t.Fatalf("%T is not a *frame.Error: %v", err, err)
-		}
-		if e.Offset < 0 || e.Offset > int64(len(p)) {
-			t.Fatalf("offset %d of %d: %v", e.Offset, len(p), err)
-		}
+		require.ErrorAs(t, err, &e)
+		require.GreaterOrEqual(t, e.Offset, int64(0))
+		require.LessOrEqual(t, e.Offset, int64(len(p)))
 		o.Err, o.kind = fmt.Sprintf("%d: %s", int64(consumed)+e.Offset, e.What), e.Err
 		return o
 	}
@@ -51,9 +49,7 @@ func drive[M any](t testing.TB, d frame.Decoder[M], pieces [][]byte, patient, cl
 		for !patient || len(p) >= missing || i == len(pieces)-1 {
 			before := slices.Clone(p)
 			m, n, need, err := d.Decode(p)
-			if !bytes.Equal(before, p) {
-				t.Fatal("Decode changed p")
-			}
+			require.Equal(t, string(before), string(p), "Decode changed p")
 			if err != nil {
 				return fail(err)
 			}

@@ -8,11 +8,11 @@ import (
 	"github.com/tandem-io/tandem/frame"
 )
 
-// fault is a *frame.Error in the making. Functions that look at a part of the bytes count from where the part begins;
-// who called them adds where that is.
+// fault becomes a *frame.Error. Functions that parse a part of the bytes count from the beginning of that part; their
+// callers add its offset.
 type fault struct {
 	at     int
-	status int // what a server should answer
+	status int // that a server should answer with
 	kind   error
 	what   string
 }
@@ -29,7 +29,7 @@ func unfinished(at int, what string) *fault {
 	return &fault{at, http.StatusBadRequest, io.ErrUnexpectedEOF, "the peer finished within " + what}
 }
 
-// behind returns f, counted from n bytes earlier.
+// behind adds n to the offset of f, and returns f, which may be nil.
 func (f *fault) behind(n int) *fault {
 	if f != nil {
 		f.at += n

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // fuzzLimits are small, so that limits are met too. They stay below those of net/http, which is asked what it makes of
@@ -34,9 +36,7 @@ func FuzzRequest(f *testing.F) {
 			}
 			want := run(whole(raw), false)
 			for _, patient := range []bool{false, true} {
-				if got := run(inPieces(raw, cuts), patient); !reflect.DeepEqual(got, want) {
-					t.Fatalf("in pieces:\n%v\nwant, as in one piece:\n%v", got, want)
-				}
+				require.Equal(t, want, run(inPieces(raw, cuts), patient), "in pieces")
 			}
 			start := 0
 			for i, m := range want.Messages {
@@ -45,9 +45,8 @@ func FuzzRequest(f *testing.F) {
 				if err != nil && strings.Contains(err.Error(), "invalid byte in chunk length") {
 					continue // it refuses white space in front of a chunk extension; RFC 9110, 5.6.3, has it parsed
 				}
-				if err != nil || other != m {
-					t.Fatalf("%q:\n%s\nnet/http reads\n%s, %v", one, m, other, err)
-				}
+				require.NoError(t, err, "%q", one)
+				require.Equal(t, m, other, "%q", one)
 				encodedAgain(t, one)
 				start = want.Ends[i]
 			}
@@ -58,21 +57,20 @@ func FuzzRequest(f *testing.F) {
 // encodedAgain encodes a request that was accepted, and wants the same request from that.
 func encodedAgain(t *testing.T, raw string) {
 	m, _, need, err := requests().Decode([]byte(raw))
-	if err != nil || need > 0 {
-		t.Fatalf("%q alone: %d bytes are missing, %v", raw, need, err)
-	}
+	require.NoError(t, err, "%q alone", raw)
+	require.Zero(t, need, "%q alone", raw)
 	encoded, err := Requests{}.Append(nil, m)
-	if err != nil {
-		t.Fatalf("%q cannot be encoded: %v", raw, err)
-	}
+	require.NoError(t, err, "%q cannot be encoded", raw)
 	again, n, need, err := requests().Decode(encoded)
-	if err != nil || need > 0 || n != len(encoded) {
-		t.Fatalf("%q, encoded %q: %d, %d, %v", raw, encoded, n, need, err)
-	}
-	if again.Method != m.Method || again.RequestURI != m.RequestURI || again.Host != m.Host || again.Close != m.Close ||
-		string(again.Content) != string(m.Content) || !sameFields(again.Trailer, m.Trailer) {
-		t.Fatalf("%q, encoded %q", raw, encoded)
-	}
+	require.NoError(t, err, "%q, encoded", raw)
+	require.Zero(t, need, "%q, encoded", raw)
+	require.Equal(t, len(encoded), n, "%q, encoded", raw)
+	require.Equal(t, m.Method, again.Method, "%q, encoded %q", raw, encoded)
+	require.Equal(t, m.RequestURI, again.RequestURI, "%q, encoded %q", raw, encoded)
+	require.Equal(t, m.Host, again.Host, "%q, encoded %q", raw, encoded)
+	require.Equal(t, m.Close, again.Close, "%q, encoded %q", raw, encoded)
+	require.Equal(t, string(m.Content), string(again.Content), "%q, encoded %q", raw, encoded)
+	require.True(t, sameFields(again.Trailer, m.Trailer), "%q, encoded %q", raw, encoded)
 }
 
 // sameFields compares fields, where none and an empty list of them are alike.
@@ -98,9 +96,7 @@ func FuzzResponse(f *testing.F) {
 			}
 			want := run(whole(raw), false)
 			for _, patient := range []bool{false, true} {
-				if got := run(inPieces(raw, cuts), patient); !reflect.DeepEqual(got, want) {
-					t.Fatalf("in pieces:\n%v\nwant, as in one piece:\n%v", got, want)
-				}
+				require.Equal(t, want, run(inPieces(raw, cuts), patient), "in pieces")
 			}
 			sameAsOracle(t, raw, strings.Fields(methods), want)
 		}
@@ -116,9 +112,8 @@ func sameAsOracle(t *testing.T, raw string, methods []string, got outcome) {
 			// Behind a 204 that says how long its content is net/http goes on, and closes if something comes.
 			m = strings.Replace(m, "close true", "close false", 1)
 		}
-		if err != nil || other != m {
-			t.Fatalf("%q to %s:\n%s\nnet/http reads\n%s, %v", one, methods[0], m, other, err)
-		}
+		require.NoError(t, err, "%q to %s", one, methods[0])
+		require.Equal(t, m, other, "%q to %s", one, methods[0])
 		if status := m[len("HTTP/1.1 "):]; status[0] != '1' || strings.HasPrefix(status, "101") {
 			methods = methods[1:]
 		}

@@ -1,34 +1,34 @@
 package http1
 
-// gather puts the content of one message together.
+// gather collects the content of one message.
 type gather struct {
-	kept []byte // owned
-	lent []byte // the only part so far, if nothing is kept: a part of the caller's bytes
+	kept []byte // memory of our own
+	lent []byte // the only part so far, in the caller's memory; kept is nil then
 }
 
 func (g *gather) len() int { return len(g.kept) + len(g.lent) }
 
-// add adds part, which is the caller's. All of the content has at most limit bytes.
+// add appends part, which is in the caller's memory. The whole content has at most limit bytes.
 func (g *gather) add(part []byte, limit int) {
 	switch {
 	case len(part) == 0:
 	case g.len() == 0:
 		g.lent = part
 	default:
-		g.settle(limit)
+		g.copyLent(limit)
 		g.keep(part, limit)
 	}
 }
 
-// settle copies what is lent, before the caller's bytes go.
-func (g *gather) settle(limit int) {
+// copyLent copies the lent part, before the caller reuses its memory.
+func (g *gather) copyLent(limit int) {
 	if lent := g.lent; lent != nil {
 		g.lent = nil
 		g.keep(lent, limit)
 	}
 }
 
-// keep copies part. Memory at most doubles, and never exceeds limit.
+// keep appends a copy of part. The memory at most doubles, and never exceeds limit.
 func (g *gather) keep(part []byte, limit int) {
 	if size := len(g.kept) + len(part); size > cap(g.kept) {
 		grown := make([]byte, len(g.kept), min(limit, max(size, 2*cap(g.kept))))
@@ -38,7 +38,7 @@ func (g *gather) keep(part []byte, limit int) {
 	g.kept = append(g.kept, part...)
 }
 
-// take returns the content and forgets it. Nothing is behind it: who appends to it gets other memory.
+// take returns the content and forgets it. Its capacity is its length, so that appending to it copies.
 func (g *gather) take() []byte {
 	content := g.kept
 	if g.lent != nil {

@@ -6,25 +6,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestGolden decodes files that were written by hand. The name of a file of responses has the methods of the requests.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files: %v", err)
-	}
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "no files")
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".http")
 		t.Run(name, func(t *testing.T) {
 			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			want, err := os.ReadFile(strings.TrimSuffix(file, ".http") + ".want")
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			got := sameInPieces(t, string(raw), func(pieces [][]byte, patient bool) outcome {
 				if methods, found := strings.CutPrefix(name, "response-to-"); found {
 					d := responses(strings.ReplaceAll(methods, "-", " "))
@@ -36,9 +34,8 @@ func TestGolden(t *testing.T) {
 			if got.Left != "" {
 				shown += fmt.Sprintf("left %q\n", got.Left)
 			}
-			if shown != string(want) || got.Err != "" {
-				t.Errorf("got\n%s%s\nwant\n%s", shown, got.Err, want)
-			}
+			assert.Equal(t, string(want), shown)
+			assert.Empty(t, got.Err)
 		})
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// head is what framing needs to know of a head, read from its lines. All else net/http reads.
+// head has what framing depends on, parsed from the lines of a head. net/http parses the rest.
 type head struct {
 	lines    lines
-	skipped  bool // an empty line in front
+	skipped  bool // whether an empty line in front was skipped
 	response bool
 	minor    int // of the version: HTTP/1.minor
 
@@ -22,8 +22,8 @@ type head struct {
 	length  int64 // its value
 }
 
-// scan looks at a head at the front of p, from where it left off. It returns how many bytes it has used, and whether the
-// head is whole. RFC 9112, section 2.
+// scan parses the head at the front of p, from where it stopped. It returns how many bytes it has consumed, and whether the
+// head is complete. RFC 9112, section 2.
 func (h *head) scan(p []byte, limits *Limits) (used int, whole bool, f *fault) {
 	for {
 		line, at, ok, f := h.lines.line(p, limits.HeadBytes, h.tooLarge)
@@ -58,7 +58,7 @@ func (h *head) tooLarge(limit int) *fault {
 	return tooLarge(limit, status, "a head of more than %d bytes", limit)
 }
 
-// first reads the first line.
+// first parses the first line.
 func (h *head) first(line []byte) *fault {
 	if h.response {
 		return h.statusLine(line)
@@ -66,7 +66,7 @@ func (h *head) first(line []byte) *fault {
 	return h.requestLine(line)
 }
 
-// requestLine reads "method SP target SP version". RFC 9112, section 3.
+// requestLine parses "method SP target SP version". RFC 9112, section 3.
 func (h *head) requestLine(line []byte) *fault {
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	if !isToken(method) {
@@ -81,9 +81,9 @@ func (h *head) requestLine(line []byte) *fault {
 	return h.version(version).behind(at + len(target) + 1)
 }
 
-// checkTarget looks at a request target, in the form that the method asks for. RFC 9112, section 3.2.
+// checkTarget checks a request target, in the form that the method requires. RFC 9112, section 3.2.
 func checkTarget(method, target []byte) *fault {
-	if i := stray(target, targetByte); i >= 0 {
+	if i := indexInvalid(target, targetByte); i >= 0 {
 		return malformed(i, "byte %#02x in the request target", target[i])
 	}
 	switch {
@@ -105,7 +105,7 @@ func checkTarget(method, target []byte) *fault {
 	return nil
 }
 
-// version reads the version, which is 1.0, or 1.1 or a higher minor, which is processed as 1.1: RFC 9112, section 2.3;
+// version parses the version, which is 1.0, or 1.1 or a higher minor, which is processed as 1.1: RFC 9112, section 2.3;
 // RFC 9110, section 2.5.
 func (h *head) version(s []byte) *fault {
 	if len(s) != 8 || string(s[:5]) != "HTTP/" || !isDigit(s[5]) || s[6] != '.' || !isDigit(s[7]) {
@@ -120,8 +120,8 @@ func (h *head) version(s []byte) *fault {
 	return nil
 }
 
-// statusLine reads "version SP status [SP reason]". RFC 9112, section 4: there is a space even before no reason, but
-// many servers leave it out, and nothing depends on it.
+// statusLine parses "version SP status [SP reason]". RFC 9112, section 4, requires a space even without a reason, but many
+// servers leave it out, and nothing depends on it.
 func (h *head) statusLine(line []byte) *fault {
 	version, rest, _ := bytes.Cut(line, []byte(" "))
 	if f := h.version(version); f != nil {
@@ -134,14 +134,14 @@ func (h *head) statusLine(line []byte) *fault {
 	if len(rest) > 3 && rest[3] != ' ' {
 		return malformed(at+3, "no space behind the status")
 	}
-	if i := stray(rest, valueByte); i >= 0 {
+	if i := indexInvalid(rest, valueByte); i >= 0 {
 		return malformed(at+i, "byte %#02x in the reason phrase", rest[i])
 	}
 	h.status, _ = strconv.Atoi(string(rest[:3]))
 	return nil
 }
 
-// field reads a field line, and keeps what framing depends on.
+// field parses a field line, and keeps what framing depends on.
 func (h *head) field(line []byte) *fault {
 	name, value, f := field(line)
 	if f != nil {
@@ -164,7 +164,7 @@ func (h *head) field(line []byte) *fault {
 	return nil
 }
 
-// host reads Host. RFC 9112, section 3.2.
+// host parses Host. RFC 9112, section 3.2.
 func (h *head) host(value []byte) *fault {
 	if h.hosts++; h.hosts > 1 {
 		return malformed(0, "Host is given twice")
@@ -175,8 +175,8 @@ func (h *head) host(value []byte) *fault {
 	return nil
 }
 
-// contentLength reads Content-Length. RFC 9110, section 8.6: a list of equal lengths may be taken for one or refused;
-// here it is refused.
+// contentLength parses Content-Length. RFC 9110, section 8.6, permits to accept or to refuse a list of equal lengths; it is
+// refused.
 func (h *head) contentLength(value []byte) *fault {
 	if h.lengths++; h.lengths > 1 {
 		return malformed(0, "Content-Length is given twice")
@@ -194,8 +194,8 @@ func (h *head) contentLength(value []byte) *fault {
 	return nil
 }
 
-// transferEncoding reads Transfer-Encoding. RFC 9112, section 6.1: chunked comes once, and last. Other codings in front
-// of it would be for this package to undo, and it knows none.
+// transferEncoding parses Transfer-Encoding. RFC 9112, section 6.1: chunked occurs once, and last. This package would have to
+// decode other codings in front of it, and supports none.
 func (h *head) transferEncoding(value []byte) *fault {
 	if h.codings++; h.codings > 1 {
 		return malformed(0, "Transfer-Encoding is given twice")
@@ -208,7 +208,7 @@ func (h *head) transferEncoding(value []byte) *fault {
 	return nil
 }
 
-// end looks at the head as a whole. RFC 9112, sections 3.2, 6.1 and 6.3.
+// end checks the head as a whole. RFC 9112, sections 3.2, 6.1 and 6.3.
 func (h *head) end() *fault {
 	switch {
 	case h.codings > 0 && h.minor == 0:
@@ -223,8 +223,8 @@ func (h *head) end() *fault {
 	return nil
 }
 
-// framesNothing reports whether a response says how long its content is although it cannot have any. It ends with its
-// head all the same: RFC 9112, section 6.3, the first case.
+// framesNothing reports whether a response that has no content announces some. It ends with its head all the same: RFC
+// 9112, section 6.3, the first case.
 func (h *head) framesNothing() bool {
 	return (h.status < 200 || h.status == http.StatusNoContent) && (h.codings > 0 || h.length > 0)
 }

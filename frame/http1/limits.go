@@ -2,27 +2,27 @@ package http1
 
 import "math"
 
-// Limits bounds what one message of a peer may take, and what Append makes. The zero value of a field is its default; a
-// negative value allows nothing of the kind. Values above an eighth of the largest int count as that.
+// Limits bounds the size of messages, in both directions. The zero value of a field means its default, a negative value
+// means 0. Values above an eighth of the largest int are reduced to that.
 type Limits struct {
-	// HeadBytes is the most bytes a head may have, from its first line to the empty line, inclusive. Default 64 KiB.
+	// HeadBytes limits the size of a head, from its first line to the empty line, inclusive. In bytes. Default 64 KiB.
 	HeadBytes int
-	// HeadLines is the most field lines a head may have, and a trailer too. Default 256.
+	// HeadLines limits the number of field lines of a head, and of a trailer. Default 256.
 	HeadLines int
-	// BodyBytes is the most bytes of content, without the lines of chunks. Default 16 MiB.
+	// BodyBytes limits the size of the content, without the lines of chunks. In bytes. Default 16 MiB.
 	BodyBytes int
-	// ChunkLineBytes is the most bytes of a line that begins a chunk, with extensions and CRLF. Default 1 KiB.
+	// ChunkLineBytes limits the size of the line that begins a chunk, with extensions and CRLF. In bytes. Default 1 KiB.
 	ChunkLineBytes int
-	// TrailerBytes is the most bytes of a trailer, with the empty line that ends it: at least 2, or no chunked message
-	// is accepted. Default 8 KiB.
+	// TrailerBytes limits the size of a trailer, with the empty line that ends it. In bytes. Below 2 no chunked message is
+	// accepted. Default 8 KiB.
 	TrailerBytes int
 }
 
-// maxExcess is how many bytes chunk lines may take beyond 16 a chunk and two for each byte of content. It keeps a peer
-// from sending extensions without end around little content. net/http has the same allowance.
+// maxExcess is the number of bytes that chunk lines may have beyond 16 for each chunk and 2 for each byte of content. It
+// keeps a peer from sending endless extensions around little content. net/http has the same limit.
 const maxExcess = 16 << 10
 
-// resolved returns l with numbers for defaults.
+// resolved returns l with defaults filled in.
 func (l Limits) resolved() Limits {
 	return Limits{
 		HeadBytes:      limit(l.HeadBytes, 64<<10),
@@ -40,7 +40,7 @@ func limit(asked, otherwise int) int {
 	return min(max(asked, 0), math.MaxInt/8) // sums of limits do not overflow
 }
 
-// maxSize is the sum of what a message may have at a time: a chunk's line is gone before the next one comes.
+// maxSize returns the largest number of bytes that are kept for a message: a chunk's line is consumed before the next one.
 func (l Limits) maxSize() int {
 	r := l.resolved()
 	return r.HeadBytes + r.BodyBytes + r.ChunkLineBytes + r.TrailerBytes

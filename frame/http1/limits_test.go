@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -64,17 +67,16 @@ func TestBoundaries(t *testing.T) {
 			codec := Requests{Limits: c.limits}
 			for _, size := range []int{1 << 30, max(1000, len(c.last)/50)} {
 				got := drive(t, codec.NewDecoder(), cut(c.last, size), true, true, showRequest)
-				if len(got.Messages) != 1 || got.Err != "" {
-					t.Fatalf("at the limit, in pieces of %d: %s", size, got.Err)
-				}
+				require.Len(t, got.Messages, 1, "at the limit, in pieces of %d", size)
+				require.Empty(t, got.Err, "at the limit, in pieces of %d", size)
 				d := codec.NewRequestDecoder()
 				got = drive(t, d, cut(c.beyond, size), true, true, showRequest)
-				if len(got.Messages) != 0 || !errors.Is(got.kind, frame.ErrTooLarge) || d.Status() != c.status {
-					t.Fatalf("beyond the limit, in pieces of %d: status %d, %v: %s", size, d.Status(), got.kind, got.Err)
-				}
+				require.Empty(t, got.Messages, "beyond the limit, in pieces of %d: %s", size, got.Err)
+				require.ErrorIs(t, got.kind, frame.ErrTooLarge, "beyond the limit, in pieces of %d: %s", size, got.Err)
+				require.Equal(t, c.status, d.Status(), "beyond the limit, in pieces of %d: %s", size, got.Err)
 			}
-			if manyLines := c.name == "lines of chunks"; !manyLines && len(c.last) > codec.MaxSize() {
-				t.Errorf("MaxSize is %d, and a message has %d bytes", codec.MaxSize(), len(c.last))
+			if c.name != "lines of chunks" {
+				assert.LessOrEqual(t, len(c.last), codec.MaxSize(), "bytes of a message")
 			}
 		})
 	}
@@ -87,17 +89,17 @@ func TestUntilCloseHasALimit(t *testing.T) {
 		got := sameInPieces(t, head+strings.Repeat("x", n), func(pieces [][]byte, patient bool) outcome {
 			return drive(t, codec.NewDecoder(), pieces, patient, true, showResponse)
 		})
-		if fits := n <= 10; fits != (len(got.Messages) == 1) || fits == errors.Is(got.kind, frame.ErrTooLarge) {
-			t.Errorf("%d bytes: %v", n, got)
-		}
+		fits := n <= 10
+		assert.Equal(t, fits, len(got.Messages) == 1, "%d bytes", n)
+		assert.Equal(t, !fits, errors.Is(got.kind, frame.ErrTooLarge), "%d bytes", n)
 	}
 	d := codec.NewResponseDecoder()
-	if _, n, need, err := d.Decode([]byte(head)); n != len(head) || need != 1 || err != nil {
-		t.Fatal(n, need, err)
-	}
-	if _, _, err := d.End([]byte("01234567890")); !errors.Is(err, frame.ErrTooLarge) {
-		t.Errorf("content that End sees first: %v", err)
-	}
+	_, n, need, err := d.Decode([]byte(head))
+	require.NoError(t, err)
+	require.Equal(t, len(head), n)
+	require.Equal(t, 1, need)
+	_, _, err = d.End([]byte("01234567890"))
+	assert.ErrorIs(t, err, frame.ErrTooLarge, "content that End sees first")
 }
 
 func TestAppendHasLimits(t *testing.T) {
@@ -113,30 +115,25 @@ func TestAppendHasLimits(t *testing.T) {
 		"trailer":    {Limits{TrailerBytes: 7}, func(m *Request) { m.Trailer = http.Header{"X": {"y"}} }},
 		"its lines":  {Limits{HeadLines: 3}, func(m *Request) { m.Trailer = http.Header{"X": {"1", "2", "3", "4"}} }},
 	} {
-		m := newRequest(t, "GET", "http://a/", "abc")
-		c.edit(m)
-		if _, err := (Requests{}).Append(nil, m); err != nil {
-			t.Errorf("%s, with default limits: %v", name, err)
-		}
-		refused(t, name, frame.ErrTooLarge, Requests{Limits: c.limits}.Append, m)
+		t.Run(name, func(t *testing.T) {
+			m := newRequest(t, "GET", "http://a/", "abc")
+			c.edit(m)
+			_, err := (Requests{}).Append(nil, m)
+			assert.NoError(t, err, "with default limits")
+			refused(t, frame.ErrTooLarge, Requests{Limits: c.limits}.Append, m)
+		})
 	}
 }
 
 func TestMaxSize(t *testing.T) {
 	const def = 64<<10 + 16<<20 + 1<<10 + 8<<10
-	if got, and := (Requests{}).MaxSize(), (Responses{}).MaxSize(); got != def || and != def {
-		t.Errorf("%d and %d, want %d", got, and, def)
-	}
-	if got := (Requests{Limits: Limits{1, 2, 3, 4, 5}}).MaxSize(); got != 1+3+4+5 {
-		t.Error(got)
-	}
-	if got := (Requests{Limits: Limits{-1, -1, -1, -1, -1}}).MaxSize(); got != 0 {
-		t.Error(got)
-	}
+	got, and := (Requests{}).MaxSize(), (Responses{}).MaxSize()
+	assert.Equal(t, def, got)
+	assert.Equal(t, def, and)
+	assert.Equal(t, 1+3+4+5, (Requests{Limits: Limits{1, 2, 3, 4, 5}}).MaxSize())
+	assert.Zero(t, (Requests{Limits: Limits{-1, -1, -1, -1, -1}}).MaxSize())
 	const most = math.MaxInt
-	if got := (Requests{Limits: Limits{most, most, most, most, most}}).MaxSize(); got < most/4 {
-		t.Errorf("%d: an overflow", got)
-	}
+	assert.GreaterOrEqual(t, (Requests{Limits: Limits{most, most, most, most, most}}).MaxSize(), most/4)
 }
 
 // TestClaims sends lengths that never come. What is kept stays in proportion to what came.
@@ -147,9 +144,8 @@ func TestClaims(t *testing.T) {
 	} {
 		d := requests()
 		got := drive(t, d, cut(raw, 7), false, false, showRequest)
-		if got.Err != "" || cap(d.body.kept) > 16 {
-			t.Errorf("%q: %s, %d bytes are kept", raw, got.Err, cap(d.body.kept))
-		}
+		assert.Empty(t, got.Err, "%q", raw)
+		assert.LessOrEqual(t, cap(d.body.kept), 16, "%q", raw)
 	}
 }
 
@@ -159,15 +155,18 @@ func TestGrowth(t *testing.T) {
 	d := Responses{Limits: Limits{BodyBytes: limit}, Assume: "GET"}.NewResponseDecoder()
 	drive(t, d, whole("HTTP/1.1 200 OK\r\n\r\n"), false, false, showResponse)
 	for came := 1; came <= limit; came++ {
-		if _, n, need, err := d.Decode([]byte{byte(came)}); n != 1 || need != 1 || err != nil {
-			t.Fatal(n, need, err)
-		}
-		if kept := cap(d.body.kept); len(d.body.kept) != came || kept > 2*came || kept > limit {
-			t.Fatalf("after %d bytes: %d in %d", came, len(d.body.kept), kept)
-		}
+		_, n, need, err := d.Decode([]byte{byte(came)})
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, 1, need)
+		kept := cap(d.body.kept)
+		require.Len(t, d.body.kept, came, "after %d bytes", came)
+		require.LessOrEqual(t, kept, 2*came, "after %d bytes", came)
+		require.LessOrEqual(t, kept, limit, "after %d bytes", came)
 	}
 	m, ok, err := d.End(nil)
-	if err != nil || !ok || len(m.Content) != limit || m.Content[limit-1] != limit%256 {
-		t.Fatal(ok, err)
-	}
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Len(t, m.Content, limit)
+	require.Equal(t, byte(limit%256), m.Content[limit-1])
 }

@@ -4,15 +4,15 @@ import "bytes"
 
 const crlf = "\r\n"
 
-// lines walks over lines at the front of bytes that grow, and looks for the end of each line once.
+// lines finds the lines at the front of bytes that are still being received, and searches each byte once.
 type lines struct {
-	next  int // where the next line begins
-	seen  int // no line ends between next and here
-	count int // lines found
+	next  int // offset of the next line
+	seen  int // no line ends between next and this offset
+	count int // number of lines found
 }
 
-// line returns the next line, without CRLF, and where it begins. It is not ok if the line has not ended yet. All lines
-// together have at most limit bytes, else full is what is wrong.
+// line returns the next line, without CRLF, and its offset. ok is false if the line has not ended yet. If all lines
+// together exceed limit bytes, the fault is that of full.
 func (l *lines) line(p []byte, limit int, full func(limit int) *fault) (line []byte, at int, ok bool, f *fault) {
 	window := p[:min(len(p), limit)]
 	i := bytes.IndexByte(window[l.seen:], '\n')
@@ -32,7 +32,7 @@ func (l *lines) line(p []byte, limit int, full func(limit int) *fault) (line []b
 	return p[at : end-1], at, true, nil
 }
 
-// field splits a field line. RFC 9112, section 5.
+// field parses a field line. RFC 9112, section 5.
 func field(line []byte) (name, value []byte, f *fault) {
 	if isSpace(line[0]) { // RFC 9112, section 5.2
 		return nil, nil, malformed(0, "a line begins with a space: folded lines are obsolete")
@@ -45,10 +45,10 @@ func field(line []byte) (name, value []byte, f *fault) {
 	if colon == 0 {
 		return nil, nil, malformed(0, "a field without a name")
 	}
-	if i := stray(name, tokenByte); i >= 0 {
+	if i := indexInvalid(name, tokenByte); i >= 0 {
 		return nil, nil, malformed(i, "byte %#02x in the name of a field", name[i])
 	}
-	if i := stray(line[colon+1:], valueByte); i >= 0 {
+	if i := indexInvalid(line[colon+1:], valueByte); i >= 0 {
 		return nil, nil, malformed(colon+1+i, "byte %#02x in the value of %s", line[colon+1+i], name)
 	}
 	return name, bytes.Trim(line[colon+1:], " \t"), nil // RFC 9110, section 5.6.3

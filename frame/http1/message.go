@@ -9,15 +9,16 @@ import (
 
 // Request is a request with its content.
 //
-// From a Decoder: all fields of the http.Request are as http.ReadRequest sets them for servers. ContentLength is what
-// the head said, -1 for chunks. Trailer has what was announced and what came. Body reads Content, for code that wants an
-// http.Request; it may be read once. Content may be a part of the bytes given to Decode, and is valid as long as they
-// are; so is Body. Header, Trailer and URL have memory of their own.
+// From a Decoder: all fields of the http.Request are as http.ReadRequest sets them for servers. ContentLength is that of
+// the head, -1 for chunks. Trailer has the announced and the received fields. Body reads Content, for code that expects an
+// http.Request; it can be read once. Content may refer to the bytes passed to Decode, and is valid as long as they are; so
+// is Body. Header, Trailer and URL have memory of their own.
 //
 // For Append: Method ("" is GET), RequestURI ("" is that of URL), Host ("" is URL.Host), Header, Close, Trailer and
-// Content count. The content goes in chunks if there is a Trailer, if TransferEncoding is chunked or if ContentLength is
-// -1, else with its length; a ContentLength above 0 must be that of Content. The version is HTTP/1.1, unless ProtoMajor
-// and ProtoMinor say 1.0. A Body that Append would have to read from is refused: the bytes belong in Content.
+// Content are used. The content is chunked if there is a Trailer, if TransferEncoding is chunked or if ContentLength is
+// -1, and has a Content-Length otherwise; a ContentLength above 0 must be that of Content. The version is HTTP/1.1, unless
+// ProtoMajor and ProtoMinor are those of 1.0. A Body from which Append would have to read is refused: put its bytes in
+// Content.
 type Request struct {
 	*http.Request
 	Content []byte
@@ -29,40 +30,40 @@ func (r *Request) KeepAlive() bool {
 }
 
 // ExpectsContinue reports whether the client waits for 100 Continue, or for a final response, before it sends content.
-// It may send it all the same, after some time. RFC 9110, section 10.1.1.
+// After some time it may send the content nevertheless. RFC 9110, section 10.1.1.
 func (r *Request) ExpectsContinue() bool {
 	return r.ProtoAtLeast(1, 1) && hasToken(r.Header, "Expect", "100-continue")
 }
 
 // Response is a response with its content.
 //
-// From a Decoder: all fields of the http.Response are as http.ReadResponse sets them; Request has the method that Expect
-// was told, and nothing else. ContentLength is what the head said, -1 for chunks, for content until close, and for a
-// response to HEAD that does not say. Close is true if nothing follows on this connection. Content, Body, Header and
+// From a Decoder: all fields of the http.Response are as http.ReadResponse sets them; Request has the method passed to
+// Expect, and nothing else. ContentLength is that of the head, -1 for chunks, for content up to the end of the stream, and
+// for a response to HEAD without a length. Close is true if nothing follows on this connection. Content, Body, Header and
 // Trailer are as in Request.
 //
-// For Append: StatusCode, Status ("" is http.StatusText's), Header, Close, Trailer and Content count, as in Request, and
-// what it answers: Request, which may be nil for a GET in HTTP/1.1. A response to HEAD is written without its Content,
-// with the length that it would have. A response to HTTP/1.0 is never in chunks, and says so if the connection stays.
+// For Append: StatusCode, Status ("" is http.StatusText's), Header, Close, Trailer and Content are used as in Request. So is
+// Request, the request that is answered; it may be nil for a GET of HTTP/1.1. A response to HEAD is encoded without its
+// Content, but with its length. A response to HTTP/1.0 is never chunked, and says keep-alive if the connection persists.
 type Response struct {
 	*http.Response
 	Content []byte
 }
 
-// Interim reports whether another response to the same request follows: 1xx but for 101. RFC 9110, section 15.2.
+// Interim reports whether another response to the same request follows: 1xx except 101. RFC 9110, section 15.2.
 func (r *Response) Interim() bool {
 	return r.StatusCode/100 == 1 && r.StatusCode != http.StatusSwitchingProtocols
 }
 
 // Switched reports whether HTTP ends behind the head of this response and another protocol begins: 101, or 2xx to
-// CONNECT. RFC 9110, sections 7.8 and 9.3.6. A client that has not asked for 101 should not take it for an answer.
+// CONNECT. RFC 9110, sections 7.8 and 9.3.6. A client that has not asked for an upgrade should not accept 101.
 func (r *Response) Switched() bool {
 	return r.StatusCode == http.StatusSwitchingProtocols ||
 		r.StatusCode/100 == 2 && r.Request != nil && r.Request.Method == http.MethodConnect
 }
 
-// KeepAlive reports whether the connection goes on, as HTTP, behind this response: for a server what Append says to the
-// client, for a client what the server said. RFC 9112, section 9.3.
+// KeepAlive reports whether the connection carries HTTP after this response, as Append tells the client, or as the server
+// told this client. RFC 9112, section 9.3.
 func (r *Response) KeepAlive() bool {
 	switch {
 	case r.Interim():
@@ -73,13 +74,13 @@ func (r *Response) KeepAlive() bool {
 	return !r.closes() && !hasToken(r.Header, "Connection", "close")
 }
 
-// closes reports whether either side has said that it closes, in whatever way but for Header.
+// closes reports whether either side closes the connection, other than by Header.
 func (r *Response) closes() bool {
 	asked := r.Request
 	return r.Close || asked != nil && (asked.Close || hasToken(asked.Header, "Connection", "close"))
 }
 
-// memory is a Body over bytes that are there.
+// memory is a Body over bytes in memory.
 type memory struct{ bytes.Reader }
 
 func (*memory) Close() error { return nil }
@@ -105,7 +106,7 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-// merged returns the trailer with what was announced and what came.
+// merged returns the trailer with the announced and the received fields.
 func merged(announced, came http.Header) http.Header {
 	if announced == nil {
 		return came

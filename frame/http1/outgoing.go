@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// outgoing is a message on its way into bytes: what follows its first line.
+// outgoing is a message that is being encoded, without its first line.
 type outgoing struct {
 	response   bool
-	bare       bool   // nothing follows the head, whatever it says
+	bare       bool   // nothing follows the head, whatever its fields say
 	host       string // requests
 	header     http.Header
 	connection string // a Connection field of its own; "": none
@@ -20,8 +20,8 @@ type outgoing struct {
 	trailer    http.Header
 }
 
-// appendFields appends the fields and the empty line behind a first line. Fields are in the order of their names, behind
-// those that say where the message goes and where it ends.
+// appendFields appends the fields and the empty line that follow the first line. Fields for routing and framing come first,
+// the others in the order of their names.
 func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if o.length >= 0 {
 		dst = append(dst, "Content-Length: "...)
@@ -64,8 +64,8 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	return append(dst, crlf...), nil
 }
 
-// covered reports whether a field has been written already, because framing is not left to Header. It is wrong if Header
-// wants something else.
+// covered reports whether a field of Header was written already, because it belongs to framing or routing. A value that
+// contradicts what was written is an error.
 func (o *outgoing) covered(name string, values []string) (bool, *fault) {
 	fits := func(string) bool { return false }
 	switch {
@@ -87,19 +87,19 @@ func (o *outgoing) covered(name string, values []string) (bool, *fault) {
 	return true, nil
 }
 
-// fitsLength reports whether a Content-Length is the one that is written, or says that there is no content.
+// fitsLength reports whether value agrees with the Content-Length of the message; 0 agrees with none.
 func (o *outgoing) fitsLength(value string) bool {
 	n, err := strconv.ParseInt(strings.Trim(value, " \t"), 10, 64)
 	return err == nil && !o.chunked && n == max(o.length, 0)
 }
 
-// appendField appends a line for each value. RFC 9110, section 5: nothing in a name or a value can end a line.
+// appendField appends a line for each value, after checking that no name or value can end a line. RFC 9110, section 5.
 func appendField(dst []byte, name string, values []string) ([]byte, *fault) {
 	if !isToken(name) {
 		return dst, malformed(0, "%q is no name of a field", name)
 	}
 	for _, value := range values {
-		if i := stray(value, valueByte); i >= 0 {
+		if i := indexInvalid(value, valueByte); i >= 0 {
 			return dst, malformed(0, "byte %#02x in a value of %s", value[i], name)
 		}
 		dst = append(append(dst, name...), ": "...)
@@ -117,7 +117,7 @@ func sortedNames(names []string, h http.Header) []string {
 	return names
 }
 
-// appendContent appends what follows the head.
+// appendContent appends the part that follows the head.
 func (o *outgoing) appendContent(dst []byte, limits *Limits) ([]byte, *fault) {
 	if o.bare {
 		return dst, nil
@@ -157,13 +157,13 @@ func (o *outgoing) appendTrailer(dst []byte, limits *Limits) ([]byte, *fault) {
 	return dst, nil
 }
 
-// appendTo appends the message behind its first line, which begins at start.
+// appendTo appends the rest of the message whose first line begins at start.
 func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fault) {
 	dst, f := o.appendFields(dst)
 	if f != nil {
 		return dst, f
 	}
-	// The head is looked at as a peer's is: what this package would refuse it does not make.
+	// The head is checked like that of a peer, so that this package encodes nothing that it would refuse.
 	h := head{response: o.response}
 	if _, _, f := h.scan(dst[start:], limits); f != nil {
 		return dst, f
@@ -171,7 +171,7 @@ func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fau
 	return o.appendContent(dst, limits)
 }
 
-// lengthIn returns the Content-Length that Header has, or -1.
+// lengthIn returns the Content-Length in header, or -1.
 func lengthIn(header http.Header) (int64, *fault) {
 	var h head
 	for name, values := range header {
@@ -190,7 +190,7 @@ func lengthIn(header http.Header) (int64, *fault) {
 	return h.length, nil
 }
 
-// asksForChunks reports whether a message is to go in chunks whatever its length.
+// asksForChunks reports whether a message has to be chunked whatever its length.
 func asksForChunks(codings []string, trailer http.Header) (bool, *fault) {
 	switch {
 	case len(codings) == 0:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
@@ -48,9 +49,8 @@ func TestRequestsRoundTrip(t *testing.T) {
 		for i := range count {
 			m := drawRequest(r, i == count-1)
 			var err error
-			if stream, err = (Requests{}).Append(stream, m); err != nil {
-				r.Fatalf("%v, of %+v", err, m.Request)
-			}
+			stream, err = (Requests{}).Append(stream, m)
+			require.NoError(r, err, "%+v", m.Request)
 			sent = append(sent, m)
 		}
 		var came []*Request
@@ -60,9 +60,9 @@ func TestRequestsRoundTrip(t *testing.T) {
 				came = append(came, m)
 				return ""
 			})
-		if got.Err != "" || got.Left != "" || len(came) != len(sent) {
-			r.Fatalf("%q: %d of %d requests, %v", stream, len(came), len(sent), got)
-		}
+		require.Empty(r, got.Err, "%q", stream)
+		require.Empty(r, got.Left, "%q", stream)
+		require.Equal(r, len(sent), len(came), "%q", stream)
 		for i, m := range came {
 			want := sent[i]
 			same := m.Method == want.Method && m.RequestURI == want.URL.RequestURI() && m.Host == want.Host &&
@@ -70,9 +70,7 @@ func TestRequestsRoundTrip(t *testing.T) {
 			for name, values := range want.Header {
 				same = same && reflect.DeepEqual(m.Header[name], values)
 			}
-			if !same {
-				r.Fatalf("%q:\ngot  %+v\nwant %+v", stream, m.Request, want.Request)
-			}
+			require.True(r, same, "%q:\ngot  %+v\nwant %+v", stream, m.Request, want.Request)
 		}
 	})
 }
@@ -83,9 +81,7 @@ func drawRequest(r *rapid.T, last bool) *Request {
 	m.Method = anyToken.Filter(func(s string) bool { return s != "CONNECT" }).Draw(r, "method")
 	m.Host = anyHost.Draw(r, "host")
 	u, err := url.ParseRequestURI(anyTarget.Draw(r, "target"))
-	if err != nil {
-		r.Fatal(err)
-	}
+	require.NoError(r, err)
 	m.URL = u
 	m.Header = anyFields.Draw(r, "header")
 	m.Close = last && rapid.Bool().Draw(r, "close")
@@ -111,9 +107,8 @@ func TestResponsesRoundTrip(t *testing.T) {
 		for i := range count {
 			m := drawResponse(r, i == count-1)
 			var err error
-			if stream, err = (Responses{}).Append(stream, m); err != nil {
-				r.Fatalf("%v, of %+v", err, m.Response)
-			}
+			stream, err = (Responses{}).Append(stream, m)
+			require.NoError(r, err, "%+v", m.Response)
 			sent = append(sent, m)
 			if !m.Interim() {
 				d.Expect(m.Request.Method)
@@ -126,9 +121,9 @@ func TestResponsesRoundTrip(t *testing.T) {
 				came = append(came, m)
 				return ""
 			})
-		if got.Err != "" || got.Left != "" || len(came) != len(sent) {
-			r.Fatalf("%q: %d of %d responses, %v", stream, len(came), len(sent), got)
-		}
+		require.Empty(r, got.Err, "%q", stream)
+		require.Empty(r, got.Left, "%q", stream)
+		require.Equal(r, len(sent), len(came), "%q", stream)
 		for i, m := range came {
 			sameResponse(r, stream, m, sent[i])
 		}
@@ -147,9 +142,7 @@ func sameResponse(r *rapid.T, stream []byte, m, want *Response) {
 	for name, values := range want.Header {
 		same = same && reflect.DeepEqual(m.Header[name], values)
 	}
-	if !same {
-		r.Fatalf("%q:\ngot  %+v\nwant %+v", stream, m.Response, want.Response)
-	}
+	require.True(r, same, "%q:\ngot  %+v\nwant %+v", stream, m.Response, want.Response)
 }
 
 func drawResponse(r *rapid.T, last bool) *Response {
@@ -183,13 +176,9 @@ func TestAnyBytes(t *testing.T) {
 		}
 		sizes, patient := anyPieces.Draw(r, "pieces"), rapid.Bool().Draw(r, "patient")
 		whole := drive(t, requests(), [][]byte{raw}, false, true, showRequest)
-		if got := drive(t, requests(), cutAt(raw, sizes), patient, true, showRequest); !reflect.DeepEqual(got, whole) {
-			r.Fatalf("in pieces:\n%v\nwant, as in one piece:\n%v", got, whole)
-		}
+		require.Equal(r, whole, drive(t, requests(), cutAt(raw, sizes), patient, true, showRequest), "in pieces")
 		const methods = "GET HEAD CONNECT GET"
 		one := drive(t, responses(methods), [][]byte{raw}, false, true, showResponse)
-		if got := drive(t, responses(methods), cutAt(raw, sizes), patient, true, showResponse); !reflect.DeepEqual(got, one) {
-			r.Fatalf("in pieces:\n%v\nwant, as in one piece:\n%v", got, one)
-		}
+		require.Equal(r, one, drive(t, responses(methods), cutAt(raw, sizes), patient, true, showResponse), "in pieces")
 	})
 }

@@ -1,11 +1,13 @@
 package http1
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -219,9 +221,7 @@ func TestTricks(t *testing.T) {
 				d = requests()
 				return drive(t, d, pieces, patient, false, showRequest)
 			})
-			if len(got.Messages) > 0 {
-				t.Fatalf("taken for a message: %v", got)
-			}
+			require.Empty(t, got.Messages, "taken for a message")
 			status, kind := http.StatusBadRequest, frame.ErrMalformed
 			if trick.status != 0 {
 				status = trick.status
@@ -229,16 +229,17 @@ func TestTricks(t *testing.T) {
 			if status == http.StatusRequestEntityTooLarge {
 				kind = frame.ErrTooLarge
 			}
-			if d.Status() != status || !errors.Is(got.kind, kind) {
-				t.Errorf("status %d, %v (%s); want %d, %v", d.Status(), got.kind, got.Err, status, kind)
-			}
+			assert.Equal(t, status, d.Status(), got.Err)
+			assert.ErrorIs(t, got.kind, kind, got.Err)
 			again, n, need, err := d.Decode(nil)
-			if again != nil || n != 0 || need != 0 || err == nil || d.Pending() != nil {
-				t.Errorf("after an error: %v, %d, %d, %v, pending %v", again, n, need, err, d.Pending())
-			}
-			if _, ok, end := d.End(nil); ok || end != err {
-				t.Errorf("End after %v: %v, %v", err, ok, end)
-			}
+			assert.Nil(t, again, "after an error")
+			assert.Zero(t, n, "after an error")
+			assert.Zero(t, need, "after an error")
+			assert.Error(t, err, "after an error")
+			assert.Nil(t, d.Pending(), "after an error")
+			_, ok, end := d.End(nil)
+			assert.False(t, ok, "End")
+			assert.Same(t, err, end, "End")
 		})
 	}
 }
@@ -283,9 +284,8 @@ func TestBadResponses(t *testing.T) {
 			got := sameInPieces(t, raw, func(pieces [][]byte, patient bool) outcome {
 				return drive(t, responses(method), pieces, patient, false, showResponse)
 			})
-			if len(got.Messages) > 0 || got.Err == "" {
-				t.Fatalf("taken for a message: %v", got)
-			}
+			require.Empty(t, got.Messages, "taken for a message")
+			require.NotEmpty(t, got.Err, "taken for a message")
 		})
 	}
 }
@@ -297,30 +297,33 @@ func TestUnasked(t *testing.T) {
 		got := sameInPieces(t, strings.Repeat(answer, 3), func(pieces [][]byte, patient bool) outcome {
 			return drive(t, responses(methods), pieces, patient, false, showResponse)
 		})
-		if len(got.Messages) != answers || !errors.Is(got.kind, frame.ErrMalformed) {
-			t.Errorf("%q: %v", methods, got)
-		}
+		assert.Len(t, got.Messages, answers, "%q", methods)
+		assert.ErrorIs(t, got.kind, frame.ErrMalformed, "%q", methods)
 	}
 	d := Responses{Assume: "GET"}.NewResponseDecoder()
-	if got := drive(t, d, whole(strings.Repeat(answer, 3)), false, true, showResponse); len(got.Messages) != 3 || got.Err != "" {
-		t.Errorf("%v", got)
-	}
+	got := drive(t, d, whole(strings.Repeat(answer, 3)), false, true, showResponse)
+	assert.Len(t, got.Messages, 3)
+	assert.Empty(t, got.Err)
 }
 
 // TestCutShort ends every stream early, everywhere.
 func TestCutShort(t *testing.T) {
 	for name, raw := range requestStreams {
-		all := drive(t, requests(), whole(raw), false, true, showRequest)
-		for i := range len(raw) {
-			d := requests()
-			got := drive(t, d, whole(raw[:i]), false, true, showRequest)
-			between := i == 0 || raw[:i] == crlf || d.state == atEnded || d.state == atHeld
-			for _, end := range all.Ends {
-				between = between || i == end || i == end+2 && raw[end:i] == crlf
+		t.Run(name, func(t *testing.T) {
+			all := drive(t, requests(), whole(raw), false, true, showRequest)
+			for i := range len(raw) {
+				d := requests()
+				got := drive(t, d, whole(raw[:i]), false, true, showRequest)
+				between := i == 0 || raw[:i] == crlf || d.state == atEnded || d.state == atHeld
+				for _, end := range all.Ends {
+					between = between || i == end || i == end+2 && raw[end:i] == crlf
+				}
+				if between {
+					assert.Empty(t, got.Err, "after %d bytes", i)
+				} else {
+					assert.ErrorIs(t, got.kind, io.ErrUnexpectedEOF, "after %d bytes: %v", i, got)
+				}
 			}
-			if between != (got.Err == "") || !between && !errors.Is(got.kind, io.ErrUnexpectedEOF) {
-				t.Errorf("%s, after %d bytes: %v", name, i, got)
-			}
-		}
+		})
 	}
 }

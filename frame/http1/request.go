@@ -25,7 +25,7 @@ func (c Requests) NewRequestDecoder() *RequestDecoder {
 	return d
 }
 
-// MaxSize is the sum of the limits, but for HeadLines. In bytes.
+// MaxSize returns the sum of the limits in bytes: all but HeadLines.
 func (c Requests) MaxSize() int { return c.Limits.maxSize() }
 
 // RequestDecoder finds requests in the bytes of a client. One goroutine at a time may use it.
@@ -34,15 +34,15 @@ type RequestDecoder struct {
 	message *received[Request]
 }
 
-// received is a message with memory that it needs anyway, in one piece.
+// received is a message in one allocation with what it refers to.
 type received[M any] struct {
 	message  M
 	body     memory
 	asked    http.Request // of a response
-	prompted bool         // the client of a request was told to go on
+	prompted bool         // whether the client of a request was told to continue
 }
 
-// Decode is frame.Decoder's. An empty line in front of a request is consumed.
+// Decode implements frame.Decoder. An empty line in front of a request is consumed.
 func (d *RequestDecoder) Decode(p []byte) (m *Request, n, need int, err error) {
 	if n, need, err = d.decode(p); err != nil || need > 0 {
 		return nil, n, need, err
@@ -50,14 +50,14 @@ func (d *RequestDecoder) Decode(p []byte) (m *Request, n, need int, err error) {
 	return d.finish(), n, 0, nil
 }
 
-// End is frame.Decoder's. A request never ends because the client does, so ok is always false.
+// End implements frame.Decoder. The end of the stream does not end a request, so ok is always false.
 func (d *RequestDecoder) End(p []byte) (m *Request, ok bool, err error) {
 	_, err = d.end(p)
 	return nil, false, err
 }
 
-// Pending returns the request whose head has come while its content has not, or nil. It is the message that Decode
-// will deliver, without Content and Body. A server looks at it to answer 100 Continue, or to refuse early.
+// Pending returns the request whose head has been received but whose content has not, or nil. It is the message that
+// Decode will return, without Content and Body. A server uses it to answer 100 Continue, or to refuse the request early.
 func (d *RequestDecoder) Pending() *Request {
 	if d.message == nil || d.failed != nil {
 		return nil
@@ -65,26 +65,27 @@ func (d *RequestDecoder) Pending() *Request {
 	return &d.message.message
 }
 
-// Status is the status that a server should answer with, before it closes, after Decode or End has returned an error:
-// 400, 413, 414, 431, 501 or 505. Without an error it is 0.
+// Status returns the status with which a server should answer before it closes, when Decode or End has returned an error:
+// 400, 413, 414, 431, 501 or 505. It is 0 if there was no error.
 func (d *RequestDecoder) Status() int { return d.status }
 
-// Switch tells that HTTP has ended: the server has answered 101, or 2xx to CONNECT. From now on Decode consumes nothing.
+// Switch is called when the server has answered 101, or 2xx to CONNECT, which ends HTTP. Decode consumes nothing from then
+// on.
 func (d *RequestDecoder) Switch() {
 	if d.failed == nil {
 		d.state = atSwitched
 	}
 }
 
-// Resume tells that a CONNECT has been answered and HTTP goes on. Until then Decode consumes nothing behind a CONNECT,
-// for what the client sends next may belong to the tunnel. Call Decode again after it: there may be bytes already.
+// Resume is called when a CONNECT has been answered and HTTP goes on. Until then Decode consumes nothing behind a CONNECT,
+// because the following bytes may belong to the tunnel. Call Decode afterwards: bytes may already have been received.
 func (d *RequestDecoder) Resume() {
 	if d.state == atHeld {
 		d.state = atHead
 	}
 }
 
-// Reset makes the decoder as new, for the first byte of a connection.
+// Reset returns the decoder to its initial state, for a new connection.
 func (d *RequestDecoder) Reset() {
 	d.reset(d, d.codec, d.limits, false)
 	d.message = nil

@@ -10,8 +10,8 @@ import (
 // Responses is the codec of responses. Its zero value has default limits.
 type Responses struct {
 	Limits Limits
-	// Assume is the method of a request that Expect was not called for, if all have the same and the decoder is out of
-	// reach. Default "": a response that Expect was not called for is an error.
+	// Assume is the method of requests for which Expect was not called. Set it if all requests have the same method and
+	// Expect cannot be called. Default "": a response without a call of Expect is an error.
 	Assume string
 }
 
@@ -29,7 +29,7 @@ func (c Responses) NewResponseDecoder() *ResponseDecoder {
 	return d
 }
 
-// MaxSize is the sum of the limits, but for HeadLines. In bytes.
+// MaxSize returns the sum of the limits in bytes: all but HeadLines.
 func (c Responses) MaxSize() int { return c.Limits.maxSize() }
 
 // ResponseDecoder finds responses in the bytes of a server. One goroutine at a time may use it.
@@ -37,12 +37,12 @@ type ResponseDecoder struct {
 	decoder
 	message *received[Response]
 	assume  string
-	asked   []string // methods of requests that are not answered, oldest first, from index first on
+	asked   []string // asked[first:] are the methods of unanswered requests, oldest first
 	first   int
 }
 
-// Expect tells that a request with the method has been sent, or will be before the next call of Decode. Calls are in the
-// order of requests.
+// Expect is called for each request, in order, before the call of Decode that may receive its response. method is that of
+// the request.
 func (d *ResponseDecoder) Expect(method string) {
 	if d.first > len(d.asked)/2 { // what has been answered makes room
 		d.asked = d.asked[:copy(d.asked, d.asked[d.first:])]
@@ -51,10 +51,10 @@ func (d *ResponseDecoder) Expect(method string) {
 	d.asked = append(d.asked, method)
 }
 
-// Outstanding is how many requests have no final response yet.
+// Outstanding returns the number of requests without a final response.
 func (d *ResponseDecoder) Outstanding() int { return len(d.asked) - d.first }
 
-// Decode is frame.Decoder's. Interim responses are delivered too, and leave the request outstanding.
+// Decode implements frame.Decoder. Interim responses are messages too, and leave the request outstanding.
 func (d *ResponseDecoder) Decode(p []byte) (m *Response, n, need int, err error) {
 	if n, need, err = d.decode(p); err != nil || need > 0 {
 		return nil, n, need, err
@@ -62,8 +62,8 @@ func (d *ResponseDecoder) Decode(p []byte) (m *Response, n, need int, err error)
 	return d.finish(), n, 0, nil
 }
 
-// End is frame.Decoder's. A server that closes between two responses is no error, however many requests are
-// Outstanding: those that a server may get twice can be sent again, elsewhere.
+// End implements frame.Decoder. A server may finish between two responses, however many requests are Outstanding: that is
+// not an error here. Idempotent requests can be sent again on another connection.
 func (d *ResponseDecoder) End(p []byte) (m *Response, ok bool, err error) {
 	if ok, err = d.end(p); ok {
 		m = d.finish()
@@ -71,8 +71,8 @@ func (d *ResponseDecoder) End(p []byte) (m *Response, ok bool, err error) {
 	return m, ok, err
 }
 
-// Pending returns the response whose head has come while its content has not, or nil. It is the message that Decode
-// will deliver, without Content and Body.
+// Pending returns the response whose head has been received but whose content has not, or nil. It is the message that
+// Decode will return, without Content and Body.
 func (d *ResponseDecoder) Pending() *Response {
 	if d.message == nil || d.failed != nil {
 		return nil
@@ -80,13 +80,13 @@ func (d *ResponseDecoder) Pending() *Response {
 	return &d.message.message
 }
 
-// Reset makes the decoder as new, for the first byte of a connection: nothing is outstanding.
+// Reset returns the decoder to its initial state, for a new connection: no request is outstanding.
 func (d *ResponseDecoder) Reset() {
 	d.reset(d, d.codec, d.limits, true)
 	d.message, d.asked, d.first = nil, d.asked[:0], 0
 }
 
-// method is that of the request which the next response answers, or "".
+// method returns the method of the request that the next response answers, or "".
 func (d *ResponseDecoder) method() string {
 	if d.Outstanding() > 0 {
 		return d.asked[d.first]
@@ -151,10 +151,10 @@ func (d *ResponseDecoder) finish() *Response {
 	}
 	after := atHead
 	if d.head.framesNothing() && !r.Interim() {
-		r.Close = true // what comes may be the content that it cannot have
+		r.Close = true // the following bytes may be the content that it must not have
 	}
 	switch {
-	case r.Interim(): // whatever it says of the connection
+	case r.Interim(): // whatever its fields say about the connection
 		r.Close = false
 	case r.Switched():
 		after, r.Close = atSwitched, false

@@ -41,7 +41,7 @@ func newAnswer(s *session.Stream, r *http.Request) *answer {
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader implements http.ResponseWriter. Interim responses are not sent: the request is here in whole.
+// WriteHeader implements http.ResponseWriter. Interim responses are not sent, because the whole request has been received.
 func (a *answer) WriteHeader(status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,8 +58,8 @@ func (a *answer) writeHeader(status int) {
 	}
 }
 
-// Write implements io.Writer. As in net/http, more than the Content-Length that the handler has set is
-// http.ErrContentLength, and what has no content is http.ErrBodyNotAllowed.
+// Write implements io.Writer. As in net/http, writing more than the Content-Length of the handler is http.ErrContentLength,
+// and writing content that the status does not allow is http.ErrBodyNotAllowed.
 func (a *answer) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,8 +84,8 @@ func allowsContent(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// Hijack implements http.Hijacker: the connection is the handler's, as of Stream.Detach, with every byte that came
-// behind the request. It is live when the handler has returned. It is an error once something was written.
+// Hijack implements http.Hijacker. The connection is that of Stream.Detach, with every byte that followed the request. It is
+// live when the handler has returned. After a write Hijack returns an error.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,7 +105,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
 }
 
-// finish ends the handler's use of the answer. It reports whether there is one to be sent.
+// finish ends the handler's use of the answer. It reports whether there is a response to be sent.
 func (a *answer) finish() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,19 +114,19 @@ func (a *answer) finish() bool {
 	return !a.hijacked
 }
 
-// errTooShort is for a handler that has announced more content than it wrote. The client must not take that for all.
+// errTooShort means that a handler wrote less than its Content-Length. The client must not take it for the whole content.
 var errTooShort = errors.New("the handler has written less than its Content-Length")
 
-// response is what was written. What net/http's server adds to a response is added here.
+// response returns what was written, with the fields that net/http's server adds.
 func (a *answer) response() (*http1.Response, error) {
 	h := a.sent
 	bare := a.asked.Method == http.MethodHead || a.status == http.StatusNotModified
 	switch {
-	case bare && a.length >= 0 && len(a.content) == 0: // it is that of the answer to GET
+	case bare && a.length >= 0 && len(a.content) == 0: // Content-Length is that of the response to GET
 	case a.length > int64(len(a.content)) && allowsContent(a.status) && a.asked.Method != http.MethodHead:
 		return nil, errTooShort
 	default:
-		h.Del("Content-Length") // it is that of the content
+		h.Del("Content-Length") // Append writes that of the content
 	}
 	h.Del("Transfer-Encoding")
 	if _, set := h["Content-Type"]; !set && len(a.content) > 0 && h.Get("Content-Encoding") == "" {
@@ -137,13 +137,13 @@ func (a *answer) response() (*http1.Response, error) {
 	}
 	r := &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: a.asked}, Content: a.content}
 	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
-		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the answer to GET goes in chunks, and says no length
+		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the response to GET is chunked and has no length
 	}
 	return r, nil
 }
 
-// trailer is what the handler has announced in Trailer and set since, and what it has set with http.TrailerPrefix. Where
-// an answer cannot have a trailer there is none.
+// trailer returns the fields that the handler has announced in Trailer and set afterwards, and those that it has set with
+// http.TrailerPrefix. It is nil if the response cannot have a trailer.
 func (a *answer) trailer() http.Header {
 	var trailer http.Header
 	add := func(name string, values []string) {
@@ -167,14 +167,14 @@ func (a *answer) trailer() http.Header {
 			delete(a.sent, name)
 		}
 	}
-	a.sent.Del("Trailer") // what there is announces itself
+	a.sent.Del("Trailer") // Append writes it
 	if !a.asked.ProtoAtLeast(1, 1) || !allowsContent(a.status) {
 		return nil
 	}
 	return trailer
 }
 
-// badTrailer are the fields that a trailer cannot have, because they say how to read the message; RFC 9110, 6.5.1.
+// badTrailer are the fields that a trailer must not have, because they decide how to read the message; RFC 9110, 6.5.1.
 var badTrailer = map[string]bool{
 	"Authorization": true, "Cache-Control": true, "Connection": true, "Content-Encoding": true, "Content-Length": true,
 	"Content-Range": true, "Content-Type": true, "Expect": true, "Host": true, "Keep-Alive": true, "Max-Forwards": true,

@@ -123,8 +123,8 @@ func TestBodyEndsWithItsHandler(t *testing.T) {
 	})
 }
 
-// TestAnswersAsNetHTTP compares answers to those of net/http's server, where they depend on method, status or fields.
-func TestAnswersAsNetHTTP(t *testing.T) {
+// answers is a handler whose answers depend on method, status or fields.
+func answers() http.Handler {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, _ = io.WriteString(z, "<html>")
@@ -152,12 +152,18 @@ func TestAnswersAsNetHTTP(t *testing.T) {
 		_, server := r.Context().Value(http.ServerContextKey).(*http.Server)
 		_, _ = fmt.Fprint(w, local, server)
 	})
-	their := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	return mux
+}
+
+// TestAnswersAsNetHTTP compares answers to those of net/http's server.
+func TestAnswersAsNetHTTP(t *testing.T) {
+	h := answers()
+	their := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	go func() { _ = their.Serve(l) }()
 	t.Cleanup(func() { _ = their.Close() })
-	handling(t, mux, nil, func(t *testing.T, address string, _ *record) {
+	handling(t, h, nil, func(t *testing.T, address string, _ *record) {
 		for _, q := range []string{
 			"GET /file", "HEAD /file", "GET /same", "GET /zipped", "GET /trailer", "HEAD /trailer", "GET /keys", "OPTIONS *", "GET /none",
 		} {
@@ -250,23 +256,31 @@ func TestRefusalIsRead(t *testing.T) {
 func TestSlowRequestIsEnded(t *testing.T) {
 	o := &httpsession.ServerOptions{MessageTimeout: 150 * time.Millisecond}
 	handling(t, http.NotFoundHandler(), o, func(t *testing.T, address string, _ *record) {
-		for _, begin := range []string{"GET / HT", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n"} {
+		var clients sync.WaitGroup // side by side, because each closes in stages, which takes two seconds
+		for _, begin := range []string{
+			"GET / HT",
+			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+		} {
 			c := dialPlain(t, address)
-			var err error
-			for _, p := range []string{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", begin} { // a whole one first, and a pause that counts for none
-				_, err = io.WriteString(c, p)
-				require.NoError(t, err)
-				if p != begin {
-					time.Sleep(200 * time.Millisecond)
-				}
-			}
-			for i := 0; err == nil && i < 500; i++ {
-				time.Sleep(10 * time.Millisecond)
-				_, err = io.WriteString(c, "x")
-			}
-			require.Error(t, err, "the connection lives although its message does not end: %q", begin)
+			clients.Go(func() { sendSlowly(t, c, begin) })
 		}
+		clients.Wait()
 	})
+}
+
+// sendSlowly sends a whole request, then begin, and then a byte each 10 ms, until the server closes.
+func sendSlowly(t *testing.T, c net.Conn, begin string) {
+	_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	assert.NoError(t, err)
+	time.Sleep(200 * time.Millisecond) // a pause between two messages counts for none
+	_, err = io.WriteString(c, begin)
+	assert.NoError(t, err)
+	for i := 0; err == nil && i < 500; i++ {
+		time.Sleep(10 * time.Millisecond)
+		_, err = io.WriteString(c, "x")
+	}
+	assert.Error(t, err, "the connection lives although its message does not end: %q", begin)
 }
 
 // TestHijack takes the connection out of the HTTP server, with every byte behind the request.

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// content is the Body of a request whose bytes are lent: closed when the handler has returned, as net/http does, so that
-// a handler that goes on longer gets an error, and never what has come into the same memory since.
+// content is the Body of a request whose bytes are lent. It is closed when the handler returns, as in net/http. A handler
+// that reads later gets an error, and not other bytes in the same memory.
 type content struct {
 	mu     sync.Mutex // guards what follows, because a handler may have started goroutines
 	rest   []byte

@@ -18,33 +18,33 @@ type ClientOptions struct {
 	// Limits bound responses. Default: those of http1.Limits.
 	Limits http1.Limits
 
-	// Pipeline is how many requests may be without their response. Default 1, because not every server answers
-	// correctly to more.
+	// Pipeline is the largest number of requests without a response. Default 1, because not every server handles more
+	// correctly.
 	Pipeline int
 
 	// MessageTimeout is the longest time from a response's first byte to its last. Read fails then, and the connection
 	// ends. Default 0: none.
 	MessageTimeout time.Duration
 
-	// WriteBuffer is how many encoded bytes may wait, as of polled.NewFramed. In bytes. Default 64 KiB.
+	// WriteBuffer is the size of the buffer for encoded requests, as in polled.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
 }
 
 // Client is a Session that writes requests and reads their responses, in order, over one connection.
 //
-// Interim responses (1xx but for 101) are read here and passed over. Write is Pending while Pipeline requests are
-// without a response, and net.ErrClosed when the connection will carry no more: after a request or a response that says
-// so. If the server finishes while a response is due, Read returns an error that is io.ErrUnexpectedEOF.
+// Interim responses (1xx except 101) are skipped. Write returns Pending while Pipeline requests have no response, and
+// net.ErrClosed after a request or a response that closes the connection. If the server finishes while a response is due,
+// Read returns an error that is io.ErrUnexpectedEOF.
 type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
 	late    lateness
-	most    int  // requests without a response
-	upgrade bool // the last request asked for another protocol
-	ended   bool // no more requests
+	most    int  // limit of requests without a response
+	upgrade bool // whether the last request asked for another protocol
+	ended   bool // whether the connection carries no more requests
 }
 
-// knownDecoder is a Codec for one connection, whose Decoder is at hand.
+// knownDecoder is a Codec for one connection, with a Decoder that was made before.
 type knownDecoder[M any] struct {
 	frame.Codec[M]
 	decoder frame.Decoder[M]
@@ -65,7 +65,7 @@ func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	return c
 }
 
-// Connect is NewClient over polled.Connect to a TCP address. o may be nil.
+// Connect is NewClient on a connection of polled.Connect to a TCP address. o may be nil.
 func Connect(t polled.Transport, address string, o *ClientOptions) (*Client, error) {
 	inner, err := polled.Connect(t, "tcp", address, nil)
 	if err != nil {
@@ -86,8 +86,8 @@ func (c *Client) Flush() error { return c.framed.Flush() }
 // Close implements polled.Session.
 func (c *Client) Close() error { return c.framed.Close() }
 
-// Detach hands the connection on as a net.Conn, with the bytes that came behind the last response, as
-// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
+// Detach returns the connection as a net.Conn, with the bytes that followed the last response, as Detach of
+// polled.MessageSession does: for a tunnel after CONNECT, or for another protocol after 101. The Client ends.
 func (c *Client) Detach() (net.Conn, error) {
 	conn, err := c.framed.Detach()
 	if err == nil {
@@ -96,7 +96,7 @@ func (c *Client) Detach() (net.Conn, error) {
 	return conn, err
 }
 
-// Outstanding is how many requests were written and have no response yet.
+// Outstanding returns the number of requests that were written and have no response.
 func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
 
 // Write implements polled.Session. A request that cannot be encoded is an error of that Write alone.
@@ -148,7 +148,7 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 	}
 }
 
-// reusable tells whether the connection can carry another request. What the server sent unasked is found here.
+// reusable reports whether the connection can carry another request. It detects bytes that the server sent unasked.
 func (c *Client) reusable() bool {
 	if c.ended || c.Outstanding() > 0 {
 		return false

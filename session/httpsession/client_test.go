@@ -2,13 +2,15 @@ package httpsession_test
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
@@ -57,9 +59,7 @@ func TestClientAgainstNetHTTP(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		server := oracle(t)
 		c, err := httpsession.Connect(tr, server.Listener.Addr().String(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
 		var peers []string
 		for _, k := range []struct{ method, path, send, want string }{
@@ -78,22 +78,17 @@ func TestClientAgainstNetHTTP(t *testing.T) {
 		} {
 			put(t, c, request(t, k.method, server.URL+k.path, k.send))
 			r, err := next(t, c, c)
-			if err != nil {
-				t.Fatalf("%s %s: %v", k.method, k.path, err)
-			}
-			switch {
-			case k.path == "/from":
+			require.NoError(t, err, "%s %s", k.method, k.path)
+			if k.path == "/from" {
 				peers = append(peers, string(r.Content))
-			case summary(r) != k.want:
-				t.Errorf("%s %s: %.100s; want %.100s", k.method, k.path, summary(r), k.want)
+			} else {
+				assert.Equal(t, k.want, summary(r), "%s %s", k.method, k.path)
 			}
-			if k.path == "/echo" && r.Trailer.Get("X-Sum") != "done" {
-				t.Errorf("%s %s: the trailer is %v", k.method, k.path, r.Trailer)
+			if k.path == "/echo" {
+				assert.Equal(t, "done", r.Trailer.Get("X-Sum"), "the trailer of %s %s", k.method, k.path)
 			}
 		}
-		if peers[0] != peers[1] {
-			t.Errorf("the requests came over two connections: %v", peers)
-		}
+		assert.Equal(t, peers[1], peers[0], "the requests came over two connections")
 	})
 }
 
@@ -101,38 +96,30 @@ func TestClientAfterTheLastResponse(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		server := oracle(t)
 		c, err := httpsession.Connect(tr, server.Listener.Addr().String(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
 		put(t, c, request(t, "GET", server.URL+"/close", ""))
-		if r, err := next(t, c, c); err != nil || summary(r) != "200 the last" {
-			t.Fatal(r, err)
-		}
-		if _, _, err := c.Write(request(t, "GET", server.URL+"/hello", "")); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Write after the last response: %v", err)
-		}
-		if _, err := next(t, c, c); err != io.EOF {
-			t.Errorf("Read after the last response: %v", err)
-		}
+		r, err := next(t, c, c)
+		require.NoError(t, err)
+		require.Equal(t, "200 the last", summary(r))
+		_, _, err = c.Write(request(t, "GET", server.URL+"/hello", ""))
+		assert.ErrorIs(t, err, net.ErrClosed, "Write after the last response")
+		_, err = next(t, c, c)
+		assert.Equal(t, io.EOF, err, "Read after the last response")
 	})
 }
 
 func TestClientRefused(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		_ = l.Close()
 		c, err := httpsession.Connect(tr, l.Addr().String(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
-		if _, err := next(t, c, c); err == nil || c.Status() != polled.Terminated {
-			t.Errorf("%v, and the status is %v", err, c.Status())
-		}
+		_, err = next(t, c, c)
+		assert.Error(t, err)
+		assert.Equal(t, polled.Terminated, c.Status())
 	})
 }
 
@@ -147,18 +134,16 @@ func talk(t *testing.T, o *httpsession.ClientOptions) (*httpsession.Client, *ses
 // say writes what must have room.
 func say(t *testing.T, to *sessiontest.End, text string) {
 	t.Helper()
-	if _, status, err := to.Write([]byte(text)); err != nil || status != polled.Success {
-		t.Fatal(status, err)
-	}
+	_, status, err := to.Write([]byte(text))
+	require.NoError(t, err)
+	require.Equal(t, polled.Success, status)
 }
 
 // heard is all that has come to an end.
 func heard(t *testing.T, at *sessiontest.End) string {
 	t.Helper()
 	p, _, err := at.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(bytes.Clone(p))
 }
 
@@ -167,26 +152,25 @@ func TestClientPipeline(t *testing.T) {
 	put(t, c, request(t, "GET", "http://a/1", ""))
 	put(t, c, request(t, "HEAD", "http://a/2", ""))
 	third := request(t, "GET", "http://a/3", "")
-	if rest, status, err := c.Write(third); rest != third || status != polled.Pending || err != nil {
-		t.Fatalf("a third request: %v %v", status, err)
-	}
-	if _, err := c.Drive(); err != nil {
-		t.Fatal(err)
-	}
-	if got := heard(t, server); !strings.Contains(got, "GET /1 ") || !strings.Contains(got, "HEAD /2 ") || strings.Contains(got, "/3") {
-		t.Errorf("the server got %q", got)
-	}
+	rest, status, err := c.Write(third)
+	require.NoError(t, err, "a third request")
+	require.Equal(t, third, rest, "a third request")
+	require.Equal(t, polled.Pending, status, "a third request")
+	_, err = c.Drive()
+	require.NoError(t, err)
+	got := heard(t, server)
+	assert.Contains(t, got, "GET /1 ", "the server")
+	assert.Contains(t, got, "HEAD /2 ", "the server")
+	assert.NotContains(t, got, "/3", "the server")
 	// The second has no content, because it answers HEAD.
 	say(t, server, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"+
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
 	for _, want := range []string{"200 one", "200 "} {
-		if r, err := next(t, c, c); err != nil || summary(r) != want {
-			t.Fatal(r, err)
-		}
+		r, err := next(t, c, c)
+		require.NoError(t, err)
+		require.Equal(t, want, summary(r))
 	}
-	if n := c.Outstanding(); n != 0 {
-		t.Errorf("%d requests have no response", n)
-	}
+	assert.Zero(t, c.Outstanding())
 	put(t, c, third)
 }
 
@@ -204,13 +188,11 @@ func TestClientErrors(t *testing.T) {
 			c, server := talk(t, nil)
 			put(t, c, request(t, "GET", "http://a/", ""))
 			say(t, server, k.comes)
-			if _, err := c.Drive(); err != nil {
-				t.Fatal(err)
-			}
+			_, err := c.Drive()
+			require.NoError(t, err)
 			_ = server.Close()
-			if _, err := next(t, c); !errors.Is(err, k.want) {
-				t.Errorf("%v; want %v", err, k.want)
-			}
+			_, err = next(t, c)
+			assert.ErrorIs(t, err, k.want)
 		})
 	}
 }
@@ -219,16 +201,14 @@ func TestClientUntilClose(t *testing.T) {
 	c, server := talk(t, nil)
 	put(t, c, request(t, "GET", "http://a/", ""))
 	say(t, server, "HTTP/1.0 200 OK\r\n\r\nuntil the end")
-	if _, err := c.Drive(); err != nil {
-		t.Fatal(err)
-	}
+	_, err := c.Drive()
+	require.NoError(t, err)
 	_ = server.Close()
-	if r, err := next(t, c); err != nil || summary(r) != "200 until the end" {
-		t.Fatal(r, err)
-	}
-	if _, _, err := c.Read(); err != io.EOF {
-		t.Errorf("Read behind it: %v", err)
-	}
+	r, err := next(t, c)
+	require.NoError(t, err)
+	require.Equal(t, "200 until the end", summary(r))
+	_, _, err = c.Read()
+	assert.Equal(t, io.EOF, err, "Read behind it")
 }
 
 func TestClientSwitched(t *testing.T) {
@@ -243,9 +223,12 @@ func TestClientSwitched(t *testing.T) {
 		put(t, c, r)
 		say(t, server, switched)
 		got, err := next(t, c, c)
-		if asks && (err != nil || got.StatusCode != 101) || !asks && err == nil {
-			t.Errorf("asked %v: %v %v", asks, got, err)
+		if !asks {
+			assert.Error(t, err, "the client had not asked")
+			continue
 		}
+		require.NoError(t, err)
+		assert.Equal(t, 101, got.StatusCode)
 	}
 }
 
@@ -254,14 +237,12 @@ func TestClientBadRequest(t *testing.T) {
 	c, server := talk(t, nil)
 	bad := request(t, "GET", "http://a/", "")
 	bad.Header["X"] = []string{"a\r\nInjected: b"}
-	if _, _, err := c.Write(bad); !errors.Is(err, frame.ErrMalformed) {
-		t.Errorf("a header with a line feed: %v", err)
-	}
+	_, _, err := c.Write(bad)
+	assert.ErrorIs(t, err, frame.ErrMalformed, "a header with a line feed")
 	put(t, c, request(t, "GET", "http://a/", ""))
-	if _, err := c.Drive(); err != nil {
-		t.Fatal(err)
-	}
-	if got := heard(t, server); strings.Contains(got, "Injected") || !strings.HasPrefix(got, "GET / HTTP/1.1\r\nHost: a\r\n") {
-		t.Errorf("the server got %q", got)
-	}
+	_, err = c.Drive()
+	require.NoError(t, err)
+	got := heard(t, server)
+	assert.NotContains(t, got, "Injected", "the server")
+	assert.True(t, strings.HasPrefix(got, "GET / HTTP/1.1\r\nHost: a\r\n"), "the server")
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// Exchange is one request and its response, on a connection of a Pool. It is driven until Read has the response, and
-// closed when the response is no longer looked at; then the connection is free for the next.
+// Exchange is one request and its response, on a connection of a Pool. Its caller drives it until Read returns the
+// response, and closes it when the response is no longer used; then the connection is free for the next Exchange.
 //
-// A request that was sent on a connection which the server was just closing is sent once more, on a new connection, if
-// no byte of a response has come and its method is idempotent. RFC 9112, section 9.3.1.
+// A request on a connection that the server was just closing is sent once more, on a new connection, if nothing of a
+// response was received and the method is idempotent. RFC 9112, section 9.3.1.
 type Exchange struct {
 	pool            *Pool
 	request         *http1.Request
 	scheme, address string
 
-	conn  *pooled // nil while it waits for one
+	conn  *pooled // nil while the exchange waits for a connection
 	sent  bool
-	begun bool   // something of a response has come
-	again bool   // this is the second try
-	done  bool   // the response has been read
-	asked uint64 // when it asked for a connection last, by the pool's count; 0: never
+	begun bool   // whether something of a response was received
+	again bool   // whether this is the second try
+	done  bool   // whether the response was read
+	asked uint64 // pool.asks when the exchange asked for a connection last; 0: never
 	err   error
 }
 
@@ -42,8 +42,8 @@ func (x *Exchange) Status() polled.Status {
 	return polled.Establishing
 }
 
-// Drive does what there is to do, without waiting: it takes a connection, sends the request, and receives. An error is
-// the end of the exchange.
+// Drive does the pending work, without waiting: it acquires a connection, sends the request, and receives. After an error
+// the exchange has ended.
 func (x *Exchange) Drive() (polled.Activity, error) {
 	if x.err != nil {
 		return polled.Idle, x.err
@@ -71,7 +71,7 @@ func (x *Exchange) Drive() (polled.Activity, error) {
 	return activity, nil
 }
 
-// Read returns the response when it has come. It is valid until Close. Afterwards Read returns None.
+// Read returns the response when it has been received. The response is valid until Close. Further calls return None.
 func (x *Exchange) Read() (*http1.Response, polled.ReadStatus, error) {
 	switch {
 	case x.err != nil:
@@ -91,8 +91,8 @@ func (x *Exchange) Read() (*http1.Response, polled.ReadStatus, error) {
 	return r, status, nil
 }
 
-// Close ends the exchange. Its connection is kept for the next one if the response has been read and the connection goes
-// on, and else closed. Calls after the first do nothing.
+// Close ends the exchange. Its connection returns to the pool if the response was read and the connection persists, and is
+// closed otherwise. Calls after the first do nothing.
 func (x *Exchange) Close() error {
 	if x.err == nil {
 		_ = x.fail(net.ErrClosed)
@@ -100,8 +100,8 @@ func (x *Exchange) Close() error {
 	return nil
 }
 
-// Detach hands the exchange's connection on as a net.Conn, as Client.Detach does, once Read has returned the response.
-// The connection leaves the pool, and the exchange ends.
+// Detach returns the exchange's connection as a net.Conn, as Client.Detach does, once Read has returned the response. The
+// connection leaves the pool, and the exchange ends.
 func (x *Exchange) Detach() (net.Conn, error) {
 	switch {
 	case x.err != nil:
@@ -118,7 +118,7 @@ func (x *Exchange) Detach() (net.Conn, error) {
 	return c, nil
 }
 
-// fail ends the exchange, with net.ErrClosed or with what went wrong.
+// fail ends the exchange with err, and returns err.
 func (x *Exchange) fail(err error) error {
 	x.err = err
 	switch {
@@ -133,7 +133,7 @@ func (x *Exchange) fail(err error) error {
 	return err
 }
 
-// leave gives up waiting for a connection.
+// leave stops waiting for a connection.
 func (x *Exchange) leave() {
 	h := x.pool.host(x.key())
 	if i := slices.Index(h.waiting, x); i >= 0 {
@@ -142,7 +142,7 @@ func (x *Exchange) leave() {
 	x.pool.tidy(x.key())
 }
 
-// retry begins again on a new connection, where that is right.
+// retry starts again on a new connection, and reports whether it could.
 func (x *Exchange) retry() bool {
 	if !x.conn.used || x.again || x.begun || x.done || !idempotent(x.request.Method) {
 		return false
@@ -154,7 +154,7 @@ func (x *Exchange) retry() bool {
 	return true
 }
 
-// idempotent tells whether a request may be sent twice. RFC 9110, section 9.2.2.
+// idempotent reports whether a request may be sent twice. RFC 9110, section 9.2.2.
 func idempotent(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:

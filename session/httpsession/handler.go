@@ -11,23 +11,22 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// Handler serves h on streams: health checks, figures, a switch or two, beside what the loop really does.
+// Handler serves h on streams, for health checks, metrics and the like beside the real work of the loop.
 //
 //	mux := http.NewServeMux()
 //	mux.Handle("/debug/vars", expvar.Handler())
 //	l, err := t.Listen("tcp", "127.0.0.1:8080", httpsession.Handler(mux, nil), nil)
 //
 // h runs on the stream's loop, with a whole request, and must not block: every other stream of the loop waits meanwhile.
-// What it writes is sent when it returns, trailers included. The ResponseWriter is an http.Hijacker; Flush is not there.
-// The request's Body and the ResponseWriter are h's until it returns: then the Body is closed, the context cancelled,
-// and writes are errors. As in net/http the context has http.LocalAddrContextKey and http.ServerContextKey, here an
-// *http.Server with nothing but its Handler; OPTIONS * is answered without h; a panic with http.ErrAbortHandler resets
-// the connection in silence.
+// What it writes is sent when it returns, including trailers. The ResponseWriter is an http.Hijacker, but no http.Flusher.
+// When h returns, the request's Body is closed, its context is cancelled, and the ResponseWriter returns errors. As in
+// net/http, the context has http.LocalAddrContextKey and http.ServerContextKey, whose *http.Server has only its Handler
+// set; OPTIONS * is answered without h; and a panic with http.ErrAbortHandler resets the connection without a log entry.
 //
-// What is no request is answered by a status such as 400, and the connection closes in stages, so that a client that is
-// still sending can read that. An answer that h has made wrong, or too large for ServerOptions.AnswerBytes, becomes a
-// 500 and is logged. Connections that carry nothing stay open unless IdleTimeout of ListenOptions says otherwise. h must
-// not be nil. o may be nil.
+// An invalid request is answered with a status such as 400. The connection then closes in stages, so that a client that is
+// still sending can read the answer. A response of h that cannot be encoded, or exceeds ServerOptions.AnswerBytes, is
+// replaced by a 500 and logged. Idle connections stay open, unless ListenOptions has an IdleTimeout. Handler panics if h is
+// nil. o may be nil.
 func Handler(h http.Handler, o *ServerOptions) session.Handler {
 	if h == nil {
 		panic("httpsession: Handler without an http.Handler")
@@ -69,7 +68,7 @@ type conn struct {
 	*session.FrameHandler[*http1.Request]
 	of      *handler
 	decoder *http1.RequestDecoder
-	seen    *http1.Request // that was looked at before its content came
+	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
 }
 
@@ -81,12 +80,12 @@ func (c *conn) OnData(s *session.Stream) {
 		return
 	}
 	c.seen = r
-	if !understood(r.Request) { // before its content comes
+	if !understood(r.Request) { // before its content arrives
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
 	}
 }
 
-// understood reports whether a request expects nothing, or what there is: RFC 9110, 10.1.1.
+// understood reports whether a request has no expectation other than 100-continue. RFC 9110, section 10.1.1.
 func understood(r *http.Request) bool {
 	for _, expectation := range r.Header["Expect"] {
 		if !strings.EqualFold(strings.TrimSpace(expectation), "100-continue") {
@@ -119,7 +118,7 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 	c.answer(s, response)
 }
 
-// call calls the user's handler. It reports false if that has given up the connection.
+// call calls the user's handler. It reports false if the handler has aborted the connection.
 func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bool) {
 	ctx, cancel := context.WithCancel(c.context)
 	defer cancel()
@@ -143,7 +142,7 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 	return true
 }
 
-// answer sends a response, or a 500 in its place if it is none.
+// answer sends a response, or a 500 if it cannot be encoded.
 func (c *conn) answer(s *session.Stream, response *http1.Response) {
 	err := session.WriteFrame(s, http1.Responses{Limits: c.of.answers}, response)
 	var wrong *frame.Error
@@ -156,14 +155,14 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) {
 	case errors.Is(err, session.ErrWriteBufferFull):
 		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",
 			"stream", s.ID(), "queued", s.Queued())
-		_ = s.AbortWith(err) // without it the next ones would be taken for it
+		_ = s.AbortWith(err) // otherwise later responses would be taken for this one
 	case err != nil: // the stream has ended
 	case !response.KeepAlive():
 		_ = session.CloseInStages(s)
 	}
 }
 
-// failed answers a request whose handler has made no answer.
+// failed sends a 500 for a request whose handler has made an invalid response.
 func (c *conn) failed(s *session.Stream, r *http.Request, err error) {
 	session.Logger(s).Error("httpsession: a handler has made an answer that cannot be sent; the client gets a 500",
 		"stream", s.ID(), "method", r.Method, "path", r.URL.Path, "error", err)
@@ -176,7 +175,7 @@ func (c *conn) end(s *session.Stream, response *http1.Response) {
 	_ = session.CloseInStages(s)
 }
 
-// refuse answers what is no request.
+// refuse answers an invalid request.
 func (c *conn) refuse(s *session.Stream, _ *frame.Error) {
 	if status := c.decoder.Status(); status != 0 {
 		_ = session.WriteFrame(s, http1.Responses{}, bare(status)) // fails only if the stream has ended

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session/httpsession"
 )
@@ -48,8 +51,7 @@ func serving(t *testing.T, test func(t *testing.T, address string)) {
 			go func() {
 				defer close(done)
 				l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site(), nil), nil)
-				if err != nil {
-					t.Error(err)
+				if !assert.NoError(t, err) {
 					close(addresses)
 					return
 				}
@@ -60,8 +62,7 @@ func serving(t *testing.T, test func(t *testing.T, address string)) {
 						_ = tr.Close()
 						return
 					default:
-						if _, err := tr.Poll(1e6); err != nil {
-							t.Error(err)
+						if _, err := tr.Poll(1e6); !assert.NoError(t, err) {
 							return
 						}
 					}
@@ -74,18 +75,14 @@ func serving(t *testing.T, test func(t *testing.T, address string)) {
 			return
 		}
 		l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site(), nil), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		test(t, l.Addr().String())
 	})
 }
 
 func TestHandlerAgainstNetHTTP(t *testing.T) {
 	serving(t, func(t *testing.T, address string) {
-		if err := askNetHTTP("http://" + address); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, askNetHTTP("http://"+address))
 		for path, want := range map[string]string{
 			"/nothing":    "204 []",
 			"/wrong":      "500 [text/plain; charset=utf-8] Internal Server Error\n",
@@ -94,21 +91,22 @@ func TestHandlerAgainstNetHTTP(t *testing.T) {
 			"/debug/vars": "200 [application/json; charset=utf-8] {",
 		} {
 			r, err := http.Get("http://" + address + path)
-			if err != nil {
-				t.Errorf("%s: %v", path, err)
+			if !assert.NoError(t, err, path) {
 				continue
 			}
 			content, err := io.ReadAll(r.Body)
 			_ = r.Body.Close()
+			assert.NoError(t, err, path)
 			got := strings.TrimSuffix(fmt.Sprintf("%d %v %s", r.StatusCode, r.Header["Content-Type"], content), " ")
-			if err != nil || !strings.HasPrefix(got, strings.TrimSuffix(want, " ")) || r.StatusCode == 200 && r.Header.Get("Date") == "" {
-				t.Errorf("%s: %q %v; want %q", path, got, err, want)
+			want = strings.TrimSuffix(want, " ")
+			assert.True(t, strings.HasPrefix(got, want), "%s: %q; want %q", path, got, want)
+			if r.StatusCode == 200 {
+				assert.NotEmpty(t, r.Header.Get("Date"), path)
 			}
 			http.DefaultClient.CloseIdleConnections()
 		}
-		if _, err := http.Get("http://" + address + "/panic"); err == nil {
-			t.Error("/panic was answered")
-		}
+		_, err := http.Get("http://" + address + "/panic")
+		assert.Error(t, err, "/panic was answered")
 	})
 }
 
@@ -116,17 +114,12 @@ func TestHandlerAgainstNetHTTP(t *testing.T) {
 func exchange(t *testing.T, address, text string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.WriteString(c, text)
+	require.NoError(t, err)
 	got, err := io.ReadAll(c)
-	if err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, err)
 	return string(got)
 }
 
@@ -134,35 +127,33 @@ func TestHandlerOnTheWire(t *testing.T) {
 	serving(t, func(t *testing.T, address string) {
 		got := exchange(t, address, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"+
 			"HEAD /3 HTTP/1.1\r\nHost: a\r\n\r\nGET /close HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n")
-		if strings.Count(got, "HTTP/1.1 200 OK\r\n") != 4 || !strings.Contains(got, "POST abc") || strings.Count(got, "HEAD ") != 0 {
-			t.Errorf("a pipeline got %q", got)
-		}
+		assert.Equal(t, 4, strings.Count(got, "HTTP/1.1 200 OK\r\n"), "a pipeline")
+		assert.Contains(t, got, "POST abc", "a pipeline")
+		assert.NotContains(t, got, "HEAD ", "a pipeline")
 		got = exchange(t, address, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost : a\r\n\r\n")
-		if !strings.Contains(got, "HTTP/1.1 200 ") || !strings.Contains(got, "HTTP/1.1 400 ") || !strings.Contains(got, "Connection: close\r\n") {
-			t.Errorf("a bad request got %q", got)
-		}
-		if got = exchange(t, address, "GET / HTTP/1.0\r\n\r\n"); !strings.Contains(got, " 200 OK\r\n") || !strings.HasSuffix(got, "GET ") {
-			t.Errorf("an old client got %q", got)
-		}
+		assert.Contains(t, got, "HTTP/1.1 200 ", "a bad request")
+		assert.Contains(t, got, "HTTP/1.1 400 ", "a bad request")
+		assert.Contains(t, got, "Connection: close\r\n", "a bad request")
+		got = exchange(t, address, "GET / HTTP/1.0\r\n\r\n")
+		assert.Contains(t, got, " 200 OK\r\n", "an old client")
+		assert.True(t, strings.HasSuffix(got, "GET "), "an old client")
 	})
 }
 
 func TestHandlerContinue(t *testing.T) {
 	serving(t, func(t *testing.T, address string) {
 		c, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
 		_, _ = io.WriteString(c, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
 		r := bufio.NewReader(c)
-		if line, err := r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
-			t.Fatalf("%q %v", line, err)
-		}
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
 		_, _ = io.WriteString(c, "cont")
 		rest, err := io.ReadAll(r)
-		if err != nil || strings.Count(string(rest), "100 Continue") != 0 || !strings.HasSuffix(string(rest), "PUT cont") {
-			t.Errorf("%q %v", rest, err)
-		}
+		assert.NoError(t, err)
+		assert.NotContains(t, string(rest), "100 Continue")
+		assert.True(t, strings.HasSuffix(string(rest), "PUT cont"))
 	})
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// lateness watches, for a session that is polled, that a message that has begun is whole in time.
+// lateness enforces MessageTimeout in a polled session.
 type lateness struct {
 	timeout time.Duration // 0: none
-	since   time.Time     // when a part of the present message was seen first; zero: none was
+	since   time.Time     // when the first part of the present message was seen; zero: none was
 }
 
-// exceeded reports whether the present message has taken too long, after a Read that brought no message.
+// exceeded reports whether the present message takes too long. It is called after a Read that returned no message.
 func (l *lateness) exceeded(status polled.ReadStatus) bool {
 	switch {
 	case l.timeout <= 0:
@@ -29,7 +29,7 @@ func (l *lateness) exceeded(status polled.ReadStatus) bool {
 	return backend.SystemClock{}.Since(l.since) >= l.timeout
 }
 
-// whole says that the message has come.
+// whole is called when a message is complete.
 func (l *lateness) whole() { l.since = time.Time{} }
 
 func (l *lateness) err() error {

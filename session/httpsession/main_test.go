@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session/polled"
@@ -27,12 +29,10 @@ func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport))
 			}
 			t.Run(name, func(t *testing.T) {
 				tr, err := tandem.Open(&tandem.Options{Backend: b, CallerDriven: driven, Logger: slog.New(slog.DiscardHandler)})
-				switch {
-				case err != nil && os.Getenv("TANDEM_REQUIRE_URING") == "1":
-					t.Fatal(err)
-				case err != nil:
+				if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
 					t.Skipf("NOT TESTED: %v", err)
 				}
+				require.NoError(t, err)
 				defer tr.Close()
 				test(t, tr)
 			})
@@ -40,13 +40,11 @@ func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport))
 	}
 }
 
-// until turns the duty cycle until done says so.
+// until calls done again and again until it reports true.
 func until(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
-		if time.Now().After(deadline) {
-			t.Fatal("it never comes")
-		}
+		require.False(t, time.Now().After(deadline), "not within %v", patience)
 		time.Sleep(10 * time.Microsecond)
 	}
 }
@@ -79,16 +77,13 @@ func put[R, W any](t *testing.T, to polled.Session[R, W], m W) {
 	t.Helper()
 	until(t, func() bool {
 		rest, status, err := to.Write(m)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if status == polled.Success {
 			return true
 		}
 		m = rest
-		if _, err := to.Drive(); err != nil {
-			t.Fatal(err)
-		}
+		_, err = to.Drive()
+		require.NoError(t, err)
 		return false
 	})
 }
@@ -97,9 +92,7 @@ func put[R, W any](t *testing.T, to polled.Session[R, W], m W) {
 func request(t *testing.T, method, target, content string) *http1.Request {
 	t.Helper()
 	u, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return &http1.Request{Request: &http.Request{Method: method, URL: u, Header: http.Header{}}, Content: []byte(content)}
 }
 

@@ -18,16 +18,16 @@ type PoolOptions struct {
 	// for any other scheme.
 	Dial func(scheme, address string) (polled.Bytes, error)
 
-	// PerHost is how many connections to one scheme and address there may be at a time. Default 8.
+	// PerHost limits the connections to one scheme and address. Default 8.
 	PerHost int
 
-	// Total is how many connections there may be at a time. Default 128.
+	// Total limits all connections. Default 128.
 	Total int
 
-	// IdleTimeout is how long a connection is kept that carries nothing. Default 90 s; negative: none is kept.
+	// IdleTimeout is how long an idle connection is kept. Default 90 s; negative: none is kept.
 	IdleTimeout time.Duration
 
-	// Client are the options of each connection. Pipeline is not looked at: a connection carries one request at a time.
+	// Client are the options of each connection. Pipeline is ignored: a connection carries one request at a time.
 	Client ClientOptions
 
 	// Now is the clock, for tests. Default time.Now.
@@ -44,27 +44,27 @@ const (
 type Pool struct {
 	options PoolOptions
 	hosts   map[string]*host
-	idle    []*pooled // that carry nothing, the one for longest first
-	open    int       // connections, idle ones included
-	asks    uint64    // times that an exchange has asked for a connection
+	idle    []*pooled // the longest idle first
+	open    int       // number of connections, including idle ones
+	asks    uint64    // number of times that an exchange has asked for a connection
 	closed  bool
 }
 
-// host is what the pool knows of one scheme and address.
+// host is the state of the pool for one scheme and address.
 type host struct {
 	open    int
-	waiting []*Exchange // for a connection, first come first
+	waiting []*Exchange // exchanges that wait for a connection, in order
 }
 
 // pooled is a connection of the pool.
 type pooled struct {
 	*Client
 	key     string
-	used    bool      // it has carried an exchange
-	resting time.Time // since when it is idle
+	used    bool      // whether it has carried an exchange
+	resting time.Time // since when it has been idle
 }
 
-// NewPool makes a Pool whose connections live on t, which may be nil if Dial is set. o may be nil.
+// NewPool returns a Pool that connects by t, which may be nil if Dial is set. o may be nil.
 func NewPool(t polled.Transport, o *PoolOptions) *Pool {
 	p := &Pool{hosts: map[string]*host{}}
 	if o != nil {
@@ -97,9 +97,9 @@ func dialPlain(t polled.Transport, scheme, address string) (polled.Bytes, error)
 	return polled.Connect(t, "tcp", address, nil)
 }
 
-// Do begins an exchange: r is sent on a connection to r.URL's host that carries nothing, or on a new one; or, at the
-// limits, when there is one. It does not wait and fails only for a request that no connection could carry. r must stay
-// as it is until the exchange has its response. Close ends the exchange.
+// Do begins an exchange: r is sent on an idle connection to the host of r.URL, or on a new one, or, at the limits, as soon
+// as a connection is free. Do does not wait, and fails only for a request that no connection could carry. r must not be
+// changed until the exchange has its response. Close ends the exchange.
 func (p *Pool) Do(r *http1.Request) (*Exchange, error) {
 	if p.closed {
 		return nil, fmt.Errorf("httpsession: the pool is closed: %w", net.ErrClosed)
@@ -116,7 +116,7 @@ func (p *Pool) Do(r *http1.Request) (*Exchange, error) {
 	return x, nil
 }
 
-// addressOf is the host and port of a URL.
+// addressOf returns host and port of a URL.
 func addressOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -128,14 +128,14 @@ func addressOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// Open is how many connections there are, Idle how many of them carry nothing.
+// Open returns the number of connections, including idle ones.
 func (p *Pool) Open() int { return p.open }
 
-// Idle is how many connections carry nothing.
+// Idle returns the number of idle connections.
 func (p *Pool) Idle() int { return len(p.idle) }
 
-// Drive looks after the connections that carry nothing: it closes those whose time is over, and those that their server
-// has closed. A duty cycle calls it now and then; the exchanges drive themselves.
+// Drive closes idle connections that have reached IdleTimeout or that their server has closed. A duty cycle calls it now and
+// then. Exchanges are driven by their own Drive.
 func (p *Pool) Drive() polled.Activity {
 	activity := polled.Idle
 	for _, c := range slices.Clone(p.idle) {
@@ -148,8 +148,7 @@ func (p *Pool) Drive() polled.Activity {
 	return activity
 }
 
-// Close closes the connections that carry nothing. Exchanges that have a connection go on, and close it; those that wait
-// for one fail.
+// Close closes idle connections. Exchanges that have a connection go on, and close it; those that wait for one fail.
 func (p *Pool) Close() error {
 	p.closed = true
 	for _, c := range p.idle {
@@ -168,15 +167,15 @@ func (p *Pool) host(key string) *host {
 	return h
 }
 
-// tidy forgets a host of which there is nothing to know.
+// tidy removes a host without connections and waiting exchanges.
 func (p *Pool) tidy(key string) {
 	if h := p.hosts[key]; h != nil && h.open == 0 && len(h.waiting) == 0 {
 		delete(p.hosts, key)
 	}
 }
 
-// acquire gives x a connection, if it is x's turn and there is one or may be one more. Those that wait have their turn in
-// order, but for such as nobody drives, which hold up no other.
+// acquire returns a connection for x, or nil if x has to wait: for its turn, or because of the limits. Exchanges have their
+// turn in order, except for those that nobody drives, which do not hold up others.
 func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 	h := p.host(x.key())
 	if p.closed {
@@ -206,11 +205,11 @@ func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 	return c, nil
 }
 
-// abandoned is how often others may ask for a connection, beyond four times each, before an exchange that does not is
-// taken for one that nobody drives.
+// abandoned is the number of times that others ask for a connection, in addition to four times for each, before an exchange
+// that does not ask is considered one that nobody drives.
 const abandoned = 64
 
-// ahead is how many exchanges wait before x and are driven: each has asked since most others did.
+// ahead returns the number of exchanges that wait before x and are driven: those that have asked recently.
 func (p *Pool) ahead(h *host, x *Exchange) (n int) {
 	for _, other := range h.waiting {
 		if other == x {
@@ -223,7 +222,7 @@ func (p *Pool) ahead(h *host, x *Exchange) (n int) {
 	return n
 }
 
-// spare is how many connections to a host there may be for those that wait.
+// spare returns the number of connections to a host that waiting exchanges may have.
 func (p *Pool) spare(h *host, key string) int {
 	resting := 0
 	for _, c := range p.idle {
@@ -234,8 +233,8 @@ func (p *Pool) spare(h *host, key string) int {
 	return p.options.PerHost - h.open + resting
 }
 
-// rested takes a connection that carries nothing: the one that did so for the shortest time, because its server is the
-// least likely to close it now. A request that was lost on such a connection gets a new one.
+// rested returns an idle connection: the one that has been idle for the shortest time, because its server is the least
+// likely to close it now. A request that was lost on an idle connection gets a new one instead.
 func (p *Pool) rested(x *Exchange) *pooled {
 	for i := len(p.idle) - 1; i >= 0; i-- {
 		c := p.idle[i]
@@ -251,7 +250,7 @@ func (p *Pool) rested(x *Exchange) *pooled {
 	return nil
 }
 
-// evict closes the connection that has carried nothing for longest.
+// evict closes the longest idle connection, and reports whether there was one.
 func (p *Pool) evict() bool {
 	if len(p.idle) == 0 {
 		return false
@@ -266,7 +265,7 @@ func (p *Pool) expired(c *pooled) bool {
 	return p.options.Now().Sub(c.resting) >= p.options.IdleTimeout
 }
 
-// release takes a connection back from an exchange.
+// release returns the connection of an exchange to the pool.
 func (p *Pool) release(c *pooled) {
 	c.used = true
 	if p.closed || p.options.IdleTimeout < 0 || !c.reusable() {
@@ -285,11 +284,11 @@ func (p *Pool) forget(c *pooled) {
 
 // discard closes a connection for good.
 func (p *Pool) discard(c *pooled) {
-	_ = c.Close() // of what it had queued nobody expects an answer
+	_ = c.Close() // nobody expects a response to what it had queued
 	p.gone(c)
 }
 
-// gone forgets a connection that is no longer the pool's.
+// gone removes a connection from the counts of the pool.
 func (p *Pool) gone(c *pooled) {
 	p.open--
 	p.host(c.key).open--

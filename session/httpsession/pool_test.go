@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -49,9 +51,7 @@ func newFarm(t *testing.T, o httpsession.PoolOptions) *farm {
 func (f *farm) begin(method, target string) *httpsession.Exchange {
 	f.t.Helper()
 	x, err := f.Do(request(f.t, method, target, ""))
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, err)
 	f.drive(x)
 	return x
 }
@@ -59,18 +59,15 @@ func (f *farm) begin(method, target string) *httpsession.Exchange {
 func (f *farm) drive(x *httpsession.Exchange) {
 	f.t.Helper()
 	for range 2 {
-		if _, err := x.Drive(); err != nil {
-			f.t.Fatal(err)
-		}
+		_, err := x.Drive()
+		require.NoError(f.t, err)
 	}
 }
 
 // answer has connection i answer what it has got, which must be for path.
 func (f *farm) answer(i int, path, content string) {
 	f.t.Helper()
-	if got := heard(f.t, f.conns[i].End); !strings.Contains(got, " "+path+" HTTP/1.1") {
-		f.t.Fatalf("connection %d got %q", i, got)
-	}
+	require.Contains(f.t, heard(f.t, f.conns[i].End), " "+path+" HTTP/1.1", "connection %d", i)
 	say(f.t, f.conns[i].End, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(content), content))
 }
 
@@ -78,19 +75,15 @@ func (f *farm) answer(i int, path, content string) {
 func (f *farm) ends(x *httpsession.Exchange, want string) {
 	f.t.Helper()
 	r, err := next(f.t, x, x)
-	if err != nil || string(r.Content) != want {
-		f.t.Fatalf("%v %v; want %q", r, err, want)
-	}
-	if err := x.Close(); err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, err)
+	require.Equal(f.t, want, string(r.Content))
+	require.NoError(f.t, x.Close())
 }
 
 func (f *farm) has(open, idle int) {
 	f.t.Helper()
-	if f.Open() != open || f.Idle() != idle {
-		f.t.Errorf("%d connections are open, %d idle; want %d and %d", f.Open(), f.Idle(), open, idle)
-	}
+	assert.Equal(f.t, open, f.Open())
+	assert.Equal(f.t, idle, f.Idle())
 }
 
 func TestPoolReuses(t *testing.T) {
@@ -106,9 +99,8 @@ func TestPoolReuses(t *testing.T) {
 	f.has(2, 1)
 	f.answer(1, "/y", "b")
 	f.ends(x, "b")
-	if f.conns[0].address != "http://a:80" || f.conns[1].address != "http://b:81" {
-		t.Errorf("dialled %s and %s", f.conns[0].address, f.conns[1].address)
-	}
+	assert.Equal(t, "http://a:80", f.conns[0].address, "dialled")
+	assert.Equal(t, "http://b:81", f.conns[1].address, "dialled")
 }
 
 func TestPoolLimitPerHost(t *testing.T) {
@@ -116,16 +108,13 @@ func TestPoolLimitPerHost(t *testing.T) {
 	first, second, third := f.begin("GET", "http://a/1"), f.begin("GET", "http://a/2"), f.begin("GET", "http://a/3")
 	other := f.begin("GET", "http://b/")
 	f.has(2, 0)
-	if second.Status() != polled.Establishing || first.Status() != polled.Established {
-		t.Errorf("%v and %v", first.Status(), second.Status())
-	}
+	assert.Equal(t, polled.Establishing, second.Status())
+	assert.Equal(t, polled.Established, first.Status())
 	f.answer(0, "/1", "one")
 	f.ends(first, "one")
 	f.drive(third) // it is not its turn
 	f.has(2, 1)
-	if err := second.Close(); err != nil { // somebody loses patience
-		t.Fatal(err)
-	}
+	require.NoError(t, second.Close()) // somebody loses patience
 	f.drive(third)
 	f.answer(0, "/3", "three")
 	f.ends(third, "three")
@@ -143,9 +132,8 @@ func TestPoolLimitInTotal(t *testing.T) {
 	f.ends(b, "b")
 	f.drive(c) // takes the place of the one that is idle
 	f.has(2, 0)
-	if _, _, err := f.conns[1].Read(); err == nil {
-		t.Error("the idle connection is still open")
-	}
+	_, _, err := f.conns[1].Read()
+	assert.Error(t, err, "the idle connection is still open")
 	f.answer(2, "/", "c")
 	f.ends(c, "c")
 	f.answer(0, "/", "a")
@@ -158,14 +146,10 @@ func TestPoolIdleTimeout(t *testing.T) {
 	f.answer(0, "/", "1")
 	f.ends(x, "1")
 	f.now = f.now.Add(59 * time.Second)
-	if f.Drive() != polled.Idle {
-		t.Error("there was something to do")
-	}
+	assert.Equal(t, polled.Idle, f.Drive(), "there is nothing to do")
 	f.has(1, 1)
 	f.now = f.now.Add(time.Second)
-	if f.Drive() != polled.Active {
-		t.Error("there was nothing to do")
-	}
+	assert.Equal(t, polled.Active, f.Drive(), "there is something to do")
 	f.has(0, 0)
 }
 
@@ -199,35 +183,32 @@ func loseOne(t *testing.T, method string) (*farm, *httpsession.Exchange) {
 
 func TestPoolSendsAgain(t *testing.T) {
 	f, x := loseOne(t, "GET")
-	if r, status, err := x.Read(); r != nil || status != polled.None || err != nil {
-		t.Fatal(r, status, err)
-	}
+	r, status, err := x.Read()
+	require.NoError(t, err)
+	require.Nil(t, r)
+	require.Equal(t, polled.None, status)
 	f.drive(x)
 	f.has(1, 0)
 	f.answer(1, "/again", "2")
 	f.ends(x, "2")
 
 	_, x = loseOne(t, "POST")
-	if _, err := next(t, x, x); err == nil {
-		t.Error("a POST was sent again")
-	}
+	_, err = next(t, x, x)
+	assert.Error(t, err, "a POST was sent again")
 
 	f, x = loseOne(t, "GET")
 	_, _, _ = x.Read()
 	f.drive(x)
 	_ = f.conns[1].Close() // a new connection
-	if _, err := next(t, x, x); err == nil {
-		t.Error("a request was sent a third time")
-	}
+	_, err = next(t, x, x)
+	assert.Error(t, err, "a request was sent a third time")
 	f.has(0, 0)
 }
 
 func TestPoolDoesNotKeep(t *testing.T) {
 	f := newFarm(t, httpsession.PoolOptions{})
 	unread := f.begin("GET", "http://a/")
-	if err := unread.Close(); err != nil { // before its response
-		t.Fatal(err)
-	}
+	require.NoError(t, unread.Close()) // before its response
 	f.has(0, 0)
 	last := f.begin("GET", "http://a/")
 	heard(t, f.conns[1].End)
@@ -241,19 +222,15 @@ func TestPoolClosed(t *testing.T) {
 	idle, busy, waits := f.begin("GET", "http://a/"), f.begin("GET", "http://b/"), f.begin("GET", "http://b/2")
 	f.answer(0, "/", "a")
 	f.ends(idle, "a")
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, f.Close())
 	f.has(1, 0)
 	f.answer(1, "/", "b")
 	f.ends(busy, "b")
 	f.has(0, 0)
-	if _, err := waits.Drive(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("one that waits: %v", err)
-	}
-	if _, err := f.Do(request(t, "GET", "http://a/", "")); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a new one: %v", err)
-	}
+	_, err := waits.Drive()
+	assert.ErrorIs(t, err, net.ErrClosed, "one that waits")
+	_, err = f.Do(request(t, "GET", "http://a/", ""))
+	assert.ErrorIs(t, err, net.ErrClosed, "a new one")
 }
 
 func TestPoolBadRequests(t *testing.T) {
@@ -261,17 +238,14 @@ func TestPoolBadRequests(t *testing.T) {
 	noHost := request(t, "GET", "/path", "")
 	bad := request(t, "BAD METHOD", "http://a/", "")
 	for _, r := range []*http1.Request{nil, {}, noHost, bad} {
-		if _, err := f.Do(r); err == nil {
-			t.Errorf("%v is taken", r)
-		}
+		_, err := f.Do(r)
+		assert.Error(t, err, "%v is taken", r)
 	}
 	x, err := f.Do(request(t, "GET", "http://down/", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := x.Drive(); err == nil || x.Status() != polled.Terminated {
-		t.Errorf("a dial that fails: %v", err)
-	}
+	require.NoError(t, err)
+	_, err = x.Drive()
+	assert.Error(t, err, "a dial that fails")
+	assert.Equal(t, polled.Terminated, x.Status(), "a dial that fails")
 	f.has(0, 0)
 }
 
@@ -286,9 +260,7 @@ func TestPoolAgainstNetHTTP(t *testing.T) {
 		begin := func(i int) {
 			content := fmt.Sprintf("exchange %d", i)
 			x, err := p.Do(request(t, "PUT", server.URL+"/echo", content))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			running[x] = "200 " + content
 		}
 		for i := range all {
@@ -296,27 +268,22 @@ func TestPoolAgainstNetHTTP(t *testing.T) {
 		}
 		until(t, func() bool {
 			for x, want := range running {
-				if _, err := x.Drive(); err != nil {
-					t.Fatal(err)
-				}
+				_, err := x.Drive()
+				require.NoError(t, err)
 				r, status, err := x.Read()
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if status != polled.Data {
 					continue
 				}
-				if summary(r) != want {
-					t.Errorf("%s; want %s", summary(r), want)
-				}
+				assert.Equal(t, want, summary(r))
 				answered++
 				delete(running, x)
 				_ = x.Close()
 			}
 			return len(running) == 0
 		})
-		if answered != all || p.Open() > 4 || p.Open() != p.Idle() {
-			t.Errorf("%d answers, %d connections, %d of them idle", answered, p.Open(), p.Idle())
-		}
+		assert.Equal(t, all, answered)
+		assert.LessOrEqual(t, p.Open(), 4)
+		assert.Equal(t, p.Idle(), p.Open())
 	})
 }

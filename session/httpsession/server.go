@@ -15,39 +15,40 @@ import (
 
 // ServerOptions are those of a Server or a Handler. The zero value is right for most.
 type ServerOptions struct {
-	// Limits bound requests, and what is answered. Default: those of http1.Limits.
+	// Limits bound requests and responses. Default: those of http1.Limits.
 	Limits http1.Limits
 
 	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends.
 	// Default 0: none, as in net/http; set it where peers are not trusted.
 	MessageTimeout time.Duration
 
-	// AnswerBytes is the most bytes of content that an answer may have. In bytes. Default 0: any number. Handler only.
+	// AnswerBytes limits the content of a response. In bytes. Default 0: no limit. Handler only.
 	AnswerBytes int
 
-	// WriteBuffer is how many encoded bytes may wait, as of polled.NewFramed. In bytes. Default 64 KiB. Server only.
+	// WriteBuffer is the size of the buffer for encoded responses, as in polled.NewFramed. In bytes. Default 64 KiB. Server
+	// only.
 	WriteBuffer int
 }
 
 // Server is a Session that reads the requests of one client and writes the responses, in the same order. Its caller
-// writes one final response for each request; any number of requests may be read before.
+// writes one final response for each request; it may read any number of requests first.
 //
-// What a request is not is answered here, by a status such as 400 or 431, when all requests before it have their
-// response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends, when the
-// last response has gone out, if the client or a response says so, if the client has finished, or after such an error.
+// Invalid requests are answered by the Server, with a status such as 400 or 431, when all earlier requests have their
+// response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends after the
+// last response was sent: if the client or a response closes it, if the client has finished, or after an invalid request.
 type Server struct {
 	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
-	asked     []*http.Request // that were read and are not answered
-	continued *http1.Request  // that got 100 Continue
+	asked     []*http.Request // requests that were read and not answered
+	continued *http1.Request  // the last request that got 100 Continue
 	late      lateness
-	refusal   int  // status to be sent behind the last response; 0: none
-	finished  bool // there will be no more requests
-	last      bool // the last response was written
+	refusal   int  // status of a response to an invalid request, to be sent last; 0: none
+	finished  bool // whether no more requests will be read
+	last      bool // whether the last response was written
 	closed    bool
 }
 
-// NewServer makes a Server of a connection, such as one of polled.Listener. o may be nil.
+// NewServer returns a Server on a connection, such as one of polled.Listener. o may be nil.
 func NewServer(inner polled.Bytes, o *ServerOptions) *Server {
 	var mine ServerOptions
 	if o != nil {
@@ -68,7 +69,7 @@ func (s *Server) Status() polled.Status {
 	return s.framed.Status()
 }
 
-// Drive implements polled.Session. The end of a connection that was to end is no error.
+// Drive implements polled.Session. The regular end of the connection is not an error.
 func (s *Server) Drive() (polled.Activity, error) {
 	if s.closed {
 		return polled.Idle, nil
@@ -87,7 +88,7 @@ func (s *Server) Drive() (polled.Activity, error) {
 	return activity, nil
 }
 
-// refuse sends the answer to what is no request.
+// refuse writes the response to an invalid request.
 func (s *Server) refuse() bool {
 	_, status, err := s.framed.Write(bare(s.refusal))
 	if err != nil || status == polled.Success {
@@ -96,7 +97,7 @@ func (s *Server) refuse() bool {
 	return s.last
 }
 
-// bare is a response that says why there will be no more.
+// bare returns a last response, with the text of its status.
 func bare(status int) *http1.Response {
 	return &http1.Response{
 		Response: &http.Response{StatusCode: status, Close: true, Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
@@ -132,7 +133,7 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	return nil, status, nil
 }
 
-// proceed tells a client that waits to go on with its content, once, and not before its other requests are answered.
+// proceed sends 100 Continue to a client that waits for it, once, and not before its earlier requests are answered.
 func (s *Server) proceed() {
 	r := s.decoder.Pending()
 	if r == nil || r == s.continued || len(s.asked) > 0 || !r.ExpectsContinue() {
@@ -170,14 +171,14 @@ func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.W
 	return nil, polled.Success, nil
 }
 
-// answerTo is r with the request that it answers, which decides how it is encoded.
+// answerTo returns r with the request that it answers, which decides how it is encoded.
 func answerTo(asked *http.Request, r *http1.Response) *http1.Response {
 	head := *r.Response
 	head.Request = asked
 	return &http1.Response{Response: &head, Content: r.Content}
 }
 
-// behind tells the decoder what comes behind a final response.
+// behind informs the decoder of what follows a final response.
 func behind(d *http1.RequestDecoder, answer *http1.Response) {
 	switch {
 	case answer.Switched():
@@ -195,8 +196,8 @@ func (s *Server) Flush() error {
 	return s.framed.Flush()
 }
 
-// Detach hands the connection on as a net.Conn, with the bytes that came behind the last request, as
-// polled.MessageSession.Detach does: for a tunnel after CONNECT, or for another protocol after 101. Answers that wait are sent
+// Detach returns the connection as a net.Conn, with the bytes that followed the last request, as Detach of
+// polled.MessageSession does: for a tunnel after CONNECT, or for another protocol after 101. Buffered responses are sent
 // first. The Server ends.
 func (s *Server) Detach() (net.Conn, error) {
 	if s.closed {

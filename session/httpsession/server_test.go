@@ -2,12 +2,14 @@ package httpsession_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
@@ -30,27 +32,21 @@ func TestServerPipeline(t *testing.T) {
 	say(t, client, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\nPOST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 	for _, want := range []string{"GET /1 ", "HEAD /2 ", "POST /3 abc"} {
 		r, err := next(t, s, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := fmt.Sprintf("%s %s %s", r.Method, r.URL, r.Content); got != want {
-			t.Errorf("%s; want %s", got, want)
-		}
+		require.NoError(t, err)
+		assert.Equal(t, want, fmt.Sprintf("%s %s %s", r.Method, r.URL, r.Content))
 	}
 	for i := range 3 {
 		put(t, s, response(200, fmt.Sprint("answer ", i+1)))
 	}
-	if _, _, err := s.Write(response(200, "")); err == nil {
-		t.Error("a response that nobody asked for was taken")
-	}
-	if _, err := s.Drive(); err != nil {
-		t.Fatal(err)
-	}
+	_, _, err := s.Write(response(200, ""))
+	assert.Error(t, err, "a response that nobody asked for was taken")
+	_, err = s.Drive()
+	require.NoError(t, err)
 	got := heard(t, client)
-	if strings.Count(got, "HTTP/1.1 200 OK\r\n") != 3 || strings.Count(got, "Content-Length: 8\r\n") != 3 ||
-		strings.Contains(got, "answer 2") || !strings.HasSuffix(got, "answer 3") {
-		t.Errorf("the client got %q", got)
-	}
+	assert.Equal(t, 3, strings.Count(got, "HTTP/1.1 200 OK\r\n"), "the client")
+	assert.Equal(t, 3, strings.Count(got, "Content-Length: 8\r\n"), "the client")
+	assert.NotContains(t, got, "answer 2", "the client")
+	assert.True(t, strings.HasSuffix(got, "answer 3"), "the client")
 }
 
 func TestServerRefuses(t *testing.T) {
@@ -63,67 +59,53 @@ func TestServerRefuses(t *testing.T) {
 	} {
 		s, client := attend(t)
 		say(t, client, "GET /good HTTP/1.1\r\nHost: a\r\n\r\n"+comes)
-		if _, err := next(t, s, s); err != nil {
-			t.Fatal(err)
-		}
+		_, err := next(t, s, s)
+		require.NoError(t, err)
 		var wrong *frame.Error
-		if _, err := next(t, s, s); !errors.As(err, &wrong) {
-			t.Fatalf("%.50q: %v", comes, err)
-		}
-		if got := heard(t, client); got != "" {
-			t.Errorf("%.50q: refused before the answer that is due: %q", comes, got)
-		}
+		_, err = next(t, s, s)
+		require.ErrorAs(t, err, &wrong, "%.50q", comes)
+		assert.Empty(t, heard(t, client), "%.50q: refused before the answer that is due", comes)
 		put(t, s, response(200, "good"))
 		until(t, func() bool {
-			if _, err := s.Drive(); err != nil {
-				t.Fatal(err)
-			}
+			_, err := s.Drive()
+			require.NoError(t, err)
 			return s.Status() == polled.Terminated
 		})
 		got := heard(t, client)
 		good, refusal, _ := strings.Cut(got, "good")
-		if !strings.HasPrefix(good, "HTTP/1.1 200 ") || !strings.HasPrefix(refusal, "HTTP/1.1 "+status+" ") ||
-			!strings.Contains(refusal, "Connection: close\r\n") {
-			t.Errorf("%.50q: the client got %q", comes, got)
-		}
-		if _, _, err := client.Read(); err != io.EOF {
-			t.Errorf("%.50q: the connection goes on: %v", comes, err)
-		}
+		assert.True(t, strings.HasPrefix(good, "HTTP/1.1 200 "), "%.50q: the client got %q", comes, got)
+		assert.True(t, strings.HasPrefix(refusal, "HTTP/1.1 "+status+" "), "%.50q: the client got %q", comes, got)
+		assert.Contains(t, refusal, "Connection: close\r\n", "%.50q: the client got %q", comes, got)
+		_, _, err = client.Read()
+		assert.Equal(t, io.EOF, err, "%.50q: the connection goes on", comes)
 	}
 }
 
 func TestServerContinue(t *testing.T) {
 	s, client := attend(t)
 	say(t, client, "GET / HTTP/1.1\r\nHost: a\r\n\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-	if _, err := next(t, s, s); err != nil {
-		t.Fatal(err)
-	}
+	_, err := next(t, s, s)
+	require.NoError(t, err)
 	turn := func() string {
-		if _, status, err := s.Read(); err != nil || status == polled.Data {
-			t.Fatal(status, err)
-		}
-		if _, err := s.Drive(); err != nil {
-			t.Fatal(err)
-		}
+		_, status, err := s.Read()
+		require.NoError(t, err)
+		require.NotEqual(t, polled.Data, status)
+		_, err = s.Drive()
+		require.NoError(t, err)
 		return heard(t, client)
 	}
-	if got := turn(); got != "" {
-		t.Errorf("continued before the answer that is due: %q", got)
-	}
+	assert.Empty(t, turn(), "continued before the answer that is due")
 	put(t, s, response(200, ""))
 	const goOn = "HTTP/1.1 100 Continue\r\n\r\n"
-	if got := turn() + turn() + turn(); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || strings.Count(got, goOn) != 1 {
-		t.Errorf("the client got %q", got)
-	}
+	got := turn() + turn() + turn()
+	assert.True(t, strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n"), "the client")
+	assert.Equal(t, 1, strings.Count(got, goOn), "the client")
 	say(t, client, "co")
-	if got := turn() + turn(); got != "" {
-		t.Errorf("within the content the client got %q", got)
-	}
+	assert.Empty(t, turn()+turn(), "within the content the client")
 	say(t, client, "nt")
 	r, err := next(t, s, s)
-	if err != nil || string(r.Content) != "cont" {
-		t.Fatal(r, err)
-	}
+	require.NoError(t, err)
+	require.Equal(t, "cont", string(r.Content))
 }
 
 func TestServerEnds(t *testing.T) {
@@ -142,28 +124,22 @@ func TestServerEnds(t *testing.T) {
 			half := &halfClosing{End: a}
 			s := httpsession.NewServer(half, nil)
 			say(t, b, k.comes)
-			if _, err := next(t, s, s); err != nil {
-				t.Fatal(err)
-			}
+			_, err := next(t, s, s)
+			require.NoError(t, err)
 			if k.closes {
 				half.finished = true
-				if _, err := next(t, s, s); err != io.EOF {
-					t.Fatal(err)
-				}
+				_, err := next(t, s, s)
+				require.Equal(t, io.EOF, err)
 			}
 			put(t, s, k.answer)
 			until(t, func() bool {
-				if _, err := s.Drive(); err != nil {
-					t.Fatal(err)
-				}
+				_, err := s.Drive()
+				require.NoError(t, err)
 				return s.Status() == polled.Terminated
 			})
-			if got := heard(t, b); !strings.HasSuffix(got, "\r\n\r\nlast") {
-				t.Errorf("the client got %q", got)
-			}
-			if _, _, err := s.Read(); err != io.EOF {
-				t.Errorf("Read at the end: %v", err)
-			}
+			assert.True(t, strings.HasSuffix(heard(t, b), "\r\n\r\nlast"), "the client")
+			_, _, err = s.Read()
+			assert.Equal(t, io.EOF, err, "Read at the end")
 		})
 	}
 }
@@ -186,17 +162,15 @@ func (h *halfClosing) Read() ([]byte, polled.ReadStatus, error) {
 func TestServerAgainstNetHTTP(t *testing.T) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		l, err := polled.Listen(tr, "tcp", "127.0.0.1:0", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer l.Close()
 		answers := make(chan error, 1)
 		go func() { answers <- askNetHTTP("http://" + l.Addr().String()) }()
 		var servers []*httpsession.Server
 		until(t, func() bool {
-			if a, ok, err := l.Accept(); err != nil {
-				t.Fatal(err)
-			} else if ok {
+			a, ok, err := l.Accept()
+			require.NoError(t, err)
+			if ok {
 				servers = append(servers, httpsession.NewServer(a, nil))
 			}
 			for _, s := range servers {
@@ -204,9 +178,7 @@ func TestServerAgainstNetHTTP(t *testing.T) {
 			}
 			select {
 			case err := <-answers:
-				if err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, err)
 				return true
 			default:
 				return false
@@ -233,8 +205,7 @@ func echoOnce(t *testing.T, s *httpsession.Server) {
 	a := response(200, r.Method+" "+string(r.Content))
 	for {
 		rest, status, err := s.Write(a)
-		if err != nil {
-			t.Error(err)
+		if !assert.NoError(t, err) {
 			return
 		}
 		if status == polled.Success {

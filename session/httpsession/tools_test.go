@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/session/httpsession"
@@ -27,14 +29,11 @@ import (
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("TANDEM_REQUIRE_TOOLS") == "1":
-		t.Fatal(err)
+	if err != nil && os.Getenv("TANDEM_REQUIRE_TOOLS") != "1" {
+		t.Skipf("NOT TESTED: %v", err)
 	}
-	t.Skipf("NOT TESTED: %v", err)
-	return ""
+	require.NoError(t, err)
+	return path
 }
 
 // run runs a program to its end, and returns what it printed.
@@ -45,9 +44,7 @@ func run(t *testing.T, stdin io.Reader, path string, args ...string) string {
 	c := exec.CommandContext(ctx, path, args...)
 	c.Stdin = stdin
 	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %q: %v\n%s", path, args, err, out)
-	}
+	require.NoError(t, err, "%s %q:\n%s", path, args, out)
 	return string(out)
 }
 
@@ -55,9 +52,7 @@ func TestCurl(t *testing.T) {
 	curl := tool(t, "curl")
 	serving(t, func(t *testing.T, address string) {
 		file := filepath.Join(t.TempDir(), "large")
-		if err := os.WriteFile(file, []byte(large), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(file, []byte(large), 0o600))
 		url := "http://" + address
 		for _, k := range []struct {
 			args []string
@@ -74,9 +69,7 @@ func TestCurl(t *testing.T) {
 			{[]string{"-w", "%{http_code} %{num_connects} ", url + "/close", url + "/nothing"}, "200 1 204 1 "},
 		} {
 			got := run(t, nil, curl, append([]string{"-sS", "--noproxy", "*"}, k.args...)...)
-			if got != k.want {
-				t.Errorf("curl %q: %.100q; want %.100q", k.args, got, k.want)
-			}
+			assert.Equal(t, k.want, got, "curl %q", k.args)
 		}
 	})
 }
@@ -86,12 +79,11 @@ func TestWrk(t *testing.T) {
 	requests := regexp.MustCompile(`(\d+) requests in`)
 	serving(t, func(t *testing.T, address string) {
 		got := run(t, nil, wrk, "-t", "1", "-c", "16", "-d", "1s", "http://"+address+"/")
-		if strings.Contains(got, "Non-2xx") || strings.Contains(got, "Socket errors") {
-			t.Errorf("wrk says:\n%s", got)
-		}
-		if m := requests.FindStringSubmatch(got); m == nil || m[1] == "0" {
-			t.Errorf("wrk made no request:\n%s", got)
-		}
+		assert.NotContains(t, got, "Non-2xx", "wrk says")
+		assert.NotContains(t, got, "Socket errors", "wrk says")
+		m := requests.FindStringSubmatch(got)
+		require.NotNil(t, m, "wrk made no request:\n%s", got)
+		assert.NotEqual(t, "0", m[1], "wrk made no request:\n%s", got)
 	})
 }
 
@@ -128,25 +120,17 @@ http {
 func nginx(t *testing.T) string {
 	path := tool(t, "nginx")
 	dir, err := os.MkdirTemp("", "nginx") // t.TempDir has names that are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "conf")
 	for name, content := range map[string]string{conf: fmt.Sprintf(nginxConf, dir), filepath.Join(dir, "files", "large"): large} {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(t, os.WriteFile(name, []byte(content), 0o644))
 	}
 	var said bytes.Buffer
 	c := exec.Command(path, "-p", dir, "-c", conf, "-e", filepath.Join(dir, "errors"))
 	c.Stdout, c.Stderr = &said, &said
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.Start())
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
 		_ = c.Wait()
@@ -159,7 +143,7 @@ func nginx(t *testing.T) string {
 		}
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(filepath.Join(dir, "errors"))
-			t.Fatalf("nginx does not listen: %s%s", said.String(), log)
+			require.FailNow(t, "nginx does not listen", "%s%s", said.String(), log)
 		}
 	}
 }
@@ -168,9 +152,7 @@ func TestClientAgainstNginx(t *testing.T) {
 	socket := nginx(t)
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		inner, err := polled.Connect(tr, "unix", socket, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c := httpsession.NewClient(inner, nil)
 		defer c.Close()
 		var connections []string
@@ -190,30 +172,20 @@ func TestClientAgainstNginx(t *testing.T) {
 			}
 			put(t, c, r)
 			got, err := next(t, c, c)
-			if err != nil {
-				t.Fatalf("%s %s: %v", k.method, k.path, err)
-			}
+			require.NoError(t, err, "%s %s", k.method, k.path)
 			if k.encoding == "gzip" {
-				if len(got.TransferEncoding) != 1 || got.TransferEncoding[0] != "chunked" {
-					t.Errorf("%s %s came in one piece: %v", k.method, k.path, got.Header)
-				}
+				assert.Equal(t, []string{"chunked"}, got.TransferEncoding, "%s %s: %v", k.method, k.path, got.Header)
 				z, err := gzip.NewReader(bytes.NewReader(got.Content))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got.Content, err = io.ReadAll(z); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
+				got.Content, err = io.ReadAll(z)
+				require.NoError(t, err)
 			}
-			switch {
-			case k.path == "/connection":
+			if k.path == "/connection" {
 				connections = append(connections, string(got.Content))
-			case summary(got) != k.want:
-				t.Errorf("%s %s: %.100s; want %.100s", k.method, k.path, summary(got), k.want)
+				continue
 			}
+			assert.True(t, summary(got) == k.want, "%s %s: %.100s; want %.100s", k.method, k.path, summary(got), k.want)
 		}
-		if connections[0] != connections[1] {
-			t.Errorf("the requests came over two connections: %v", connections)
-		}
+		assert.Equal(t, connections[1], connections[0], "the requests came over two connections")
 	})
 }

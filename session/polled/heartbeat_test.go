@@ -2,10 +2,11 @@ package polled_test
 
 import (
 	"errors"
-	"os"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session/polled"
 	"github.com/tandem-io/tandem/session/sessiontest"
@@ -31,20 +32,15 @@ func TestHeartbeat(t *testing.T) {
 	active := 0
 	for range 152 {
 		a, err := h.Drive()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if a == polled.Active {
 			active++
 		}
 		clock.advance(time.Millisecond)
 	}
-	if want := []string{"beat", "beat", "beat"}; !slices.Equal(inner.Written, want) || active != 3 {
-		t.Errorf("written: %q; Active %d times", inner.Written, active)
-	}
-	if inner.Drove != 152 {
-		t.Errorf("the session below was driven %d times, not 152", inner.Drove)
-	}
+	assert.Equal(t, []string{"beat", "beat", "beat"}, inner.Written)
+	assert.Equal(t, 3, active, "calls of Drive that were Active")
+	assert.Equal(t, 152, inner.Drove, "calls of Drive of the session below")
 }
 
 // TestHeartbeatOutcomes has beats that fail, are skipped and return an error, and a session that is not established.
@@ -73,63 +69,6 @@ func TestHeartbeatOutcomes(t *testing.T) {
 		clock.advance(time.Millisecond)
 	}
 	// Establishing for 2 ms; the first beat is due at 12 and fails twice; one is sent at 14, and one each 10 ms.
-	if want := []time.Duration{12, 13, 14, 24, 34, 44}; !slices.Equal(at, want) {
-		t.Errorf("beats at %v ms, not %v", at, want)
-	}
-	if err != failure {
-		t.Errorf("Drive: %v", err)
-	}
-}
-
-// TestLiveness asks, for each sign of life, whether it keeps a session alive that counts it, and no other.
-func TestLiveness(t *testing.T) {
-	type script = sessiontest.Script[string, string]
-	for _, c := range []struct {
-		name  string
-		sign  polled.Life
-		inner func() *script
-		do    func(polled.Session[string, string])
-	}{
-		{"drive", polled.LifeDrive, func() *script { return &script{Drives: []sessiontest.Drive{{}, {Activity: polled.Active}}} },
-			func(polled.Session[string, string]) {}},
-		{"read", polled.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: polled.Data}}} },
-			func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
-		{"buffered", polled.LifeRead, func() *script { return &script{Reads: []sessiontest.Read[string]{{Status: polled.Buffered}}} },
-			func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
-		{"write", polled.LifeWrite, func() *script { return &script{} },
-			func(s polled.Session[string, string]) { _, _, _ = s.Write("x") }},
-		{"connect", polled.LifeConnect, func() *script {
-			return &script{Statuses: []polled.Status{polled.Establishing, polled.Establishing, polled.Established}}
-		}, func(polled.Session[string, string]) {}},
-		{"nothing read", 0, func() *script { return &script{} }, func(s polled.Session[string, string]) { _, _, _ = s.Read() }},
-		{"nothing taken", 0, func() *script {
-			return &script{Writes: []sessiontest.Write[string]{{Status: polled.Pending}}}
-		}, func(s polled.Session[string, string]) { _, _, _ = s.Write("x") }},
-	} {
-		for _, signs := range []polled.Life{polled.LifeConnect, polled.LifeDrive, polled.LifeRead, polled.LifeWrite, polled.LifeAny, 0} {
-			counts := signs&c.sign != 0 || signs == 0 && c.sign != 0
-			clock := newManual()
-			l := polled.NewLiveness(c.inner(), 10*time.Millisecond, signs)
-			l.Now = clock.Now
-			drive := func(after time.Duration) error {
-				clock.advance(after)
-				_, err := l.Drive()
-				return err
-			}
-			if err := drive(0); err != nil {
-				t.Fatalf("%s: %v", c.name, err)
-			}
-			if err := drive(6 * time.Millisecond); err != nil { // where the sign of drive and connect is
-				t.Fatalf("%s: %v", c.name, err)
-			}
-			c.do(l)
-			err := drive(6 * time.Millisecond) // 12 ms after the beginning, 6 after the sign
-			if alive := err == nil; alive != counts {
-				t.Errorf("%s, with signs %04b: Drive: %v", c.name, signs, err)
-			}
-			if err = drive(6 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || l.Status() != polled.Terminated {
-				t.Errorf("%s, with signs %04b, without a further sign: Drive: %v; %v", c.name, signs, err, l.Status())
-			}
-		}
-	}
+	assert.Equal(t, []time.Duration{12, 13, 14, 24, 34, 44}, at, "beats, in ms")
+	assert.Equal(t, failure, err, "Drive")
 }

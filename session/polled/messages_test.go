@@ -1,9 +1,11 @@
 package polled_test
 
 import (
-	"errors"
 	"io"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session/polled"
@@ -36,37 +38,42 @@ func TestFramedStatuses(t *testing.T) {
 		{polled.None, "", io.EOF}, {polled.None, "", io.EOF},
 	} {
 		m, status, err := f.Read()
-		if status != want.status || string(m) != want.m || err != want.err {
-			t.Fatalf("Read %d: %q, %v, %v; want %q, %v, %v", i, m, status, err, want.m, want.status, want.err)
-		}
+		require.Equal(t, want.status, status, "Read %d", i)
+		require.Equal(t, want.m, string(m), "Read %d", i)
+		require.Equal(t, want.err, err, "Read %d", i)
 	}
 }
 
-// TestFramedWrongBytes tells where they are, again and again, and still takes an answer.
+// TestFramedWrongBytes reads an error that stays, with its place, and still sends an answer.
 func TestFramedWrongBytes(t *testing.T) {
-	for wrong, kind := range map[string]error{"\xff\xff\xff\xff\xff\xff\xff\xff": frame.ErrTooLarge, "\x01": io.ErrUnexpectedEOF} {
-		f, inner := scripted(data("\x01\x00\x00\x00\x00\x00\x00\x00!"), data(wrong), sessiontest.Read[[]byte]{Err: io.EOF})
-		if m, status, err := f.Read(); string(m) != "!" || status != polled.Data || err != nil {
-			t.Fatalf("Read: %q, %v, %v", m, status, err)
-		}
-		var err error
-		for range 3 {
-			_, _, err = f.Read()
-		}
-		var e *frame.Error
-		offset := int64(9)
-		if kind == io.ErrUnexpectedEOF {
-			offset = 10
-		}
-		if !errors.As(err, &e) || !errors.Is(err, kind) || e.Offset != offset {
-			t.Errorf("Read: %v, not %v at byte %d", err, kind, offset)
-		}
-		if _, status, err := f.Write([]byte("bad")); status != polled.Success || err != nil {
-			t.Errorf("Write: %v, %v", status, err)
-		}
-		if _, err := f.Drive(); err != nil || len(inner.Written) != 1 {
-			t.Errorf("Drive: %v, and %q was written", err, inner.Written)
-		}
+	for name, c := range map[string]struct {
+		wrong  string
+		kind   error
+		offset int64
+	}{
+		"a length that is too large": {"\xff\xff\xff\xff\xff\xff\xff\xff", frame.ErrTooLarge, 9},
+		"the end within a message":   {"\x01", io.ErrUnexpectedEOF, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, inner := scripted(data("\x01\x00\x00\x00\x00\x00\x00\x00!"), data(c.wrong), sessiontest.Read[[]byte]{Err: io.EOF})
+			m, status, err := f.Read()
+			require.NoError(t, err)
+			require.Equal(t, "!", string(m))
+			require.Equal(t, polled.Data, status)
+			for range 3 {
+				_, _, err = f.Read()
+			}
+			var e *frame.Error
+			require.ErrorAs(t, err, &e)
+			assert.ErrorIs(t, err, c.kind)
+			assert.Equal(t, c.offset, e.Offset)
+			_, written, err := f.Write([]byte("bad"))
+			assert.NoError(t, err)
+			assert.Equal(t, polled.Success, written)
+			_, err = f.Drive()
+			assert.NoError(t, err)
+			assert.Len(t, inner.Written, 1)
+		})
 	}
 }
 
@@ -77,41 +84,38 @@ func TestFramedWriteBuffer(t *testing.T) {
 	write := func(n int, want polled.WriteStatus, queued int) {
 		t.Helper()
 		m := make([]byte, n)
-		if rest, status, err := f.Write(m); status != want || err != nil || status == polled.Pending && len(rest) != n {
-			t.Fatalf("Write of %d bytes: %d, %v, %v; want %v", n, len(rest), status, err, want)
+		rest, status, err := f.Write(m)
+		require.NoError(t, err)
+		require.Equal(t, want, status, "a Write of %d bytes", n)
+		if status == polled.Pending {
+			require.Len(t, rest, n)
 		}
-		if f.Queued() != queued {
-			t.Fatalf("after a Write of %d bytes %d wait, not %d", n, f.Queued(), queued)
-		}
+		require.Equal(t, queued, f.Queued(), "after a Write of %d bytes", n)
 	}
 	drain := func() {
 		t.Helper()
 		for f.Queued() > 0 {
-			if _, err := f.Drive(); err != nil {
-				t.Fatal(err)
-			}
+			_, err := f.Drive()
+			require.NoError(t, err)
 			_, _, _ = peer.Read()
 		}
 	}
 	write(16, polled.Success, 24)
 	write(1, polled.Success, 23) // 10 went below to make room
 	write(16, polled.Pending, 23)
-	if _, _, err := peer.Read(); err != nil {
-		t.Fatal(err)
-	}
+	_, _, err := peer.Read()
+	require.NoError(t, err)
 	write(16, polled.Pending, 13)
 	drain()
 	write(100, polled.Success, 108) // larger than the buffer, which is empty
 	write(0, polled.Pending, 98)
 	drain()
-	if _, status, err := f.Write(make([]byte, 101)); status != polled.Pending || !errors.Is(err, frame.ErrTooLarge) {
-		t.Errorf("Write of more than the codec takes: %v, %v", status, err)
-	}
+	_, status, err := f.Write(make([]byte, 101))
+	assert.Equal(t, polled.Pending, status, "Write of more than the codec takes")
+	assert.ErrorIs(t, err, frame.ErrTooLarge, "Write of more than the codec takes")
 	write(3, polled.Success, 11)
-	if err := f.Close(); !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("Close with a byte that nobody took: %v", err)
-	}
-	if err := f.Close(); err != nil || below.Status() != polled.Terminated {
-		t.Errorf("Close again: %v; below: %v", err, below.Status())
-	}
+	assert.ErrorIs(t, f.Close(), io.ErrShortWrite, "Close with a byte that nobody took")
+	err = f.Close()
+	assert.NoError(t, err, "Close again")
+	assert.Equal(t, polled.Terminated, below.Status(), "Close again")
 }

@@ -1,7 +1,6 @@
-// Package sessiontest helps to test Sessions, and code that uses them: a scripted one, a pair that is connected in
-// memory, and the rules that every Session of bytes keeps.
+// Package sessiontest helps to test Sessions of package polled, and code that uses them.
 //
-//	your code ── Script        what each call answers is written down
-//	your code ── Pair ── …     two ends, and as much room between them as the test wants
+//	your code ── Script        a Session whose results the test writes down, call by call
+//	your code ── Pair ── …     two Sessions that are connected in memory, with as much room between them as the test wants
 //	Run ── your Session        the contract of polled.Session, a subtest for each rule
 package sessiontest

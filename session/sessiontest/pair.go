@@ -9,18 +9,18 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// Pair returns the two ends of a connection in memory. In each direction at most capacity bytes are under way: a Write
-// takes what there is room for. Each end may be used by a goroutine of its own.
+// Pair returns the two ends of a connection in memory. At most capacity bytes are under way in each direction; a Write takes
+// what there is room for. Each end may be used by a goroutine of its own.
 func Pair(capacity int) (a, b *End) {
 	p := &pair{capacity: capacity}
 	return &End{pair: p, side: 0}, &End{pair: p, side: 1}
 }
 
-// pair is what two Ends share.
+// pair is the state that two Ends share.
 type pair struct {
 	mu       sync.Mutex // guards all
 	capacity int
-	way      [2][]byte // under way to each end
+	way      [2][]byte // bytes under way to each end
 	closed   [2]bool
 	reset    bool
 }
@@ -29,17 +29,17 @@ type pair struct {
 type End struct {
 	pair *pair
 	side int
-	lent []byte
-	seen int // bytes that were under way to this end when it was driven last
+	lent []byte // result of the last Read
+	seen int    // number of bytes under way to this end when it was driven last
 }
 
-// lock gives the owner the pair.
+// lock locks the pair and returns it.
 func (e *End) lock() *pair {
 	e.pair.mu.Lock()
 	return e.pair
 }
 
-// failure returns the error of an end that is over, at once or when all has been read. The pair is locked.
+// failure returns why the end has failed or is closed: at once, or only when everything has been read. The pair is locked.
 func (e *End) failure(atOnce bool) error {
 	p := e.pair
 	switch {
@@ -60,7 +60,7 @@ func (e *End) Status() polled.Status {
 	return polled.Established
 }
 
-// Drive implements polled.Session. It is Active if bytes have come.
+// Drive implements polled.Session. It is Active if bytes have arrived.
 func (e *End) Drive() (polled.Activity, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
@@ -77,7 +77,7 @@ func (e *End) Drive() (polled.Activity, error) {
 func (e *End) Read() ([]byte, polled.ReadStatus, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
-	clear(e.lent) // whoever looks at it still is wrong
+	clear(e.lent) // it is no longer valid, and a test that still uses it should fail
 	e.lent, e.seen = nil, 0
 	if err := e.failure(false); err != nil {
 		return nil, polled.None, err
@@ -92,7 +92,7 @@ func (e *End) Read() ([]byte, polled.ReadStatus, error) {
 	return nil, polled.None, nil
 }
 
-// Write implements polled.Session. A peer that has closed is a reset, as with TCP.
+// Write implements polled.Session. If the peer has closed, it resets the connection, as TCP does.
 func (e *End) Write(b []byte) ([]byte, polled.WriteStatus, error) {
 	p := e.lock()
 	defer p.mu.Unlock()
@@ -117,7 +117,7 @@ func (e *End) Flush() error {
 	return e.failure(true)
 }
 
-// Close implements polled.Session. What is under way to the other end arrives.
+// Close implements polled.Session. Bytes that are under way to the other end still arrive.
 func (e *End) Close() error {
 	p := e.lock()
 	defer p.mu.Unlock()
@@ -126,7 +126,7 @@ func (e *End) Close() error {
 	return nil
 }
 
-// Reset breaks the connection: what is under way arrives, and then both ends have failed.
+// Reset breaks the connection: both ends fail once they have read what is under way.
 func (e *End) Reset() {
 	p := e.lock()
 	defer p.mu.Unlock()

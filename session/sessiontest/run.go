@@ -9,16 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// patience is how long something that must happen may take, on the slowest machine.
+// patience is the longest time that a test waits for something, on a slow machine.
 const patience = time.Minute
 
-// Run checks that Sessions of bytes keep their contract, a subtest for each rule. open returns both ends of a new
-// connection; they may be Establishing. It is called once in each subtest, and sees to the end of what it opens.
+// Run checks that Sessions of bytes keep their contract, in a subtest for each rule. open is called once in each subtest, and
+// returns both ends of a new connection, which may be Establishing. It registers the cleanup of what it opens.
 //
-// Where a Session keeps messages apart, each Write is one of at most 10,000 bytes.
+// A Session of messages has to take messages of up to 10,000 bytes: each Write is one.
 func Run(t *testing.T, open func(t *testing.T) (a, b polled.Bytes)) {
 	for _, rule := range []struct {
 		name string
@@ -39,12 +42,10 @@ func Run(t *testing.T, open func(t *testing.T) (a, b polled.Bytes)) {
 			p := &ends{T: t, a: &end{name: "a", Bytes: a}, b: &end{name: "b", Bytes: b}}
 			rule.test(p)
 			for _, s := range []*end{p.a, p.b} {
-				if err := s.Close(); err != nil && !errors.Is(err, io.ErrShortWrite) { // the rest of a test is not sent
-					t.Errorf("%s: close: %v", s.name, err)
+				if err := s.Close(); !errors.Is(err, io.ErrShortWrite) { // the rest of a test is not sent
+					assert.NoError(t, err, "%s: close", s.name)
 				}
-				if err := s.Close(); err != nil {
-					t.Errorf("%s: close again: %v", s.name, err)
-				}
+				assert.NoError(t, s.Close(), "%s: close again", s.name)
 			}
 		})
 	}
@@ -56,18 +57,18 @@ type ends struct {
 	a, b *end
 }
 
-// end is a Session with what has gone through it.
+// end is a Session with the bytes that went through it.
 type end struct {
 	polled.Bytes
 	name  string
 	got   []byte
-	todo  []byte // to be written
-	piece []byte // of it, what was begun
+	todo  []byte // bytes to be written after piece
+	piece []byte // rest of the argument of the present Write
 	eof   bool
-	stuck int // Pending answers
+	stuck int // number of Writes that were Pending
 }
 
-// until lives a duty cycle until done.
+// until runs a duty cycle until done reports true.
 func (p *ends) until(what string, done func() bool, duties ...func() bool) {
 	p.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
@@ -75,27 +76,23 @@ func (p *ends) until(what string, done func() bool, duties ...func() bool) {
 		for _, duty := range duties {
 			active = duty() || active
 		}
-		if time.Now().After(deadline) {
-			p.Fatalf("never: %s", what)
-		}
+		require.False(p, time.Now().After(deadline), "never: %s", what)
 		if !active {
 			time.Sleep(20 * time.Microsecond) // the machine is for others, too
 		}
 	}
 }
 
-// drive is a duty: the end's own work.
+// drive returns the duty of calling Drive.
 func (p *ends) drive(s *end) func() bool {
 	return func() bool {
 		activity, err := s.Drive()
-		if err != nil {
-			p.Fatalf("%s: drive: %v", s.name, err)
-		}
+		require.NoError(p, err, "%s: drive", s.name)
 		return activity == polled.Active
 	}
 }
 
-// read is a duty: to keep what comes.
+// read returns the duty of reading to got.
 func (p *ends) read(s *end) func() bool {
 	return func() bool {
 		data, status, err := s.Read()
@@ -103,18 +100,16 @@ func (p *ends) read(s *end) func() bool {
 			s.eof = true
 			return false
 		}
-		if err != nil {
-			p.Fatalf("%s: read: %v", s.name, err)
-		}
-		if status != polled.Data && len(data) > 0 {
-			p.Fatalf("%s: %d bytes with %v", s.name, len(data), status)
+		require.NoError(p, err, "%s: read", s.name)
+		if status != polled.Data {
+			require.Empty(p, data, "%s: bytes with %v", s.name, status)
 		}
 		s.got = append(s.got, data...)
 		return status != polled.None
 	}
 }
 
-// write is a duty: to pass on what is to be written, in pieces of any size.
+// write returns the duty of writing todo, in pieces of any size.
 func (p *ends) write(s *end) func() bool {
 	return func() bool {
 		if len(s.piece) == 0 {
@@ -125,19 +120,16 @@ func (p *ends) write(s *end) func() bool {
 			s.piece, s.todo = s.todo[:n], s.todo[n:]
 		}
 		rest, status, err := s.Write(s.piece)
-		if err != nil {
-			p.Fatalf("%s: write: %v", s.name, err)
-		}
+		require.NoError(p, err, "%s: write", s.name)
 		before := len(s.piece)
-		switch {
-		case status == polled.Success:
+		if status == polled.Success {
 			s.piece = nil
-		case len(rest) == 0 || !bytes.HasSuffix(s.piece, rest):
-			p.Fatalf("%s: Pending, and a rest of %d bytes that is not the rest of %d", s.name, len(rest), before)
-		default:
-			s.stuck++
-			s.piece = rest
+			return true
 		}
+		require.NotEmpty(p, rest, "%s: Pending, without a rest", s.name)
+		require.True(p, bytes.HasSuffix(s.piece, rest), "%s: %d bytes are not the rest of %d", s.name, len(rest), before)
+		s.stuck++
+		s.piece = rest
 		return len(s.piece) < before
 	}
 }
@@ -150,15 +142,13 @@ func (p *ends) establish() {
 	}, p.drive(p.a), p.drive(p.b))
 }
 
-// same fails the test if not all of want came.
+// same fails the test if s has not read exactly want.
 func (p *ends) same(s *end, want []byte) {
 	p.Helper()
-	if !bytes.Equal(s.got, want) {
-		p.Fatalf("%s read %d bytes that differ from the %d that were written", s.name, len(s.got), len(want))
-	}
+	require.True(p, bytes.Equal(want, s.got), "%s read %d bytes that differ from the %d that were written", s.name, len(s.got), len(want))
 }
 
-// noise is n bytes.
+// noise returns n bytes.
 func noise(n int) []byte {
 	p := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{1})
@@ -171,17 +161,19 @@ func establishes(p *ends) {
 		if s.Status() != polled.Establishing {
 			continue
 		}
-		if data, status, err := s.Read(); status != polled.None || err != nil || len(data) > 0 {
-			p.Errorf("%s: Read while Establishing: %v, %v", s.name, status, err)
-		}
-		if rest, status, err := s.Write([]byte("x")); status != polled.Pending || err != nil || string(rest) != "x" {
-			p.Errorf("%s: Write while Establishing: %v, %v", s.name, status, err)
-		}
+		data, status, err := s.Read()
+		assert.NoError(p, err, "%s: Read while Establishing", s.name)
+		assert.Equal(p, polled.None, status, "%s: Read while Establishing", s.name)
+		assert.Empty(p, data, "%s: Read while Establishing", s.name)
+		rest, written, err := s.Write([]byte("x"))
+		assert.NoError(p, err, "%s: Write while Establishing", s.name)
+		assert.Equal(p, polled.Pending, written, "%s: Write while Establishing", s.name)
+		assert.Equal(p, "x", string(rest), "%s: Write while Establishing", s.name)
 	}
 	p.establish()
-	if _, status, err := p.a.Write(nil); status != polled.Success || err != nil {
-		p.Errorf("Write of nothing: %v, %v", status, err)
-	}
+	_, status, err := p.a.Write(nil)
+	assert.NoError(p, err, "Write of nothing")
+	assert.Equal(p, polled.Success, status, "Write of nothing")
 }
 
 func bytesInOrder(p *ends) {
@@ -202,7 +194,7 @@ func bothWays(p *ends) {
 	p.same(p.a, two)
 }
 
-// pending writes to an end that does not read, until nothing is taken any longer, and then reads.
+// pending writes to an end that does not read, until nothing more is taken, and then reads.
 func pending(p *ends) {
 	p.establish()
 	const most = 64 << 20
@@ -214,9 +206,7 @@ func pending(p *ends) {
 			p.a.todo = block
 			wrote += len(block)
 		}
-		if wrote > most {
-			p.Fatalf("%d bytes were taken although nobody reads", most)
-		}
+		require.LessOrEqual(p, wrote, most, "bytes that were taken although nobody reads")
 		active := write()
 		for _, s := range []*end{p.a, p.b} {
 			active = p.drive(s)() || active
@@ -227,9 +217,7 @@ func pending(p *ends) {
 			time.Sleep(20 * time.Microsecond)
 		}
 	}
-	if p.a.stuck == 0 {
-		p.Error("never Pending, so nothing was tested")
-	}
+	assert.NotZero(p, p.a.stuck, "never Pending, so nothing was tested")
 	read, all := p.read(p.b), 0
 	p.until("all bytes", func() bool { return all >= wrote }, p.drive(p.a), p.drive(p.b), write, func() bool {
 		p.b.got = p.b.got[:0]
@@ -237,9 +225,7 @@ func pending(p *ends) {
 		for got := p.b.got; len(got) > 0; {
 			want := block[all%len(block):]
 			n := min(len(got), len(want))
-			if !bytes.Equal(got[:n], want[:n]) {
-				p.Fatalf("bytes %d to %d differ", all, all+n)
-			}
+			require.True(p, bytes.Equal(want[:n], got[:n]), "bytes %d to %d differ", all, all+n)
 			got = got[n:]
 			all += n
 		}
@@ -259,12 +245,11 @@ func idle(p *ends) {
 		}
 		return false
 	})
-	if len(p.a.got)+len(p.b.got) > 0 {
-		p.Error("bytes that nobody wrote")
-	}
+	assert.Empty(p, p.a.got, "bytes that nobody wrote")
+	assert.Empty(p, p.b.got, "bytes that nobody wrote")
 }
 
-// lent looks at what Read has returned after everything else was done that does not read.
+// lent checks that the result of Read stays the same while everything but Read is called.
 func lent(p *ends) {
 	p.establish()
 	want := noise(5000)
@@ -273,9 +258,8 @@ func lent(p *ends) {
 	var data []byte
 	p.until("the first bytes", func() bool { return len(data) > 0 }, p.drive(p.a), p.drive(p.b), write, func() bool {
 		var err error
-		if data, _, err = p.b.Read(); err != nil {
-			p.Fatalf("read: %v", err)
-		}
+		data, _, err = p.b.Read()
+		require.NoError(p, err, "read")
 		return false
 	})
 	before := bytes.Clone(data)
@@ -289,15 +273,11 @@ func lent(p *ends) {
 		p.drive(p.b)()
 		_ = p.b.Flush()
 	}
-	if !bytes.Equal(data, before) {
-		p.Error("what Read lent has changed before the next Read")
-	}
-	if !bytes.HasPrefix(want, before) {
-		p.Error("the bytes differ")
-	}
+	assert.True(p, bytes.Equal(before, data), "what Read returned has changed before the next Read")
+	assert.True(p, bytes.HasPrefix(want, before), "the bytes differ")
 }
 
-// notKept changes what was written as soon as Write has returned.
+// notKept overwrites the argument of Write as soon as Write has returned.
 func notKept(p *ends) {
 	p.establish()
 	want := noise(100_000)
@@ -313,9 +293,7 @@ func notKept(p *ends) {
 			sent += len(rest)
 		}
 		left, status, err := p.a.Write(rest)
-		if err != nil {
-			p.Fatalf("write: %v", err)
-		}
+		require.NoError(p, err, "write")
 		if status == polled.Success {
 			left = nil
 		}
@@ -326,36 +304,28 @@ func notKept(p *ends) {
 	p.same(p.b, want)
 }
 
-// closes reads what was written before the Close, and then the end.
+// closes checks that the peer reads what was written before Close, and then the end.
 func closes(p *ends) {
 	p.establish()
 	want := noise(50_000)
 	p.a.todo = want
 	p.until("all bytes", func() bool { return len(p.b.got) >= len(want) }, p.drive(p.a), p.drive(p.b), p.write(p.a), p.read(p.b))
-	if err := p.a.Close(); err != nil {
-		p.Errorf("close: %v", err)
-	}
+	assert.NoError(p, p.a.Close(), "close")
 	p.until("the end", func() bool { return p.b.eof }, p.drive(p.b), p.read(p.b))
 	p.same(p.b, want)
 	for range 2 {
-		if _, status, err := p.b.Read(); err != io.EOF || status != polled.None {
-			p.Errorf("Read behind the end: %v, %v", status, err)
-		}
+		_, status, err := p.b.Read()
+		assert.Equal(p, io.EOF, err, "Read behind the end")
+		assert.Equal(p, polled.None, status, "Read behind the end")
 	}
-	if s := p.a.Status(); s != polled.Terminated {
-		p.Errorf("a closed Session is %v", s)
-	}
+	assert.Equal(p, polled.Terminated, p.a.Status(), "a closed Session")
 	_, err := p.a.Drive()
 	_, _, readErr := p.a.Read()
 	_, written, writeErr := p.a.Write([]byte("x"))
 	for what, err := range map[string]error{"Drive": err, "Read": readErr, "Write": writeErr, "Flush": p.a.Flush()} {
-		if !errors.Is(err, net.ErrClosed) {
-			p.Errorf("%s after Close: %v", what, err)
-		}
+		assert.ErrorIs(p, err, net.ErrClosed, "%s after Close", what)
 	}
-	if written != polled.Pending {
-		p.Errorf("Write after Close: %v", written)
-	}
+	assert.Equal(p, polled.Pending, written, "Write after Close")
 }
 
 func flushes(p *ends) {
@@ -363,9 +333,7 @@ func flushes(p *ends) {
 	want := noise(9000)
 	p.a.todo = want
 	flush := func() bool {
-		if err := p.a.Flush(); err != nil {
-			p.Fatalf("flush: %v", err)
-		}
+		require.NoError(p, p.a.Flush(), "flush")
 		return false
 	}
 	p.until("all bytes", func() bool { return len(p.b.got) >= len(want) },

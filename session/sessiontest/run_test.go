@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session/polled"
@@ -43,22 +45,23 @@ func TestPair(t *testing.T) {
 // TestPairReset breaks a connection: what was under way arrives first.
 func TestPairReset(t *testing.T) {
 	a, b := sessiontest.Pair(10)
-	if rest, status, err := a.Write([]byte("hello, world")); string(rest) != "ld" || status != polled.Pending || err != nil {
-		t.Fatalf("Write: %q, %v, %v", rest, status, err)
-	}
+	rest, status, err := a.Write([]byte("hello, world"))
+	require.NoError(t, err, "Write")
+	require.Equal(t, "ld", string(rest), "Write")
+	require.Equal(t, polled.Pending, status, "Write")
 	a.Reset()
-	if _, _, err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("Write: %v", err)
-	}
-	if _, err := b.Drive(); err != nil || b.Status() != polled.Established {
-		t.Errorf("Drive before all was read: %v, %v", err, b.Status())
-	}
-	if data, status, err := b.Read(); string(data) != "hello, wor" || status != polled.Data || err != nil {
-		t.Errorf("Read: %q, %v, %v", data, status, err)
-	}
-	if _, err := b.Drive(); !errors.Is(err, syscall.ECONNRESET) || b.Status() != polled.Terminated {
-		t.Errorf("Drive after all was read: %v, %v", err, b.Status())
-	}
+	_, _, err = a.Write([]byte("x"))
+	assert.ErrorIs(t, err, syscall.ECONNRESET, "Write")
+	_, err = b.Drive()
+	assert.NoError(t, err, "Drive before all was read")
+	assert.Equal(t, polled.Established, b.Status(), "Drive before all was read")
+	data, got, err := b.Read()
+	assert.NoError(t, err, "Read")
+	assert.Equal(t, "hello, wor", string(data), "Read")
+	assert.Equal(t, polled.Data, got, "Read")
+	_, err = b.Drive()
+	assert.ErrorIs(t, err, syscall.ECONNRESET, "Drive after all was read")
+	assert.Equal(t, polled.Terminated, b.Status(), "Drive after all was read")
 }
 
 // TestScript plays every queue, and what comes when they are empty.
@@ -90,19 +93,13 @@ func TestScript(t *testing.T) {
 		" buffered <nil>\n", "one data <nil>\n", " none EOF\n", " none <nil>\n",
 		"wo pending <nil>\n", " success <nil>\n", " success on purpose\n", " success <nil>\n",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	if !slices.Equal(s.Written, []string{"wo", "four"}) {
-		t.Errorf("written: %q", s.Written)
-	}
+	assert.Equal(t, want, got)
+	assert.Equal(t, []string{"wo", "four"}, s.Written, "written")
 	_ = s.Close()
 	_, driveErr := s.Drive()
 	_, _, readErr := s.Read()
 	_, _, writeErr := s.Write("x")
 	for _, err := range []error{driveErr, readErr, writeErr, s.Flush()} {
-		if !errors.Is(err, net.ErrClosed) {
-			t.Errorf("after Close: %v", err)
-		}
+		assert.ErrorIs(t, err, net.ErrClosed, "after Close")
 	}
 }

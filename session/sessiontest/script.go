@@ -6,8 +6,8 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// Script is a Session that answers as is written down. Each queue is used up from the front, one entry for each call.
-// When it is empty the Session is Established and Idle, has nothing to read, and takes every Write.
+// Script is a Session with scripted results. Each call takes the first entry of its queue. When the queue is empty, the
+// Session is Established and Idle, has nothing to read, and takes every Write.
 type Script[R, W any] struct {
 	Statuses []polled.Status
 	Drives   []Drive
@@ -15,32 +15,32 @@ type Script[R, W any] struct {
 	Writes   []Write[W]
 	Flushes  []error
 
-	Written []W  // what was passed to each Write that was a Success, in order
-	Drove   int  // calls of Drive
-	Closed  bool // Close was called: from then on all is net.ErrClosed
+	Written []W  // arguments of the calls of Write that returned Success, in order
+	Drove   int  // number of calls of Drive
+	Closed  bool // whether Close was called: every method returns net.ErrClosed then
 }
 
-// Drive is what one call of Drive returns.
+// Drive is the result of one call of Drive.
 type Drive struct {
 	Activity polled.Activity
 	Err      error
 }
 
-// Read is what one call of Read returns.
+// Read is the result of one call of Read.
 type Read[R any] struct {
 	Data   R
 	Status polled.ReadStatus
 	Err    error
 }
 
-// Write is what one call of Write returns. Rest is returned with Pending.
+// Write is the result of one call of Write.
 type Write[W any] struct {
 	Rest   W
 	Status polled.WriteStatus
 	Err    error
 }
 
-// next takes the first entry of a queue.
+// next removes and returns the first entry of a queue.
 func next[T any](queue *[]T) (first T, ok bool) {
 	if len(*queue) == 0 {
 		return first, false

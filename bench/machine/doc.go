@@ -1,0 +1,2 @@
+// Package machine describes the machine and the program that measures. Linux only.
+package machine

@@ -1,4 +1,0 @@
-package main
-
-// String names a workload in messages as the tables do.
-func (w workload) String() string { return workloadTitle(w) }
