@@ -3,7 +3,7 @@
 //
 //	session.Stream, Listener, dials          semantics: order, limits, half close, errors, time
 //	     │  Attach Receive Send Release  ▲
-//	     ▼                               │  Received ReceiveEnded Sent Connected Accepted Broken Released
+//	     ▼                               │  Received ReceiveEnded Sent Connected Accepted HungUp Released
 //	backend.Socket ── backend.Loop ── backend.Driver
 //	                   tasks, timers,      moves bytes, and nothing else
 //	                   end of turn

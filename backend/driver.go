@@ -37,7 +37,7 @@ type Driver interface {
 	Attach(s *Socket) error
 
 	// Receive switches receiving on or off. Switched off, bytes that the kernel has already handed over are still
-	// reported, at most MaxOvershoot of them, and Broken is called if the connection fails. It is off after Attach and
+	// reported, at most MaxOvershoot of them, and HungUp is called if the connection fails. It is off after Attach and
 	// after ReceiveEnded.
 	Receive(s *Socket, on bool)
 
@@ -92,7 +92,7 @@ type Outstanding struct {
 type Events interface {
 	Received(p []byte)      // bytes of the stream, at least one
 	ReceiveEnded(err error) // io.EOF or an errno; nothing more will be received
-	HasShare() bool         // asked by a driver that can keep received bytes: may more be reported in this turn?
+	HasTurnBudget() bool    // asked by a driver that can keep received bytes: may more be reported in this turn?
 	Sent(n int, err error)  // the answer to a Send that was pending; n may be short, also 0: send again
 	Connected(err error)    // the answer to Connect: nil or an errno
 
@@ -100,7 +100,7 @@ type Events interface {
 	// connection, else the zero Address; or an errno, and accepting is off.
 	Accepted(d Descriptor, from Address, err error)
 
-	Broken()   // receiving is off and the kernel reports an error or a hang-up
+	HungUp()   // receiving is off and the kernel reports an error or a hang-up
 	Released() // nothing refers to the descriptor any longer
 }
 
@@ -110,8 +110,8 @@ type NoEvents struct{}
 // Received implements Events.
 func (NoEvents) Received([]byte) {}
 
-// HasShare implements Events.
-func (NoEvents) HasShare() bool { return true }
+// HasTurnBudget implements Events.
+func (NoEvents) HasTurnBudget() bool { return true }
 
 // ReceiveEnded implements Events.
 func (NoEvents) ReceiveEnded(error) {}
@@ -125,8 +125,8 @@ func (NoEvents) Connected(error) {}
 // Accepted implements Events.
 func (NoEvents) Accepted(Descriptor, Address, error) {}
 
-// Broken implements Events.
-func (NoEvents) Broken() {}
+// HungUp implements Events.
+func (NoEvents) HungUp() {}
 
 // Released implements Events.
 func (NoEvents) Released() {}

@@ -23,7 +23,7 @@ func (l *Loop) Err() error {
 func (l *Loop) Dying() bool { return l.failed }
 
 // Show shows others what the loop has counted and has out, as it does by itself when it sleeps and when it has ended.
-func (l *Loop) Show() { l.settle() }
+func (l *Loop) Show() { l.publishIdle() }
 
 // Fail lets the loop die of err when the present turn ends; of the first err, if it is called more than once.
 func (l *Loop) Fail(err error) {
@@ -41,10 +41,10 @@ func (l *Loop) setErr(err error) {
 
 // End ends a loop that is stepped, between turns; see Loop. It returns what Err does, also if the loop has ended before.
 func (l *Loop) End() error {
-	if l.Ending() && !l.Here() {
+	if l.Ending() && !l.OnLoop() {
 		return l.Err()
 	}
-	if !l.Here() || !l.claim(loopTaking) {
+	if !l.OnLoop() || !l.claim(loopTaking) {
 		return l.whyNot()
 	}
 	l.finish()
@@ -98,8 +98,8 @@ func (l *Loop) bury() {
 		l.cfg.Died(l.Err())
 	}
 	l.buried = true
-	l.runLate()
-	l.settle()
+	l.runTurnEnds()
+	l.publishIdle()
 }
 
 // leaveFinish is deferred by finish. What a callback has kept finish from doing is another goroutine's to do.
@@ -127,18 +127,18 @@ func (l *Loop) runAll() {
 	for l.tasks.take() > 0 {
 		l.tasks.next().Run()
 	}
-	l.runLate()
+	l.runTurnEnds()
 }
 
-// runLate ends turns until nobody asks for it any longer. Who asks for ever has no claim to more.
-func (l *Loop) runLate() {
+// runTurnEnds ends turns until nothing is scheduled any longer, a hundred at most.
+func (l *Loop) runTurnEnds() {
 	for range 100 {
 		l.endTurn()
 		n := 0
 		if d, ok := l.Driver.(*deadDriver); ok {
 			n = d.released.Report()
 		}
-		if n == 0 && len(l.late) == 0 {
+		if n == 0 && len(l.turnEnders) == 0 {
 			return
 		}
 	}
@@ -149,7 +149,7 @@ func (l *Loop) letGo() {
 	if _, ok := l.Driver.(*deadDriver); ok {
 		return
 	}
-	l.settle()
+	l.publishIdle()
 	if err := l.Driver.Close(); err != nil {
 		l.setErr(err)
 	}

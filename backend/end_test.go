@@ -63,10 +63,10 @@ type movable struct {
 
 func (d *movable) Move() error { d.moved++; return nil }
 
-// lateFunc is a function as an EndTurner.
+// lateFunc is a function as a TurnEnder.
 type lateFunc func()
 
-func (f lateFunc) EndTurn() { f() }
+func (f lateFunc) OnTurnEnd() { f() }
 
 // life is a loop that runs, and what became of it.
 type life struct {
@@ -81,7 +81,7 @@ type life struct {
 func newLife(t *testing.T) *life {
 	f := &life{t: t, fake: newFake()}
 	f.Loop = NewLoop(LoopConfig{Driver: f.fake, CPU: -1, Died: func(err error) {
-		assert.True(t, f.Here(), "Died on another goroutine")
+		assert.True(t, f.OnLoop(), "Died on another goroutine")
 		assert.True(t, f.Stepping(), "Died is no callback")
 		assert.Equal(t, 1, f.fake.closed, "the driver in Died")
 		f.died = append(f.died, err)
@@ -130,7 +130,7 @@ func TestLoopDeath(t *testing.T) {
 		"Fail":                      {failure, func(f *life) { f.run(func() { f.Fail(failure); f.Fail(net.ErrClosed) }) }},
 		"Goexit in a task":          {ErrGoexit, func(f *life) { f.run(exit) }},
 		"Goexit at the end of a turn": {ErrGoexit, func(f *life) {
-			f.run(func() { f.Late(lateFunc(exit)); f.Late(lateFunc(func() { f.note("late") })) })
+			f.run(func() { f.AtTurnEnd(lateFunc(exit)); f.AtTurnEnd(lateFunc(func() { f.note("late") })) })
 		}},
 		"Goexit in an event": {ErrGoexit, func(f *life) { f.fake.poll = func() (int, error) { exit(); return 0, nil }; f.run() }},
 		"Goexit in a timer": {ErrGoexit, func(f *life) {
@@ -141,7 +141,7 @@ func TestLoopDeath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newLife(t)
 			way.cause(f)
-			for f.Post(TaskFunc(func() { assert.True(t, f.Here()); f.note("task") })) == nil {
+			for f.Post(TaskFunc(func() { assert.True(t, f.OnLoop()); f.note("task") })) == nil {
 				runtime.Gosched()
 				f.note("posted")
 			}
@@ -175,7 +175,7 @@ func TestGoexitInDied(t *testing.T) {
 	f.cfg.Died = func(err error) {
 		for streams > 0 {
 			streams--
-			assert.True(t, f.Here())
+			assert.True(t, f.OnLoop())
 			f.note("ended")
 			runtime.Goexit()
 		}
@@ -220,7 +220,7 @@ func TestLoopEndDespiteReposting(t *testing.T) {
 			refused++
 		}
 	}
-	late = func() { f.Late(lateFunc(late)) }
+	late = func() { f.AtTurnEnd(lateFunc(late)) }
 	f.run(again, again, late, func() { f.Stop() })
 	require.NoError(t, f.end())
 	require.Equal(t, 2, refused)
@@ -234,7 +234,7 @@ func TestNoImpostor(t *testing.T) {
 		require.ErrorIs(t, f.end(), ErrGoexit)
 		var wg sync.WaitGroup
 		for range 50 {
-			wg.Go(func() { assert.False(t, f.Here() || f.Stepping()) })
+			wg.Go(func() { assert.False(t, f.OnLoop() || f.Stepping()) })
 		}
 		wg.Wait()
 	}
@@ -270,8 +270,8 @@ func TestStepAfterAPanic(t *testing.T) {
 	f.post(func() { panic("task") })
 	f.post(func() {
 		f.note("task")
-		f.Late(lateFunc(func() { panic("late") }))
-		f.Late(lateFunc(func() { f.note("late") }))
+		f.AtTurnEnd(lateFunc(func() { panic("late") }))
+		f.AtTurnEnd(lateFunc(func() { f.note("late") }))
 	})
 	step := func() { _, _ = f.Step(0) }
 	require.PanicsWithValue(t, "task", step)

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// EndTurner is work that waits for the end of a loop turn.
-type EndTurner interface{ EndTurn() }
+// TurnEnder is work that waits for the end of a loop turn.
+type TurnEnder interface{ OnTurnEnd() }
 
 // LoopConfig says how a loop runs.
 type LoopConfig struct {
 	Driver Driver
-	Spin   time.Duration // look this long without sleeping before sleeping
+	Spin   time.Duration // poll this long without sleeping before sleeping
 	CPU    int           // run on this CPU only; -1: anywhere
 	Clock  Clock         // nil: SystemClock
 
@@ -46,7 +46,7 @@ type LoopConfig struct {
 // Where the driver is closed first, Loop.Driver becomes one that refuses sockets and bytes and answers Release with
 // Released before Done is closed. Sockets whose Released was outstanding when the driver was closed never get it.
 //
-// All of that happens on the loop's goroutine, in deferred functions if it is being ended, so that Here holds in every
+// All of that happens on the loop's goroutine, in deferred functions if it is being ended, so that OnLoop holds in every
 // callback. If a callback of this last part calls Goexit too, a new goroutine becomes the loop's and goes on. When Done
 // is closed the loop is no goroutine's any longer.
 //
@@ -70,23 +70,23 @@ type Loop struct {
 	wanted atomic.Int32 // TakeOver calls that wait
 	unpin  func()       // gives the thread its affinity back; nil: nothing to give back
 
-	tasks  tasks
-	timers Timers
-	share  share
-	spent  func() bool // share.spent, made once
-	begin  time.Time
-	turn   uint64
-	looks  uint64      // Polls of the driver that have returned
-	late   []EndTurner // for this turn's end
-	ending []EndTurner // those whose EndTurn is being called; ending[:ended] have been
-	ended  int
+	tasks      tasks
+	timers     Timers
+	share      share
+	spent      func() bool // share.spent, made once
+	begin      time.Time
+	turn       uint64
+	polls      uint64      // calls of Driver.Poll that have returned
+	turnEnders []TurnEnder // for this turn's end
+	ending     []TurnEnder // those whose OnTurnEnd is being called; ending[:ended] have been
+	ended      int
 
-	shared  sharedCounters
-	left    [4]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
-	awake   int64           // when the present turn began to work, 0: not known yet
-	longest Longest         // of turns
-	now     int64           // the latest Tick
-	looked  func()          // of tests: called after the last look at the tasks before a sleep
+	shared      sharedCounters
+	left        [4]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
+	awake       int64           // when the present turn began to work, 0: not known yet
+	longest     Longest         // of turns
+	now         int64           // the latest Tick
+	beforeSleep func()          // of tests: called after the last look at the tasks before a sleep
 
 	stop   bool
 	failed bool
@@ -118,15 +118,15 @@ func (l *Loop) Post(t Task) error {
 	return err
 }
 
-// Late has e.EndTurn called when this turn ends; asked for during that, when the next one ends, which then comes
-// without a sleep.
-func (l *Loop) Late(e EndTurner) { l.late = append(l.late, e) }
+// AtTurnEnd schedules e.OnTurnEnd for the end of this turn. If it is called while the turn is ending, it schedules for the
+// next turn, which starts without sleeping.
+func (l *Loop) AtTurnEnd(e TurnEnder) { l.turnEnders = append(l.turnEnders, e) }
 
 // Turn numbers the turns.
 func (l *Loop) Turn() uint64 { return l.turn }
 
-// Looks counts how often the driver was asked for events and has reported them.
-func (l *Loop) Looks() uint64 { return l.looks }
+// Polls counts how often the driver was asked for events and has reported them.
+func (l *Loop) Polls() uint64 { return l.polls }
 
 // StartTimer has t fire in d from now; never earlier, and as soon after as the loop is free. It restarts an active t.
 func (l *Loop) StartTimer(t *Timer, d time.Duration) {
@@ -214,26 +214,26 @@ func (l *Loop) expire() int {
 	return n
 }
 
-// endTurn calls those that asked for it by Late. If one of them panics or ends the goroutine, the rest are called next
+// endTurn calls those that AtTurnEnd has scheduled. If one of them panics or ends the goroutine, the rest are called next
 // time.
 func (l *Loop) endTurn() {
 	if l.ended == len(l.ending) {
-		if len(l.late) == 0 {
+		if len(l.turnEnders) == 0 {
 			return
 		}
-		l.ending, l.late, l.ended = l.late, l.ending[:0], 0
+		l.ending, l.turnEnders, l.ended = l.turnEnders, l.ending[:0], 0
 	}
 	for l.ended < len(l.ending) {
 		e := l.ending[l.ended]
 		l.ending[l.ended] = nil
 		l.ended++
-		e.EndTurn()
+		e.OnTurnEnd()
 	}
 }
 
 // poll looks, then spins, then sleeps, each only if the one before saw nothing.
 func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
-	n, err := l.look(0)
+	n, err := l.pollDriver(0)
 	if n > 0 || err != nil || worked || wait == 0 || l.busy() {
 		return n, err
 	}
@@ -261,7 +261,7 @@ func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
 
 // busy reports whether there is work that no event will announce.
 func (l *Loop) busy() bool {
-	return len(l.late) > 0 || l.ended < len(l.ending) || !l.tasks.empty() || l.stop || l.failed
+	return len(l.turnEnders) > 0 || l.ended < len(l.ending) || !l.tasks.empty() || l.stop || l.failed
 }
 
 // spin looks for as long as Spin, or wait if that is shorter, or until there is something to do.
@@ -274,7 +274,7 @@ func (l *Loop) spin(wait time.Duration) (int, error) {
 	for end := now + int64(limit); now < end; now = l.Clock() {
 		l.awake = now
 		for range 16 {
-			if n, err := l.look(0); n > 0 || err != nil || !l.tasks.empty() {
+			if n, err := l.pollDriver(0); n > 0 || err != nil || !l.tasks.empty() {
 				return n, err
 			}
 		}
@@ -286,7 +286,7 @@ func (l *Loop) spin(wait time.Duration) (int, error) {
 // sleep tells pushers that a wake-up is needed, looks once more, and only then sleeps: a task is either seen here or
 // its pusher sees the loop asleep.
 func (l *Loop) sleep(wait time.Duration) (int, error) {
-	l.settle()
+	l.publishIdle()
 	l.tasks.state.Store(asleep)
 	defer l.tasks.state.Store(awake)
 	if !l.lastLook() {
@@ -294,27 +294,27 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	}
 	l.Count[Sleeps]++
 	l.awake = 0
-	return l.look(wait)
+	return l.pollDriver(wait)
 }
 
 // lastLook reports whether nothing has been posted.
 func (l *Loop) lastLook() bool {
 	empty := l.tasks.empty()
-	if l.looked != nil {
-		l.looked()
+	if l.beforeSleep != nil {
+		l.beforeSleep()
 	}
 	return empty
 }
 
-func (l *Loop) look(wait time.Duration) (int, error) {
+func (l *Loop) pollDriver(wait time.Duration) (int, error) {
 	l.Count[Polls]++
 	n, err := l.Driver.Poll(wait)
-	l.looks++
+	l.polls++
 	return n, err
 }
 
-// settle shows others what a loop that has nothing to do has counted and has out.
-func (l *Loop) settle() {
+// publishIdle shows others what a loop that has nothing to do has counted and has out.
+func (l *Loop) publishIdle() {
 	l.shared.publish(&l.Count)
 	o := l.Driver.Outstanding()
 	l.left[0].Store(int64(o.Sockets))

@@ -116,19 +116,19 @@ func TestLoopWakeUps(t *testing.T) {
 
 func TestLoopHere(t *testing.T) {
 	forEachDriver(t, func(t *testing.T, l *backend.Loop) {
-		if l.Here() || l.Bound() {
+		if l.OnLoop() || l.Bound() {
 			t.Error("Here, or Bound, before the loop runs")
 		}
 		stop := start(t, l)
 		here := make(chan bool)
-		_ = l.Post(backend.TaskFunc(func() { here <- l.Here() && l.Bound() }))
+		_ = l.Post(backend.TaskFunc(func() { here <- l.OnLoop() && l.Bound() }))
 		if !<-here {
 			t.Error("not Here in a task")
 		}
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if l.Here() {
+				if l.OnLoop() {
 					t.Error("Here on another goroutine")
 				}
 			})
@@ -137,7 +137,7 @@ func TestLoopHere(t *testing.T) {
 		stop()
 		for range 50 { // the goroutine's memory may be another's by now
 			wg.Go(func() {
-				if l.Here() {
+				if l.OnLoop() {
 					t.Error("Here after the end")
 				}
 			})

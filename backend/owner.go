@@ -28,14 +28,14 @@ const (
 	loopEnding                // on its way to Done, or there
 )
 
-// Here reports whether the caller runs on the loop's goroutine. Any goroutine may ask.
-func (l *Loop) Here() bool { return l.owner.Load() == goroutine() }
+// OnLoop reports whether the caller runs on the loop's goroutine. Any goroutine may ask.
+func (l *Loop) OnLoop() bool { return l.owner.Load() == goroutine() }
 
 // Bind makes the calling goroutine the loop's, if it is not already. With a CPU set it also locks it to its thread,
 // until the loop ends. It fails if the loop is another goroutine's, or has ended. A loop that cannot start has died when
 // Bind returns.
 func (l *Loop) Bind() error {
-	if l.Here() {
+	if l.OnLoop() {
 		return nil
 	}
 	if !l.claim(loopTaking) {
@@ -72,7 +72,7 @@ func (l *Loop) Bound() bool { return l.owner.Load() != 0 }
 // or while the loop ends. Any goroutine.
 func (l *Loop) Stepping() bool {
 	phase := l.phase.Load()
-	return (phase == loopTurning || phase == loopEnding) && l.Here()
+	return (phase == loopTurning || phase == loopEnding) && l.OnLoop()
 }
 
 // Step runs one turn, which sleeps at most wait, for ever if wait is negative, and returns how many events there were.
@@ -83,7 +83,7 @@ func (l *Loop) Step(wait time.Duration) (int, error) {
 		return 0, l.whyNot()
 	}
 	defer l.unclaim()
-	if !l.Here() {
+	if !l.OnLoop() {
 		return 0, l.whyNot()
 	}
 	l.awake = 0
@@ -119,7 +119,7 @@ func (l *Loop) TakeOver(ctx context.Context) error {
 		}
 	}
 	defer l.unclaim()
-	if l.Here() {
+	if l.OnLoop() {
 		return nil
 	}
 	bound := l.Bound()

@@ -14,7 +14,7 @@ type optionCall struct {
 	level, opt int
 	read       int           // what getsockopt(2) calls it, if not opt
 	at         SocketPlace   // where it may be set
-	again      SocketPlace   // OnListener: accepted sockets do not inherit it; OnDial: connecting undoes it
+	reapply    SocketPlace   // OnListener: accepted sockets do not inherit it; OnDial: connecting undoes it
 	unix       bool          // Unix sockets have it too
 	unit       time.Duration // of a time, as the kernel counts
 	min, max   int64         // of what the kernel is given
@@ -39,15 +39,15 @@ var placeNames = [...]string{OnListener: "on a listener", OnDial: "on a dial", b
 // looked at on Linux 6.18: TypeOfService is, unless net.ipv4.tcp_reflect_tos is set; Unix sockets inherit nothing.
 var optionCalls = [numOptions]optionCall{
 	optNoDelay:            {level: tcp, opt: unix.TCP_NODELAY, at: anyTime, max: 1},
-	optQuickAck:           {level: tcp, opt: unix.TCP_QUICKACK, at: anyTime, again: beforeUse, max: 1},
+	optQuickAck:           {level: tcp, opt: unix.TCP_QUICKACK, at: anyTime, reapply: beforeUse, max: 1},
 	optTimestamp:          {level: sol, opt: unix.SO_TIMESTAMP, at: anyTime, max: 1},
 	optReuseAddress:       {level: sol, opt: unix.SO_REUSEADDR, at: beforeUse, max: 1},
 	optReusePort:          {level: sol, opt: unix.SO_REUSEPORT, at: beforeUse, max: 1},
 	optFastOpenConnect:    {level: tcp, opt: unix.TCP_FASTOPEN_CONNECT, at: OnDial, max: 1},
 	optV6Only:             {level: unix.IPPROTO_IPV6, opt: unix.IPV6_V6ONLY, at: OnListener, max: 1},
 	optMark:               {level: sol, opt: unix.SO_MARK, at: anyTime, max: math.MaxUint32, needs: "CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17"},
-	optPriority:           {level: sol, opt: unix.SO_PRIORITY, at: anyTime, again: OnListener, max: math.MaxUint32, needs: "CAP_NET_ADMIN for more than 6"},
-	optTypeOfService:      {level: unix.IPPROTO_IP, opt: unix.IP_TOS, at: anyTime, again: OnListener, max: 0xfc},
+	optPriority:           {level: sol, opt: unix.SO_PRIORITY, at: anyTime, reapply: OnListener, max: math.MaxUint32, needs: "CAP_NET_ADMIN for more than 6"},
+	optTypeOfService:      {level: unix.IPPROTO_IP, opt: unix.IP_TOS, at: anyTime, reapply: OnListener, max: 0xfc},
 	optFastOpen:           {level: tcp, opt: unix.TCP_FASTOPEN, at: OnListener, max: maxInt, limit: "net.core.somaxconn"},
 	optReceiveBuffer:      {level: sol, opt: unix.SO_RCVBUF, at: anyTime, min: 1, max: maxInt / 2, scale: 2, limit: "net.core.rmem_max"},
 	optReceiveBufferForce: {level: sol, opt: unix.SO_RCVBUFFORCE, read: unix.SO_RCVBUF, at: anyTime, min: 1, max: maxInt / 2, needs: "CAP_NET_ADMIN"},
@@ -74,11 +74,11 @@ func CheckSocketOptions(network string, options []SocketOption, at SocketPlace) 
 	return nil
 }
 
-// SocketOptionsAgain is those of the options given at a place that have to be set once more on the connected socket.
-func SocketOptionsAgain(network string, options []SocketOption, at SocketPlace) []SocketOption {
+// OptionsToReapply is those of the options given at a place that have to be set once more on the connected socket.
+func OptionsToReapply(network string, options []SocketOption, at SocketPlace) []SocketOption {
 	var again []SocketOption
 	for _, o := range options {
-		if optionCalls[o.kind].again&at != 0 || network == "unix" && at == OnListener {
+		if optionCalls[o.kind].reapply&at != 0 || network == "unix" && at == OnListener {
 			again = append(again, o)
 		}
 	}
@@ -109,7 +109,7 @@ func SetSocketOptions(fd int, options []SocketOption, at SocketPlace) error {
 	return nil
 }
 
-// GetSocketOption reads the option of which o is one, with the value that the kernel has.
+// GetSocketOption reads the current value of o's option; o's own value is ignored.
 func GetSocketOption(fd int, o SocketOption) (SocketOption, error) {
 	family, err := unix.GetsockoptInt(fd, sol, unix.SO_DOMAIN)
 	if err != nil {

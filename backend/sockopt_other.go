@@ -12,8 +12,8 @@ func CheckSocketOptions(_ string, options []SocketOption, _ SocketPlace) error {
 	return nil
 }
 
-// SocketOptionsAgain is for Linux only.
-func SocketOptionsAgain(string, []SocketOption, SocketPlace) []SocketOption { return nil }
+// OptionsToReapply is for Linux only.
+func OptionsToReapply(string, []SocketOption, SocketPlace) []SocketOption { return nil }
 
 // SetSocketOptions is for Linux only.
 func SetSocketOptions(_ int, options []SocketOption, at SocketPlace) error {

@@ -151,15 +151,15 @@ func TestSocketOptionsComplete(t *testing.T) {
 	}
 }
 
-// TestSocketOptionsAgain has the options that accepted sockets do not inherit set on them as well.
-func TestSocketOptionsAgain(t *testing.T) {
+// TestOptionsToReapply has the options that accepted sockets do not inherit set on them as well.
+func TestOptionsToReapply(t *testing.T) {
 	all := []SocketOption{Priority(3), SendBuffer(5000), QuickAck(true)}
 	for _, c := range []struct {
 		network string
 		at      SocketPlace
 		want    []SocketOption
 	}{{"tcp", OnListener, []SocketOption{all[0], all[2]}}, {"tcp", OnDial, all[2:]}, {"unix", OnListener, all}, {"unix", OnDial, all[2:]}} {
-		if got := SocketOptionsAgain(c.network, all, c.at); !slices.Equal(got, c.want) {
+		if got := OptionsToReapply(c.network, all, c.at); !slices.Equal(got, c.want) {
 			t.Errorf("%s, place %d: %v, not %v", c.network, c.at, got, c.want)
 		}
 	}

@@ -48,7 +48,7 @@ func TestTakeOver(t *testing.T) {
 				<-rested
 			}
 			require.NoError(t, f.TakeOver(within(t, 5*time.Second)))
-			require.True(t, f.Here())
+			require.True(t, f.OnLoop())
 			require.False(t, f.Stepping())
 			require.Equal(t, 1, m.moved)
 			_, err := f.Step(0)

@@ -13,7 +13,7 @@ type Timer struct {
 	Fire func()
 
 	when       int64
-	seq        uint64 // the how-manieth Start this was: orders timers of equal when
+	seq        uint64 // the sequence number of the Start call; breaks ties of when
 	next, prev *Timer // neighbours in a timerList, while far or due
 	pos        int32  // far: level<<slotShift | slot; near: index in the heap
 	state      timerState

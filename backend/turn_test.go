@@ -124,7 +124,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			}
 			return 0, nil
 		}
-		l.looked = func() {
+		l.beforeSleep = func() {
 			slept++
 			d.poll = look // the next Poll is the sleep
 			require.NoError(t, l.Post(TaskFunc(func() {

@@ -196,7 +196,7 @@ func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
 	case s.State&sendWaits != 0:
 		d.reportWritable(s)
 	case events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
-		s.Owner.Broken()
+		s.Owner.HungUp()
 	}
 }
 

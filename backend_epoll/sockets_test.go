@@ -59,7 +59,7 @@ func TestErrorQueueIsNoEvent(t *testing.T) {
 				want(d, o)
 				drivertest.Turn(t, d)
 				turnsUntilQuiet(t, d)
-				assert.Zero(t, o.HangUps, "Broken")
+				assert.Zero(t, o.HangUps, "HungUp")
 				assert.NoError(t, o.EndErr, "ReceiveEnded")
 				assert.Empty(t, o.Sends, "Sent")
 			})

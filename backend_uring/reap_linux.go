@@ -136,7 +136,7 @@ func (d *Driver) postpone(s *backend.Socket, c ring.CQE) bool {
 		return false
 	case s.State&postponed != 0:
 		return true
-	case c.Res <= 0 || s.State&releasing != 0 || s.Owner.HasShare():
+	case c.Res <= 0 || s.State&releasing != 0 || s.Owner.HasTurnBudget():
 		return false
 	}
 	s.State |= postponed

@@ -16,7 +16,7 @@ import (
 // again and again.
 func (d *Driver) watch(s *backend.Socket) {
 	if s.State&(hung|wantReceive) == hung {
-		s.Owner.Broken() // it came while receiving was on, and the receive that would have reported it was cancelled
+		s.Owner.HungUp() // it came while receiving was on, and the receive that would have reported it was cancelled
 	}
 	if s.State&(watched|watchFailed|pollEnded|releasing) == 0 {
 		// POLLERR, POLLHUP and POLLRDHUP need not be in the mask. Multishot is edge-triggered, so a lasting hang-up is
@@ -62,7 +62,7 @@ func (d *Driver) hungUp(s *backend.Socket, c ring.CQE, last bool) {
 	}
 	switch {
 	case s.State&wantReceive == 0:
-		s.Owner.Broken()
+		s.Owner.HungUp()
 	case s.State&multi != 0:
 		s.State |= overlooked
 		d.Changed(s)

@@ -25,7 +25,7 @@ func TestHangUpWhileReceivingIsSwitched(t *testing.T) {
 		drivertest.Shut(t, peer, unix.SHUT_RDWR)
 		drivertest.Shut(t, o.FD(), unix.SHUT_RDWR)
 		until(t, d, func() bool { return o.Socket.State&hung != 0 })
-		assert.Zero(t, o.HangUps, "Broken while a receive is wanted")
+		assert.Zero(t, o.HangUps, "HungUp while a receive is wanted")
 		d.Receive(&o.Socket, false)
 		until(t, d, func() bool { return o.HangUps > 0 })
 		release(t, d, o)

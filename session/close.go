@@ -25,7 +25,7 @@ func (s *Stream) CloseWrite() error {
 	}
 	if !s.tx.finWant {
 		s.tx.finWant = true
-		s.markLocked(s.loop.Here())
+		s.scheduleLocked(s.loop.OnLoop())
 	}
 	return nil
 }
@@ -52,12 +52,12 @@ func (s *Stream) closeStreamLocked(staged bool) {
 	s.rx.flow.Or(flowShut)
 	switch s.life.phase {
 	case dialing:
-		s.failLocked(net.ErrClosed, s.loop.Here())
+		s.failLocked(net.ErrClosed, s.loop.OnLoop())
 	case open:
 		s.life.staged = staged
 		s.tx.finWant = s.tx.finWant || staged
 		s.life.move(closing)
-		s.markLocked(s.loop.Here())
+		s.scheduleLocked(s.loop.OnLoop())
 	}
 }
 
@@ -79,7 +79,7 @@ func (s *Stream) closeWith(err error, hurried bool) {
 	if s.life.phase == open {
 		s.life.move(closing)
 	}
-	s.markLocked(s.loop.Here())
+	s.scheduleLocked(s.loop.OnLoop())
 }
 
 // CloseInStages is Close for a stream whose peer may still be sending: it sends what is queued, then FIN, and discards
@@ -105,7 +105,7 @@ func (s *Stream) AbortWith(cause error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.abortLocked(cause, s.loop.Here())
+	s.abortLocked(cause, s.loop.OnLoop())
 	return nil
 }
 
@@ -208,6 +208,6 @@ func (s *Stream) endStages() {
 	defer s.mu.Unlock()
 	if s.life.phase == closing {
 		s.life.move(ending)
-		s.markLocked(true)
+		s.scheduleLocked(true)
 	}
 }

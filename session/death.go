@@ -36,7 +36,7 @@ func (l *Loop) bury(err error) {
 
 // buryAll ends streams, dials and listeners. It can be called again after it was interrupted.
 func (e *Engine) buryAll(l *Loop, cause error) {
-	for _, a := range l.acceptors.list() {
+	for _, a := range l.listening.list() {
 		a.loopDied(cause)
 	}
 	for len(l.dialing) > 0 {

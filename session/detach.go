@@ -42,7 +42,7 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.handOff.layer = handOver
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.life.move(detaching)
-	s.markLocked(s.loop.Here())
+	s.scheduleLocked(s.loop.OnLoop())
 	return s.handOff, nil
 }
 

@@ -170,7 +170,7 @@ func (d *dial) giveUp(err error) error {
 	case s.life.phase == dialing:
 		err = d.failure(err)
 		s.rx.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
-		s.failLocked(err, s.loop.Here())
+		s.failLocked(err, s.loop.OnLoop())
 		return err
 	case s.dial == nil:
 		return nil
@@ -190,7 +190,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if o != nil {
 		d.opts = *o
 	}
-	opts, err := d.opts.StreamOptions.over(e.defaults).Complete()
+	opts, err := d.opts.StreamOptions.withDefaultsFrom(e.defaults).Complete()
 	if err != nil {
 		return refuse(fmt.Errorf("DialOptions.%w", err))
 	}

@@ -41,7 +41,7 @@ type dial struct {
 	err     error // of the first attempt that failed
 	delay   backend.Timer
 	timeout backend.Timer
-	over    bool         // decided: an attempt has won, or the stream has ended
+	decided bool         // an attempt has won, or the stream has ended
 	given   bool         // the stream has its descriptor, and with it its end
 	ends    bool         // the stream waits for the last attempt, to finish
 	result  chan<- error // for Dial, which waits; nil for Connect
@@ -79,7 +79,7 @@ func (d *dial) start() {
 
 // resolved follows the look-up of a name.
 func (d *dial) resolved(addrs []backend.Address, err error) {
-	if d.over {
+	if d.decided {
 		return
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (d *dial) resolved(addrs []backend.Address, err error) {
 // next begins the next attempt, with a socket that is there already or as soon as one has been made.
 func (d *dial) next() {
 	d.stream.loop.StopTimer(&d.delay)
-	for !d.over && !d.making && len(d.todo) > 0 && !d.stream.ended() {
+	for !d.decided && !d.making && len(d.todo) > 0 && !d.stream.ended() {
 		addr := d.todo[0]
 		if len(d.made) == 0 {
 			d.making = true
@@ -103,13 +103,13 @@ func (d *dial) next() {
 		m := d.made[0]
 		d.made, d.todo = d.made[1:], d.todo[1:]
 		if d.try(addr, m) {
-			if len(d.todo) > 0 && !d.over {
+			if len(d.todo) > 0 && !d.decided {
 				d.stream.loop.StartTimer(&d.delay, attemptDelay)
 			}
 			return
 		}
 	}
-	if !d.over && !d.making && len(d.running) == 0 && len(d.todo) == 0 {
+	if !d.decided && !d.making && len(d.running) == 0 && len(d.todo) == 0 {
 		d.stream.failed(d.err)
 	}
 }
@@ -117,7 +117,7 @@ func (d *dial) next() {
 // socketMade follows a socket that was asked for.
 func (d *dial) socketMade(m madeSocket) {
 	d.making = false
-	if d.over {
+	if d.decided {
 		d.discard(m)
 		return
 	}
@@ -148,7 +148,7 @@ func (d *dial) try(addr backend.Address, m madeSocket) bool {
 		d.note(addr, err)
 		return false
 	}
-	loop.hold()
+	loop.retain()
 	d.running[a] = struct{}{}
 	loop.Driver.Connect(&a.sock)
 	return true
@@ -157,7 +157,7 @@ func (d *dial) try(addr backend.Address, m madeSocket) bool {
 // Connected implements backend.Events.
 func (a *attempt) Connected(err error) {
 	d := a.dial
-	if d.over || a.over {
+	if d.decided || a.over {
 		return // it is being released already
 	}
 	if err == nil && d.selfConnected(a.sock.Descriptor) {
@@ -193,12 +193,12 @@ func (a *attempt) Released() {
 		d.next()
 	}
 	d.settle()
-	loop.unhold()
+	loop.release()
 }
 
 // decide ends the race: all attempts but the winner are given up.
 func (d *dial) decide(winner *attempt) {
-	d.over = true
+	d.decided = true
 	loop := d.stream.loop
 	loop.StopTimer(&d.delay)
 	loop.StopTimer(&d.timeout)
@@ -240,7 +240,7 @@ func (d *dial) connected(fd backend.Descriptor, addr backend.Address) {
 
 // cancel gives up: the stream has ended before it had a descriptor.
 func (d *dial) cancel() {
-	if !d.over {
+	if !d.decided {
 		d.decide(nil)
 	}
 	d.ends = true
@@ -249,7 +249,7 @@ func (d *dial) cancel() {
 
 // settle lets go of the loop when no attempt is left, and lets a stream finish that waited for that.
 func (d *dial) settle() {
-	if !d.over || len(d.running) > 0 {
+	if !d.decided || len(d.running) > 0 {
 		return
 	}
 	switch {
@@ -264,12 +264,12 @@ func (d *dial) settle() {
 
 // loopDied gives up without the loop, whose driver is closed.
 func (d *dial) loopDied() {
-	d.over, d.ends = true, false
+	d.decided, d.ends = true, false
 	d.lookup()
 	d.closeMade()
 	for a := range d.running {
 		d.closeSocket(a.sock.Descriptor)
-		d.stream.loop.unhold()
+		d.stream.loop.release()
 	}
 	clear(d.running)
 }

@@ -49,7 +49,7 @@ func (c *caller) gone() {
 		assert.True(c, f.closed, "socket %d is open", i)
 	}
 	l := c.engine.loops[0]
-	assert.Zero(c, l.holders, "the loop is held")
+	assert.Zero(c, l.refs, "the loop is held")
 	assert.Empty(c, l.dialing)
 	assert.Zero(c, l.load.Load())
 }

@@ -103,7 +103,7 @@ func canceled() context.Context {
 // onLoop tells whether the caller runs on one of the engine's loops, where waiting for a loop would be a deadlock.
 func (e *Engine) onLoop() bool {
 	for _, l := range e.loops {
-		if l.Here() {
+		if l.OnLoop() {
 			return true
 		}
 	}

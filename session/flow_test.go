@@ -209,7 +209,7 @@ func TestMemoryLimit(t *testing.T) {
 func TestPostsRunInOrder(t *testing.T) {
 	s := newStage(t, 1)
 	r := &recorder{}
-	stream, err := s.engine.Adopt(nil2{}, r)
+	stream, err := s.engine.Adopt(anyConn{}, r)
 	require.NoError(t, err)
 	require.NoError(t, stream.Post(func() { r.note(stream, "early") }))
 	s.turn()
@@ -225,7 +225,7 @@ func TestPostsRunInOrder(t *testing.T) {
 func TestAcceptBacksOff(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(nil)
-	f := s.of(l.acceptors()[0].sock.Descriptor)
+	f := s.of(l.listenSockets()[0].sock.Descriptor)
 	require.True(t, f.accepting)
 	f.backlog = []any{syscall.EMFILE, syscall.EMFILE, s.connection()}
 	s.turn()
@@ -260,7 +260,7 @@ func TestOptionsThatAcceptedSocketsCannotHave(t *testing.T) {
 	require.NoError(t, err)
 	s.turn()
 	l := got.(*listener)
-	f := s.of(l.acceptors()[0].sock.Descriptor)
+	f := s.of(l.listenSockets()[0].sock.Descriptor)
 	good, bad := s.connection(), s.connection()
 	f.backlog = []any{good}
 	s.turn()
@@ -278,7 +278,7 @@ func TestOptionsThatAcceptedSocketsCannotHave(t *testing.T) {
 func TestListenFails(t *testing.T) {
 	s := newStage(t, 1)
 	for name, o := range map[string]*ListenOptions{
-		"listen": nil, "From": {From: nil2{}}, "the backlog": {Backlog: 1}, "MaxConns": {MaxConns: -1},
+		"listen": nil, "From": {From: anyConn{}}, "the backlog": {Backlog: 1}, "MaxConns": {MaxConns: -1},
 	} {
 		s.refuse = syscall.EPERM
 		if name == "the backlog" {
@@ -301,7 +301,7 @@ func TestShutdownGivesUp(t *testing.T) {
 	e, err := New(Config{Drivers: []backend.Driver{d}, Clock: clock})
 	require.NoError(t, err)
 	blocked, release := make(chan struct{}), make(chan struct{})
-	s, err := e.Adopt(nil2{}, BaseHandler{})
+	s, err := e.Adopt(anyConn{}, BaseHandler{})
 	require.NoError(t, err)
 	require.NoError(t, s.Post(func() { close(blocked); <-release }))
 	<-blocked
@@ -317,4 +317,79 @@ func TestShutdownGivesUp(t *testing.T) {
 	assert.ErrorContains(t, err, "a callback of stream 1 does not return")
 	close(release)
 	assert.NoError(t, e.Close())
+}
+
+// TestSetHandler has the bytes that wait count as new for another handler.
+func TestSetHandler(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	a.leave = true
+	a.f.send("left")
+	a.turn()
+	require.Equal(t, "data left", a.took())
+	assert.Panics(t, func() { a.s.SetHandler(nil) })
+	next := &recorder{}
+	a.s.SetHandler(next)
+	a.turn()
+	assert.Equal(t, "data left", next.took())
+	a.s.SetValue(1)
+	assert.Equal(t, 1, a.s.Value())
+	require.NoError(t, a.s.Close())
+	a.turn()
+	assert.Equal(t, "close <nil>", next.took())
+	assert.Empty(t, a.took(), "callbacks of the handler that was there before")
+}
+
+// TestTurnBudget has more come for a stream than one turn is to deliver.
+func TestTurnBudget(t *testing.T) {
+	a := newActor(t, StreamOptions{TurnBudget: 4})
+	assert.True(t, a.s.events().HasTurnBudget())
+	l := a.engine.loops[0]
+	a.then = func(_ *Stream, event string) {
+		if event == "data 1234" {
+			a.f.send("5678")
+			a.drivers[0].report(a.f) // in the same turn
+			assert.False(t, a.s.events().HasTurnBudget())
+		}
+	}
+	a.f.send("1234")
+	_, err := l.Step(0)
+	require.NoError(t, err)
+	assert.Equal(t, "data 1234", a.took())
+	a.turn()
+	assert.Equal(t, "data 5678", a.took())
+	require.NoError(t, a.s.Close())
+	a.ended("close <nil>", inOrder)
+}
+
+// TestNothingBeginsInAShutdown has connections that come too late.
+func TestNothingBeginsInAShutdown(t *testing.T) {
+	s := newStage(t, 1)
+	l := s.listen(nil)
+	r := &recorder{}
+	late, err := s.engine.Adopt(anyConn{}, r)
+	require.NoError(t, err)
+	s.engine.loops[0].draining = true
+	c := s.connection()
+	l.listenSockets()[0].Accepted(c, backend.Address{}, nil)
+	assert.Equal(t, backend.Closing{Reset: true}, s.of(c).how)
+	s.turn()
+	assert.Equal(t, closed, late.life.phase)
+	assert.Equal(t, "close use of closed network connection", r.took())
+	assert.NoError(t, s.engine.Close())
+	for i, f := range s.sockets {
+		assert.True(t, f.closed, "socket %d", i)
+	}
+}
+
+// TestListenerWithoutRoomInTheDriver has a driver that does not take the socket.
+func TestListenerWithoutRoomInTheDriver(t *testing.T) {
+	s := newStage(t, 1)
+	got, err := s.engine.Listen("unix", "/s", BaseHandler{}, nil)
+	require.NoError(t, err)
+	s.refuse = syscall.ENOBUFS
+	s.turn()
+	assert.ErrorIs(t, got.Err(), syscall.ENOBUFS)
+	assert.NoError(t, got.Close())
+	s.closed(backend.NewDescriptor(0), "the socket")
+	assert.NoError(t, s.engine.Close())
 }

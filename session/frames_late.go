@@ -15,7 +15,7 @@ type lateness struct {
 	timeout time.Duration
 	since   int64  // when the present message began, on the loop's clock; 0: none has
 	due     int64  // when the timer is to fire
-	doubt   uint64 // Looks of the loop when the time had run out, and 1; 0: it has not
+	doubt   uint64 // Polls of the loop when the time had run out, and 1; 0: it has not
 }
 
 // newLateness makes the lateness of a stream, and ends that of another handler.
@@ -71,7 +71,7 @@ func (l *lateness) start(d time.Duration) {
 func (l *lateness) look() {
 	s, now := l.stream, l.stream.loop.Clock()
 	left := l.timeout - time.Duration(now-l.since)
-	switch looks := s.loop.Looks() + 1; {
+	switch looks := s.loop.Polls() + 1; {
 	case l.since == 0:
 		return // the message is whole, and no other has begun
 	case s.stops() != 0 || s.rx.flow.Load()&flowResumed != 0:

@@ -105,7 +105,7 @@ func (s *Stream) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handOff == nil {
-		s.failLocked(err, s.loop.Here())
+		s.failLocked(err, s.loop.OnLoop())
 	}
 }
 
@@ -119,14 +119,14 @@ func (s *Stream) failLocked(err error, here bool) {
 		return
 	}
 	s.life.end(err)
-	s.markLocked(here)
+	s.scheduleLocked(here)
 }
 
 // broken ends the stream because the kernel says that the connection has failed, in an operation such as "read".
 func (s *Stream) broken(op string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failLocked(s.opErrorLocked(op, err), s.loop.Here())
+	s.failLocked(s.opErrorLocked(op, err), s.loop.OnLoop())
 }
 
 // opError says which operation failed on which connection, as those of package net do. Any goroutine, without mu.
@@ -176,7 +176,7 @@ func (e *streamEvents) Released() {
 	case failed && !s.rx.refuses():
 		s.rx.draining = true
 		s.rx.drained = s.rx.eof || s.rx.done
-		s.drain()
+		s.readRemaining()
 	default:
 		s.finish()
 	}
@@ -233,7 +233,7 @@ func (s *Stream) finished() {
 	if s.from != nil {
 		s.from.ended()
 	}
-	s.loop.unhold()
+	s.loop.release()
 	s.runAllPosts() // of a stream that never opened
 }
 

@@ -98,16 +98,16 @@ type listener struct {
 	addr    net.Addr
 	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
 
-	mu      sync.Mutex  // guards what follows
-	heads   []*acceptor // replaced when it changes, so that a copy stays valid without the lock
-	sockets int         // that have not failed
-	err     error       // why it has ended
+	mu      sync.Mutex      // guards what follows
+	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
+	sockets int             // that have not failed
+	err     error           // why it has ended
 
 	accepted, errors, backoffs, rejected atomic.Uint64
 
 	live    atomic.Int64 // streams that have not ended, and connections that are about to become one
 	parked  atomic.Int64
-	waiting atomic.Int32 // acceptors that are at MaxConns: a stream that ends has to wake them
+	waiting atomic.Int32 // listenSockets that are at MaxConns: a stream that ends has to wake them
 	paused  atomic.Bool
 }
 
@@ -152,7 +152,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	default:
 		return nil, net.UnknownNetworkError(network)
 	}
-	opts, err := o.StreamOptions.over(e.defaults).Complete()
+	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
 	bad := checkHandler(h)
 	switch {
 	case bad != nil:
@@ -191,7 +191,7 @@ func (l *listener) prepare(fds []backend.Descriptor, o *ListenOptions) error {
 	return l.sockopt.listening(l.engine.sockets(), fds, o.From != nil)
 }
 
-// start spreads the sockets over the loops, and begins to accept. From then on they are the acceptors'; if it returns
+// start spreads the sockets over the loops, and begins to accept. From then on they belong to the listenSockets; if it returns
 // an error, they are closed.
 func (l *listener) start(fds []backend.Descriptor) error {
 	e := l.engine
@@ -208,7 +208,7 @@ func (l *listener) start(fds []backend.Descriptor) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, fd := range fds {
-		a := newAcceptor(l, fd)
+		a := newListenSocket(l, fd)
 		if !a.startOnOne(first + i) {
 			e.sockets().CloseSocket(fd, backend.Closing{})
 			continue
@@ -225,18 +225,18 @@ func (l *listener) start(fds []backend.Descriptor) error {
 
 // startOnOne has a begin on the first loop that lives, in turn from the one with that index. False: none does, or the
 // engine shuts down.
-func (a *acceptor) startOnOne(first int) bool {
+func (a *listenSocket) startOnOne(first int) bool {
 	loops := a.listener.engine.loops
 	for i := range loops {
 		a.loop = loops[(first+i)%len(loops)]
 		if a.loop.dead.Load() {
 			continue
 		}
-		a.loop.acceptors.add(a)
+		a.loop.listening.add(a)
 		if a.loop.begin(a.start) == nil {
 			return true
 		}
-		a.loop.acceptors.remove(a)
+		a.loop.listening.remove(a)
 	}
 	return false
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// acceptor is a listener's socket on one loop. Unless a comment says otherwise, it belongs to that loop.
-type acceptor struct {
+// listenSocket is a listener's socket on one loop. Unless a comment says otherwise, it belongs to that loop.
+type listenSocket struct {
 	backend.NoEvents
 	listener *listener
 	loop     *Loop
@@ -20,7 +20,7 @@ type acceptor struct {
 	row      int           // connections in a row that failed as they were accepted
 	parked   []connection  // for the peer they are in the backlog
 	logged   logLimit
-	over     bool // it was told to stop
+	stopped  bool // it was told to stop
 
 	poked atomic.Bool   // Run is on its way; any goroutine
 	gone  chan struct{} // closed when the descriptor is closed
@@ -32,7 +32,7 @@ type connection struct {
 	from backend.Address // the peer, if the kernel told it
 }
 
-// halt holds the reasons why an acceptor does not accept now.
+// halt holds the reasons why a listenSocket does not accept now.
 type halt uint8
 
 const (
@@ -41,15 +41,15 @@ const (
 	haltBackoff                  // it waits for resources
 )
 
-func newAcceptor(l *listener, fd backend.Descriptor) *acceptor {
-	a := &acceptor{listener: l, gone: make(chan struct{})}
+func newListenSocket(l *listener, fd backend.Descriptor) *listenSocket {
+	a := &listenSocket{listener: l, gone: make(chan struct{})}
 	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
 	a.timer.Fire = a.retry
 	return a
 }
 
 // start begins to accept. The loop holds itself for it.
-func (a *acceptor) start() {
+func (a *listenSocket) start() {
 	if a.loop.draining {
 		a.Released()
 		return
@@ -66,18 +66,18 @@ func (a *acceptor) start() {
 }
 
 // stop lets go of the socket, and of what is parked.
-func (a *acceptor) stop() {
-	if a.over {
+func (a *listenSocket) stop() {
+	if a.stopped {
 		return
 	}
-	a.over = true
+	a.stopped = true
 	a.dropParked()
 	a.loop.StopTimer(&a.timer)
 	a.loop.Driver.Release(&a.sock)
 }
 
 // dropParked resets what is parked, as the kernel does with its backlog.
-func (a *acceptor) dropParked() {
+func (a *listenSocket) dropParked() {
 	a.setFull(false)
 	for _, c := range a.parked {
 		a.reset(c.fd)
@@ -87,36 +87,36 @@ func (a *acceptor) dropParked() {
 }
 
 // reset closes a connection that is not wanted, as the kernel does with its backlog.
-func (a *acceptor) reset(fd backend.Descriptor) {
+func (a *listenSocket) reset(fd backend.Descriptor) {
 	a.loop.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
 }
 
-// Released implements backend.Events: the descriptor is the acceptor's alone.
-func (a *acceptor) Released() {
-	a.over = true
-	a.loop.acceptors.remove(a)
+// Released implements backend.Events: the descriptor is the listenSocket's alone.
+func (a *listenSocket) Released() {
+	a.stopped = true
+	a.loop.listening.remove(a)
 	a.loop.Sockets.CloseSocket(a.sock.Descriptor, backend.Closing{})
 	close(a.gone)
-	a.loop.unhold()
+	a.loop.release()
 }
 
 // Run implements backend.Task: another goroutine has changed something.
-func (a *acceptor) Run() {
+func (a *listenSocket) Run() {
 	a.poked.Store(false)
-	if !a.over {
+	if !a.stopped {
 		a.settle()
 	}
 }
 
-// poke gets the loop to look after the acceptor. What it is to see must have been stored before. Any goroutine.
-func (a *acceptor) poke() {
+// poke gets the loop to look after the listenSocket. What it is to see must have been stored before. Any goroutine.
+func (a *listenSocket) poke() {
 	if !a.poked.Swap(true) {
-		_ = a.loop.Post(a) // if the loop has ended, so has the acceptor
+		_ = a.loop.Post(a) // if the loop has ended, so has the listenSocket
 	}
 }
 
 // settle opens what is parked, as far as there is room, and decides whether to accept. It is the one place that does.
-func (a *acceptor) settle() {
+func (a *listenSocket) settle() {
 	l := a.listener
 	a.set(haltPaused, l.paused.Load())
 	for {
@@ -128,13 +128,13 @@ func (a *acceptor) settle() {
 		}
 		a.setFull(true)
 		if l.atLimit() {
-			break // and what ends from now on sees that it has to wake this
+			break // a stream that ends from now on sees that it has to wake this
 		}
 	}
 	a.tellDriver()
 }
 
-func (a *acceptor) set(reason halt, on bool) {
+func (a *listenSocket) set(reason halt, on bool) {
 	if on {
 		a.halt |= reason
 	} else {
@@ -143,7 +143,7 @@ func (a *acceptor) set(reason halt, on bool) {
 }
 
 // setFull is set for haltFull, which those must see who make room.
-func (a *acceptor) setFull(on bool) {
+func (a *listenSocket) setFull(on bool) {
 	if on == (a.halt&haltFull != 0) {
 		return
 	}
@@ -157,15 +157,15 @@ func (a *acceptor) setFull(on bool) {
 }
 
 // tellDriver switches accepting on or off, if that is not what the driver knows.
-func (a *acceptor) tellDriver() {
-	if on := a.halt == 0; on != a.on && !a.over {
+func (a *listenSocket) tellDriver() {
+	if on := a.halt == 0; on != a.on && !a.stopped {
 		a.on = on
 		a.loop.Driver.Accept(&a.sock, on)
 	}
 }
 
 // Accepted implements backend.Events.
-func (a *acceptor) Accepted(fd backend.Descriptor, from backend.Address, err error) {
+func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err error) {
 	if err != nil {
 		a.on = false
 		a.failed(err)
@@ -193,18 +193,18 @@ func (a *acceptor) Accepted(fd backend.Descriptor, from backend.Address, err err
 	}
 }
 
-func (a *acceptor) park(c connection) {
+func (a *listenSocket) park(c connection) {
 	a.parked = append(a.parked, c)
 	a.countParked(1)
 }
 
-func (a *acceptor) countParked(n int) {
+func (a *listenSocket) countParked(n int) {
 	a.listener.parked.Add(int64(n))
 	a.loop.parked.Add(int64(n))
 }
 
 // unpark opens what is parked, in order, until there is no room.
-func (a *acceptor) unpark() {
+func (a *listenSocket) unpark() {
 	l := a.listener
 	for len(a.parked) > 0 && a.halt&haltPaused == 0 {
 		room := l.reserve()
@@ -224,13 +224,13 @@ func (a *acceptor) unpark() {
 	}
 }
 
-func (a *acceptor) reject(c connection) {
+func (a *listenSocket) reject(c connection) {
 	a.listener.rejected.Add(1)
 	a.reset(c.fd)
 }
 
 // open hands a connection, for which there is room, to its loop.
-func (a *acceptor) open(c connection) {
+func (a *listenSocket) open(c connection) {
 	l, e, to := a.listener, a.listener.engine, a.loop
 	l.accepted.Add(1)
 	a.loop.Count[backend.Accepts]++
@@ -281,14 +281,14 @@ func (l *listener) ended() {
 	}
 }
 
-// wake has every acceptor settle. Any goroutine.
+// wake has every listenSocket settle. Any goroutine.
 func (l *listener) wake() {
-	for _, a := range l.acceptors() {
+	for _, a := range l.listenSockets() {
 		a.poke()
 	}
 }
 
-func (l *listener) acceptors() []*acceptor {
+func (l *listener) listenSockets() []*listenSocket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.heads

@@ -65,7 +65,7 @@ func (l *listener) patience() time.Duration {
 // inCallback reports whether the caller is a callback, and holds up a loop.
 func (e *Engine) inCallback() bool {
 	if e.driven {
-		return e.loops[0].Here() && e.loops[0].Stepping()
+		return e.loops[0].OnLoop() && e.loops[0].Stepping()
 	}
 	return e.onLoop()
 }

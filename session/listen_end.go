@@ -46,7 +46,7 @@ func (l *listener) wait() bool {
 // await waits until the sockets of a listener that has ended are closed, and reports whether they are. It gives up when
 // limit is closed.
 func (l *listener) await(limit <-chan struct{}) bool {
-	for _, a := range l.acceptors() {
+	for _, a := range l.listenSockets() {
 		select {
 		case <-a.gone:
 		case <-limit:
@@ -78,11 +78,11 @@ func (l *listener) end(err error) {
 // close ends a listener because the Transport shuts down.
 func (l *listener) close() { l.end(net.ErrClosed) }
 
-// loopDied follows the end of the acceptor's loop by err: the socket goes on on another loop, with what is parked, or
+// loopDied follows the end of the listenSocket's loop by err: the socket goes on on another loop, with what is parked, or
 // closes. The loop's driver is closed, and no timer of it runs any longer. The caller is the loop's owner.
-func (a *acceptor) loopDied(err error) {
-	l, was := a.listener, a.over
-	a.over = true
+func (a *listenSocket) loopDied(err error) {
+	l, was := a.listener, a.stopped
+	a.stopped = true
 	l.mu.Lock()
 	moved := l.err == nil && !was && a.move()
 	l.mu.Unlock()
@@ -96,11 +96,11 @@ func (a *acceptor) loopDied(err error) {
 	}
 }
 
-// move gives the socket to a new acceptor on a loop that lives, and reports whether there is one. The listener's mu is
+// move gives the socket to a new listenSocket on a loop that lives, and reports whether there is one. The listener's mu is
 // held.
-func (a *acceptor) move() bool {
+func (a *listenSocket) move() bool {
 	l := a.listener
-	b := newAcceptor(l, a.sock.Descriptor)
+	b := newListenSocket(l, a.sock.Descriptor)
 	b.parked = a.parked
 	if !b.startOnOne(a.loop.index + 1) {
 		return false
@@ -109,36 +109,36 @@ func (a *acceptor) move() bool {
 	a.countParked(-len(a.parked))
 	b.countParked(len(a.parked))
 	a.parked = nil
-	a.loop.acceptors.remove(a)
+	a.loop.listening.remove(a)
 	l.heads = slices.Clone(l.heads)
 	l.heads[slices.Index(l.heads, a)] = b
 	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "address", l.addr, "loop", b.loop.index)
 	return true
 }
 
-// acceptorSet holds the acceptors that a loop has to let go of before it ends. Any goroutine may use it.
-type acceptorSet struct {
+// listenSocketSet holds the listenSockets that a loop has to let go of before it ends. Any goroutine may use it.
+type listenSocketSet struct {
 	mu  sync.Mutex // guards all
-	all map[*acceptor]struct{}
+	all map[*listenSocket]struct{}
 }
 
-func (s *acceptorSet) add(a *acceptor) {
+func (s *listenSocketSet) add(a *listenSocket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
-		s.all = map[*acceptor]struct{}{}
+		s.all = map[*listenSocket]struct{}{}
 	}
 	s.all[a] = struct{}{}
 }
 
-func (s *acceptorSet) remove(a *acceptor) {
+func (s *listenSocketSet) remove(a *listenSocket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.all, a)
 }
 
 // list returns what is in the set.
-func (s *acceptorSet) list() []*acceptor {
+func (s *listenSocketSet) list() []*listenSocket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.all))

@@ -15,7 +15,7 @@ const (
 )
 
 // failed follows an accept that failed. The driver has switched accepting off.
-func (a *acceptor) failed(err error) {
+func (a *listenSocket) failed(err error) {
 	a.listener.errors.Add(1)
 	a.loop.Count[backend.AcceptErrors]++
 	switch verdict, cure := backend.JudgeAccept(err); verdict {
@@ -34,7 +34,7 @@ func (a *acceptor) failed(err error) {
 }
 
 // backOff waits before the next accept, each time twice as long as before.
-func (a *acceptor) backOff(err error, cure string) {
+func (a *listenSocket) backOff(err error, cure string) {
 	a.listener.backoffs.Add(1)
 	a.delay = min(max(2*a.delay, firstBackoff), lastBackoff)
 	a.set(haltBackoff, true)
@@ -46,14 +46,14 @@ func (a *acceptor) backOff(err error, cure string) {
 }
 
 // retry ends a back-off.
-func (a *acceptor) retry() {
+func (a *listenSocket) retry() {
 	a.set(haltBackoff, false)
 	a.tellDriver()
 }
 
-// refuse resets a connection that cannot have the options of its listener, for which a privilege must have been given
-// up.
-func (a *acceptor) refuse(fd backend.Descriptor, err error) {
+// refuse resets a connection that cannot have the options of its listener, which happens if the process has dropped a
+// privilege since Listen.
+func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 	a.reset(fd)
 	a.listener.errors.Add(1)
 	a.loop.Count[backend.AcceptErrors]++
@@ -64,7 +64,7 @@ func (a *acceptor) refuse(fd backend.Descriptor, err error) {
 }
 
 // lost follows the end of one socket by err. The listener goes on with its others, and ends with the last.
-func (l *listener) lost(a *acceptor, err error) {
+func (l *listener) lost(a *listenSocket, err error) {
 	l.mu.Lock()
 	l.sockets--
 	left, over := l.sockets, l.err != nil

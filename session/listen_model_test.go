@@ -53,7 +53,7 @@ func (m *listenModel) arrive() {
 	fd := m.connection()
 	m.fds = append(m.fds, fd)
 	m.parked++
-	m.l.acceptors()[0].Accepted(fd, backend.Address{}, nil)
+	m.l.listenSockets()[0].Accepted(fd, backend.Address{}, nil)
 }
 
 // leave ends a stream.
@@ -71,7 +71,7 @@ func (m *listenModel) emfile() {
 	if m.over() || !m.accepting(m.l) {
 		return
 	}
-	a := m.l.acceptors()[0]
+	a := m.l.listenSockets()[0]
 	m.of(a.sock.Descriptor).accepting = false
 	a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 	a.loop.StartTimer(&a.timer, time.Hour) // only retry ends the wait
@@ -80,7 +80,7 @@ func (m *listenModel) emfile() {
 
 func (m *listenModel) retry() {
 	if !m.over() && m.waits {
-		a := m.l.acceptors()[0]
+		a := m.l.listenSockets()[0]
 		a.loop.StopTimer(&a.timer)
 		a.retry()
 		m.waits = false
@@ -92,7 +92,7 @@ func (m *listenModel) die() {
 	if m.over() {
 		return
 	}
-	m.kill(m.l.acceptors()[0].loop, errors.New("on purpose"))
+	m.kill(m.l.listenSockets()[0].loop, errors.New("on purpose"))
 	m.dead++
 	m.streams, m.waits = 0, false
 }
@@ -136,7 +136,7 @@ func (m *listenModel) end(name string) {
 	for _, fd := range m.fds {
 		m.stage.closed(fd, name+": a connection")
 	}
-	a := m.l.acceptors()[0]
+	a := m.l.listenSockets()[0]
 	m.stage.closed(a.sock.Descriptor, name+": the socket")
 	select {
 	case <-a.gone:

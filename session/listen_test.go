@@ -26,7 +26,7 @@ func (s *stage) listen(o *ListenOptions) *listener {
 
 // accepting reports whether a driver was told to accept for the listener.
 func (s *stage) accepting(l *listener) bool {
-	for _, a := range l.acceptors() {
+	for _, a := range l.listenSockets() {
 		if !a.loop.dead.Load() && s.of(a.sock.Descriptor).accepting {
 			return true
 		}
@@ -42,7 +42,7 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 	for e := syscall.Errno(1); e < lastErrno; e++ {
 		s := newStage(t, 1)
 		l := s.listen(nil)
-		a := l.acceptors()[0]
+		a := l.listenSockets()[0]
 		require.True(t, s.accepting(l))
 		s.of(a.sock.Descriptor).accepting = false // an error switches it off
 		a.Accepted(backend.Descriptor{}, backend.Address{}, e)
@@ -66,7 +66,7 @@ func TestEveryErrnoOfAccept(t *testing.T) {
 		require.NoError(t, l.Close())
 		s.turn()
 		s.closed(a.sock.Descriptor, "the socket")
-		assert.Zero(t, s.engine.loops[0].holders, "%v: the loop is held", e)
+		assert.Zero(t, s.engine.loops[0].refs, "%v: the loop is held", e)
 	}
 }
 
@@ -91,7 +91,7 @@ func (s *stage) ended(l *listener, e syscall.Errno) {
 func TestBackOffDoubles(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(nil)
-	a := l.acceptors()[0]
+	a := l.listenSockets()[0]
 	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
 		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EMFILE)
 		assert.Equal(t, want*time.Millisecond, a.delay)
@@ -109,7 +109,7 @@ func TestBackOffDoubles(t *testing.T) {
 func TestConnectionsThatKeepFailing(t *testing.T) {
 	s := newStage(t, 1)
 	l := s.listen(nil)
-	a := l.acceptors()[0]
+	a := l.listenSockets()[0]
 	for range longRow - 1 {
 		a.Accepted(backend.Descriptor{}, backend.Address{}, syscall.EPERM)
 	}
@@ -137,7 +137,7 @@ func TestStreamThatEndsWhileItsListenerFills(t *testing.T) {
 					l.ended()
 				}
 			}
-			l.acceptors()[0].Accepted(s.connection(), backend.Address{}, nil)
+			l.listenSockets()[0].Accepted(s.connection(), backend.Address{}, nil)
 			s.turn()
 			require.Zero(t, ends, "accepting was never switched off")
 			if parks {
@@ -160,7 +160,7 @@ func TestCloseFreesTheParked(t *testing.T) {
 	var fds []backend.Descriptor
 	for range 3 {
 		fds = append(fds, s.connection())
-		l.acceptors()[0].Accepted(fds[len(fds)-1], backend.Address{}, nil)
+		l.listenSockets()[0].Accepted(fds[len(fds)-1], backend.Address{}, nil)
 	}
 	require.Equal(t, 3, l.Stats().Parked)
 	require.Equal(t, 3, s.engine.loops[0].Parked())
@@ -179,10 +179,10 @@ func TestRejectedAreClosed(t *testing.T) {
 	l := s.listen(&ListenOptions{MaxConns: 1, RejectOverLimit: true})
 	l.live.Store(1)
 	at, paused := s.connection(), s.connection()
-	l.acceptors()[0].Accepted(at, backend.Address{}, nil)
+	l.listenSockets()[0].Accepted(at, backend.Address{}, nil)
 	s.closed(at, "a connection above the limit")
 	l.PauseAccept()
-	l.acceptors()[0].Accepted(paused, backend.Address{}, nil)
+	l.listenSockets()[0].Accepted(paused, backend.Address{}, nil)
 	require.Equal(t, 1, l.Stats().Parked)
 	l.ResumeAccept()
 	s.turn()
@@ -201,7 +201,7 @@ func TestAddressThatAcceptTold(t *testing.T) {
 	loops := map[int]bool{}
 	for i := range 20 {
 		from := backend.Address{Kind: backend.TCPAddress, IP: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)}
-		l.acceptors()[0].Accepted(s.connection(), from, nil)
+		l.listenSockets()[0].Accepted(s.connection(), from, nil)
 		s.turn()
 		want := s.engine.choose(from)
 		require.NotEmpty(t, want.streams)
@@ -222,15 +222,15 @@ func TestListenWithoutLoops(t *testing.T) {
 	s := newStage(t, 2)
 	l := s.listen(nil)
 	cause := errors.New("on purpose")
-	first := l.acceptors()[0].loop
+	first := l.listenSockets()[0].loop
 	s.kill(first, cause)
 	s.turn()
 	require.NoError(t, l.Err())
 	assert.True(t, s.accepting(l), "it does not go on on the other loop")
-	other := l.acceptors()[0].loop
+	other := l.listenSockets()[0].loop
 	require.NotSame(t, first, other)
 	again := s.listen(nil)
-	assert.Same(t, other, again.acceptors()[0].loop, "a new listener")
+	assert.Same(t, other, again.listenSockets()[0].loop, "a new listener")
 	s.kill(other, cause)
 	for _, l := range []*listener{l, again} {
 		assert.ErrorIs(t, l.Err(), cause)

@@ -19,12 +19,12 @@ type Loop struct {
 	live atomic.Int64  // connected streams; any goroutine
 	load atomic.Int64  // streams that pick has put here and that have not ended; any goroutine
 
-	acceptors acceptorSet  // listening sockets; any goroutine
-	parked    atomic.Int64 // connections that they have accepted and not opened; any goroutine
+	listening listenSocketSet // listening sockets; any goroutine
+	parked    atomic.Int64    // connections that they have accepted and not opened; any goroutine
 
 	streams  []*Stream
 	dialing  map[*dial]struct{} // that have not been decided, or have attempts left
-	holders  int                // streams, listeners and dials that have not ended
+	refs     int                // streams, listeners and dials that have not ended
 	draining bool               // the engine shuts down: nothing new begins
 	aborting bool               // and waits for nobody any longer
 	emptied  chan struct{}      // closed when draining and the last holder has ended
@@ -37,7 +37,7 @@ type Loop struct {
 	current atomic.Uint64 // stream whose callback was entered last; any goroutine may look
 	entered uint64        // the same
 	what    string        // which callback that was
-	stamped uint64        // Looks for which the time in at was taken, and 1
+	stamped uint64        // Polls for which the time in at was taken, and 1
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
@@ -91,16 +91,16 @@ func (l *Loop) remove(s *Stream) {
 	l.live.Add(-1)
 }
 
-// hold and unhold count what has to end before the loop can.
-func (l *Loop) hold() { l.holders++ }
+// retain and release count what has to end before the loop can.
+func (l *Loop) retain() { l.refs++ }
 
-func (l *Loop) unhold() {
-	l.holders--
+func (l *Loop) release() {
+	l.refs--
 	l.checkEmpty()
 }
 
 func (l *Loop) checkEmpty() {
-	if !l.draining || l.holders > 0 {
+	if !l.draining || l.refs > 0 {
 		return
 	}
 	select {
@@ -145,7 +145,7 @@ func (l *Loop) begin(start func()) error {
 		return net.ErrClosed
 	}
 	return l.Post(backend.TaskFunc(func() {
-		l.hold()
+		l.retain()
 		start()
 	}))
 }
@@ -161,7 +161,7 @@ func (l *Loop) open(fd backend.Descriptor, peer backend.Address, from *listener)
 	}
 	s := newStream(l, from.handler, from.opts)
 	s.from = from
-	l.hold()
+	l.retain()
 	s.attach(fd, peer)
 }
 
@@ -189,7 +189,7 @@ func (l *Loop) enterUntimed(s *Stream, what string) {
 
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
 func (l *Loop) stamp() {
-	if look := l.Looks() + 1; l.stamped != look {
+	if look := l.Polls() + 1; l.stamped != look {
 		l.stamped, l.at = look, l.Tick()
 	}
 }

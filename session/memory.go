@@ -81,7 +81,7 @@ func (l *Loop) lookAtTight() {
 	for _, s := range all {
 		if s.rx.listed = s.rx.tight; s.rx.tight {
 			l.tight = append(l.tight, s)
-			s.mark()
+			s.scheduleTurnEnd()
 		}
 	}
 }

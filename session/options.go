@@ -66,8 +66,8 @@ const (
 // taken.
 var ErrWriteBufferFull = errors.New("tandem: write buffer full")
 
-// over returns o with its zero fields taken from base.
-func (o StreamOptions) over(base StreamOptions) StreamOptions {
+// withDefaultsFrom returns o with its zero fields taken from base.
+func (o StreamOptions) withDefaultsFrom(base StreamOptions) StreamOptions {
 	for _, f := range []struct{ mine, theirs *int }{
 		{&o.ReadBufferLimit, &base.ReadBufferLimit}, {&o.WriteBufferLimit, &base.WriteBufferLimit},
 		{&o.HighWater, &base.HighWater}, {&o.LowWater, &base.LowWater}, {&o.TurnBudget, &base.TurnBudget},

@@ -40,7 +40,7 @@ func (p *Poller) Poll(timeout time.Duration) (events int, err error) {
 	switch {
 	case p.loop == nil:
 		return 0, nil
-	case p.loop.Here() && p.loop.Turn() != p.turn && !p.loop.Stepping():
+	case p.loop.OnLoop() && p.loop.Turn() != p.turn && !p.loop.Stepping():
 		p.turn = p.loop.Turn()
 		return 0, nil
 	}

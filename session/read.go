@@ -116,7 +116,7 @@ func (s *Stream) consumed(n int) {
 	s.rx.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
 	if s.rx.full && s.rx.in.len() < (s.opts.ReadBufferLimit+1)/2 || s.rx.counted > 0 {
-		s.mark()
+		s.scheduleTurnEnd()
 	}
 }
 
@@ -139,6 +139,6 @@ func (s *Stream) ResumeRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.phase < ending {
-		s.markLocked(s.loop.Here())
+		s.scheduleLocked(s.loop.OnLoop())
 	}
 }

@@ -91,7 +91,7 @@ func (e *streamEvents) Received(p []byte) {
 		s.rx.pausedWithData = s.rx.flow.Load()&flowPaused != 0
 		s.deliver()
 		if s.rx.unseen > 0 {
-			s.mark()
+			s.scheduleTurnEnd()
 		}
 	} else {
 		s.rx.discarded += uint64(len(p))
@@ -120,8 +120,8 @@ func (s *Stream) deliverable() bool {
 	return s.rx.hasShare(s.opts.TurnBudget)
 }
 
-// HasShare implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
-func (e *streamEvents) HasShare() bool {
+// HasTurnBudget implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
+func (e *streamEvents) HasTurnBudget() bool {
 	s := (*Stream)(e)
 	return s.deliverable() || s.rx.flow.Load()&^flowResumed != 0 || !s.running
 }
@@ -129,7 +129,7 @@ func (e *streamEvents) HasShare() bool {
 // redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
 func (s *Stream) redeliver() {
 	s.rx.redeliver = true
-	s.mark()
+	s.scheduleTurnEnd()
 }
 
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
@@ -155,7 +155,7 @@ func (s *Stream) deliver() {
 			s.rx.in.tidy()
 		}
 	} else if s.rx.waiting() && s.stops() == 0 {
-		s.mark() // its share of this turn is used up
+		s.scheduleTurnEnd() // its share of this turn is used up
 	}
 	s.deliverEnd()
 }
@@ -204,13 +204,13 @@ func (e *streamEvents) ReceiveEnded(err error) {
 	}
 	s.rx.eof = true
 	s.deliver()
-	s.mark()
+	s.scheduleTurnEnd()
 }
 
-// Broken implements backend.Events: nothing is being received, and the connection has an error or a hang-up. A stream
+// HungUp implements backend.Events: nothing is being received, and the connection has an error or a hang-up. A stream
 // that was paused by its user learns of it now; one that stopped by itself finds out when it goes on, behind the bytes
 // that are waiting.
-func (e *streamEvents) Broken() {
+func (e *streamEvents) HungUp() {
 	s := (*Stream)(e)
 	if s.rx.flow.Load()&(flowPaused|flowShut) == 0 && !s.rx.done {
 		return
@@ -256,9 +256,9 @@ func (s *Stream) wants() bool {
 	return flow&flowBlocked == 0 || s.opts.ReadWhileBlocked
 }
 
-// drain delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
+// readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
-func (s *Stream) drain() {
+func (s *Stream) readRemaining() {
 	s.deliver()
 	for !s.rx.drained && s.deliverable() && s.rx.in.len() < s.opts.ReadBufferLimit {
 		s.receiveRest()
@@ -270,7 +270,7 @@ func (s *Stream) drain() {
 		}
 		s.finish()
 	default:
-		s.mark()
+		s.scheduleTurnEnd()
 	}
 }
 

@@ -97,7 +97,7 @@ func (e *Engine) Close() error {
 func (e *Engine) windUp() {
 	e.stopListening()
 	for _, l := range e.loops {
-		_ = l.Post(backend.TaskFunc(l.drain))
+		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
 	for _, l := range e.loops {
 		select {
@@ -193,8 +193,8 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 	return fmt.Errorf("tandem: %s: %d streams are still ending: %w", op, streams, blocked)
 }
 
-// drain begins the end of a loop.
-func (l *Loop) drain() {
+// beginShutdown begins the end of a loop.
+func (l *Loop) beginShutdown() {
 	l.draining = true
 	for d := range l.dialing {
 		_ = d.giveUp(net.ErrClosed)
@@ -238,7 +238,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 	}
 	if e.goDown() {
 		e.stopListening()
-		_ = l.Post(backend.TaskFunc(l.drain))
+		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
 	streams := l.Streams()
 	err := l.TakeOver(patience)

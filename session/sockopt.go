@@ -18,8 +18,8 @@ func (s *Stream) SetSocketOption(o backend.SocketOption) error {
 	})
 }
 
-// SocketOption reads the option of which o is one, whatever o's value, as in SocketOption(tandem.NoDelay(true)). What it
-// returns has the value that the kernel has, which for ReceiveBuffer and SendBuffer is twice what was set. Any
+// SocketOption reads the current value of o's option, as in SocketOption(tandem.NoDelay(true)); o's own value is ignored.
+// It is the value that the kernel has, which for ReceiveBuffer and SendBuffer is twice what was set. Any
 // goroutine. Errors are those of SetSocketOption.
 func (s *Stream) SocketOption(o backend.SocketOption) (got backend.SocketOption, err error) {
 	err = s.withSocket("get", func(fd backend.Descriptor) error {
@@ -56,29 +56,29 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 type socketOptions struct {
 	place   backend.SocketPlace
 	options []backend.SocketOption // before bind or connect
-	again   []backend.SocketOption // of these, such as have to be set on the connected socket too
+	reapply []backend.SocketOption // of these, such as have to be set on the connected socket too
 }
 
 func newSocketOptions(network string, place backend.SocketPlace, options []backend.SocketOption) (socketOptions, error) {
 	if err := backend.CheckSocketOptions(network, options, place); err != nil {
 		return socketOptions{}, err
 	}
-	again := backend.SocketOptionsAgain(network, options, place)
-	return socketOptions{place: place, options: slices.Clone(options), again: again}, nil
+	reapply := backend.OptionsToReapply(network, options, place)
+	return socketOptions{place: place, options: slices.Clone(options), reapply: reapply}, nil
 }
 
 // connected sets what a connected socket has not kept, or not inherited.
 func (p *socketOptions) connected(sockets backend.Sockets, fd backend.Descriptor) error {
-	if len(p.again) == 0 {
+	if len(p.reapply) == 0 {
 		return nil
 	}
-	return sockets.SetOptions(fd, p.again, p.place)
+	return sockets.SetOptions(fd, p.reapply, p.place)
 }
 
 // listening is for sockets that listen, before anything is accepted. What came from elsewhere was not prepared, and
 // listen(2) has undone some of what the others were given.
 func (p *socketOptions) listening(sockets backend.Sockets, fds []backend.Descriptor, fromElsewhere bool) error {
-	options := p.again
+	options := p.reapply
 	if fromElsewhere {
 		options = p.options
 	}

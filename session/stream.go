@@ -36,19 +36,19 @@ type Stream struct {
 	remote  backend.Address
 
 	// What follows belongs to the loop.
-	rx      rx
-	handler Handler
-	value   any
-	changes int  // calls of SetHandler
-	over    bool // the user has been told everything but OnClose, which is being called or was
-	opened  bool // OnOpen was called
-	running bool // OnOpen has returned: everything else may run
-	late    bool // on the loop's list for the end of the turn
-	index   int  // in loop.streams
-	idle    *idle
-	closer  *closer
-	message *backend.Timer // MessageTimeout of a FrameHandler
-	timers  *Timer         // list of active timers
+	rx               rx
+	handler          Handler
+	value            any
+	changes          int  // calls of SetHandler
+	over             bool // the user has been told everything but OnClose, which is being called or was
+	opened           bool // OnOpen was called
+	running          bool // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool // on the loop's list for the end of the turn
+	index            int  // in loop.streams
+	idle             *idle
+	closer           *closer
+	message          *backend.Timer // MessageTimeout of a FrameHandler
+	timers           *Timer         // list of active timers
 }
 
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
@@ -56,7 +56,7 @@ type streamEvents Stream
 
 var (
 	_ backend.Events    = (*streamEvents)(nil)
-	_ backend.EndTurner = (*streamEvents)(nil)
+	_ backend.TurnEnder = (*streamEvents)(nil)
 	_ backend.Task      = (*streamEvents)(nil)
 )
 
@@ -105,7 +105,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		return
 	case !wasDialing: // it ended while it was being dialled
 		s.loop.add(s)
-		s.mark()
+		s.scheduleTurnEnd()
 		return
 	}
 	s.loop.add(s)
@@ -116,7 +116,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	s.startIdle()
 	s.startTimers()
 	s.runPosts()
-	s.mark()
+	s.scheduleTurnEnd()
 }
 
 // setAddresses keeps the addresses, with an unspecified one for an end that is not known: a peer that has reset before
@@ -133,18 +133,18 @@ func (s *Stream) setAddresses(local, remote backend.Address) {
 	s.mu.Unlock()
 }
 
-// mark has EndTurn called at the end of this turn. Loop only.
-func (s *Stream) mark() {
-	if !s.late {
-		s.late = true
-		s.loop.Late(s.events())
+// scheduleTurnEnd has OnTurnEnd called at the end of this turn. Loop only.
+func (s *Stream) scheduleTurnEnd() {
+	if !s.queuedForTurnEnd {
+		s.queuedForTurnEnd = true
+		s.loop.AtTurnEnd(s.events())
 	}
 }
 
-// markLocked gets the loop to look after the stream, from any goroutine. mu is held.
-func (s *Stream) markLocked(here bool) {
+// scheduleLocked gets the loop to look after the stream, from any goroutine. mu is held.
+func (s *Stream) scheduleLocked(here bool) {
 	if here {
-		s.mark()
+		s.scheduleTurnEnd()
 	} else if !s.posted {
 		s.posted = true
 		_ = s.loop.Post(s.events()) // if the loop has ended, so has the stream
@@ -161,22 +161,22 @@ func (e *streamEvents) Run() {
 	if p == closed {
 		return
 	}
-	s.mark()
+	s.scheduleTurnEnd()
 	if s.running {
 		s.runPosts()
 	}
 }
 
-// EndTurn implements backend.EndTurner. It is the one place where a stream catches up with what was asked of it:
+// OnTurnEnd implements backend.TurnEnder. It is the one place where a stream catches up with what was asked of it:
 // sends, answers, delivers, and ends.
-func (e *streamEvents) EndTurn() {
+func (e *streamEvents) OnTurnEnd() {
 	s := (*Stream)(e)
-	s.late = false
+	s.queuedForTurnEnd = false
 	if s.index >= 0 && s.loop.Dying() {
 		return // bury ends it
 	}
 	if s.rx.draining {
-		s.drain()
+		s.readRemaining()
 		return
 	}
 	s.mu.Lock()

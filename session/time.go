@@ -46,7 +46,7 @@ func (s *Stream) newTimer(d time.Duration, every int64, fn func()) *Timer {
 	t := &Timer{stream: s, fn: fn, every: every}
 	t.timer.Fire = t.fire
 	t.due = later(s.loop.Clock(), d)
-	if s.loop.Here() {
+	if s.loop.OnLoop() {
 		t.start()
 	} else {
 		_ = s.loop.Post(backend.TaskFunc(t.start))
@@ -122,7 +122,7 @@ func (t *Timer) Stop() bool {
 	if !t.state.CompareAndSwap(timerWaits, timerStopped) {
 		return false
 	}
-	if t.stream.loop.Here() {
+	if t.stream.loop.OnLoop() {
 		t.remove()
 	} else {
 		_ = t.stream.loop.Post(backend.TaskFunc(t.remove))
@@ -196,7 +196,7 @@ type idle struct {
 	half  time.Duration // HalfCloseTimeout, once one side has finished; 0: off
 	in    int64         // when bytes came last, of the loop's clock
 	out   int64         // when bytes went out last
-	doubt uint64        // Looks of the loop when the time had run out, and 1; 0: it has not
+	doubt uint64        // Polls of the loop when the time had run out, and 1; 0: it has not
 }
 
 // SetIdleTimeout ends the stream with os.ErrDeadlineExceeded when no byte has come or gone for d. Zero, or less: never.
@@ -212,7 +212,7 @@ func (s *Stream) SetReadIdleTimeout(d time.Duration) {
 }
 
 func (s *Stream) setIdle(change func(*idle)) {
-	if !s.loop.Here() {
+	if !s.loop.OnLoop() {
 		_ = s.loop.Post(backend.TaskFunc(func() { s.setIdle(change) }))
 		return
 	}
@@ -297,7 +297,7 @@ func (s *Stream) checkIdle() {
 	out := max(i.out, s.tx.direct)
 	s.mu.Unlock()
 	again := i.left(s.loop.Clock(), out)
-	switch looks := s.loop.Looks() + 1; {
+	switch looks := s.loop.Polls() + 1; {
 	case again > 0:
 		i.doubt = 0
 	case i.doubt == 0:

@@ -92,7 +92,7 @@ func (s *Stream) queuedLocked(here bool, n int) {
 		}
 	}
 	if s.life.phase == open {
-		s.markLocked(here)
+		s.scheduleLocked(here)
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *Stream) sendLocked() {
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending; {
 		if budget <= 0 {
-			s.mark()
+			s.scheduleTurnEnd()
 			return
 		}
 		n, err := s.loop.Driver.Send(&s.sock, s.tx.out.vector(s.loop.vec[:0]))
@@ -140,7 +140,7 @@ func (s *Stream) flushLocked() {
 			budget -= n
 		}
 	}
-	s.mark()
+	s.scheduleTurnEnd()
 }
 
 // tookLocked follows what the kernel took.
@@ -164,7 +164,7 @@ func (e *streamEvents) Sent(n int, err error) {
 		s.failLocked(s.opErrorLocked("write", err), true)
 	}
 	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
-		s.mark()
+		s.scheduleTurnEnd()
 	}
 }
 

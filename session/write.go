@@ -14,7 +14,7 @@ import (
 // have gathered. From any other goroutine, if nothing is queued, they go to the kernel before Write returns. The bytes
 // of one call stay together.
 func (s *Stream) Write(p []byte) (int, error) {
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitLocked(len(p)); err != nil {
@@ -35,7 +35,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 // back what does not fit, instead of queueing all of it. It returns how many bytes were taken. The error says why the
 // stream has ended. Any goroutine; it does not block.
 func WritePart(s *Stream, p []byte) (int, error) {
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitLocked(0); err != nil {
@@ -72,7 +72,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 	for _, b := range bufs {
 		total += len(b)
 	}
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitLocked(total); err != nil {
@@ -100,7 +100,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 	if b == nil || b.memory == nil {
 		return net.ErrClosed
 	}
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitLocked(len(b.bytes)); err != nil {
@@ -130,7 +130,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 	if fn == nil {
 		return errNoFunction
 	}
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitLocked(len(p)); err != nil {
@@ -148,7 +148,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 
 // Flush hands the queue to the kernel now, as much as it takes without waiting, instead of at the end of the turn.
 func (s *Stream) Flush() error {
-	here := s.loop.Here()
+	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.phase > closing {
@@ -157,7 +157,7 @@ func (s *Stream) Flush() error {
 	if here {
 		s.flushLocked()
 	} else if s.tx.out.n > 0 && !s.tx.sending {
-		s.markLocked(false)
+		s.scheduleLocked(false)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ type Recorder struct {
 	Conns     []int // descriptors from Accepted, -1 with an error
 	AcceptErr error // the last error of Accepted
 	From      backend.Address
-	HangUps   int // calls of Broken
+	HangUps   int // calls of HungUp
 	Gone      bool
 }
 
@@ -35,8 +35,8 @@ func (o *Recorder) Received(p []byte) {
 	o.Got = append(o.Got, p...)
 }
 
-// HasShare implements backend.Events.
-func (o *Recorder) HasShare() bool { return !o.Spent }
+// HasTurnBudget implements backend.Events.
+func (o *Recorder) HasTurnBudget() bool { return !o.Spent }
 
 // ReceiveEnded implements backend.Events.
 func (o *Recorder) ReceiveEnded(err error) { o.Ends, o.EndErr = o.Ends+1, err }
@@ -52,8 +52,8 @@ func (o *Recorder) Accepted(d backend.Descriptor, from backend.Address, err erro
 	o.Conns, o.From, o.AcceptErr = append(o.Conns, d.FD()), from, err
 }
 
-// Broken implements backend.Events.
-func (o *Recorder) Broken() { o.HangUps++ }
+// HungUp implements backend.Events.
+func (o *Recorder) HungUp() { o.HangUps++ }
 
 // Released implements backend.Events.
 func (o *Recorder) Released() { o.Gone = true }

@@ -1,0 +1,138 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+func TestDetach(t *testing.T) {
+	t.Run("dialing", func(t *testing.T) {
+		s := newStage(t, 1)
+		stream, err := s.engine.Adopt(anyConn{}, BaseHandler{})
+		require.NoError(t, err)
+		_, err = stream.Detach()
+		assert.ErrorIs(t, err, syscall.ENOTCONN)
+		s.turn()
+		require.NoError(t, stream.Close())
+		s.turn()
+	})
+	t.Run("open", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		a.leave = true
+		a.f.send("unread")
+		a.turn()
+		require.Equal(t, "data unread", a.took())
+		a.f.room = 0
+		var told []any
+		require.NoError(t, a.s.WriteNotify([]byte("rest"), func(err error) { told = append(told, err) }))
+		a.turn()
+		c, err := a.s.Detach()
+		require.NoError(t, err)
+		assert.Equal(t, detaching, a.s.life.phase)
+		_, err = a.s.Detach()
+		assert.ErrorIs(t, err, net.ErrClosed)
+		require.NoError(t, a.s.Abort(), "the connection is the Conn's")
+		a.turn()
+		require.Equal(t, releasing, a.s.life.phase, "somebody waits to be told")
+		got := make([]byte, 4)
+		_, err = io.ReadFull(a.given[0], got)
+		require.NoError(t, err)
+		assert.Equal(t, "rest", string(got))
+		elsewhere(func() {
+			p := make([]byte, 6)
+			_, err := io.ReadFull(c, p)
+			assert.NoError(t, err)
+			assert.Equal(t, "unread", string(p))
+		})
+		for a.s.life.phase != closed { // as soon as the goroutine that sends has said so
+			a.turn()
+		}
+		assert.Equal(t, []any{nil}, told)
+		a.ended("close <nil>", backend.Closing{})
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestDetachFails(t *testing.T) {
+	t.Run("without a descriptor to spare", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		a.refuse = syscall.EMFILE
+		_, err := a.s.Detach()
+		assert.ErrorIs(t, err, syscall.EMFILE)
+		assert.Equal(t, open, a.s.life.phase)
+		a.refuse = nil
+		require.NoError(t, a.s.Close())
+		a.ended("close <nil>", inOrder)
+	})
+	t.Run("the loop dies meanwhile", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		c, err := a.s.Detach()
+		require.NoError(t, err)
+		a.kill(a.engine.loops[0], errors.New("on purpose"))
+		assert.Equal(t, closed, a.s.life.phase)
+		assert.Equal(t, "close <nil>", a.took())
+		elsewhere(func() {
+			_, err := c.Read(make([]byte, 1))
+			assert.ErrorContains(t, err, "on purpose")
+		})
+		_ = c.Close()
+	})
+	t.Run("the connection fails meanwhile", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		a.f.room = 0
+		_, err := a.s.Write([]byte("x"))
+		require.NoError(t, err)
+		a.turn()
+		c, err := a.s.Detach()
+		require.NoError(t, err)
+		(*streamEvents)(a.s).Sent(0, syscall.ECONNRESET)
+		require.Equal(t, detaching, a.s.life.phase, "the Conn says it, and not OnClose")
+		a.ended("close <nil>", backend.Closing{})
+		elsewhere(func() {
+			_ = a.given[0].Close()
+			_, err := c.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, syscall.ECONNRESET)
+		})
+		_ = c.Close()
+	})
+	t.Run("closing", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		require.NoError(t, a.s.Close())
+		_, err := a.s.Detach()
+		assert.ErrorIs(t, err, net.ErrClosed)
+		a.ended("close <nil>", inOrder)
+	})
+}
+
+func TestDetachedDeadlines(t *testing.T) {
+	t.Run("follow the clock", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		c, err := a.s.Detach()
+		require.NoError(t, err)
+		require.NoError(t, c.SetReadDeadline(a.clock.Now().Add(time.Minute)))
+		failed := make(chan error)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			failed <- err
+		}()
+		for waits := false; !waits; { // for the deadline
+			a.clock.mu.Lock()
+			waits = len(a.clock.timers) > 0
+			a.clock.mu.Unlock()
+		}
+		a.clock.advance(time.Minute)
+		assert.ErrorIs(t, <-failed, os.ErrDeadlineExceeded)
+		a.ended("close <nil>", backend.Closing{})
+		_ = c.Close()
+	})
+}
