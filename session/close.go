@@ -8,7 +8,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// A stream that closes in stages waits for the peer's end for silentStage without a byte, and for wholeStage at most.
+// A stream that closes in stages waits for the peer's end for silentStage without a byte, and for wholeStage at most; or
+// for silentStage in all, if it closes because the peer has taken too long already.
 const (
 	silentStage = 500 * time.Millisecond
 	wholeStage  = 2 * time.Second
@@ -61,8 +62,9 @@ func (s *Stream) closeStreamLocked(staged bool) {
 }
 
 // closeWith is CloseInStages because of err, which is the peer's fault: OnClose gets err, whatever becomes of the queue. A
-// Close that has just begun becomes one in stages. A stream that has failed already delivers nothing more.
-func (s *Stream) closeWith(err error) {
+// Close that has just begun becomes one in stages. hurried makes the last stage short, for a peer that has had its time.
+// A stream that has failed already delivers nothing more.
+func (s *Stream) closeWith(err error, hurried bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handOff != nil {
@@ -73,6 +75,7 @@ func (s *Stream) closeWith(err error) {
 		return
 	}
 	s.cause, s.blamed, s.staged, s.finWant = err, true, true, true
+	s.hurried = hurried
 	if s.phase == open {
 		s.moveLocked(closing)
 	}
@@ -126,6 +129,7 @@ type closer struct {
 	seen   uint64 // bytes that had been taken, or dropped in the last stage, when the watch looked last
 	since  int64  // when it saw the last of them, on the loop's clock
 	lasts  int64  // when the last stage began; 0: not yet
+	whole  int64  // how long that may take, in nanoseconds
 }
 
 // watchClose begins to watch, or begins the last stage once everything is sent.
@@ -140,12 +144,22 @@ func (s *Stream) watchClose(sent bool) {
 		}
 	}
 	if sent && c.lasts == 0 {
-		c.lasts = s.loop.Clock()
+		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
 		s.loop.Count[backend.BytesDropped] += uint64(s.in.len())
 		s.in.drop()
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}
+}
+
+// lastStage is how long the last stage may take.
+func (s *Stream) lastStage() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hurried {
+		return silentStage
+	}
+	return wholeStage
 }
 
 // taken is how many bytes the peer's kernel has, as far as this one knows.
@@ -167,7 +181,7 @@ func (c *closer) look() {
 		if n := s.dropped(); n != c.seen {
 			c.seen, c.since = n, now
 		}
-		if now-c.since >= int64(silentStage) || now-c.lasts >= int64(wholeStage) {
+		if now-c.since >= int64(silentStage) || now-c.lasts >= c.whole {
 			s.endStages()
 			return
 		}

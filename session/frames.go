@@ -45,8 +45,8 @@ type FrameHandler[M any] struct {
 	Drain    func(s *Stream)            // the Transport shuts down; nil: the stream is closed
 
 	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer
-	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, and OnClose gets an error
-	// that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
+	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, the peer may send on for
+	// 500 ms, and OnClose gets an error that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
 	// or had its queue above HighWater, and after a callback that held up the loop when it ran out. It does run while the
 	// Transport's MemoryLimit keeps the stream from reading, because else streams in the middle of messages could stop
 	// each other for ever. Default 0: none.
@@ -202,7 +202,7 @@ func (h *FrameHandler[M]) invalid(s *Stream, err error) {
 	if e, ok := err.(*frame.Error); ok && h.Invalid != nil {
 		h.Invalid(s, e)
 	}
-	s.closeWith(err)
+	s.closeWith(err, false)
 }
 
 // OnWritable implements Handler.

@@ -86,7 +86,7 @@ func (l *lateness) look() {
 	case left > -l.timeout && (s.waiting() || s.receiving && backend.HasInput(s.sock.FD)):
 		l.doubt, left = 0, max(l.timeout/8, time.Millisecond) // there were too many events for one look
 	default:
-		s.closeWith(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded))
+		s.closeWith(fmt.Errorf("tandem: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded), true)
 		return
 	}
 	l.start(left)

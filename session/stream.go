@@ -37,6 +37,7 @@ type Stream struct {
 	cause    error // what OnClose will be told
 	blamed   bool  // cause is the peer's fault, and the stream closes in order
 	staged   bool  // close in stages: FIN, then wait for the peer's end
+	hurried  bool  // not for long: the peer had its time
 	finWant  bool  // CloseWrite was called
 	finSent  bool
 	sending  bool  // a Send is with the driver
