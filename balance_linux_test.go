@@ -117,33 +117,31 @@ func testLeastStreams(t *testing.T, l tandem.Listener, h openedHandler) {
 
 // TestAffinity asks the kernel on which CPUs the thread of a callback may run.
 func TestAffinity(t *testing.T) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			var set unix.CPUSet
-			require.NoError(t, unix.SchedGetaffinity(0, &set))
-			var cpus []int
-			for cpu := 0; len(cpus) < 2 && cpu < 1024; cpu++ {
-				if set.IsSet(cpu) {
-					cpus = append(cpus, cpu)
-				}
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		var set unix.CPUSet
+		require.NoError(t, unix.SchedGetaffinity(0, &set))
+		var cpus []int
+		for cpu := 0; len(cpus) < 2 && cpu < 1024; cpu++ {
+			if set.IsSet(cpu) {
+				cpus = append(cpus, cpu)
 			}
-			if len(cpus) < 2 {
-				t.Skip("NOT TESTED: only one CPU")
-			}
-			cpus[0], cpus[1] = cpus[1], cpus[0]
-			tr := openOrSkip(t, &tandem.Options{Backend: b, Loops: 2, Affinity: cpus, Logger: slog.New(slog.DiscardHandler)})
-			h := openedHandler{opened: make(chan *tandem.Stream, 10)}
-			l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
-			require.NoError(t, err)
-			for range 4 {
-				connectFrom(t, "127.0.0.1", l)
-				s := <-h.opened
-				allowed := make(chan string)
-				_ = s.Post(func() { allowed <- allowedCPUs() })
-				assert.Equal(t, fmt.Sprint(cpus[s.Loop()]), <-allowed, "the CPUs that loop %d may run on", s.Loop())
-			}
-		})
-	}
+		}
+		if len(cpus) < 2 {
+			t.Skip("NOT TESTED: only one CPU")
+		}
+		cpus[0], cpus[1] = cpus[1], cpus[0]
+		tr := openOrSkip(t, &tandem.Options{Backend: b, Loops: 2, Affinity: cpus, Logger: slog.New(slog.DiscardHandler)})
+		h := openedHandler{opened: make(chan *tandem.Stream, 10)}
+		l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
+		require.NoError(t, err)
+		for range 4 {
+			connectFrom(t, "127.0.0.1", l)
+			s := <-h.opened
+			allowed := make(chan string)
+			_ = s.Post(func() { allowed <- allowedCPUs() })
+			assert.Equal(t, fmt.Sprint(cpus[s.Loop()]), <-allowed, "the CPUs that loop %d may run on", s.Loop())
+		}
+	})
 }
 
 func allowedCPUs() string {

@@ -7,6 +7,7 @@ import (
 	"go/doc/comment"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -34,7 +35,7 @@ func documented(t *testing.T, dir string) *doc.Package {
 		require.NoError(t, err)
 		files = append(files, f)
 	}
-	p, err := doc.NewFromFiles(set, files, filepath.ToSlash(filepath.Join(module, dir)))
+	p, err := doc.NewFromFiles(set, files, filepath.ToSlash(filepath.Join(module, dir)), doc.PreserveAST)
 	require.NoError(t, err)
 	return p
 }
@@ -116,9 +117,9 @@ func TestAliases(t *testing.T) {
 }
 
 // TestSocketOptions compares the constructors of the root with those of package backend: all are there, with the same
-// parameters and the same documentation.
+// parameters and the same documentation, and each of the root does nothing but call the other of its name.
 func TestSocketOptions(t *testing.T) {
-	constructors := func(dir string) map[string]string {
+	constructors := func(dir string, each func(*doc.Func)) map[string]string {
 		all := map[string]string{}
 		p := documented(t, dir)
 		funcs := p.Funcs
@@ -132,13 +133,39 @@ func TestSocketOptions(t *testing.T) {
 			}
 			if name, ok := results.List[0].Type.(*ast.Ident); ok && name.Name == "SocketOption" && ast.IsExported(f.Name) {
 				all[f.Name] = parameters(f.Decl) + "\n" + f.Doc
+				each(f)
 			}
 		}
 		return all
 	}
-	below := constructors("backend")
+	below := constructors("backend", func(*doc.Func) {})
 	require.NotEmpty(t, below)
-	assert.Equal(t, below, constructors("."))
+	assert.Equal(t, below, constructors(".", func(f *doc.Func) {
+		assert.Equal(t, "backend."+f.Name+"("+names(f.Decl)+")", returned(f.Decl), "what %s does", f.Name)
+	}))
+}
+
+// names are the names of a function's parameters, as the arguments of a call.
+func names(f *ast.FuncDecl) string {
+	var all []string
+	for _, p := range f.Type.Params.List {
+		for _, name := range p.Names {
+			all = append(all, name.Name)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// returned is the expression that a function of one statement returns, or "".
+func returned(f *ast.FuncDecl) string {
+	if f.Body == nil || len(f.Body.List) != 1 {
+		return ""
+	}
+	r, ok := f.Body.List[0].(*ast.ReturnStmt)
+	if !ok || len(r.Results) != 1 {
+		return ""
+	}
+	return types.ExprString(r.Results[0])
 }
 
 // parameters are the names and types of a function's parameters.

@@ -105,12 +105,10 @@ func (s *server) answer() (word, rest string) {
 
 // eachBackend runs fn on both, where they can run.
 func eachBackend(t *testing.T, fn func(*testing.T, tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			_ = openOrSkip(t, &tandem.Options{Backend: b, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-			fn(t, b)
-		})
-	}
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		_ = openOrSkip(t, &tandem.Options{Backend: b, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+		fn(t, b)
+	})
 }
 
 // stale makes a socket file at which nobody listens.

@@ -110,32 +110,30 @@ func Example_proxy() {
 
 // TestProxyDoesNotCopy sends large messages through a proxy and counts what it copied of them.
 func TestProxyDoesNotCopy(t *testing.T) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			o := &tandem.Options{Backend: b, Loops: 1, Logger: slog.New(slog.DiscardHandler)}
-			servers, proxies := openOrSkip(t, o), openOrSkip(t, o)
-			target, err := servers.Listen("tcp", "127.0.0.1:0", echoHandler{}, nil)
-			require.NoError(t, err)
-			l, err := listenProxy(proxies, target.Addr().String())
-			require.NoError(t, err)
-			c, err := net.Dial("tcp", l.Addr().String())
-			require.NoError(t, err)
-			defer c.Close()
-			want := randomBytes(rand.New(rand.NewPCG(1, 2)), 4<<20)
-			go func() {
-				_, _ = c.Write(want)
-				_ = c.(*net.TCPConn).CloseWrite()
-			}()
-			got, err := io.ReadAll(c)
-			require.NoError(t, err)
-			require.Len(t, got, len(want))
-			require.True(t, bytes.Equal(got, want), "wrong bytes came back")
-			s := proxies.Stats()
-			t.Logf("the proxy received %d bytes in %d pieces and copied %d", s.BytesIn, s.Reads, s.BytesCopied)
-			assert.EqualValues(t, 2*len(want), s.BytesIn, "bytes that the proxy received")
-			checkCopies(t, b, s)
-		})
-	}
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		o := &tandem.Options{Backend: b, Loops: 1, Logger: slog.New(slog.DiscardHandler)}
+		servers, proxies := openOrSkip(t, o), openOrSkip(t, o)
+		target, err := servers.Listen("tcp", "127.0.0.1:0", echoHandler{}, nil)
+		require.NoError(t, err)
+		l, err := listenProxy(proxies, target.Addr().String())
+		require.NoError(t, err)
+		c, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer c.Close()
+		want := randomBytes(rand.New(rand.NewPCG(1, 2)), 4<<20)
+		go func() {
+			_, _ = c.Write(want)
+			_ = c.(*net.TCPConn).CloseWrite()
+		}()
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		require.True(t, bytes.Equal(got, want), "wrong bytes came back")
+		s := proxies.Stats()
+		t.Logf("the proxy received %d bytes in %d pieces and copied %d", s.BytesIn, s.Reads, s.BytesCopied)
+		assert.EqualValues(t, 2*len(want), s.BytesIn, "bytes that the proxy received")
+		checkCopies(t, b, s)
+	})
 }
 
 // checkCopies allows for pieces so small that a copy is cheaper than a buffer, and on io_uring for what came in a pause.

@@ -51,36 +51,34 @@ func (o opens) OnOpen(s *tandem.Stream) { o.streams <- s }
 
 // A program forbids itself io_uring_register(2) after Open, as sandboxes do. A loop that sleeps can still be woken.
 func TestWakeUpWithoutRegister(t *testing.T) {
-	for _, backend := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(backend.String(), func(t *testing.T) {
-			inSandbox(t, func(t *testing.T) {
-				tr, err := tandem.Open(&tandem.Options{Backend: backend, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-				if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-					t.Skipf("NOT TESTED: %v", err)
+	backends(t, func(t *testing.T, backend tandem.Backend) {
+		inSandbox(t, func(t *testing.T) {
+			tr, err := tandem.Open(&tandem.Options{Backend: backend, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
+				t.Skipf("NOT TESTED: %v", err)
+			}
+			require.NoError(t, err)
+			h := opens{streams: make(chan *tandem.Stream, 1)}
+			l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
+			require.NoError(t, err)
+			c, err := net.Dial("tcp", l.Addr().String())
+			require.NoError(t, err)
+			defer c.Close()
+			s := <-h.streams
+			require.NoError(t, filter(unix.EPERM, []uint32{unix.SYS_IO_URING_REGISTER}))
+			for range 3 {
+				time.Sleep(20 * time.Millisecond) // the loop sleeps
+				ran := make(chan struct{})
+				require.NoError(t, s.Post(func() { close(ran) }))
+				select {
+				case <-ran:
+				case <-time.After(5 * time.Second):
+					require.Fail(t, "a posted function has not run after 5 s")
 				}
-				require.NoError(t, err)
-				h := opens{streams: make(chan *tandem.Stream, 1)}
-				l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
-				require.NoError(t, err)
-				c, err := net.Dial("tcp", l.Addr().String())
-				require.NoError(t, err)
-				defer c.Close()
-				s := <-h.streams
-				require.NoError(t, filter(unix.EPERM, []uint32{unix.SYS_IO_URING_REGISTER}))
-				for range 3 {
-					time.Sleep(20 * time.Millisecond) // the loop sleeps
-					ran := make(chan struct{})
-					require.NoError(t, s.Post(func() { close(ran) }))
-					select {
-					case <-ran:
-					case <-time.After(5 * time.Second):
-						require.Fail(t, "a posted function has not run after 5 s")
-					}
-				}
-				require.NoError(t, tr.Close())
-			})
+			}
+			require.NoError(t, tr.Close())
 		})
-	}
+	})
 }
 
 // Where locked memory is too short for rings, Auto means epoll, and says why.

@@ -12,16 +12,15 @@
 //
 // # What a Driver does
 //
-// A Driver serves the sockets of one Loop. It moves bytes: it accepts, waits for a connect, receives, sends, waits,
+// A [Driver] serves the sockets of one [Loop]. It moves bytes: it accepts, waits for a connect, receives, sends, waits,
 // and wakes. It decides nothing. Whatever would have to be decided twice, once for each kernel, is decided above it.
 //
 // A Driver also makes the system calls that need no loop: its [Sockets]. [Linux] implements them for every driver on
 // Linux. Whoever is above a driver holds no file descriptor, but an opaque [Descriptor], and reads the time from a
 // [Clock]; so a driver that has no kernel below it serves as well.
 //
-// A Driver is of the completion kind: it pushes bytes up as they come, out of memory that it lends. A
-// readiness interface emulates this at no cost, by receiving into one hot buffer; the other way round costs a system
-// call for each event.
+// A Driver is of the completion kind: it pushes bytes up as they come, out of memory that it lends. A readiness interface
+// emulates this at no cost, by receiving into one hot buffer. The reverse costs a system call for each event.
 //
 // # Who owns the bytes
 //
@@ -43,8 +42,8 @@
 //
 // # Ending
 //
-// [Driver.Release] ends every request on the socket. Received may still be called for bytes that the kernel had
-// already handed over, and Sent for those that it took; no other event is, until Released, which is the last. From then on nothing in the kernel refers
-// to the descriptor, and its owner closes it. The driver closes only descriptors that it opened itself, and one that
-// was accepted for a listener that is being released.
+// [Driver.Release] ends every request on the socket. Received may still be called for bytes that the kernel had already
+// handed over, and Sent for bytes that it took; no other event is reported until Released, which is the last. From then on
+// nothing in the kernel refers to the descriptor, and its owner closes it. The driver closes only descriptors that it
+// opened itself, and one that was accepted for a listener that is being released.
 package backend

@@ -47,7 +47,7 @@ func runCommand() *cobra.Command {
 			"implementation that lacks the mode for a kind is skipped, and the table says so. After Ctrl-C the samples\n" +
 			"taken so far are printed, and written to --out.\n\n" +
 			"Kinds of load:\n" + workload.ListKinds() + "\n\nImplementations, and the modes that each has:\n" + servers.List(),
-		Example: "  bench run --quick                                     # a first look, in about 40 seconds\n" +
+		Example: "  bench run --quick                                     # a first look, within a minute\n" +
 			"  bench run --full --out results.json                   # everything, in about 20 minutes\n" +
 			"  bench run --impl bare-epoll,tandem-epoll,gnet --conns 8,64 --size 64,16384 --rounds 5\n" +
 			"  bench run --kind echo --rate 5000,20000,80000         # latency at a load, without coordinated omission\n" +
@@ -63,7 +63,7 @@ func runCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVar(&f.quick, "quick", false, "some servers, 64 and 1000 connections × 64 B, in about 40 seconds")
+	flags.BoolVar(&f.quick, "quick", false, "some servers, 64 and 1000 connections × 64 B, within a minute")
 	flags.BoolVar(&f.full, "full", false, "all servers, all kinds of load, in about 20 minutes")
 	flags.StringSliceVar(&f.impls, "impl", nil, "servers to measure (default: all except variants)")
 	flags.StringSliceVar(&f.kinds, "kind", []string{workload.KindEcho}, "kinds of load")

@@ -7,20 +7,20 @@ import (
 	"github.com/tandem-io/tandem/frame"
 )
 
-// messageDecoder finds the messages in what one peer sends. A FrameHandler has one for each stream, and a MessageBuffer
-// has one.
+// messageDecoder finds the messages in the bytes of one peer, and enforces the limits of the codec. It is the caller that
+// frame.Decoder speaks of. A FrameHandler has one for each stream, a MessageBuffer has one.
 type messageDecoder[M any] struct {
 	dec  frame.Decoder[M]
-	most int // bytes that may be kept for one message
-	wait int // unread bytes below which there is no use in looking
+	most int // MaxSize of the codec
+	wait int // number of unread bytes that Decode needs; with fewer it is not called
 }
 
 func newMessageDecoder[M any](c frame.Codec[M]) messageDecoder[M] {
 	return messageDecoder[M]{dec: c.NewDecoder(), most: c.MaxSize()}
 }
 
-// next looks for a message at the front of p, which is all that is unread and begins at byte at of what the peer sent.
-// n bytes of p are consumed whatever the outcome. With neither a message nor an error, wait says when to look again.
+// next looks for a message at the front of p, which is everything unread and begins at byte at of the stream. It consumes n
+// bytes of p. With neither a message nor an error, wait is the number of unread bytes that are needed.
 func (d *messageDecoder[M]) next(p []byte, at uint64) (m M, n int, ok bool, err error) {
 	if len(p) == 0 || len(p) < d.wait {
 		return m, 0, false, nil
@@ -43,7 +43,7 @@ func (d *messageDecoder[M]) next(p []byte, at uint64) (m M, n int, ok bool, err 
 	return m, n, false, nil
 }
 
-// exceeded is for a Decoder that has no error of its own for a message that is too large.
+// exceeded returns the error for a message above MaxSize that the Decoder has not refused itself.
 func (d *messageDecoder[M]) exceeded(at uint64) error {
 	return &frame.Error{
 		Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at), Err: frame.ErrTooLarge,
@@ -51,7 +51,7 @@ func (d *messageDecoder[M]) exceeded(at uint64) error {
 	}
 }
 
-// end looks for a last message in p, behind which the peer has finished.
+// end looks for a last message in p, when the peer has finished.
 func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
 	m, ok, err = d.dec.End(p)
 	if err != nil {
@@ -60,7 +60,7 @@ func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
 	return m, ok, nil
 }
 
-// placed counts the offset of a Decoder's error from the first byte of the peer.
+// placed returns a Decoder's error with an offset that counts from the first byte of the peer; p began at byte at.
 func placed(err error, at uint64) error {
 	var e *frame.Error
 	if !errors.As(err, &e) {

@@ -19,9 +19,17 @@ import (
 )
 
 var deathRulesLinux = []Rule{
-	{"S38_DriverFails", func(e *Env) { e.inChild(driverFails) }},
-	{"S38_OneDriverFails", func(e *Env) { e.inChild(oneDriverFails) }},
-	{"S38_DriverFailsInShutdown", func(e *Env) { e.inChild(driverFailsInShutdown) }},
+	{"S38_DriverFails", func(e *Env) { e.withBrokenDriver(driverFails) }},
+	{"S38_OneDriverFails", func(e *Env) { e.withBrokenDriver(oneDriverFails) }},
+	{"S38_DriverFailsInShutdown", func(e *Env) { e.withBrokenDriver(driverFailsInShutdown) }},
+}
+
+// withBrokenDriver runs a rule that makes drivers fail, in a process of its own.
+func (e *Env) withBrokenDriver(rule func(*Env)) {
+	if len(e.Waits.Calls) == 0 {
+		e.Skip("NOT TESTED: the Setup does not name the system calls in which its loops wait")
+	}
+	e.inChild(rule)
 }
 
 // childVariable says to this program that it is the child of a rule.
@@ -59,9 +67,6 @@ func (e *Env) waitSets() (fds []uint32) {
 // breakable opens a Transport, and returns what breaks the driver of the loop of a stream.
 func (e *Env) breakable(loops int) (t *session.Engine, log *logs, fail func(*session.Stream)) {
 	e.Helper()
-	if len(e.Waits.Calls) == 0 {
-		e.Skip("NOT TESTED: the Setup does not name the system calls in which its loops wait")
-	}
 	before := e.waitSets()
 	t, log = e.openLogging(func(o *Options) { o.Loops = loops })
 	own := keepIf(e.waitSets(), func(fd uint32) bool { return !slices.Contains(before, fd) })

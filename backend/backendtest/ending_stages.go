@@ -227,12 +227,23 @@ func closeInStagesFinished(e *Env) {
 
 // closeInStagesForSoLong has one peer that stays silent, and one that sends for ever.
 func closeInStagesForSoLong(e *Env) {
-	var both sync.WaitGroup
+	for range 5 {
+		if e.inStagesForSoLong() {
+			return
+		}
+	}
+	e.Skip("NOT TESTED: this machine is too busy for a peer that sends all the time")
+}
+
+// inStagesForSoLong reports whether the peer that sends did so without long gaps. Otherwise nothing was tested.
+func (e *Env) inStagesForSoLong() bool {
+	const silent, sends, most = 0, 1, 250 * time.Millisecond
+	least := [2]time.Duration{silent: 500 * time.Millisecond, sends: 2 * time.Second}
 	var ended [2]time.Time
-	for i, c := range []struct {
-		sends bool
-		least time.Duration
-	}{{false, 500 * time.Millisecond}, {true, 2 * time.Second}} {
+	var took [2]time.Duration
+	var both sync.WaitGroup
+	steady := true
+	for i := range ended {
 		h := NewHooks()
 		s, p := e.Pair(h, session.StreamOptions{IdleTimeout: 2500 * time.Millisecond, ReadIdleTimeout: 400 * time.Millisecond})
 		began, over := time.Now(), make(chan struct{})
@@ -241,21 +252,34 @@ func closeInStagesForSoLong(e *Env) {
 			defer close(over)
 			h.closedWith(nil)
 			ended[i] = time.Now()
-			assert.GreaterOrEqual(e, time.Since(began), c.least, "sends: %v", c.sends)
+			took[i] = ended[i].Sub(began)
 		})
-		if c.sends {
-			both.Go(func() {
-				for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
-					select {
-					case <-over:
-						return
-					default:
-						_, _ = p.Write(Pattern(100))
-					}
-				}
-			})
+		if i == sends {
+			both.Go(func() { steady = sendUntil(over, p, most) })
 		}
 	}
 	both.Wait()
-	assert.True(e, ended[0].Before(ended[1]), "a silent peer is waited for longer than one that sends")
+	if !steady {
+		return false
+	}
+	for i := range least {
+		assert.GreaterOrEqual(e, took[i], least[i], "the time that the stream waits for a peer, 0: that is silent, 1: that sends")
+	}
+	assert.True(e, ended[silent].Before(ended[sends]), "a silent peer is waited for longer than one that sends")
+	return true
+}
+
+// sendUntil sends a little all the time until over is closed, and reports whether there was no gap longer than most.
+func sendUntil(over <-chan struct{}, p Peer, most time.Duration) bool {
+	last, steady := time.Now(), true
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		select {
+		case <-over:
+			return steady && time.Since(last) < most
+		default:
+			_, _ = p.Write(Pattern(100))
+			steady = steady && time.Since(last) < most
+			last = time.Now()
+		}
+	}
 }

@@ -22,4 +22,5 @@ func Example() {
 		t.Run(setup.Name, func(t *testing.T) { backendtest.Run(t, setup) })
 	}
 	_ = TestConformance
+	// Output:
 }

@@ -45,8 +45,9 @@ func panics(e *Env) {
 		var pe *session.PanicError
 		if where == "OnClose" {
 			assert.NoError(e, err, "%s: the error of OnClose", where)
-		} else if !errors.As(err, &pe) || !errors.Is(err, boom) || len(pe.Stack) == 0 {
-			e.Errorf("%s: OnClose(%v), not a *PanicError with the value and its stack", where, err)
+		} else if assert.ErrorAs(e, err, &pe, "%s: the error of OnClose", where) {
+			assert.ErrorIs(e, err, boom, "%s: the value", where)
+			assert.NotEmpty(e, pe.Stack, "%s: the stack", where)
 		}
 	}
 	_, err := q.Write([]byte("still here"))

@@ -1,6 +1,7 @@
 package polled
 
 import (
+	"container/list"
 	"sync"
 
 	"github.com/tandem-io/tandem/session"
@@ -12,12 +13,11 @@ import (
 type acceptQueue struct {
 	session.BaseHandler
 
-	mu          sync.Mutex       // guards what follows
-	listener    session.Listener // nil until Listen has it
-	first, last *StreamSession
-	n           int
-	paused      bool // whether accepting was paused, because the queue is long
-	closed      bool
+	mu       sync.Mutex       // guards what follows
+	listener session.Listener // nil until Listen has it
+	sessions list.List        // of *StreamSession
+	paused   bool             // whether accepting was paused, because the queue is long
+	closed   bool
 }
 
 // OnOpen implements Handler.
@@ -31,14 +31,7 @@ func (q *acceptQueue) OnOpen(s *session.Stream) {
 		_ = s.Abort()
 		return
 	}
-	if b.prev = q.last; b.prev == nil {
-		q.first = b
-	} else {
-		b.prev.next = b
-	}
-	q.last = b
-	b.queued = true
-	q.n++
+	b.queued = q.sessions.PushBack(b)
 	q.limit()
 }
 
@@ -46,10 +39,10 @@ func (q *acceptQueue) OnOpen(s *session.Stream) {
 func (q *acceptQueue) limit() {
 	switch {
 	case q.listener == nil:
-	case !q.paused && q.n >= mostUnaccepted:
+	case !q.paused && q.sessions.Len() >= mostUnaccepted:
 		q.paused = true
 		q.listener.PauseAccept()
-	case q.paused && q.n <= mostUnaccepted/2:
+	case q.paused && q.sessions.Len() <= mostUnaccepted/2:
 		q.paused = false
 		q.listener.ResumeAccept()
 	}
@@ -59,11 +52,13 @@ func (q *acceptQueue) limit() {
 func (q *acceptQueue) take() *StreamSession {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	b := q.first
-	if b != nil {
-		q.removeLocked(b)
-		b.handler.setRoom(mostUnread)
+	first := q.sessions.Front()
+	if first == nil {
+		return nil
 	}
+	b := first.Value.(*StreamSession)
+	q.removeLocked(b)
+	b.handler.setRoom(mostUnread)
 	return b
 }
 
@@ -75,20 +70,10 @@ func (q *acceptQueue) remove(b *StreamSession) {
 }
 
 func (q *acceptQueue) removeLocked(b *StreamSession) {
-	if !b.queued {
+	if b.queued == nil {
 		return
 	}
-	if b.prev == nil {
-		q.first = b.next
-	} else {
-		b.prev.next = b.next
-	}
-	if b.next == nil {
-		q.last = b.prev
-	} else {
-		b.next.prev = b.prev
-	}
-	b.prev, b.next, b.queued = nil, nil, false
-	q.n--
+	q.sessions.Remove(b.queued)
+	b.queued = nil
 	q.limit()
 }

@@ -1,6 +1,7 @@
 package polled
 
 import (
+	"container/list"
 	"io"
 	"net"
 	"slices"
@@ -27,8 +28,7 @@ type StreamSession struct {
 	seen    uint64        // events and sent bytes when Drive returned last
 	closed  bool
 
-	queued     bool           // whether the session is in a Listener's queue, whose lock guards this and the links
-	prev, next *StreamSession // neighbours in that queue
+	queued *list.Element // its place in a Listener's queue, whose lock guards this; nil: it is not in one
 }
 
 // NewStreamSession makes a Session of a stream. It is called in a callback of the stream, such as OnOpen, and replaces the
