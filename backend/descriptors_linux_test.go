@@ -38,7 +38,7 @@ func TestDescriptorsAreCloseOnExec(t *testing.T) {
 		_, err := Linux{}.BeginConnect(NewDescriptor(socket()), LocalAddress(l))
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return HasInput(l) }, patience, step)
+	require.Eventually(t, func() bool { return hasInput(l) }, patience, step)
 	fd, err := Accept(l)
 	check("Accept", fd, err)
 	fd, from, err := AcceptFrom(l)
@@ -71,7 +71,7 @@ func TestAcceptSharedDoesNotWait(t *testing.T) {
 	defer CloseFD(peer.FD())
 	_, err = Linux{}.BeginConnect(peer, LocalAddress(l))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return HasInput(l) }, patience, step)
+	require.Eventually(t, func() bool { return hasInput(l) }, patience, step)
 	fd, _, err := AcceptShared(l)
 	require.NoError(t, err)
 	CloseFD(fd)

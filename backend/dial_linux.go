@@ -37,7 +37,7 @@ func (o *DialSocket) prepare(fd int, remote Address) error {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if err := SetSocketOptions(fd, o.Options, OnDial); err != nil {
+	if err := setSocketOptions(fd, o.Options, OnDial); err != nil {
 		return err
 	}
 	if o.Control != nil {

@@ -24,7 +24,7 @@ func TestDrainErrors(t *testing.T) {
 	require.NoError(t, err)
 	_, err = peer.Write([]byte("answer"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return HasError(fd) && HasInput(fd) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return HasError(fd) && hasInput(fd) }, 5*time.Second, time.Millisecond)
 	require.True(t, DrainErrors(fd))
 	require.False(t, HasError(fd))
 	got := make([]byte, 16)

@@ -73,7 +73,7 @@ func (o *ListenSocket) prepare(fd int, network string) error {
 	if err != nil {
 		return err
 	}
-	return SetSocketOptions(fd, o.Options, OnListener)
+	return setSocketOptions(fd, o.Options, OnListener)
 }
 
 // binding is one call of Listen.

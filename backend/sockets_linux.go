@@ -52,7 +52,7 @@ func (Linux) ShutdownWrite(d Descriptor) error { return rawShutdown(d.FD(), unix
 // CloseSocket implements Sockets.
 func (Linux) CloseSocket(d Descriptor, how Closing) {
 	if how.Reset {
-		ResetOnClose(d.FD())
+		resetOnClose(d.FD())
 	}
 	if how.Discard > 0 {
 		discard(d.FD(), how.Discard)
@@ -70,7 +70,7 @@ func (Linux) TakeError(d Descriptor) error {
 }
 
 // HasInput implements Sockets.
-func (Linux) HasInput(d Descriptor) bool { return HasInput(d.FD()) }
+func (Linux) HasInput(d Descriptor) bool { return hasInput(d.FD()) }
 
 // Unsent implements Sockets.
 func (Linux) Unsent(d Descriptor) int { return unsent(d.FD()) }
@@ -83,7 +83,7 @@ func (Linux) RemoteAddress(d Descriptor) Address { return RemoteAddress(d.FD()) 
 
 // SetOptions implements Sockets.
 func (Linux) SetOptions(d Descriptor, options []SocketOption, at SocketPlace) error {
-	return SetSocketOptions(d.FD(), options, at)
+	return setSocketOptions(d.FD(), options, at)
 }
 
 // Option implements Sockets.
@@ -105,7 +105,7 @@ func (Linux) Adopt(c syscall.Conn) (Descriptor, Address, error) {
 		CloseFD(fd)
 		return Descriptor{}, Address{}, fmt.Errorf("not a connected TCP or Unix stream socket: %w", unix.ENOTCONN)
 	}
-	_ = SetSocketOptions(fd, []SocketOption{Linger(-1)}, OnStream)
+	_ = setSocketOptions(fd, []SocketOption{Linger(-1)}, OnStream)
 	return NewDescriptor(fd), remote, nil
 }
 

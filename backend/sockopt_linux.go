@@ -85,9 +85,9 @@ func OptionsToReapply(network string, options []SocketOption, at SocketPlace) []
 	return again
 }
 
-// SetSocketOptions sets options in their order, up to the first that fails. One that fails because the kernel took less
+// setSocketOptions sets options in their order, up to the first that fails. One that fails because the kernel took less
 // than it was asked for is set to that.
-func SetSocketOptions(fd int, options []SocketOption, at SocketPlace) error {
+func setSocketOptions(fd int, options []SocketOption, at SocketPlace) error {
 	if len(options) == 0 {
 		return nil
 	}

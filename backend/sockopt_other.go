@@ -15,11 +15,6 @@ func CheckSocketOptions(_ string, options []SocketOption, _ SocketPlace) error {
 // OptionsToReapply is for Linux only.
 func OptionsToReapply(string, []SocketOption, SocketPlace) []SocketOption { return nil }
 
-// SetSocketOptions is for Linux only.
-func SetSocketOptions(_ int, options []SocketOption, at SocketPlace) error {
-	return CheckSocketOptions("", options, at)
-}
-
 // GetSocketOption is for Linux only.
 func GetSocketOption(_ int, o SocketOption) (SocketOption, error) {
 	return SocketOption{}, &SocketOptionError{Option: o, Err: errors.ErrUnsupported}

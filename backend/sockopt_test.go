@@ -90,7 +90,7 @@ func TestSocketOptionsInKernel(t *testing.T) {
 			}
 			for _, at := range []SocketPlace{OnListener, OnDial, OnStream} {
 				fd := testSocket(t, unix.AF_INET)
-				err := SetSocketOptions(fd, []SocketOption{c.o}, at)
+				err := setSocketOptions(fd, []SocketOption{c.o}, at)
 				if c.at&at == 0 {
 					if !errors.Is(err, unix.EINVAL) {
 						t.Errorf("at place %d it is no error: %v", at, err)
@@ -114,7 +114,7 @@ func TestSocketOptionsInKernel(t *testing.T) {
 // TestSocketOptionsIPv6 looks at both fields that TypeOfService sets, and at v6only.
 func TestSocketOptionsIPv6(t *testing.T) {
 	fd := testSocket(t, unix.AF_INET6)
-	if err := SetSocketOptions(fd, []SocketOption{TypeOfService(0x48), V6Only(true)}, OnListener); err != nil {
+	if err := setSocketOptions(fd, []SocketOption{TypeOfService(0x48), V6Only(true)}, OnListener); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range [][3]int{{41, 67, 0x48}, {0, 1, 0x48}, {41, 26, 1}} {
@@ -219,13 +219,13 @@ func TestSocketOptionsByKernel(t *testing.T) {
 		{Congestion("none-such"), unix.ENOENT, "tcp_available_congestion_control"},
 		{V6Only(true), unix.ENOPROTOOPT, "v6only is for IPv6"},
 	} {
-		err := SetSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{c.o}, OnListener)
+		err := setSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{c.o}, OnListener)
 		if !errors.Is(err, c.cause) || err != nil && !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%v: %v, which is not %v or does not say %q", c.o, err, c.cause, c.word)
 		}
 	}
 	var sys *os.SyscallError
-	err := SetSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{BindToDevice("none-such")}, OnStream)
+	err := setSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{BindToDevice("none-such")}, OnStream)
 	if !errors.As(err, &sys) || sys.Syscall != "setsockopt" {
 		t.Errorf("%v holds no *os.SyscallError of setsockopt", err)
 	}
@@ -239,7 +239,7 @@ func TestSocketOptionsUnix(t *testing.T) {
 		if c.at&at == 0 {
 			at = OnDial
 		}
-		err := SetSocketOptions(fd, []SocketOption{c.o}, at)
+		err := setSocketOptions(fd, []SocketOption{c.o}, at)
 		switch c.o.Name() {
 		case "sndbuf", "sndbufforce":
 			if err != nil && !errors.Is(err, unix.EPERM) {
@@ -263,7 +263,7 @@ func TestSocketOptionsPrivilege(t *testing.T) {
 		ReceiveBufferForce(5000): "CAP_NET_ADMIN",
 	} {
 		t.Run(o.Name(), func(t *testing.T) {
-			err := SetSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{o}, OnDial)
+			err := setSocketOptions(testSocket(t, unix.AF_INET), []SocketOption{o}, OnDial)
 			if err == nil {
 				t.Skip("NOT TESTED: this process may do it")
 			}

@@ -122,7 +122,7 @@ func AcceptFrom(fd int) (int, Address, error) {
 // it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where somebody makes
 // it blocking and another process takes the connection in between, it waits, and the scheduler knows that it does.
 func AcceptShared(fd int) (int, Address, error) {
-	if !HasInput(fd) {
+	if !hasInput(fd) {
 		return -1, Address{}, unix.EAGAIN
 	}
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
@@ -169,8 +169,8 @@ func rawShutdown(fd, how int) error {
 // CloseFD closes a descriptor. The error has no consequence: on Linux the descriptor is gone in any case, close(2).
 func CloseFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
-// ResetOnClose makes close(2) drop what is unsent and send RST: SO_LINGER of zero, socket(7).
-func ResetOnClose(fd int) {
+// resetOnClose makes close(2) drop what is unsent and send RST: SO_LINGER of zero, socket(7).
+func resetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
 }
 
@@ -227,8 +227,8 @@ func isStream(fd int) bool {
 // HasError reports whether a socket has a pending error, without clearing it.
 func HasError(fd int) bool { return ready(fd, unix.POLLERR) }
 
-// HasInput reports whether there is something to receive.
-func HasInput(fd int) bool { return ready(fd, unix.POLLIN) }
+// hasInput reports whether there is something to receive.
+func hasInput(fd int) bool { return ready(fd, unix.POLLIN) }
 
 // ready is poll(2) without waiting.
 func ready(fd int, event int16) bool {
