@@ -53,11 +53,11 @@ func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) 
 // connections inherit the defaults, tcp(7).
 func (o *ListenSocket) control(network, address string, c syscall.RawConn) error {
 	var err error
-	if cerr := c.Control(func(fd uintptr) { err = o.prepare(int(fd), network) }); cerr != nil || err != nil {
-		return errors.Join(cerr, err)
+	if cerr := c.Control(func(fd uintptr) { err = o.prepare(int(fd), network) }); cerr != nil {
+		return cerr
 	}
-	if o.Control == nil {
-		return nil
+	if err != nil || o.Control == nil {
+		return err
 	}
 	return o.Control(network, address, c)
 }

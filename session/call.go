@@ -77,6 +77,32 @@ func (s *Stream) callNotify(fn func(error), err error) {
 	fn(err)
 }
 
+// callLayer calls the function that DetachWith was given, and reports whether it has returned. It is called once, also if
+// it ends the goroutine: then the loop dies and hands the connection over without it.
+func (s *Stream) callLayer() (unread, unsent []byte, whole bool) {
+	layer := s.handOff.layer
+	s.handOff.layer = nil
+	if layer == nil {
+		return nil, nil, false
+	}
+	s.loop.enterUntimed(s, "DetachWith")
+	defer s.layerRecovered()
+	unread, unsent = layer()
+	return unread, unsent, true
+}
+
+// layerRecovered is recovered for callLayer. The stream cannot be reset any longer, so its Conn is.
+func (s *Stream) layerRecovered() {
+	if s.loop.engine.propagate {
+		return
+	}
+	if v := recover(); v != nil {
+		e := &PanicError{Value: v, Stack: debug.Stack()}
+		s.panicked(e)
+		s.handOff.lose(e)
+	}
+}
+
 // call calls a function of the user's; what says which method it was given to.
 func (s *Stream) call(what string, fn func()) {
 	s.loop.enterUntimed(s, what)

@@ -24,8 +24,12 @@ func (s *Stream) Detach() (net.Conn, error) {
 // DetachWith is Stream.Detach for a layer that has read bytes which its user has not, or has bytes that it has not
 // written yet. It calls handOver once, on the loop, right before the Conn is live, when no more is delivered: unread is
 // read from the Conn first, and unsent is sent behind what the stream has queued. Both slices are the Conn's from then on.
-// handOver must not block, nor call methods of the stream. If DetachWith returns an error, handOver is not called.
+// handOver must not block, nor call methods of the stream. If it panics, the bytes of both directions are lost, and the
+// Conn fails with a *PanicError. If DetachWith returns an error, handOver is not called.
 func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, error) {
+	if handOver == nil {
+		return nil, errNoFunction
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -48,11 +52,14 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 
 // handOver gives the connection to the Conn that Detach returned. The driver has let go of it.
 func (s *Stream) handOver() {
-	front, unsent := s.handOff.layer()
-	s.handOff.layer = nil
+	unread, unsent, whole := s.callLayer()
 	s.rx.in.endLoan()
-	unread := append(front, s.rx.in.bytes()...)
-	s.loop.Count[backend.BytesDelivered] += uint64(s.rx.in.len())
+	if whole {
+		unread = append(unread, s.rx.in.bytes()...)
+		s.loop.Count[backend.BytesDelivered] += uint64(s.rx.in.len())
+	} else { // what is behind bytes that are lost is lost, too
+		s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
+	}
 	s.rx.in.consume(s.rx.in.len())
 	s.tellDue()
 	s.mu.Lock()

@@ -73,7 +73,8 @@ func (c *detached) fail(err error) {
 	}
 }
 
-// lose notes that the loop has died before it handed the connection over: bytes are lost in both directions.
+// lose notes that the connection could not be handed over as a whole, because the loop has died or the layer above has
+// panicked: bytes are lost in both directions.
 func (c *detached) lose(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,12 +94,13 @@ func (c *detached) begin(unread, rest []byte, fin bool, report func(int, error))
 	c.shut = c.shut || fin
 	busy := len(c.rest) > 0 || c.fin || c.closed
 	c.sending = busy
+	broken := c.broken
 	c.mu.Unlock()
 	close(c.live)
 	if busy {
 		go c.send()
 	} else {
-		report(0, nil)
+		report(0, broken)
 	}
 }
 

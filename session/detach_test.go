@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -135,4 +136,88 @@ func TestDetachedDeadlines(t *testing.T) {
 		a.ended("close <nil>", backend.Closing{})
 		_ = c.Close()
 	})
+}
+
+// Whatever the function of a layer does, the connection is handed over once, and no byte is read behind one that is lost.
+func TestDetachWith(t *testing.T) {
+	t.Run("without a function", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		_, err := DetachWith(a.s, nil)
+		assert.ErrorIs(t, err, errNoFunction)
+		require.NoError(t, a.s.Close())
+		a.ended("close <nil>", inOrder)
+	})
+	t.Run("panic", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		a.leave = true
+		a.f.send("behind what is lost")
+		a.f.room = 0
+		var told error
+		require.NoError(t, a.s.WriteNotify([]byte("x"), func(err error) { told = err }))
+		a.turn()
+		a.took()
+		c, err := DetachWith(a.s, func() ([]byte, []byte) { panic("on purpose") })
+		require.NoError(t, err)
+		a.ended("close <nil>", backend.Closing{})
+		assert.ErrorContains(t, told, "on purpose", "of WriteNotify, whose bytes are lost")
+		assert.Contains(t, a.log.String(), "on purpose")
+		elsewhere(func() {
+			_, err := c.Read(make([]byte, 1))
+			var panicked *PanicError
+			assert.ErrorAs(t, err, &panicked)
+			_, err = c.Write([]byte("x"))
+			assert.ErrorAs(t, err, &panicked)
+		})
+		_ = c.Close()
+		stats := a.engine.Stats()
+		assert.Equal(t, stats.BytesIn, stats.BytesDropped)
+	})
+	t.Run("Goexit", func(t *testing.T) {
+		calls := 0
+		goexit(t, func(a *actor) net.Conn {
+			a.leave = true
+			a.f.send("behind what is lost")
+			a.turn()
+			c, err := DetachWith(a.s, func() ([]byte, []byte) {
+				if calls++; calls < 10 {
+					runtime.Goexit()
+				}
+				return nil, nil
+			})
+			assert.NoError(t, err)
+			return c
+		})
+		assert.Equal(t, 1, calls)
+	})
+	t.Run("Goexit behind it", func(t *testing.T) {
+		goexit(t, func(a *actor) net.Conn {
+			a.f.room = 0
+			assert.NoError(t, a.s.WriteNotify([]byte("x"), func(error) { runtime.Goexit() }))
+			a.turn()
+			c, err := a.s.Detach()
+			assert.NoError(t, err)
+			assert.NoError(t, a.s.loop.Post(backend.TaskFunc(func() {
+				a.s.events().OnTurnEnd() // tells the driver to let go
+				a.s.events().Sent(1, nil)
+				a.s.events().Released()
+			})))
+			return c
+		})
+	})
+}
+
+// goexit detaches a stream whose loop a callback ends meanwhile.
+func goexit(t *testing.T, detach func(*actor) net.Conn) {
+	var c net.Conn
+	var l *Loop
+	elsewhere(func() { // the goroutine ends with the loop
+		a := newActor(t, StreamOptions{})
+		l = a.engine.loops[0]
+		c = detach(a)
+		a.turn()
+	})
+	<-l.Done()
+	_, err := c.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, backend.ErrGoexit)
+	_ = c.Close()
 }
