@@ -18,14 +18,20 @@ import (
 // Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
 // syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
-	return DetachWith(s, func() (unread, unsent []byte) { return nil, nil })
+	return DetachWith(s, func() (unread, unsent []byte) {
+		if h, ok := s.handler.(Holder); ok {
+			return h.Unread(s), nil
+		}
+		return nil, nil
+	})
 }
 
 // DetachWith is Stream.Detach for a layer that has read bytes which its user has not, or has bytes that it has not
 // written yet. It calls handOver once, on the loop, right before the Conn is live, when no more is delivered: unread is
 // read from the Conn first, and unsent is sent behind what the stream has queued. Both slices are the Conn's from then on.
-// handOver must not block, nor call methods of the stream. If it panics, the bytes of both directions are lost, and the
-// Conn fails with a *PanicError. If DetachWith returns an error, handOver is not called.
+// A Handler that is a [Holder] is not asked. handOver must not block, nor call methods of the stream. If it panics, the
+// bytes of both directions are lost, and the Conn fails with a *PanicError. If DetachWith returns an error, handOver is
+// not called.
 func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, error) {
 	if handOver == nil {
 		return nil, errNoFunction

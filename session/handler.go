@@ -29,6 +29,13 @@ type Handler interface {
 	OnClose(s *Stream, err error)
 }
 
+// Holder is a Handler that holds bytes which it has read from the stream and its user has not, as a polled session does.
+type Holder interface {
+	// Unread returns these bytes, and gives them up. Stream.Detach calls it once, on the loop, and they are read from the
+	// Conn first.
+	Unread(s *Stream) []byte
+}
+
 // Drainer is implemented by a Handler that ends its streams itself when the Transport shuts down. Streams of other
 // handlers are closed.
 type Drainer interface {

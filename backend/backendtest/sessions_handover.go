@@ -134,6 +134,13 @@ func sessionsDetachStream(e *Env) {
 		e.send(a, sent, b)
 		e.duty("the bytes are sent", func() bool { return a.Queued() == 0 }, a, b)
 		first := e.receive(b, 1, a)
+		more := Pattern(1000)
+		e.send(a, more)
+		e.duty("bytes that the session holds", func() bool {
+			activity, err := b.Drive()
+			require.NoError(e, err, "drive")
+			return activity == polled.Active
+		}, a)
 		c, err := b.Stream().Detach()
 		require.NoError(e, err)
 		e.Cleanup(func() { _ = c.Close() })
@@ -147,7 +154,7 @@ func sessionsDetachStream(e *Env) {
 				return false
 			}
 		}, a)
-		got.gotAll(e, sent[len(first):])
+		got.gotAll(e, append(sent[len(first):], more...))
 		require.NoError(e, a.Close(), "close")
 		require.NoError(e, b.Close(), "close a session whose stream was detached")
 		require.NoError(e, c.Close(), "close the Conn")

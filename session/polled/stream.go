@@ -181,7 +181,7 @@ func (b *StreamSession) detachWith(unread, unsent []byte) (net.Conn, error) {
 	var live atomic.Bool
 	c, err := session.DetachWith(b.stream, func() ([]byte, []byte) {
 		live.Store(true)
-		return slices.Concat(unread, b.handler.takeUnread()), unsent
+		return slices.Concat(unread, b.handler.Unread(b.stream)), unsent
 	})
 	if err != nil {
 		return nil, err

@@ -89,8 +89,8 @@ func (h *streamHandler) OnClose(s *session.Stream, err error) {
 	}
 }
 
-// takeUnread returns what was received and not read, for the Conn that the stream becomes.
-func (h *streamHandler) takeUnread() []byte {
+// Unread implements session.Holder.
+func (h *streamHandler) Unread(*session.Stream) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.in
