@@ -18,7 +18,7 @@ const attemptDelay = 250 * time.Millisecond
 // dial is a race of attempts, one for each address, begun one after another, on the stream's loop; sockets are made on
 // another goroutine, which serves.
 //
-//	undecided ──► over: one has won, or the stream has ended ──► done: no attempt is left
+//	undecided ──► decided: one has won, or the stream has ended ──► done: no attempt is left
 //
 // Until the stream has its descriptor the dial owns the stream's end: it calls finish when the stream is over and no
 // attempt is left. From then on the stream owns its end, and the dial only lets go of the attempts that have lost.
