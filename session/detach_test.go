@@ -172,7 +172,11 @@ func TestDetachWith(t *testing.T) {
 		stats := a.engine.Stats()
 		assert.Equal(t, stats.BytesIn, stats.BytesDropped)
 	})
-	t.Run("Goexit", func(t *testing.T) {
+}
+
+// A callback that ends its goroutine while a connection is handed over ends the loop, and the Conn with it.
+func TestDetachWhileCallbackExits(t *testing.T) {
+	t.Run("the function of DetachWith", func(t *testing.T) {
 		calls := 0
 		goexit(t, func(a *actor) net.Conn {
 			a.leave = true
@@ -189,7 +193,7 @@ func TestDetachWith(t *testing.T) {
 		})
 		assert.Equal(t, 1, calls)
 	})
-	t.Run("Goexit behind it", func(t *testing.T) {
+	t.Run("WriteNotify, behind it", func(t *testing.T) {
 		goexit(t, func(a *actor) net.Conn {
 			a.f.room = 0
 			assert.NoError(t, a.s.WriteNotify([]byte("x"), func(error) { runtime.Goexit() }))
