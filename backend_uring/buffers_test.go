@@ -177,7 +177,7 @@ func TestSleepingLoopFreesBuffers(t *testing.T) {
 			require.Less(t, time.Since(began), patience, "it sleeps on, with %d slabs", len(d.buffers.slabs))
 		}
 		until(t, d, func() bool { return d.flush.out == 0 })
-		assert.Zero(t, d.flush.fd, "the file to read from is open")
+		assert.False(t, d.flush.file.Valid(), "the file to read from is open")
 		assert.Equal(t, d.buffers.perSlab, d.buffers.free)
 		burst()
 		release(t, d, all...)

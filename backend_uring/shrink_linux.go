@@ -61,15 +61,15 @@ func (b *buffers) retire(now time.Time) bool {
 
 // flush takes buffers out of the ring.
 type flush struct {
-	left int // reads to be submitted
-	out  int // reads in flight
-	fd   int // a file of one byte to read from, or 0
+	left int                // reads to be submitted
+	out  int                // reads in flight
+	file backend.Descriptor // of one byte, to read from; the zero Descriptor: none
 }
 
 func (f *flush) close() {
-	if f.fd > 0 {
-		backend.CloseFD(f.fd)
-		f.fd = 0
+	if f.file.Valid() {
+		backend.CloseFD(f.file.FD())
+		f.file = backend.Descriptor{}
 	}
 }
 
@@ -96,9 +96,9 @@ func (d *Driver) shrink(wait time.Duration) time.Duration {
 // have used up its buffers.
 func (d *Driver) flushSome() {
 	f, b := &d.flush, d.buffers
-	if f.fd == 0 {
-		if f.fd = oneByte(); f.fd <= 0 {
-			f.left, f.fd = 0, 0
+	if !f.file.Valid() {
+		if f.file = oneByte(); !f.file.Valid() {
+			f.left = 0
 			return
 		}
 	}
@@ -106,7 +106,7 @@ func (d *Driver) flushSome() {
 		f.left--
 		f.out++
 		e := d.entry()
-		e.PrepReadSelect(f.fd, bufferGroup, 1)
+		e.PrepReadSelect(f.file.FD(), bufferGroup, 1)
 		e.UserData = opFlush
 	}
 }
@@ -124,15 +124,15 @@ func (d *Driver) flushed(c ring.CQE) {
 	}
 }
 
-// oneByte opens a file in memory that has one byte; memfd_create(2). It returns -1 if it cannot.
-func oneByte() int {
+// oneByte opens a file in memory that has one byte; memfd_create(2). It returns the zero Descriptor if it cannot.
+func oneByte() backend.Descriptor {
 	fd, err := unix.MemfdCreate("tandem", unix.MFD_CLOEXEC)
 	if err != nil {
-		return -1
+		return backend.Descriptor{}
 	}
 	if n, err := unix.Write(fd, []byte{0}); n != 1 || err != nil {
 		backend.CloseFD(fd)
-		return -1
+		return backend.Descriptor{}
 	}
-	return fd
+	return backend.NewDescriptor(fd)
 }
