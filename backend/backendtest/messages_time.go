@@ -126,12 +126,17 @@ func (e *Env) halfWay(h *Hooks, limit time.Duration, stop func(*session.Stream, 
 		_, err := p.Write(encoded(e, Pattern(1000))[:50])
 		require.NoError(e, err)
 		e.Eventually(func() bool {
-			e.onLoop(s, func() {
+			done := make(chan struct{})
+			if s.Post(func() {
+				defer close(done)
 				if n = s.Buffered(); n == 50 && !stopped && time.Since(begin) < limit/2 {
 					stopped = true
 					stop(s, p)
 				}
-			})
+			}) != nil {
+				return true // it has ended: too late
+			}
+			require.True(e, await(done), "a posted function never ran")
 			return n == 50
 		}, "a part of a message")
 		if stopped {
