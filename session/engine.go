@@ -100,7 +100,7 @@ func canceled() context.Context {
 	return ctx
 }
 
-// onLoop tells whether the caller runs on one of the engine's loops, where waiting for a loop would be a deadlock.
+// onLoop reports whether the caller runs on one of the engine's loops, where waiting for a loop would be a deadlock.
 func (e *Engine) onLoop() bool {
 	for _, l := range e.loops {
 		if l.OnLoop() {

@@ -121,7 +121,7 @@ func closeAfterReset(e *Env) {
 
 // steadyReader has a peer take longer than CloseTimeout, but never take nothing for so long. It gets all.
 func steadyReader(e *Env) {
-	const limit = 200 * time.Millisecond
+	const limit = 400 * time.Millisecond
 	for range 5 {
 		h := NewHooks()
 		s, p := e.Pair(h, session.StreamOptions{CloseTimeout: limit})
