@@ -81,6 +81,15 @@ func (e *streamEvents) Received(p []byte) {
 	if s.loop.gatherSize >= gatherLimit {
 		s.loop.flushGathered()
 	}
+	s.arrive(p)
+	if s.rx.in.mem != nil || s.rx.flow.Load() != 0 {
+		s.controlReceive()
+	}
+}
+
+// arrive brings bytes for the user: to OnData now, or to the inbox for later. p is lent until it returns. Received has
+// them from the driver; a transform of the stream's bytes, such as TLS, belongs between the two.
+func (s *Stream) arrive(p []byte) {
 	if s.rx.in.mem == nil && s.deliverable() {
 		s.rx.turnBytes += len(p)
 		s.rx.in.lend(p)
@@ -96,9 +105,6 @@ func (e *streamEvents) Received(p []byte) {
 	} else {
 		s.rx.discarded += uint64(len(p))
 		s.loop.Count[backend.BytesDropped] += uint64(len(p))
-	}
-	if s.rx.in.mem != nil || s.rx.flow.Load() != 0 {
-		s.controlReceive()
 	}
 }
 
