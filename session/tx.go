@@ -45,6 +45,15 @@ func (s *Stream) idleLocked() bool {
 	return s.tx.drained() && s.life.phase == open && len(s.tx.notify) == 0
 }
 
+// sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
+// nothing is in front of p. It returns how much that was.
+func (s *Stream) sendNowLocked(here bool, p []byte) int {
+	if here || !s.idleLocked() {
+		return 0
+	}
+	return s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
+}
+
 // directLocked follows a send from the calling goroutine, and returns how much the kernel took. A failure ends the stream.
 func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
@@ -78,6 +87,12 @@ func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
 	clear(v[:k])
 	vectors.Put(v)
 	return n, err
+}
+
+// enqueueLocked puts p behind what is queued.
+func (s *Stream) enqueueLocked(here bool, p []byte) {
+	s.tx.out.push(p)
+	s.queuedLocked(here, len(p))
 }
 
 // queuedLocked follows every addition to the queue, of n bytes.

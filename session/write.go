@@ -20,13 +20,11 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if err := s.admitLocked(len(p)); err != nil {
 		return 0, err
 	}
-	n := 0
-	if !here && len(p) > 0 && s.idleLocked() {
-		n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
+	if len(p) == 0 {
+		return 0, nil
 	}
-	if n < len(p) {
-		s.tx.out.push(p[n:])
-		s.queuedLocked(here, len(p)-n)
+	if n := s.sendNowLocked(here, p); n < len(p) {
+		s.enqueueLocked(here, p[n:])
 	}
 	return len(p), nil
 }
@@ -41,16 +39,16 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	if err := s.admitLocked(0); err != nil {
 		return 0, s.causeOr(err)
 	}
-	n := 0
-	if !here && len(p) > 0 && s.idleLocked() {
-		if n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p)); s.life.phase > open {
-			return 0, s.causeOr(net.ErrClosed)
-		}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n := s.sendNowLocked(here, p)
+	if s.life.phase > open {
+		return 0, s.causeOr(net.ErrClosed)
 	}
 	room := max(s.opts.HighWater-s.tx.out.n, 0)
 	if k := min(len(p)-n, room); k > 0 {
-		s.tx.out.push(p[n : n+k])
-		s.queuedLocked(here, k)
+		s.enqueueLocked(here, p[n:n+k])
 		n += k
 	}
 	s.tx.accepted += uint64(n)
@@ -112,12 +110,10 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		mine.Release()
 		return nil
 	}
-	if !here && s.idleLocked() {
-		n := s.directLocked(s.loop.Sockets.TrySend(s.fd, mine.bytes))
-		if mine.bytes = mine.bytes[n:]; len(mine.bytes) == 0 {
-			mine.Release()
-			return nil
-		}
+	n := s.sendNowLocked(here, mine.bytes)
+	if mine.bytes = mine.bytes[n:]; len(mine.bytes) == 0 {
+		mine.Release()
+		return nil
 	}
 	s.tx.out.pushBuffer(mine)
 	s.queuedLocked(here, len(mine.bytes))
@@ -136,13 +132,9 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 	if err := s.admitLocked(len(p)); err != nil {
 		return err
 	}
-	n := 0
-	if !here && s.idleLocked() {
-		n = s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
-	}
+	n := s.sendNowLocked(here, p)
 	s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
-	s.tx.out.push(p[n:])
-	s.queuedLocked(here, len(p)-n)
+	s.enqueueLocked(here, p[n:]) // also if nothing is left: the loop has to call fn
 	return nil
 }
 
