@@ -62,7 +62,7 @@ func epollSetup() backendtest.Setup {
 }
 
 func epollDrivers(n backendtest.Need) ([]backend.Driver, error) {
-	return backendtest.Each(n, func() (backend.Driver, error) {
+	return backend.MakeDrivers(n.Loops, func() (backend.Driver, error) {
 		return epoll.New(epoll.Config{Sockets: n.Streams / n.Loops, LockedThread: n.Thread})
 	})
 }

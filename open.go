@@ -124,16 +124,6 @@ func openError(err error) error {
 func openUring(o *Options) ([]backend.Driver, error) { return uring.NewAll(o.uring(), o.Loops) }
 
 func openEpoll(o *Options) ([]backend.Driver, error) {
-	var drivers []backend.Driver
-	for range o.Loops {
-		d, err := epoll.New(epoll.Config{Sockets: o.ExpectedStreams / o.Loops, LockedThread: o.Affinity != nil})
-		if err != nil {
-			for _, d := range drivers {
-				_ = d.Close()
-			}
-			return nil, err
-		}
-		drivers = append(drivers, d)
-	}
-	return drivers, nil
+	c := epoll.Config{Sockets: o.ExpectedStreams / o.Loops, LockedThread: o.Affinity != nil}
+	return backend.MakeDrivers(o.Loops, func() (backend.Driver, error) { return epoll.New(c) })
 }

@@ -74,6 +74,22 @@ type Driver interface {
 	Close() error
 }
 
+// MakeDrivers calls fn n times, and returns the drivers that it makes; all of them, or none and the error.
+func MakeDrivers(n int, fn func() (Driver, error)) ([]Driver, error) {
+	var all []Driver
+	for range n {
+		d, err := fn()
+		if err != nil {
+			for _, d := range all {
+				err = errors.Join(err, d.Close())
+			}
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
 // Mover is a Driver with which another goroutine can go on. A driver that is bound to the thread of Start is none.
 type Mover interface {
 	// Move makes the driver the calling goroutine's, between two calls of Poll.

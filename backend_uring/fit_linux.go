@@ -64,25 +64,20 @@ type fitting struct {
 }
 
 // try makes n drivers, or none.
-func (f *fitting) try(c Config) (drivers []backend.Driver, err error) {
-	for len(drivers) < f.n {
+func (f *fitting) try(c Config) ([]backend.Driver, error) {
+	some := false
+	drivers, err := backend.MakeDrivers(f.n, func() (backend.Driver, error) {
 		d, err := New(c)
-		if err == nil {
-			drivers = append(drivers, d)
-			continue
+		for err != nil && fits(c, f.n) && f.wait(err) {
+			d, err = New(c)
 		}
-		if fits(c, f.n) && f.wait(err) {
-			continue
-		}
-		for _, d := range drivers {
-			_ = d.Close()
-		}
-		if len(drivers) > 0 {
-			f.until = time.Time{} // the memory of these comes back late, too
-		}
-		return nil, err
+		some = some || err == nil
+		return d, err
+	})
+	if err != nil && some {
+		f.until = time.Time{} // the memory of these comes back late, too
 	}
-	return drivers, nil
+	return drivers, err
 }
 
 // wait sleeps for a while and reports whether to try again after err.

@@ -14,7 +14,7 @@ func Example() {
 		setup := backendtest.Setup{
 			Name: "epoll",
 			Drivers: func(n backendtest.Need) ([]backend.Driver, error) {
-				return backendtest.Each(n, func() (backend.Driver, error) {
+				return backend.MakeDrivers(n.Loops, func() (backend.Driver, error) {
 					return epoll.New(epoll.Config{LockedThread: n.Thread})
 				})
 			},

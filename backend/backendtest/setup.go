@@ -70,22 +70,6 @@ type Need struct {
 	Queue, Buffers, BufferSize int
 }
 
-// Each makes one driver after another by fn, as many as there are loops.
-func Each(n Need, fn func() (backend.Driver, error)) ([]backend.Driver, error) {
-	var all []backend.Driver
-	for range n.Loops {
-		d, err := fn()
-		if err != nil {
-			for _, d := range all {
-				err = errors.Join(err, d.Close())
-			}
-			return nil, err
-		}
-		all = append(all, d)
-	}
-	return all, nil
-}
-
 // Options are those of one Transport that a rule opens: an Engine's, whose Drivers come from the Setup.
 type Options struct {
 	session.Config
