@@ -1,13 +1,11 @@
 package tandem_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // The rules on Open: what Info says, who chooses the backend, which options are refused, and that all others reach the
@@ -173,7 +172,7 @@ func TestOptionsReachTheTransport(t *testing.T) {
 			}
 			first := sleeps()
 			for range 5 {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // a loop that does not spin sleeps now
 				assert.Equal(t, first, sleeps(), "sleeps of a loop that spins")
 			}
 		})
@@ -188,7 +187,7 @@ func TestOptionsReachTheTransport(t *testing.T) {
 			})
 		})
 		t.Run("Logger", func(t *testing.T) {
-			log := &lockedBuffer{}
+			log := &sessiontest.Log{}
 			tr := open(t, func(o *tandem.Options) { o.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 			assert.Contains(t, log.String(), "backend="+b.String())
 			require.NoError(t, connected(t, tr, tandem.BaseHandler{}).Post(func() { panic("on purpose") }))
@@ -245,22 +244,4 @@ func tcpPair(t *testing.T) (a, b *net.TCPConn) {
 		t.Cleanup(func() { _ = c.Close() })
 	}
 	return accepted.(*net.TCPConn), dialled.(*net.TCPConn)
-}
-
-// lockedBuffer is a bytes.Buffer for several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Clone(l.b.String())
 }

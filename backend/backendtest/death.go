@@ -16,6 +16,7 @@ import (
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // The rules on loops that die because a callback has ended their goroutine. Those on drivers that fail are in
@@ -69,7 +70,7 @@ func exiting(where string) *Hooks {
 // twoLoops is a Transport with a stream on each of its loops, of which the first is to die.
 type twoLoops struct {
 	t             *session.Engine
-	log           *logs
+	log           *sessiontest.Log
 	beside, other *Hooks
 	s, s2         *session.Stream
 	p, p2         Peer

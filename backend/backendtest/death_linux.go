@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/session"
+	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 var deathRulesLinux = []Rule{
@@ -65,7 +66,7 @@ func (e *Env) waitSets() (fds []uint32) {
 }
 
 // breakable opens a Transport, and returns what breaks the driver of the loop of a stream.
-func (e *Env) breakable(loops int) (t *session.Engine, log *logs, fail func(*session.Stream)) {
+func (e *Env) breakable(loops int) (t *session.Engine, log *sessiontest.Log, fail func(*session.Stream)) {
 	e.Helper()
 	before := e.waitSets()
 	t, log = e.openLogging(func(o *Options) { o.Loops = loops })

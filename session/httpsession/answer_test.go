@@ -22,31 +22,14 @@ import (
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
-// record is a log that can be read while it is written.
-type record struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
 // handling runs the test on both backends against a Handler of h.
-func handling(t *testing.T, h http.Handler, o *httpsession.ServerOptions, test func(t *testing.T, address string, log *record)) {
+func handling(t *testing.T, h http.Handler, o *httpsession.ServerOptions, test func(t *testing.T, address string, log *sessiontest.Log)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			log := &record{}
+			log := &sessiontest.Log{}
 			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.NewTextHandler(log, nil))})
 			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
 				t.Skipf("NOT TESTED: %v", err)
@@ -101,7 +84,7 @@ func TestBodyEndsWithItsHandler(t *testing.T) {
 			results <- late{p, [2]error{err, writeErr}, r.Context().Err()}
 		}()
 	})
-	handling(t, h, nil, func(t *testing.T, address string, _ *record) {
+	handling(t, h, nil, func(t *testing.T, address string, _ *sessiontest.Log) {
 		content := strings.Repeat("a", 1000)
 		r := sayRaw(t, address, fmt.Sprintf("POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(content), content), "POST")
 		require.Equal(t, 200, r.StatusCode)
@@ -163,7 +146,7 @@ func TestAnswersAsNetHTTP(t *testing.T) {
 	require.NoError(t, err)
 	go func() { _ = their.Serve(l) }()
 	t.Cleanup(func() { _ = their.Close() })
-	handling(t, h, nil, func(t *testing.T, address string, _ *record) {
+	handling(t, h, nil, func(t *testing.T, address string, _ *sessiontest.Log) {
 		for _, q := range []string{
 			"GET /file", "HEAD /file", "GET /same", "GET /zipped", "GET /trailer", "HEAD /trailer", "GET /keys", "OPTIONS *", "GET /none",
 		} {
@@ -209,7 +192,7 @@ func TestWrongAnswersAreTold(t *testing.T) {
 	})
 	mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 3000)) })
 	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	handling(t, mux, &httpsession.ServerOptions{AnswerBytes: 2000}, func(t *testing.T, address string, log *record) {
+	handling(t, mux, &httpsession.ServerOptions{AnswerBytes: 2000}, func(t *testing.T, address string, log *sessiontest.Log) {
 		get := func(path string) *http.Response {
 			return sayRaw(t, address, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
 		}
@@ -235,7 +218,7 @@ func TestWrongAnswersAreTold(t *testing.T) {
 // TestRefusalIsRead uploads what is refused. The answer reaches a client that sends everything before it reads.
 func TestRefusalIsRead(t *testing.T) {
 	o := &httpsession.ServerOptions{Limits: http1.Limits{BodyBytes: 1 << 16}}
-	handling(t, http.NotFoundHandler(), o, func(t *testing.T, address string, _ *record) {
+	handling(t, http.NotFoundHandler(), o, func(t *testing.T, address string, _ *sessiontest.Log) {
 		for _, head := range []string{
 			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n",
 			"POST / HTTP/1.1\r\nHost: a\r\nExpect: something\r\nContent-Length: 4194304\r\n\r\n",
@@ -255,7 +238,7 @@ func TestRefusalIsRead(t *testing.T) {
 // TestSlowRequestIsEnded feeds a head, and content, byte by byte.
 func TestSlowRequestIsEnded(t *testing.T) {
 	o := &httpsession.ServerOptions{MessageTimeout: 150 * time.Millisecond}
-	handling(t, http.NotFoundHandler(), o, func(t *testing.T, address string, _ *record) {
+	handling(t, http.NotFoundHandler(), o, func(t *testing.T, address string, _ *sessiontest.Log) {
 		var clients sync.WaitGroup // side by side, because each closes in stages, which takes two seconds
 		for _, begin := range []string{
 			"GET / HT",
@@ -277,7 +260,7 @@ func sendSlowly(t *testing.T, c net.Conn, begin string) {
 	_, err = io.WriteString(c, begin)
 	assert.NoError(t, err)
 	for i := 0; err == nil && i < 500; i++ {
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // the pace of the client
 		_, err = io.WriteString(c, "x")
 	}
 	assert.Error(t, err, "the connection lives although its message does not end: %q", begin)
@@ -299,7 +282,7 @@ func TestHijack(t *testing.T) {
 			_, _ = io.WriteString(c, "heard "+line)
 		}()
 	})
-	handling(t, h, nil, func(t *testing.T, address string, _ *record) {
+	handling(t, h, nil, func(t *testing.T, address string, _ *sessiontest.Log) {
 		c := dialPlain(t, address)
 		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhel")
 		require.NoError(t, err)
