@@ -68,14 +68,7 @@ func (e *Env) handedOn(a *polled.StreamSession, s detachable, unread, unsent []b
 	require.NoError(e, arrives(e, wrote), "write to the Conn")
 	require.True(e, bytes.Equal(want, answered), "%d bytes came from the Conn, not %d, or they differ", len(answered), len(want))
 	require.NoError(e, a.CloseWrite())
-	e.duty("the end of the Conn's reader", func() bool {
-		select {
-		case <-got.done:
-			return true
-		default:
-			return false
-		}
-	}, a)
+	e.duty("the end of the Conn's reader", got.ended, a)
 	got.gotAll(e, append(slices.Clone(unread), more...))
 	require.NoError(e, p.Close(), "close the Conn")
 	require.NoError(e, a.Close(), "close")
@@ -143,14 +136,7 @@ func sessionsDetachStream(e *Env) {
 		e.Cleanup(func() { _ = c.Close() })
 		got := readOn(e.plain(c))
 		require.NoError(e, a.CloseWrite())
-		e.duty("the bytes of the Conn", func() bool {
-			select {
-			case <-got.done:
-				return true
-			default:
-				return false
-			}
-		}, a)
+		e.duty("the bytes of the Conn", got.ended, a)
 		got.gotAll(e, append(sent[len(first):], more...))
 		require.NoError(e, a.Close(), "close")
 		require.NoError(e, b.Close(), "close a session whose stream was detached")

@@ -104,6 +104,16 @@ func (r *reading) len() int {
 	return len(r.got)
 }
 
+// ended reports whether the Peer has been read to its end.
+func (r *reading) ended() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // all waits for the end, and returns what was read and the error, which is io.EOF at best.
 func (r *reading) all(e *Env) ([]byte, error) {
 	e.Helper()
