@@ -82,7 +82,7 @@ func logCountsTheRest(e *Env) {
 	logged := strings.Count(log.String(), "level=ERROR")
 	assert.LessOrEqual(e, logged, 10*(int(time.Since(began)/time.Second)+1), "messages about 40 panics")
 	assert.GreaterOrEqual(e, logged, 10, "messages about 40 panics")
-	time.Sleep(1050 * time.Millisecond)
+	time.Sleep(1050 * time.Millisecond) // the second in which messages are left out has passed
 	burst(1)
 	for _, m := range regexp.MustCompile(`"not logged before"=(\d+)`).FindAllStringSubmatch(log.String(), -1) {
 		n, _ := strconv.Atoi(m[1])
@@ -142,7 +142,7 @@ func everyStops(e *Env) {
 		assert.False(e, stop(), "Stop again")
 	})
 	e.Eventually(func() bool { return ran.Load() == 1 }, "a tick")
-	time.Sleep(moment / 3)
+	time.Sleep(moment / 3) // ten ticks, if there were any; so below
 	assert.EqualValues(e, 1, ran.Load(), "ticks behind a Stop in the function")
 
 	begin(func() { ran.Add(1) })
@@ -305,10 +305,10 @@ func slowHandler(e *Env) {
 		defer close(done)
 		for range times {
 			_, _ = begun.p.Write(Pattern(budget))
-			time.Sleep(need / 4)
+			time.Sleep(need / 4) // so that bytes come while a callback runs
 		}
 	}()
-	time.Sleep(need)
+	time.Sleep(need) // some have come before the first callback
 	begun.goOn()
 	e.Eventually(func() bool { return h.Len() == times*budget }, "all bytes")
 	require.True(e, await(done))
@@ -345,7 +345,7 @@ func postedByMany(e *Env) {
 
 // longestCallback has callbacks that are not counted take long, beside data of another stream.
 func longestCallback(e *Env) {
-	const long = 30 * time.Millisecond
+	const long = 30 * time.Millisecond // that the callbacks take which are not counted
 	t := e.oneLoop()
 	slow, h := NewHooks(), NewHooks()
 	s, _ := e.PairOn(t, slow, session.StreamOptions{})

@@ -44,7 +44,7 @@ func endsDelivery(e *Env) {
 			_, err = c.Write(bytes.Repeat(one, 10))
 			require.NoError(e, err)
 			require.NoError(e, plainPeer{c.(halfCloser)}.Reset())
-			time.Sleep(moment)
+			time.Sleep(moment) // the kernel knows of the reset
 			close(release)
 			_ = arrives(e, closed)
 			require.LessOrEqual(e, calls, 1, "messages, of which the first one calls %s", name)

@@ -54,7 +54,7 @@ func completionAfterDetach(e *Env) {
 		"the Conn is closed": {func(_ *session.Engine, c net.Conn, _ Peer) { _ = c.Close() }, []bool{true, true}},
 		"some is read": {func(_ *session.Engine, _ net.Conn, p Peer) {
 			e.ReadAll(p, someFull+1)
-			time.Sleep(moment / 3)
+			time.Sleep(moment / 3) // the Conn sends more, into the room that the read has made
 			_ = p.Reset()
 		}, []bool{false, true}},
 	} {

@@ -271,7 +271,7 @@ func contextEndsInOpen(e *Env) {
 		ctx, cancel := context.WithCancel(context.Background())
 		h := NewHooks()
 		h.env(e)
-		h.Open = func(*session.Stream) { cancel(); time.Sleep(time.Millisecond) }
+		h.Open = func(*session.Stream) { cancel(); time.Sleep(time.Millisecond) } // Dial sees it while OnOpen runs
 		s, err := e.Under().Dial(ctx, "tcp", server.Addr().String(), h, nil)
 		require.NoError(e, err)
 		_, err = s.Write([]byte("alive"))

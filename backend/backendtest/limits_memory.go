@@ -73,7 +73,7 @@ func (x *hoard) settled() (each []int, sum int) {
 	x.e.Helper()
 	before := -1
 	x.e.Eventually(func() bool {
-		time.Sleep(moment)
+		time.Sleep(moment) // between two looks
 		each, sum = x.held()
 		same := sum == before
 		before = sum
@@ -221,6 +221,6 @@ func stuckHandler(e *Env) {
 	for _, says := range []string{fmt.Sprintf("stream=%d ", stuck.ID()), fmt.Sprintf("limit=%d", limit), "unread="} {
 		assert.Contains(e, log.String(), says)
 	}
-	time.Sleep(1200 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond) // longer than a stream may stand before that is logged
 	assert.Equal(e, 1, strings.Count(log.String(), "level=WARN"), "messages: %s", log)
 }

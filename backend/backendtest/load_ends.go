@@ -46,7 +46,7 @@ func (e *Env) full() (*session.Engine, *session.Stream, Peer) {
 	h := NewHooks()
 	h.Open = func(s *session.Stream) { _, _ = s.Write(pattern()[:12<<20]) }
 	s, p := e.PairOn(t, h, session.StreamOptions{AllowHalfClose: true})
-	time.Sleep(2 * moment)
+	time.Sleep(2 * moment) // the kernel has taken what it can
 	return t, s, p
 }
 
@@ -57,7 +57,7 @@ func halfClosedPeer(e *Env) {
 	require.NoError(e, closed.Close())
 	require.NoError(e, p.CloseWrite())
 	require.NoError(e, q.CloseWrite())
-	time.Sleep(2 * moment)
+	time.Sleep(2 * moment) // what the ends cause has been done
 	turns := turnsOf(open, closing)
 	assert.LessOrEqual(e, turns[0], uint64(10), "turns in which nothing could move")
 	assert.LessOrEqual(e, turns[1], uint64(10), "turns in which nothing could move, while the stream closes")

@@ -50,7 +50,7 @@ func timeoutDrip(e *Env) {
 			if _, err := p.Write(wire[i : i+1]); err != nil {
 				return
 			}
-			time.Sleep(limit / 10)
+			time.Sleep(limit / 10) // the pace of the peer
 		}
 	}()
 	require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)
@@ -72,7 +72,7 @@ func timeoutSpares(e *Env) {
 		_, err := p.Write(encoded(e, m))
 		require.NoError(e, err)
 		e.Eventually(func() bool { return got.len() == i+1 }, "message %d", i)
-		time.Sleep(2 * limit)
+		time.Sleep(2 * limit) // no message has begun
 	}
 	got.same(e, want...)
 	require.NoError(e, p.CloseWrite())
@@ -155,7 +155,7 @@ func timeoutPause(e *Env) {
 	f, _ := timed(limit)
 	h := around(f)
 	s, _ := e.halfWay(h, limit, func(s *session.Stream, _ Peer) { s.PauseRead() })
-	time.Sleep(limit * 3 / 4)
+	time.Sleep(limit * 3 / 4) // most of the time has passed when it begins anew
 	resumed := time.Now()
 	s.ResumeRead()
 	require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)
@@ -171,7 +171,7 @@ func timeoutBlocked(e *Env) {
 		_, err := s.Write(Pattern(16 << 20))
 		assert.NoError(e, err)
 	})
-	time.Sleep(limit * 3 / 4)
+	time.Sleep(limit * 3 / 4) // most of the time has passed when it begins anew
 	read := time.Now()
 	answer := readOn(p)
 	require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)
@@ -190,7 +190,7 @@ func timeoutBusy(e *Env) {
 			_, err := p.Write(wire[50:])
 			assert.NoError(e, err)
 		}()
-		time.Sleep(3 * limit)
+		time.Sleep(3 * limit) // holds up the loop
 	})
 	e.Eventually(func() bool { return got.len() == 1 || h.Count("OnClose") > 0 }, "the message")
 	got.same(e, Pattern(1000))
@@ -204,7 +204,7 @@ func timeoutChange(e *Env) {
 	f.Close = h.OnClose
 	h.Open = func(s *session.Stream) { s.SetHandler(f) }
 	_, p := e.halfWay(h, limit, func(s *session.Stream, _ Peer) { s.SetHandler(rest{h: h}) })
-	time.Sleep(3 * limit)
+	time.Sleep(3 * limit) // the other handler's time would have ended
 	h.StillOpen()
 	require.NoError(e, p.CloseWrite())
 	h.closedWith(nil)
@@ -229,7 +229,7 @@ func timeoutLast(e *Env) {
 	require.NoError(e, p.CloseWrite())
 	e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
 	got.same(e, []byte("the last"))
-	time.Sleep(3 * limit)
+	time.Sleep(3 * limit) // a time that went on would have ended
 	h.StillOpen()
 	_, err = s.Write([]byte("answer"))
 	require.NoError(e, err)
@@ -272,7 +272,7 @@ func timeoutSleeps(e *Env) {
 	h := around(f)
 	e.under = t
 	s, _ := e.halfWay(h, limit, func(s *session.Stream, _ Peer) { s.PauseRead() })
-	time.Sleep(moment)
+	time.Sleep(moment) // the time has run out, and the timer has looked
 	assert.LessOrEqual(e, turnsOf(t)[0], uint64(6), "turns in %v while a stream is paused", 10*moment)
 	s.ResumeRead()
 	require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded)

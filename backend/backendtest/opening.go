@@ -186,7 +186,7 @@ func postAndClose(e *Env) {
 				s, p := e.Pair(h, session.StreamOptions{})
 				posts := &posters{s: s, h: h}
 				posts.start()
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // some functions have run
 				end(s, p)
 				_ = h.Closed()
 				assert.ErrorIs(e, s.Post(func() { e.Error("it runs after the end") }), net.ErrClosed, what)
@@ -209,7 +209,7 @@ func postToTheUnopened(e *Env) {
 			h := NewHooks()
 			h.env(e)
 			var over atomic.Bool
-			h.Close = func(*session.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) }
+			h.Close = func(*session.Stream, error) { time.Sleep(time.Millisecond); over.Store(true) } // time for a wrong one
 			s, err := e.Under().Connect("tcp", nowhere.String(), h, nil)
 			require.NoError(e, err)
 			var mu sync.Mutex

@@ -103,7 +103,7 @@ func quietStreams(e *Env) {
 		})
 		states, peers = append(states, quietState{name: one.name, t: t}), append(peers, p)
 	}
-	time.Sleep(moment)
+	time.Sleep(moment) // the streams are in their states
 	for i, one := range stuckStreams {
 		if one.peer != nil {
 			require.NoError(e, one.peer(peers[i]), one.name)

@@ -42,12 +42,12 @@ func quietErrorQueues(e *Env) {
 			peers = append(peers, p)
 		}
 		if one.peer != nil {
-			time.Sleep(moment)
+			time.Sleep(moment) // the streams are in their states
 			for _, p := range peers {
 				require.NoError(e, one.peer(p), one.name)
 			}
 		}
-		time.Sleep(moment)
+		time.Sleep(moment) // the kernel has had time to start threads
 		assert.Less(e, kernelWorkers()-workers, streams, "threads of io_uring for %d streams, %s", streams, one.name)
 		states = append(states, quietState{name: one.name + ", with an error queue", t: t})
 		all = append(all, h)

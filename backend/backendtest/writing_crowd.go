@@ -101,7 +101,7 @@ func (c *crowd) write(writer byte) {
 	c.wait.Go(func() {
 		for number := uint32(0); c.put(writer, &number); {
 			for !c.s.Writable() && c.s.Queued() > 0 {
-				time.Sleep(100 * time.Microsecond)
+				time.Sleep(100 * time.Microsecond) // between two looks
 			}
 		}
 	})
@@ -118,7 +118,7 @@ func (c *crowd) meddle() {
 				c.mu.Unlock()
 			}
 			c.s.ResumeRead()
-			time.Sleep(50 * time.Microsecond)
+			time.Sleep(50 * time.Microsecond) // leaves the others the lock
 		}
 	})
 }

@@ -112,7 +112,7 @@ func exactLowWater(e *Env) {
 			_, err = s.Write(Pattern(low - s.Queued()))
 			assert.NoError(e, err)
 		})
-		time.Sleep(moment)
+		time.Sleep(moment)     // the turn has ended, and a wrong OnWritable would have come
 		if s.Queued() != low { // the kernel has taken a little more meanwhile
 			assert.NoError(e, s.Abort())
 			h.Closed()

@@ -48,7 +48,7 @@ func TestDisabledRing(t *testing.T) {
 func TestRegisteredRingFD(t *testing.T) {
 	forEachFlavour(t, 4, 8, func(t *testing.T, r *Ring) {
 		if err := r.RegisterRingFD(); err != nil {
-			t.Skip(err)
+			t.Skip("NOT TESTED: needs Linux 5.18: ", err)
 		}
 		require.NoError(t, r.RegisterRingFD())
 		entry(t, r).PrepNop()
@@ -71,7 +71,7 @@ func TestRegisteredRingFD(t *testing.T) {
 func TestRegisteredRingFDOfAnotherThread(t *testing.T) {
 	mine := openRing(t, 4, 8, 0)
 	if err := mine.RegisterRingFD(); err != nil {
-		t.Skip(err)
+		t.Skip("NOT TESTED: needs Linux 5.18: ", err)
 	}
 	failed := make(chan error)
 	made := make(chan *Ring)

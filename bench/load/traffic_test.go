@@ -110,7 +110,7 @@ func TestEveryKindCatchesAWrongByte(t *testing.T) {
 	}
 }
 
-// TestOtherFaults: what is not a wrong byte, and is not right either.
+// TestOtherFaults runs servers that send no wrong byte, but fail in other ways.
 func TestOtherFaults(t *testing.T) {
 	over := make(chan struct{})
 	silent := func(_ int, c net.Conn) { _, _ = io.Copy(io.Discard, c) }
