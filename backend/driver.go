@@ -96,6 +96,12 @@ type Mover interface {
 	Move() error
 }
 
+// Sleeper is a Driver that wants to know when its loop is about to sleep: after the last look at the tasks, when whoever
+// posts one has to call Wake. It is for simulated drivers, which let others come in right there.
+type Sleeper interface {
+	BeforeSleep()
+}
+
 // Outstanding is what a driver has given to the kernel or to its owner and not got back.
 type Outstanding struct {
 	Sockets  int // attached and not yet released

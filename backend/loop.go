@@ -86,7 +86,7 @@ type Loop struct {
 	awake       int64           // when the present turn began to work, 0: not known yet
 	longest     Longest         // of turns
 	now         int64           // the latest Tick
-	beforeSleep func()          // of tests: called after the last look at the tasks before a sleep
+	beforeSleep func()          // called after the last look at the tasks before a sleep; nil: nobody asks
 
 	stop   bool
 	failed bool
@@ -104,6 +104,9 @@ func NewLoop(cfg LoopConfig) *Loop {
 	}
 	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
+	if s, ok := cfg.Driver.(Sleeper); ok {
+		l.beforeSleep = s.BeforeSleep
+	}
 	return l
 }
 

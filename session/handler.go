@@ -24,8 +24,8 @@ type Handler interface {
 
 	// OnClose is called at the end. err is nil after Close, net.ErrClosed after Abort, os.ErrDeadlineExceeded after a
 	// timeout, a *PanicError after a panic, and otherwise a *net.OpError with the errno that ended the connection. Bytes
-	// that were received and not read can still be read. A stream from Connect that could not be opened gets OnClose
-	// alone.
+	// that were received and not read can still be read. A stream from Connect or Adopt that could not be opened gets
+	// OnClose alone.
 	OnClose(s *Stream, err error)
 }
 

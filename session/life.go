@@ -218,9 +218,11 @@ func (s *Stream) finish() {
 		s.loop.Count[backend.Closed]++
 	}
 	defer s.finished() // also if OnClose ends the goroutine
-	if d != nil && d.result != nil {
+	switch {
+	case d != nil && d.result != nil:
 		d.tell(err) // Dial returns the error, and there never was a stream
-	} else {
+	case s.from != nil && !s.opened: // nobody has heard of it
+	default:
 		s.callClose(err)
 	}
 }

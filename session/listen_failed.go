@@ -63,6 +63,17 @@ func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 	}
 }
 
+// unopened follows a connection that was accepted and cannot become a stream, because its loop lacks the memory: it is
+// closed, and no handler hears of it.
+func (l *listener) unopened(loop *Loop, err error) {
+	l.errors.Add(1)
+	loop.Count[backend.AcceptErrors]++
+	if skipped, ok := loop.unopened.allow(loop.Clock()); ok {
+		l.engine.log.Warn("tandem: a connection was accepted and is closed, because it cannot be watched", "address", l.addr,
+			"error", err, "not logged", skipped)
+	}
+}
+
 // lost follows the end of one socket by err. The listener goes on with its others, and ends with the last.
 func (l *listener) lost(a *listenSocket, err error) {
 	l.mu.Lock()

@@ -120,6 +120,30 @@ func TestConnectionsThatKeepFailing(t *testing.T) {
 	s.turn()
 }
 
+// TestConnectionThatCannotBeAttached is closed, counted and logged. No handler hears of it: its OnOpen never ran.
+func TestConnectionThatCannotBeAttached(t *testing.T) {
+	s := newStage(t, 1)
+	r := &recorder{}
+	made, err := s.engine.Listen("tcp", "", r, &ListenOptions{MaxConns: 1})
+	require.NoError(t, err)
+	l := made.(*listener)
+	s.turn()
+	s.refuse = syscall.ENOBUFS
+	fd := s.connection()
+	l.listenSockets()[0].Accepted(fd, backend.Address{}, nil)
+	s.refuse = nil
+	s.turn()
+	assert.Empty(t, r.took())
+	s.closed(fd, "the connection")
+	stats := l.Stats()
+	assert.EqualValues(t, 1, stats.Errors)
+	assert.Zero(t, stats.Streams, "it takes the room of a stream")
+	assert.Contains(t, s.log.String(), "cannot be watched")
+	require.NoError(t, l.Close())
+	s.turn()
+	assert.Zero(t, s.engine.loops[0].refs, "the loop is held")
+}
+
 // TestStreamThatEndsWhileItsListenerFills ends the only stream between the look at the limit and the flag that asks for a
 // wake-up. The listener must not sleep for ever.
 func TestStreamThatEndsWhileItsListenerFills(t *testing.T) {

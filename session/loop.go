@@ -42,6 +42,8 @@ type Loop struct {
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
 
+	unopened logLimit // of connections that were accepted and could not be attached
+
 	tight     []*Stream   // stopped by the Transport's MemoryLimit
 	relieving atomic.Bool // a task that looks at them again is on its way
 

@@ -101,6 +101,9 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	switch {
 	case err != nil:
 		s.failed(s.opError("open", err))
+		if s.from != nil {
+			s.from.unopened(s.loop, err)
+		}
 		s.finish()
 		return
 	case !wasDialing: // it ended while it was being dialled

@@ -1,0 +1,280 @@
+package simulated
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// firstNumber is the number of the first descriptor: far beyond those of the process, so that a system call with one
+// fails and hits nobody.
+const firstNumber = 1 << 24
+
+// file is an open socket: several descriptors may refer to it.
+type file struct {
+	k       *Kernel
+	refs    int
+	end     *end      // of a connection, once there is one
+	listens *listener // of a socket that listens
+	dialing *dialing  // of one that connects
+	local   backend.Address
+	options map[string]backend.SocketOption
+}
+
+// listener is where connections arrive.
+type listener struct {
+	k       *Kernel
+	key     string
+	addr    backend.Address
+	backlog int
+	queue   []*end
+	closed  bool
+	peer    *PeerListener // of a test; nil: a descriptor's
+}
+
+// dialing is a connect that is in progress.
+type dialing struct {
+	done bool
+	err  error
+	end  *end // if it has worked
+}
+
+// newFile makes a socket and a descriptor for it, the lowest number that is free.
+func (k *Kernel) newFile() (*file, backend.Descriptor, error) {
+	f := &file{k: k, options: map[string]backend.SocketOption{}}
+	d, err := k.descriptor(f)
+	return f, d, err
+}
+
+// shortage is why a call that takes a resource fails now, or nil.
+func (k *Kernel) shortage() error {
+	if k.scarce != nil {
+		return k.scarce
+	}
+	if k.chance(k.cfg.Faults.Scarcity) {
+		return [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}[k.random.IntN(4)]
+	}
+	return nil
+}
+
+func (k *Kernel) descriptor(f *file) (backend.Descriptor, error) {
+	if err := k.shortage(); err != nil {
+		return backend.Descriptor{}, err
+	}
+	if k.open >= k.cfg.Files {
+		return backend.Descriptor{}, syscall.EMFILE
+	}
+	i := 0
+	for i < len(k.files) && k.files[i] != nil {
+		i++
+	}
+	if i == len(k.files) {
+		k.files = append(k.files, nil)
+	}
+	k.files[i] = f
+	f.refs++
+	k.open++
+	k.note("open", i, f.refs)
+	return backend.NewDescriptor(firstNumber + i), nil
+}
+
+// file returns what a descriptor refers to. A descriptor that is not open is the caller's mistake, and the worst one:
+// its number may be another's.
+func (k *Kernel) file(d backend.Descriptor) *file {
+	i := d.FD() - firstNumber
+	if i < 0 || i >= len(k.files) || k.files[i] == nil {
+		panic("simulated: a call with a descriptor that is not open: " + strconv.Itoa(d.FD()))
+	}
+	return k.files[i]
+}
+
+// closeFile closes a descriptor. The last one ends what it refers to.
+func (k *Kernel) closeFile(d backend.Descriptor, reset bool) {
+	f := k.file(d)
+	for _, driver := range k.drivers {
+		if _, ok := driver.attached[d.FD()]; ok {
+			panic("simulated: a descriptor is closed that a driver still has: " + strconv.Itoa(d.FD()))
+		}
+	}
+	k.files[d.FD()-firstNumber] = nil
+	k.open--
+	k.note("close", d.FD()-firstNumber, f.refs)
+	k.unref(f, reset)
+}
+
+// unref follows that one less refers to the file: a descriptor, or a request in flight.
+func (k *Kernel) unref(f *file, reset bool) {
+	if f.end != nil && reset && f.refs == 1 {
+		f.end.close(true)
+	}
+	if f.refs--; f.refs > 0 {
+		return
+	}
+	switch {
+	case f.end != nil:
+		f.end.close(false)
+	case f.listens != nil:
+		f.listens.close()
+	}
+}
+
+// ready is what poll(2) would say of the file.
+func (f *file) ready() ready {
+	switch {
+	case f.end != nil:
+		return f.end.ready()
+	case f.listens != nil:
+		if len(f.listens.queue) > 0 || f.listens.closed {
+			return readyIn
+		}
+	case f.dialing != nil && f.dialing.err != nil:
+		return readyOut | readyError | readyHup | readyIn
+	}
+	return 0
+}
+
+// close resets what nobody has accepted.
+func (l *listener) close() {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	delete(l.k.listeners, l.key)
+	for _, e := range l.queue {
+		e.close(true)
+	}
+	l.queue = nil
+	l.k.changed.Broadcast()
+}
+
+// accept takes a connection from the queue, or returns syscall.EAGAIN.
+func (l *listener) accept() (*end, error) {
+	if l.closed {
+		return nil, syscall.EINVAL
+	}
+	if len(l.queue) == 0 {
+		return nil, syscall.EAGAIN
+	}
+	e := l.queue[0]
+	l.queue = l.queue[1:]
+	if l.k.chance(l.k.cfg.Faults.Abort) {
+		if l.k.chance(0.5) { // the kernel takes it out of the queue and says so
+			e.close(true)
+			return nil, syscall.ECONNABORTED
+		}
+		e.other.failWith(syscall.ECONNRESET) // it is accepted all the same
+		e.failWith(syscall.ECONNRESET)
+	}
+	return e, nil
+}
+
+// connect begins a connection from local to remote, and calls done with its end or an error, later, with mu held.
+func (k *Kernel) connect(local, remote backend.Address, done func(*end, error)) {
+	k.connectUntil(local, remote, k.now+connectTimeout, time.Second, done)
+}
+
+func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.Duration, done func(*end, error)) {
+	k.later(func() {
+		l := k.listeners[listenKey(remote)]
+		switch {
+		case l == nil || k.chance(k.cfg.Faults.Refuse):
+			done(nil, syscall.ECONNREFUSED)
+			return
+		case l.peer != nil && l.peer.silent, len(l.queue) > l.backlog:
+			if k.now+again > until {
+				k.after(until-k.now, func() { done(nil, syscall.ETIMEDOUT) })
+				return
+			}
+			k.after(again, func() { k.connectUntil(local, remote, until, 2*again, done) })
+			return
+		}
+		ours, theirs := k.pair(local, remote)
+		k.note("connect", len(l.queue), 0)
+		if l.peer != nil {
+			l.peer.arrived(theirs)
+		} else {
+			l.queue = append(l.queue, theirs)
+		}
+		k.changed.Broadcast()
+		k.later(func() {
+			if ours.err != nil {
+				done(nil, ours.takeError())
+				return
+			}
+			done(ours, nil)
+		})
+	})
+}
+
+// listenKey names the place where a listener is found: whatever the address of the host.
+func listenKey(a backend.Address) string {
+	if a.Kind == backend.UnixAddress {
+		return "unix " + a.Unix
+	}
+	return "tcp " + strconv.Itoa(int(a.IP.Port()))
+}
+
+// listen makes a listener.
+func (k *Kernel) listen(addr backend.Address, backlog int) (*listener, error) {
+	if addr.Kind == backend.TCPAddress && addr.IP.Port() == 0 {
+		addr.IP = netip.AddrPortFrom(addr.IP.Addr(), k.port())
+	}
+	l := &listener{k: k, key: listenKey(addr), addr: addr, backlog: backlog}
+	if k.listeners[l.key] != nil {
+		return nil, syscall.EADDRINUSE
+	}
+	k.listeners[l.key] = l
+	return l, nil
+}
+
+func (k *Kernel) port() uint16 {
+	for {
+		k.nextPort++
+		if k.nextPort < 40000 {
+			k.nextPort = 40000
+		}
+		if k.listeners["tcp "+strconv.Itoa(int(k.nextPort))] == nil {
+			return k.nextPort
+		}
+	}
+}
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// parseAddress is the address that listen and peers are given. Names are those that mean this host.
+func parseAddress(network, address string) (backend.Address, error) {
+	if network == "unix" {
+		return backend.Address{Unix: address, Kind: backend.UnixAddress}, nil
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return backend.Address{}, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return backend.Address{}, &net.AddrError{Err: "invalid port", Addr: address}
+	}
+	ip := loopback
+	if host != "" && host != "localhost" {
+		if ip, err = netip.ParseAddr(host); err != nil {
+			return backend.Address{}, &net.AddrError{Err: "a simulated kernel knows no names", Addr: host}
+		}
+	}
+	return backend.Address{IP: netip.AddrPortFrom(ip, uint16(port)), Kind: backend.TCPAddress}, nil
+}
+
+// freshAddress is an address for the end that connects to remote.
+func (k *Kernel) freshAddress(remote backend.Address) backend.Address {
+	if remote.Kind == backend.UnixAddress {
+		return backend.Address{Kind: backend.UnixAddress}
+	}
+	ip := loopback
+	if remote.IP.Addr().Is6() {
+		ip = netip.IPv6Loopback()
+	}
+	return backend.Address{IP: netip.AddrPortFrom(ip, k.port()), Kind: backend.TCPAddress}
+}

@@ -1,0 +1,171 @@
+package simulated_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/backend/simulated"
+	"github.com/tandem-io/tandem/session"
+)
+
+// echo answers, and keeps how its streams have ended.
+type echo struct {
+	session.BaseHandler
+	opened, closed int
+	errs           []error
+}
+
+func (h *echo) OnOpen(*session.Stream) { h.opened++ }
+
+func (h *echo) OnData(s *session.Stream) {
+	p, _ := s.Next(s.Buffered())
+	_, _ = s.Write(p)
+}
+
+func (h *echo) OnClose(_ *session.Stream, err error) {
+	h.closed++
+	h.errs = append(h.errs, err)
+}
+
+// world is an engine on a simulated kernel, which the test polls.
+type world struct {
+	t *testing.T
+	k *simulated.Kernel
+	e *session.Engine
+}
+
+func newWorld(t *testing.T, completions bool, c simulated.Config) *world {
+	k := simulated.New(c)
+	opts, err := (&session.StreamOptions{}).Complete()
+	require.NoError(t, err)
+	e, err := session.New(session.Config{
+		Drivers: k.Drivers(1, completions), CallerDriven: true, Logger: slog.New(slog.DiscardHandler), Clock: k.Clock(), Stream: *opts,
+	})
+	require.NoError(t, err)
+	return &world{t, k, e}
+}
+
+// until polls until cond holds.
+func (w *world) until(what string, cond func() bool) {
+	for range 100_000 {
+		if cond() {
+			return
+		}
+		_, err := w.e.Poll(time.Second)
+		require.NoError(w.t, err)
+	}
+	require.Fail(w.t, "did not come: "+what)
+}
+
+func kinds(t *testing.T, run func(t *testing.T, completions bool)) {
+	t.Run("readiness", func(t *testing.T) { run(t, false) })
+	t.Run("completions", func(t *testing.T) { run(t, true) })
+}
+
+func TestEcho(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		for seed := range uint64(50) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough()})
+				h := &echo{}
+				l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+				require.NoError(t, err)
+				message := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+				var peers []*simulated.Peer
+				for range 5 {
+					p, err := w.k.Dial("tcp", l.Addr().String())
+					require.NoError(t, err)
+					p.Send(message)
+					p.Finish()
+					peers = append(peers, p)
+				}
+				for _, p := range peers {
+					w.until("the end of an echo", p.EOF)
+					require.True(t, bytes.Equal(message, p.Received()))
+					require.NoError(t, p.Err())
+				}
+				w.until("all ends", func() bool { return h.closed == 5 })
+				require.Equal(t, 5, h.opened)
+				require.NoError(t, w.e.Close())
+				require.Zero(t, w.k.OpenDescriptors())
+			})
+		}
+	})
+}
+
+
+// TestNastyKernel has everything go wrong: whatever a peer got is the beginning of what it should have got, every
+// stream that opened has closed, and nothing is left.
+func TestNastyKernel(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		for seed := range uint64(200) {
+			runNasty(t, completions, seed)
+		}
+	})
+}
+
+// runNasty returns the digest of a run.
+func runNasty(t *testing.T, completions bool, seed uint64) uint64 {
+	w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Nasty()})
+	h := &echo{}
+	w.k.SetFaults(simulated.Faults{})
+	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+	require.NoError(t, err)
+	w.k.SetFaults(simulated.Nasty())
+	message := bytes.Repeat([]byte("0123456789abcdef"), 2_000)
+	var peers []*simulated.Peer
+	for range 20 {
+		p, err := w.k.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		p.Send(message)
+		p.Finish()
+		peers = append(peers, p)
+	}
+	for _, p := range peers {
+		w.until("the end of an echo", func() bool { return p.EOF() || p.Err() != nil })
+		require.True(t, bytes.HasPrefix(message, p.Received()))
+	}
+	w.until("all ends", func() bool { return h.closed == h.opened })
+	digest := w.k.Digest()
+	require.NoError(t, w.e.Close())
+	require.Equal(t, h.opened, h.closed)
+	require.Zero(t, w.k.OpenDescriptors())
+	return digest
+}
+
+func TestSameSeedSameRun(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		one := runNasty(t, completions, 7)
+		require.Equal(t, one, runNasty(t, completions, 7))
+		require.NotEqual(t, one, runNasty(t, completions, 8))
+	})
+}
+
+func TestAMillionEvents(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		began := time.Now()
+		var events uint64
+		for seed := uint64(0); events < 1_000_000; seed++ {
+			w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough(), SendBuffer: 2000, ReceiveBuffer: 2000})
+			h := &echo{}
+			l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+			require.NoError(t, err)
+			for range 20 {
+				p, err := w.k.Dial("tcp", l.Addr().String())
+				require.NoError(t, err)
+				p.Discard()
+				p.Send(make([]byte, 100_000))
+				p.Finish()
+			}
+			w.until("all ends", func() bool { return h.closed == 20 })
+			events += w.k.Events()
+			require.NoError(t, w.e.Close())
+		}
+		t.Logf("%d events in %v", events, time.Since(began))
+	})
+}
