@@ -32,10 +32,10 @@ type driver struct {
 	attached map[int]struct{} // numbers of descriptors
 	woken    bool
 	fails    bool
-	closed bool
-	parked bool          // it waits for Step
-	until  time.Duration // and sleeps until then; -1: for ever
-	grant  bool          // Step lets it go on
+	closed   bool
+	parked   bool          // it waits for Step
+	until    time.Duration // and sleeps until then; -1: for ever
+	grant    bool          // Step lets it go on
 }
 
 // Driver is a driver of a Kernel.
@@ -184,8 +184,12 @@ func (d *driver) sleep(wait time.Duration) (int, error) {
 func (d *driver) nap(until time.Duration) (over bool, err error) {
 	defer d.locked()()
 	k := d.k
-	for !d.woken && !d.due() && !d.fails && !d.closed {
+	for d.quiet() {
+		if !k.cfg.Stepped {
+			k.settle()
+		}
 		switch {
+		case !d.quiet():
 		case until >= 0 && k.now >= until, k.chance(k.cfg.Faults.Interrupt):
 			return true, nil
 		case k.cfg.Stepped:
@@ -198,6 +202,9 @@ func (d *driver) nap(until time.Duration) (over bool, err error) {
 	d.woken = false
 	return over, d.failure()
 }
+
+// quiet reports whether there is no reason to end a sleep. mu is held.
+func (d *driver) quiet() bool { return !d.woken && !d.due() && !d.fails && !d.closed }
 
 // park waits for Step. mu is held.
 func (d *driver) park(until time.Duration) {

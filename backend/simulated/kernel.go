@@ -30,6 +30,11 @@ type Config struct {
 	// Stepped is for drivers of loops that run on goroutines of their own: they wait for Step.
 	Stepped bool
 
+	// Settle is called before time passes, and before each Step. It returns when no goroutine has anything left to do
+	// that is not waiting for the kernel; synctest.Wait does that. Without it time may pass while goroutines of the
+	// program, such as those that dial, are still about to act. Default nil.
+	Settle func()
+
 	// Trace is called for everything that happens, with the Kernel locked. Default nil.
 	Trace func(at time.Duration, what string)
 }
@@ -229,6 +234,16 @@ func (k *Kernel) runDue() {
 		}
 		k.changed.Wait() // functions of AfterFunc, which may schedule more
 	}
+}
+
+// settle has other goroutines act before time passes. mu is not held meanwhile.
+func (k *Kernel) settle() {
+	if k.cfg.Settle == nil {
+		return
+	}
+	k.mu.Unlock()
+	defer k.mu.Lock()
+	k.cfg.Settle()
 }
 
 // advance moves the clock to the next event, but not beyond until; a negative until is no limit. It reports false if

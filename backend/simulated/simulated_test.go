@@ -98,7 +98,6 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-
 // TestNastyKernel has everything go wrong: whatever a peer got is the beginning of what it should have got, every
 // stream that opened has closed, and nothing is left.
 func TestNastyKernel(t *testing.T) {

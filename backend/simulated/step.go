@@ -1,8 +1,6 @@
 package simulated
 
-import (
-	"time"
-)
+import "time"
 
 // Step lets one driver go on, or time pass until one can, and returns when that driver sleeps or asks again. It reports
 // false if nothing can happen any longer: every driver sleeps, and nothing is scheduled. It is for a Kernel whose Config
@@ -14,6 +12,7 @@ func (k *Kernel) Step() bool {
 	defer k.mu.Unlock()
 	k.awaitParked()
 	for {
+		k.settle()
 		k.runDue()
 		if d := k.chooseDriver(); d != nil {
 			d.grant = true

@@ -1,0 +1,150 @@
+package simulated_test
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/backend/simulated"
+	"github.com/tandem-io/tandem/session"
+)
+
+// stepped is an engine whose loops have goroutines of their own, which the test steps.
+func stepped(t *testing.T, completions bool, c simulated.Config, loops int) (*world, []simulated.Driver) {
+	c.Stepped, c.Settle = true, synctest.Wait
+	k := simulated.New(c)
+	opts, err := (&session.StreamOptions{}).Complete()
+	require.NoError(t, err)
+	drivers := k.Drivers(loops, completions)
+	made := make(chan *session.Engine, 1)
+	go func() {
+		e, err := session.New(session.Config{
+			Drivers: drivers, Logger: slog.New(slog.DiscardHandler), Clock: k.Clock(), Stream: *opts,
+		})
+		if err != nil {
+			panic(err)
+		}
+		made <- e
+	}()
+	var own []simulated.Driver
+	for _, d := range drivers {
+		own = append(own, d.(simulated.Driver))
+	}
+	return &world{t, k, <-made}, own
+}
+
+// lockedEcho is echo for several loops.
+type lockedEcho struct {
+	mu sync.Mutex
+	echo
+}
+
+func (h *lockedEcho) OnOpen(s *session.Stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.echo.OnOpen(s)
+}
+
+func (h *lockedEcho) OnClose(s *session.Stream, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.echo.OnClose(s, err)
+}
+
+func (h *lockedEcho) ended(n int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed == n && h.opened == n
+}
+
+// steps steps until cond holds.
+func (w *world) steps(what string, cond func() bool) {
+	for range 200_000 {
+		if cond() {
+			return
+		}
+		w.k.Step()
+	}
+	require.Fail(w.t, "did not come: "+what)
+}
+
+// beside runs fn, which waits for loops, on another goroutine, and steps until it has returned.
+func (w *world) beside(what string, fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	w.steps(what, func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+func TestSteppedLoops(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		for seed := range uint64(30) {
+			synctest.Test(t, func(t *testing.T) { testSteppedLoops(t, completions, seed) })
+		}
+	})
+}
+
+func testSteppedLoops(t *testing.T, completions bool, seed uint64) {
+	w, _ := stepped(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough()}, 3)
+	h := &lockedEcho{}
+	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+	require.NoError(t, err)
+	message := bytes.Repeat([]byte("0123456789abcdef"), 2_000)
+	var peers []*simulated.Peer
+	for range 9 {
+		p, err := w.k.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		p.Send(message)
+		p.Finish()
+		peers = append(peers, p)
+	}
+	for _, p := range peers {
+		w.steps("the end of an echo", p.EOF)
+		require.True(t, bytes.Equal(message, p.Received()))
+	}
+	w.steps("all ends", func() bool { return h.ended(9) })
+	w.beside("Close", func() { require.NoError(t, w.e.Close()) })
+	require.Zero(t, w.k.OpenDescriptors())
+}
+
+// TestFailedDriver has one of three loops fail: its streams end, the listener goes on on the others.
+func TestFailedDriver(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		synctest.Test(t, func(t *testing.T) { testFailedDriver(t, completions) })
+	})
+}
+
+func testFailedDriver(t *testing.T, completions bool) {
+	w, drivers := stepped(t, completions, simulated.Config{Seed: 1}, 3)
+	h := &lockedEcho{}
+	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+	require.NoError(t, err)
+	for _, d := range drivers {
+		p, err := w.k.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		p.Send([]byte("x"))
+		w.steps("an echo", func() bool { return p.Count() == 1 })
+		d.Fail()
+		for range 100 {
+			w.k.Step()
+		}
+	}
+	w.steps("the end of the last loop", func() bool { return w.e.Err() != nil })
+	require.ErrorIs(t, w.e.Err(), simulated.ErrFailed)
+	require.ErrorIs(t, l.Err(), simulated.ErrFailed)
+	w.beside("Close", func() { _ = w.e.Close() })
+	require.Zero(t, w.k.OpenDescriptors())
+}
