@@ -129,10 +129,18 @@ func (d *completions) post(c completion) bool {
 // progress lets requests go on, in any order, and cancellations act.
 func (d *completions) progress() {
 	d.act()
-	order := d.k.random.Perm(len(d.requests))
-	all := slices.Clone(d.requests)
-	for _, i := range order {
-		if r := all[i]; r.able() && !d.delay(r) {
+	var able []*request
+	for _, r := range d.requests {
+		if r.able() {
+			able = append(able, r)
+		}
+	}
+	if able == nil {
+		return
+	}
+	d.k.random.Shuffle(len(able), func(i, j int) { able[i], able[j] = able[j], able[i] })
+	for _, r := range able {
+		if r.able() && !d.delay(r) {
 			d.goOn(r)
 		}
 	}

@@ -34,12 +34,12 @@ func (h *echo) OnClose(_ *session.Stream, err error) {
 
 // world is an engine on a simulated kernel, which the test polls.
 type world struct {
-	t *testing.T
+	t testing.TB
 	k *simulated.Kernel
 	e *session.Engine
 }
 
-func newWorld(t *testing.T, completions bool, c simulated.Config) *world {
+func newWorld(t testing.TB, completions bool, c simulated.Config) *world {
 	k := simulated.New(c)
 	opts, err := (&session.StreamOptions{}).Complete()
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func kinds(t *testing.T, run func(t *testing.T, completions bool)) {
 
 func TestEcho(t *testing.T) {
 	kinds(t, func(t *testing.T, completions bool) {
-		for seed := range uint64(50) {
+		for seed := range uint64(10) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough()})
 				h := &echo{}
@@ -102,7 +102,7 @@ func TestEcho(t *testing.T) {
 // stream that opened has closed, and nothing is left.
 func TestNastyKernel(t *testing.T) {
 	kinds(t, func(t *testing.T, completions bool) {
-		for seed := range uint64(200) {
+		for seed := range uint64(50) {
 			runNasty(t, completions, seed)
 		}
 	})
@@ -145,26 +145,34 @@ func TestSameSeedSameRun(t *testing.T) {
 	})
 }
 
-func TestAMillionEvents(t *testing.T) {
-	kinds(t, func(t *testing.T, completions bool) {
-		began := time.Now()
-		var events uint64
-		for seed := uint64(0); events < 1_000_000; seed++ {
-			w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough(), SendBuffer: 2000, ReceiveBuffer: 2000})
-			h := &echo{}
-			l, err := w.e.Listen("tcp", "localhost:0", h, nil)
-			require.NoError(t, err)
-			for range 20 {
-				p, err := w.k.Dial("tcp", l.Addr().String())
-				require.NoError(t, err)
-				p.Discard()
-				p.Send(make([]byte, 100_000))
-				p.Finish()
+// BenchmarkMillionEvents has a million things happen.
+func BenchmarkMillionEvents(b *testing.B) {
+	for _, completions := range []bool{false, true} {
+		b.Run(fmt.Sprintf("completions=%v", completions), func(b *testing.B) {
+			for b.Loop() {
+				var events uint64
+				for seed := uint64(0); events < 1_000_000; seed++ {
+					events += flood(b, completions, seed)
+				}
 			}
-			w.until("all ends", func() bool { return h.closed == 20 })
-			events += w.k.Events()
-			require.NoError(t, w.e.Close())
-		}
-		t.Logf("%d events in %v", events, time.Since(began))
-	})
+		})
+	}
+}
+
+// flood has twenty peers send much through small buffers, and returns how many things have happened.
+func flood(t testing.TB, completions bool, seed uint64) uint64 {
+	w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough(), SendBuffer: 2000, ReceiveBuffer: 2000})
+	h := &echo{}
+	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+	require.NoError(t, err)
+	for range 20 {
+		p, err := w.k.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		p.Discard()
+		p.Send(make([]byte, 100_000))
+		p.Finish()
+	}
+	w.until("all ends", func() bool { return h.closed == 20 })
+	defer func() { require.NoError(t, w.e.Close()) }()
+	return w.k.Events()
 }
