@@ -20,8 +20,11 @@ const autoName = "auto"
 
 // String returns the text form, such as "epoll".
 func (b Backend) String() string {
-	if b == Auto {
+	switch b {
+	case Auto:
 		return autoName
+	case onSimulated:
+		return "simulated"
 	}
 	for _, s := range sources {
 		if s.backend == b {

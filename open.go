@@ -48,15 +48,19 @@ func openFrom(from []source, o *Options) (Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	return opts.start(drivers, backend.SystemClock{}, info)
+}
+
+// start makes the Transport of drivers.
+func (o *Options) start(drivers []backend.Driver, clock backend.Clock, info Info) (Transport, error) {
 	e, err := session.New(session.Config{
-		Drivers: drivers, Spin: opts.Spin, Affinity: opts.Affinity, Balance: opts.Balance,
-		CallerDriven: opts.CallerDriven, Propagate: opts.Propagate, Logger: opts.Logger,
-		MemoryLimit: opts.MemoryLimit, Stream: opts.StreamOptions,
+		Drivers: drivers, Spin: o.Spin, Affinity: o.Affinity, Balance: o.Balance, CallerDriven: o.CallerDriven,
+		Propagate: o.Propagate, Logger: o.Logger, MemoryLimit: o.MemoryLimit, Clock: clock, Stream: o.StreamOptions,
 	})
 	if err != nil {
 		return nil, openError(err)
 	}
-	opts.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason)
+	o.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason)
 	return &transport{Engine: e, info: info}, nil
 }
 

@@ -70,7 +70,7 @@ type Transport interface {
 
 // Info describes a Transport.
 type Info struct {
-	Backend  Backend  // Epoll or Uring
+	Backend  Backend  // Epoll or Uring; of a Transport that Simulated has opened, one whose text is "simulated"
 	Kernel   string   // release of the running kernel
 	Loops    int      // how many there are
 	Features []string // what the backend uses of the kernel
@@ -79,6 +79,9 @@ type Info struct {
 
 // String is Info in one line.
 func (i Info) String() string {
+	if i.Backend == onSimulated {
+		return fmt.Sprintf("%s (%s)", i.Backend, strings.Join(i.Features, ", "))
+	}
 	return fmt.Sprintf("%s on Linux %s, %d loops (%s): %s", i.Backend, i.Kernel, i.Loops, strings.Join(i.Features, ", "), i.Reason)
 }
 

@@ -139,7 +139,7 @@ func (c *detached) tellLocked() {
 
 // resetConn has the next Close of c send a reset.
 func resetConn(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
+	if t, ok := c.(interface{ SetLinger(seconds int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 }

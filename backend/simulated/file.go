@@ -179,7 +179,7 @@ func (k *Kernel) connect(local, remote backend.Address, done func(*end, error)) 
 
 func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.Duration, done func(*end, error)) {
 	k.later(func() {
-		l := k.listeners[listenKey(remote)]
+		l := k.listenerAt(remote)
 		switch {
 		case l == nil || k.chance(k.cfg.Faults.Refuse):
 			done(nil, syscall.ECONNREFUSED)
@@ -210,12 +210,32 @@ func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.D
 	})
 }
 
-// listenKey names the place where a listener is found: whatever the address of the host.
+// listenKey names the place where a listener is found.
 func listenKey(a backend.Address) string {
-	if a.Kind == backend.UnixAddress {
+	switch ip := a.IP.Addr().Unmap(); {
+	case a.Kind == backend.UnixAddress:
 		return "unix " + a.Unix
+	case ip.IsUnspecified():
+		return anyHost(a.IP.Port())
+	default:
+		return "tcp " + netip.AddrPortFrom(ip, a.IP.Port()).String()
 	}
-	return "tcp " + strconv.Itoa(int(a.IP.Port()))
+}
+
+func anyHost(port uint16) string { return "tcp *:" + strconv.Itoa(int(port)) }
+
+// listenerAt is who answers at an address, or nil. An unspecified address means this host, as connect(2) has it.
+func (k *Kernel) listenerAt(a backend.Address) *listener {
+	if a.Kind == backend.UnixAddress {
+		return k.listeners[listenKey(a)]
+	}
+	if a.IP.Addr().IsUnspecified() {
+		a.IP = netip.AddrPortFrom(loopbackOf(a), a.IP.Port())
+	}
+	if l := k.listeners[listenKey(a)]; l != nil {
+		return l
+	}
+	return k.listeners[anyHost(a.IP.Port())]
 }
 
 // listen makes a listener.
@@ -237,7 +257,7 @@ func (k *Kernel) port() uint16 {
 		if k.nextPort < 40000 {
 			k.nextPort = 40000
 		}
-		if k.listeners["tcp "+strconv.Itoa(int(k.nextPort))] == nil {
+		if k.listeners[anyHost(k.nextPort)] == nil && k.listeners["tcp 127.0.0.1:"+strconv.Itoa(int(k.nextPort))] == nil {
 			return k.nextPort
 		}
 	}
@@ -258,8 +278,12 @@ func parseAddress(network, address string) (backend.Address, error) {
 	if err != nil {
 		return backend.Address{}, &net.AddrError{Err: "invalid port", Addr: address}
 	}
-	ip := loopback
-	if host != "" && host != "localhost" {
+	ip := netip.IPv4Unspecified()
+	switch host {
+	case "":
+	case "localhost":
+		ip = loopback
+	default:
 		if ip, err = netip.ParseAddr(host); err != nil {
 			return backend.Address{}, &net.AddrError{Err: "a simulated kernel knows no names", Addr: host}
 		}
@@ -272,9 +296,13 @@ func (k *Kernel) freshAddress(remote backend.Address) backend.Address {
 	if remote.Kind == backend.UnixAddress {
 		return backend.Address{Kind: backend.UnixAddress}
 	}
-	ip := loopback
-	if remote.IP.Addr().Is6() {
-		ip = netip.IPv6Loopback()
+	return backend.Address{IP: netip.AddrPortFrom(loopbackOf(remote), k.port()), Kind: backend.TCPAddress}
+}
+
+// loopbackOf is this host in the family of an address.
+func loopbackOf(a backend.Address) netip.Addr {
+	if a.IP.Addr().Is6() {
+		return netip.IPv6Loopback()
 	}
-	return backend.Address{IP: netip.AddrPortFrom(ip, k.port()), Kind: backend.TCPAddress}
+	return loopback
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -17,6 +18,10 @@ type Config struct {
 
 	// Faults are how the kernel misbehaves. Default: it does not.
 	Faults Faults
+
+	// Completions has Transports run on drivers that make requests, as those on io_uring do; else they ask what is
+	// ready, as those on epoll do.
+	Completions bool
 
 	// Files is how many descriptors there may be at a time. Default 1024.
 	Files int
@@ -34,6 +39,11 @@ type Config struct {
 	// that is not waiting for the kernel; synctest.Wait does that. Without it time may pass while goroutines of the
 	// program, such as those that dial, are still about to act. Default nil.
 	Settle func()
+
+	// Pass is called with the time that passes in a sleep, before anything happens at its end. In a bubble of
+	// testing/synctest time.Sleep keeps the bubble's clock in step, so that timers of package time and those of Streams
+	// come in their order. Default nil.
+	Pass func(time.Duration)
 
 	// Trace is called for everything that happens, with the Kernel locked. Default nil.
 	Trace func(at time.Duration, what string)
@@ -53,6 +63,7 @@ type Kernel struct {
 	files     []*file
 	open      int // descriptors
 	listeners map[string]*listener
+	names     map[string][]netip.Addr
 	nextPort  uint16
 	drivers   []*driver
 	scarce    error // what every call gets that takes a resource; nil: there is no shortage
@@ -79,12 +90,16 @@ func New(c Config) *Kernel {
 		c.Latency = 50 * time.Microsecond
 	}
 	k := &Kernel{
-		cfg: c, random: rand.New(rand.NewPCG(c.Seed, 0x7a5d)), listeners: map[string]*listener{}, nextPort: 40000,
+		cfg: c, random: rand.New(rand.NewPCG(c.Seed, 0x7a5d)), listeners: map[string]*listener{},
+		names: map[string][]netip.Addr{}, nextPort: 40000,
 		digest: 14695981039346656037,
 	}
 	k.changed.L = &k.mu
 	return k
 }
+
+// Completions is what the Config says.
+func (k *Kernel) Completions() bool { return k.cfg.Completions }
 
 // Digest is a number that stands for all that has happened so far: two runs that have the same Digest were the same.
 func (k *Kernel) Digest() uint64 {
@@ -250,14 +265,26 @@ func (k *Kernel) settle() {
 // nothing is scheduled before that, and then moves the clock to until.
 func (k *Kernel) advance(until time.Duration) bool {
 	if len(k.events) == 0 || until >= 0 && k.events[0].at > until {
-		if until > k.now {
-			k.now = until
-		}
+		k.pass(until)
 		return false
 	}
-	k.now = max(k.now, k.events[0].at)
+	k.pass(k.events[0].at)
 	k.runDue()
 	return true
+}
+
+// pass moves the clock on to a time, if that is not over.
+func (k *Kernel) pass(to time.Duration) {
+	d := to - k.now
+	if d <= 0 {
+		return
+	}
+	k.now = to
+	if k.cfg.Pass != nil {
+		k.mu.Unlock()
+		defer k.mu.Lock()
+		k.cfg.Pass(d)
+	}
 }
 
 // eventQueue implements heap.Interface.
