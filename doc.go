@@ -77,5 +77,10 @@
 // backend runs, and why not the other one. On systems other than Linux programs compile, and Open returns an error that
 // is [errors.ErrUnsupported].
 //
+// # Tests of programs
+//
+// [Simulated] opens a Transport without sockets, on a kernel that is a program: package
+// [github.com/tandem-io/tandem/backend/simulated]. Time passes only in Poll, and a seed decides what happens.
+//
 // What every backend promises is in session/CONTRACT.md, each rule with its test.
 package tandem
