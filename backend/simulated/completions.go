@@ -297,7 +297,7 @@ func (d *completions) connectEnded(s *backend.Socket, c completion) {
 	if s.State&releasing != 0 {
 		return
 	}
-	err, over := d.connectResult(s)
+	over, err := d.connectResult(s)
 	if !over {
 		d.request(s, opConnect)
 		return

@@ -40,7 +40,6 @@ type listener struct {
 type dialing struct {
 	done bool
 	err  error
-	end  *end // if it has worked
 }
 
 // newFile makes a socket and a descriptor for it, the lowest number that is free.

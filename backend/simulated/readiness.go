@@ -252,7 +252,7 @@ func (k *Kernel) accept(l *listener) (backend.Descriptor, backend.Address, error
 }
 
 func (d *readiness) connected(s *backend.Socket) {
-	err, over := d.connectResult(s)
+	over, err := d.connectResult(s)
 	if !over {
 		return
 	}
@@ -261,16 +261,16 @@ func (d *readiness) connected(s *backend.Socket) {
 }
 
 // connectResult is how a connect has ended, if it has. The error is told once.
-func (d *driver) connectResult(s *backend.Socket) (err error, over bool) {
+func (d *driver) connectResult(s *backend.Socket) (over bool, err error) {
 	defer d.locked()()
 	f := d.k.file(s.Descriptor)
 	switch {
 	case f.dialing == nil || !f.dialing.done:
-		return nil, false
+		return false, nil
 	case f.dialing.err != nil:
-		return f.dialing.err, true
+		return true, f.dialing.err
 	}
-	return f.end.takeError(), true
+	return true, f.end.takeError()
 }
 
 // Keep implements backend.Driver.
