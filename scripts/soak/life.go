@@ -68,7 +68,7 @@ func (l *life) excuse(shortages uint64, mayLack bool) string {
 		return "the Transport was ending"
 	case l.died.Load():
 		return "a loop had died"
-	case mayLack && l.shortages.Load() != shortages:
+	case mayLack && (shortages%2 == 1 || l.shortages.Load() != shortages):
 		return "there were too few descriptors"
 	}
 	return ""

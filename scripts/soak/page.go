@@ -78,17 +78,22 @@ func (s *soak) markdown() string {
 		}
 		table(&b, lines)
 	}
-	_, _ = fmt.Fprintf(&b, "\n## Failures\n\n")
-	if verdict == "no failure" {
-		_, _ = fmt.Fprintln(&b, "None.")
+	listFailures(&b, failures, more)
+	return b.String()
+}
+
+// listFailures writes the last chapter.
+func listFailures(b *strings.Builder, failures []string, more int) {
+	_, _ = fmt.Fprintf(b, "\n## Failures\n\n")
+	if len(failures) == 0 {
+		_, _ = fmt.Fprintln(b, "None.")
 	}
 	for _, f := range failures {
-		_, _ = fmt.Fprintf(&b, "- %s\n", strings.ReplaceAll(f, "\n", "\n  "))
+		_, _ = fmt.Fprintf(b, "- %s\n", strings.ReplaceAll(f, "\n", "\n  "))
 	}
 	if more > 0 {
-		_, _ = fmt.Fprintf(&b, "- and %d more\n", more)
+		_, _ = fmt.Fprintf(b, "- and %d more\n", more)
 	}
-	return b.String()
 }
 
 func table(b *strings.Builder, rows [][2]string) {
@@ -113,7 +118,7 @@ func kernel() string {
 
 func poisoning() string {
 	if os.Getenv("TANDEM_POISON") == "1" {
-		return "TANDEM_POISON=1"
+		return "asked for, TANDEM_POISON=1"
 	}
 	return "off"
 }

@@ -34,6 +34,10 @@ func (k *client) answering() (header, place) {
 		h.first, h.then = min(h.first, 5000), min(h.then, 5000) // a round trip takes its time
 	}
 	h.cut = uint32(1 + k.r.IntN(int(h.first)))
+	if h.mode == modeDetach { // the Conn gets some of the first part, so that it is live before it is adopted
+		h.first = max(h.first, 2)
+		h.cut = min(h.cut, h.first-1)
+	}
 	k.lacks = h.mode == modeRelay || h.mode == modeDetach
 	k.doing += ": " + h.mode.String()
 	return h, p
