@@ -60,6 +60,10 @@ type Transport interface {
 	// streams itself, others are closed as by Close. When ctx ends, Shutdown aborts the rest and returns ctx.Err(). When
 	// it returns nil, nothing of the Transport is left. It returns within 100 ms of ctx's end, whatever callbacks do: if
 	// one of them blocks, the error names its stream, and still is ctx.Err(). In a callback Shutdown returns an error.
+	//
+	// Of a CallerDriven Transport the goroutine that polls should call it. Another one may, while that goroutine is in
+	// Poll, or in no method of the Transport's streams and sessions. On io_uring, which cannot follow to another thread,
+	// it then resets all streams, and returns an error if there are any.
 	Shutdown(ctx context.Context) error
 
 	// Close is a Shutdown that aborts at once. It waits for the end, and returns nil. If a callback blocks, it returns an
