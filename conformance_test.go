@@ -86,7 +86,7 @@ func tinySetup() backendtest.Setup {
 func uringDrivers(base uring.Config) backendtest.Drivers {
 	return func(n backendtest.Need) ([]backend.Driver, error) {
 		c := base
-		c.Sockets = n.Streams / n.Loops
+		c.Sockets, c.Outlived = n.Streams/n.Loops, n.Driven
 		if n.Queue > 0 {
 			c.Entries, c.CompletionEntries = n.Queue, 2*n.Queue
 		}

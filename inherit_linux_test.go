@@ -68,3 +68,13 @@ func serveInherited(t *testing.T) {
 	_ = files[0].Close()
 	assert.NoError(t, <-h.ended, "OnClose")
 }
+
+// echoHandler sends back what it gets.
+type echoHandler struct{ tandem.BaseHandler }
+
+func (echoHandler) OnData(s *tandem.Stream) {
+	p, _ := s.Next(-1)
+	if _, err := s.Write(p); err == tandem.ErrWriteBufferFull {
+		_ = s.Abort()
+	}
+}

@@ -129,6 +129,6 @@ func (o *Options) uring() uring.Config {
 	return uring.Config{
 		Entries: o.Uring.Entries, CompletionEntries: o.Uring.CompletionEntries,
 		Buffers: o.Uring.Buffers, BufferSize: o.Uring.BufferSize, Rung: o.Uring.Rung,
-		Sockets: o.ExpectedStreams / o.Loops,
+		Sockets: o.ExpectedStreams / o.Loops, Outlived: o.CallerDriven,
 	}
 }

@@ -141,3 +141,11 @@ func checkCopies(t *testing.T, b tandem.Backend, s tandem.Stats) {
 	t.Helper()
 	assert.LessOrEqual(t, s.BytesCopied, s.BytesIn/4, "%v: bytes that were copied", b)
 }
+
+func randomBytes(r *rand.Rand, n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(r.Uint32())
+	}
+	return p
+}

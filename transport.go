@@ -33,7 +33,8 @@ type Transport interface {
 	Connect(network, address string, h Handler, o *DialOptions) (*Stream, error)
 
 	// Adopt makes a Stream of a connected socket from elsewhere, such as a *net.TCPConn or an *os.File. It duplicates
-	// the descriptor, and closes c.
+	// the descriptor, and closes c. What c itself holds in front of the socket does not become the stream's: read a Conn
+	// of Detach first, up to a point at which the peer waits.
 	Adopt(c syscall.Conn, h Handler) (*Stream, error)
 
 	// Poll runs one turn, and waits at most timeout for something to happen; forever if timeout is negative. It returns
@@ -59,6 +60,10 @@ type Transport interface {
 	// streams itself, others are closed as by Close. When ctx ends, Shutdown aborts the rest and returns ctx.Err(). When
 	// it returns nil, nothing of the Transport is left. It returns within 100 ms of ctx's end, whatever callbacks do: if
 	// one of them blocks, the error names its stream, and still is ctx.Err(). In a callback Shutdown returns an error.
+	//
+	// Of a CallerDriven Transport the goroutine that polls should call it. Another one may, while that goroutine is in
+	// Poll, or in no method of the Transport's streams and sessions. On io_uring, which cannot follow to another thread,
+	// it then resets all streams, and returns an error if there are any.
 	Shutdown(ctx context.Context) error
 
 	// Close is a Shutdown that aborts at once. It waits for the end, and returns nil. If a callback blocks, it returns an

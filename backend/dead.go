@@ -10,6 +10,7 @@ import (
 type deadDriver struct {
 	Sockets  // of closed
 	closed   Driver
+	why      error // it was closed: what the loop has died of, or net.ErrClosed
 	released Releases
 }
 
@@ -25,7 +26,7 @@ func (d *deadDriver) Poll(time.Duration) (int, error) { return d.released.Report
 func (*deadDriver) Wake() {}
 
 // Attach implements Driver.
-func (*deadDriver) Attach(*Socket) error { return net.ErrClosed }
+func (d *deadDriver) Attach(*Socket) error { return d.why }
 
 // Receive implements Driver.
 func (*deadDriver) Receive(*Socket, bool) {}
@@ -37,7 +38,7 @@ func (*deadDriver) Accept(*Socket, bool) {}
 func (*deadDriver) Connect(*Socket) {}
 
 // Send implements Driver.
-func (*deadDriver) Send(*Socket, [][]byte) (int, error) { return 0, net.ErrClosed }
+func (d *deadDriver) Send(*Socket, [][]byte) (int, error) { return 0, d.why }
 
 // Keep implements Driver.
 func (*deadDriver) Keep() func() { return nil }

@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"net"
 )
 
 // ErrGoexit is why a loop has died whose goroutine a callback has ended.
@@ -153,7 +154,11 @@ func (l *Loop) letGo() {
 	if err := l.Driver.Close(); err != nil {
 		l.setErr(err)
 	}
-	l.Driver = &deadDriver{Sockets: l.Sockets, closed: l.Driver}
+	why := net.ErrClosed
+	if l.failed {
+		why = l.Err()
+	}
+	l.Driver = &deadDriver{Sockets: l.Sockets, closed: l.Driver, why: why}
 	if l.unpin != nil {
 		l.unpin()
 	}

@@ -13,6 +13,11 @@ type Config struct {
 	BufferSize        int // bytes of each, 1 to 1 MiB; default 16 KiB
 	Sockets           int // room for so many from the start
 
+	// Outlived says that another goroutine may close the driver while the thread that runs it lives on. Then the ring's
+	// descriptor is not registered with the thread: the thread would hold the closed ring, and all sockets with requests
+	// in flight, for as long as it lives. Each io_uring_enter looks the descriptor up instead.
+	Outlived bool
+
 	// What follows are knobs for tests, which make a driver work as on an older kernel.
 
 	Rung    string // of the ladder; default "": the best that works

@@ -69,7 +69,9 @@ func (d *Driver) Start(c *backend.Counters) error {
 	if err := d.ring.Enable(); err != nil {
 		return err
 	}
-	_ = d.ring.RegisterRingFD() // the ring works without, at a higher cost
+	if !d.config.Outlived {
+		_ = d.ring.RegisterRingFD() // the ring works without, at a higher cost
+	}
 	d.watchEvent()
 	return nil
 }

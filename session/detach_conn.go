@@ -37,6 +37,7 @@ type detached struct {
 	fin      bool   // shut down sending behind rest
 	shut     bool   // CloseWrite was called
 	closed   bool   // Close was called
+	adopted  bool   // and the socket goes on as a Stream: its input is not this Conn's any longer
 	ended    bool   // Conn is closed
 	sending  bool   // send runs
 	deadline [2]time.Time
@@ -299,9 +300,13 @@ func (c *detached) CloseRead() error {
 
 // Close closes the connection when what the stream had queued is sent. It does not wait for that. A peer that takes
 // nothing for the stream's CloseTimeout sees a reset.
-func (c *detached) Close() error {
+func (c *detached) Close() error { return c.close(false) }
+
+// close is Close. With adopted the socket has another descriptor, and the bytes that it has received are left to that.
+func (c *detached) close(adopted bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.adopted = c.adopted || adopted
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}

@@ -43,7 +43,9 @@ func (c *detached) send() {
 			c.ended = true
 			// What nobody read would make the kernel answer the close with a reset, and so destroy what the peer has not
 			// read yet.
-			c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
+			if !c.adopted {
+				c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
+			}
 			_ = c.Conn.Close()
 		}
 		if !c.closed || c.ended {

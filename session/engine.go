@@ -149,7 +149,8 @@ func (e *Engine) bind(l *Loop) error {
 }
 
 // Adopt makes a stream of a connected socket that comes from elsewhere, such as a *net.TCPConn, *net.UnixConn or
-// *os.File. The socket is duplicated, and c is closed if it is an io.Closer: from then on it is the stream's.
+// *os.File. The socket is duplicated, and c is closed if it is an io.Closer: from then on it is the stream's. What c itself
+// holds, in front of the socket, is not: a Conn of Detach is read first, up to a point at which the peer waits.
 func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err := checkHandler(h); err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
@@ -172,7 +173,9 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 		l.unpick()
 		return nil, fmt.Errorf("tandem: adopt: %w", err)
 	}
-	if closer, ok := c.(interface{ Close() error }); ok {
+	if d, ok := c.(*detached); ok {
+		_ = d.close(true)
+	} else if closer, ok := c.(interface{ Close() error }); ok {
 		_ = closer.Close()
 	}
 	return s, nil

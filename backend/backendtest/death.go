@@ -29,6 +29,7 @@ var deathRules = append([]Rule{
 	{"S38_WaitingCalls", waitingForADeadLoop},
 	{"S38_DetachAndGoexit", detachAndGoexit},
 	{"S38_CallerDriven", goexitInPoll},
+	{"S38_BeginningsMeanwhile", beginningsOnADyingLoop},
 }, deathRulesLinux...)
 
 // exiting are Hooks that end the loop's goroutine in one kind of callback.

@@ -26,6 +26,7 @@ var detachedRules = []Rule{
 	{"S30_DetachedCloseUnblocks", detachedCloseUnblocks},
 	{"S30_DetachedFINThenReset", detachedFINThenReset},
 	{"S30_DetachedBothWays", detachedBothWays},
+	{"S30_DetachedAndAdopted", detachedAndAdopted},
 }
 
 // detached is a Conn that a stream has become, with a queue of so many bytes.

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"runtime"
@@ -181,7 +182,9 @@ func deadLoopEndsDials(e *Env) {
 		}
 		o := &session.DialOptions{SameLoop: s}
 		for _, wait := range []bool{true, false} {
-			e.dialError(arrives(e, e.begins(context.Background(), t, wait, "127.0.0.8:1", o)), "tcp", net.ErrClosed)
+			err := arrives(e, e.begins(context.Background(), t, wait, "127.0.0.8:1", o))
+			e.opError(err, "dial", "tcp")
+			assert.True(e, errors.Is(err, net.ErrClosed) || errors.Is(err, backend.ErrGoexit), "a dial on a loop that is dying, or dead: %v", err)
 		}
 		require.NoError(e, t.Close())
 		_ = p.Reset()

@@ -63,6 +63,7 @@ type Need struct {
 	Loops   int  // how many drivers; never 0
 	Streams int  // how many streams are expected on all of them; 0: unknown
 	Thread  bool // each loop keeps a thread, because it is tied to a CPU
+	Driven  bool // the caller drives the loop, and another goroutine may end it
 
 	// What the drivers should have little or much of, where there is such a thing: entries of a queue of requests, and
 	// twice as many of events; receive buffers, and their size in bytes. 0: whatever the Setup has. A Setup that has a
@@ -87,7 +88,7 @@ func start(drivers Drivers, o Options) (*session.Engine, error) {
 			o.Loops = 1
 		}
 	}
-	o.Thread = o.Affinity != nil
+	o.Thread, o.Driven = o.Affinity != nil, o.CallerDriven
 	made, err := drivers(o.Need)
 	if err != nil {
 		return nil, err

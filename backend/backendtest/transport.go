@@ -34,6 +34,7 @@ var transportRules = []Rule{
 	{"S34_OneGoroutine", drivenByOne},
 	{"S34_Sleep", drivenSleep},
 	{"S34_End", drivenEnd},
+	{"S34_EndElsewhere", drivenEndElsewhere},
 	{"S35_Stats", stats},
 	{"S36_NoLeak", noLeak},
 	{"S37_NoAllocation", noAllocation},
