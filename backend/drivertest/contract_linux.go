@@ -30,7 +30,11 @@ func Run(t *testing.T, open Opener) {
 		{"Sends", sends},
 		{"Connects", connects},
 		{"Accepts", accepts},
+		{"AcceptingIsSwitchedOff", acceptingIsSwitchedOff},
+		{"ReleasedInSent", releasedInSent},
 		{"Sleeps", sleeps},
+		{"NoSleepWithARelease", noSleepWithRelease},
+		{"NoSleepWithBytes", noSleepWithBytes},
 		{"CloseReportsNothing", closeReportsNothing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
