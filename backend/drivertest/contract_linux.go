@@ -132,6 +132,7 @@ func keptBytes(t *testing.T, d backend.Driver, _ *backend.Counters) {
 		want = append(want, p...)
 		Send(t, peer, p)
 		Until(t, d, func() bool { return len(bytes.Join(memory, nil)) == len(want) })
+		assert.Nil(t, d.Keep(), "behind Received")
 	}
 	assert.NotEmpty(t, kept)
 	assert.Equal(t, len(kept), d.Outstanding().Buffers)
