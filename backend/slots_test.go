@@ -78,6 +78,7 @@ func TestSlotsModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	model := map[ID]*Socket{}
 	var ids, stale []ID
+	most := 0 // sockets at a time
 	for range 20_000 {
 		if len(ids) > 0 && random.IntN(100) < 49 {
 			i := random.IntN(len(ids))
@@ -94,6 +95,10 @@ func TestSlotsModel(t *testing.T) {
 		}
 		model[s.ID] = s
 		ids = append(ids, s.ID)
+		most = max(most, len(ids))
+	}
+	if len(table.entries) != most {
+		t.Errorf("there are %d slots, for %d sockets at a time", len(table.entries), most)
 	}
 	for id, s := range model {
 		if table.Lookup(id) != s {

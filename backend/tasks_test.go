@@ -3,6 +3,7 @@ package backend
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,6 +87,27 @@ func TestTasksWake(t *testing.T) {
 			wake, _ := q.push(TaskFunc(func() {}))
 			assert.Equal(t, step.wake && i == 0, wake, "push %d in state %d", i, step.state)
 		}
+	}
+}
+
+// A task is in the queue before the loop learns that it has to look: else it could look in vain, and sleep.
+func TestTasksAreThereBeforeTheWake(t *testing.T) {
+	for range 20 {
+		var q tasks
+		q.state.Store(asleep)
+		q.mu.Lock() // nothing can be queued
+		woken := make(chan bool)
+		go func() {
+			wake, _ := q.push(TaskFunc(func() {}))
+			woken <- wake
+		}()
+		for began := time.Now(); time.Since(began) < 2*time.Millisecond; {
+			if !assert.Equal(t, asleep, q.state.Load(), "the loop is woken for a task that is not there") {
+				break
+			}
+		}
+		q.mu.Unlock()
+		assert.True(t, <-woken)
 	}
 }
 

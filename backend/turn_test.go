@@ -173,6 +173,59 @@ type askedDriver struct {
 
 func (d *askedDriver) Outstanding() Outstanding { d.asked(); return Outstanding{} }
 
+// Who asks for the end of the next turn, while a turn ends, does not wait for a sleep.
+func TestNoSleepBeforeATurnEnd(t *testing.T) {
+	calls := 0
+	l := looker(t, func(wait time.Duration) {
+		if wait != 0 {
+			assert.Equal(t, 5, calls, "ends of a turn before the loop sleeps")
+		}
+	})
+	var again lateFunc
+	again = func() {
+		if calls++; calls < 5 {
+			l.AtTurnEnd(again)
+		}
+	}
+	l.AtTurnEnd(again)
+	for range 5 {
+		_, err := l.Step(-1)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 5, calls)
+}
+
+// A sleep lasts until the next timer or as long as the caller allows, whichever is shorter.
+func TestSleepEndsWithTheFirst(t *testing.T) {
+	longest := time.Duration(0)
+	l := looker(t, func(wait time.Duration) { longest = max(longest, wait) })
+	timer := Timer{Fire: func() { t.Error("a timer fires an hour early") }}
+	l.StartTimer(&timer, time.Hour)
+	for _, wait := range []time.Duration{time.Minute, 2 * time.Hour, -1} {
+		longest = 0
+		_, err := l.Step(wait)
+		require.NoError(t, err)
+		if wait == time.Minute {
+			assert.Equal(t, wait, longest)
+			continue
+		}
+		assert.Greater(t, longest, time.Minute, "of a sleep that may last %v", wait)
+		assert.LessOrEqual(t, longest, time.Hour, "of a sleep that may last %v", wait)
+	}
+}
+
+// A timer that is further away than the clock can count does not fire.
+func TestTimerBeyondTheEndOfTime(t *testing.T) {
+	l := looker(t, func(time.Duration) {})
+	timer := Timer{Fire: func() { t.Error("it fires") }}
+	for _, d := range []time.Duration{1<<63 - 1, 1<<63 - 2} {
+		l.StartTimer(&timer, d)
+		_, err := l.Step(0)
+		require.NoError(t, err)
+		assert.True(t, timer.Active(), "a timer in %d ns", d)
+	}
+}
+
 // LongestTurn counts what a turn works, and not what it sleeps or spins.
 func TestLongestTurn(t *testing.T) {
 	for name, c := range map[string]LoopConfig{"sleeps": {CPU: -1}, "spins": {CPU: -1, Spin: 100 * time.Millisecond}} {

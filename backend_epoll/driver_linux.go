@@ -38,7 +38,7 @@ type Driver struct {
 	err    error
 
 	buf     []byte // every receive uses it
-	lent    int    // how many bytes of it Received has
+	lent    int    // how many bytes of it Received has; 0 outside of Received
 	keeping bool   // Received has called Keep
 	kept    atomic.Int64
 	pool    backend.Pool
@@ -237,6 +237,7 @@ func (d *Driver) receive(s *backend.Socket) {
 	case n > 0:
 		d.lent = n
 		s.Owner.Received(d.buf[:n:n])
+		d.lent = 0
 		if d.keeping {
 			d.keeping = false
 			d.buf = d.pool.Get(bufferSize)

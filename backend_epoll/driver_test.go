@@ -143,5 +143,11 @@ func TestKeep(t *testing.T) {
 		give()
 		kept()
 		assert.Zero(t, d.Outstanding().Buffers)
+		o.OnBytes = nil
+		for before := &d.buf[0]; len(o.Got) < 3; {
+			drivertest.Send(t, peer, []byte("x"))
+			drivertest.Turn(t, d)
+			assert.Same(t, before, &d.buf[0], "the memory of a receive that was not kept")
+		}
 	})
 }

@@ -41,6 +41,24 @@ func TestSleepArmsTheTimerOnce(t *testing.T) {
 	})
 }
 
+// A timer that is armed for a little later than the sleep has to end is armed again.
+func TestTimerIsArmedForTheEarlier(t *testing.T) {
+	forEachSleep(t, func(t *testing.T, d *Driver) {
+		now := d.timer.now()
+		due := now + time.Hour
+		for _, c := range []struct {
+			earlier time.Duration
+			again   bool
+		}{{0, true}, {slack, false}, {50 * time.Microsecond, true}, {time.Millisecond, true}, {0, false}} {
+			before := d.count[backend.SystemCalls]
+			require.NoError(t, d.timer.arm(due-c.earlier, now, d.count))
+			again := d.count[backend.SystemCalls] > before
+			assert.Equal(t, c.again, again, "armed again for %v earlier", c.earlier)
+			assert.LessOrEqual(t, d.timer.armed, due-c.earlier+10*time.Microsecond)
+		}
+	})
+}
+
 // A timer that fires before the sleep has to end does not end it, and is no event.
 func TestSleepOutlastsAnEarlierTimer(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {

@@ -70,6 +70,12 @@ func TestRetiredSlabComesBack(t *testing.T) {
 		until(t, d, func() bool { return bytes.Equal(o.Got, append(want, more...)) })
 		assert.Equal(t, 2, d.buffers.live)
 		assert.Len(t, d.buffers.slabs, 2)
+		d.buffers.live = 1
+		kept[back]()
+		delete(kept, back)
+		d.buffers.collect()
+		require.Len(t, d.buffers.slabs, 2, "a slab is freed of which a buffer is out")
+		d.buffers.reactivate()
 		for _, k := range kept {
 			k()
 		}
@@ -128,6 +134,22 @@ func TestKeepRefuses(t *testing.T) {
 		receive()
 		assert.Len(t, k.give, n*growth/2, "after some were given back")
 		k.giveBack(len(k.give))
+		release(t, d, o)
+	})
+}
+
+// A buffer that comes back ends a sleep: sockets may be waiting for it, and the memory of its slab may be free now.
+func TestBufferThatComesBackWakes(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		k := keepAll(d, o)
+		for range 2 {
+			drivertest.Send(t, peer, []byte("x"))
+			until(t, d, func() bool { return len(k.give) == 1 })
+			polls(t, d, 5*time.Millisecond)
+			k.giveBack(1)
+			require.Less(t, drivertest.Sleep(t, d), patience, "nothing wakes the driver")
+		}
 		release(t, d, o)
 	})
 }

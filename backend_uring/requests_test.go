@@ -201,6 +201,23 @@ func TestFailedRequests(t *testing.T) {
 	}
 }
 
+// A receive that the kernel ends for no reason of the stream's goes on.
+func TestReceiveGoesOn(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		for _, errno := range []unix.Errno{unix.EAGAIN, unix.EINTR, unix.ECANCELED} {
+			a, peer := drivertest.Sockets(t)
+			o := drivertest.Attach(t, d, a)
+			o.Socket.State = stream | wantReceive
+			pretend(d, &o.Socket, armed)
+			completed(d, opReceive, &o.Socket, -int32(errno))
+			drivertest.Send(t, peer, []byte("x"))
+			until(t, d, func() bool { return string(o.Got) == "x" })
+			assert.Zero(t, o.Ends, "%v", errno)
+			release(t, d, o)
+		}
+	})
+}
+
 // A connect that is still in progress when its poll ends is waited for.
 func TestConnectGoesOn(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {

@@ -121,6 +121,27 @@ func TestRoomSeenEarly(t *testing.T) {
 	})
 }
 
+// Room that was reported before a send does not count for it: the send would be tried again without end.
+func TestRoomSeenBefore(t *testing.T) {
+	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
+		o, peer := attach(t, d)
+		for n := 1; n > 0; {
+			n, _ = backend.Send(o.FD(), make([]byte, 64<<10)) // until there is no room
+		}
+		o.Socket.State |= roomSeen | dontWait
+		_, err := d.Send(&o.Socket, [][]byte{[]byte("x")})
+		require.ErrorIs(t, err, backend.ErrPending)
+		until(t, d, func() bool { return o.Socket.State&sending == 0 })
+		polls(t, d, 5*time.Millisecond)
+		require.Empty(t, o.Sends, "there is no room")
+		for n := 1; n > 0; {
+			n, _ = backend.Recv(peer, make([]byte, 64<<10))
+		}
+		until(t, d, func() bool { return len(o.Sends) == 1 })
+		release(t, d, o)
+	})
+}
+
 // The wait for room continues when its poll ends because the completion queue is full.
 func TestRoomPollEndedByOverflow(t *testing.T) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {

@@ -41,8 +41,17 @@ func TestStaleCompletion(t *testing.T) {
 	})
 }
 
-// A connection that is accepted for a listening socket that has left the table is closed.
+// A connection that is accepted for a listening socket that has left the table, or is on its way, is closed.
 func TestStaleAccept(t *testing.T) {
+	for name, leave := range map[string]func(*Driver, *drivertest.Recorder){
+		"left":     func(d *Driver, o *drivertest.Recorder) { d.Remove(&o.Socket) },
+		"released": func(d *Driver, o *drivertest.Recorder) { d.Release(&o.Socket) },
+	} {
+		t.Run(name, func(t *testing.T) { staleAccept(t, leave) })
+	}
+}
+
+func staleAccept(t *testing.T, leave func(*Driver, *drivertest.Recorder)) {
 	forEachRung(t, Config{}, func(t *testing.T, d *Driver) {
 		l := drivertest.Listen(t, 5)
 		o := drivertest.Attach(t, d, l)
@@ -53,7 +62,7 @@ func TestStaleAccept(t *testing.T) {
 		defer unix.Close(o.Conns[0])
 		c := drivertest.Dial(t, l)
 		fill(t, d)
-		d.Remove(&o.Socket)
+		leave(d, o)
 		turn(t, d)
 		assert.Len(t, o.Conns, 1, "a socket that has left got a connection")
 		require.NoError(t, unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}))

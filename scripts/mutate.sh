@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts the deliberate bugs of scripts/mutants.json into a copy of the tree, one after another, and says of each which test
-# caught it, or that it survived, or hung, or that its text is no longer there. All of them take about 10 minutes.
+# caught it, or that it survived, or hung, or that its text is no longer there. All of them take about 20 minutes.
 #
 #   scripts/mutate.sh [--wide] [NAME ...]      default: all; --wide: what survives its own tests meets all others
 #   scripts/mutate.sh --check                  only looks whether every bug can still be put in, and runs nothing

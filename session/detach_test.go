@@ -138,6 +138,69 @@ func TestDetachedDeadlines(t *testing.T) {
 	})
 }
 
+// queued detaches a stream that has this queued, and returns the Conn and its peer, which has a deadline.
+func (a *actor) queued(p string) (c, peer net.Conn) {
+	a.Helper()
+	a.f.room = 0
+	_, err := a.s.Write([]byte(p))
+	require.NoError(a, err)
+	a.turn()
+	c, err = a.s.Detach()
+	require.NoError(a, err)
+	peer = a.given[0]
+	require.NoError(a, peer.SetDeadline(time.Now().Add(10*time.Second)))
+	return c, peer
+}
+
+// reads reads exactly that.
+func (a *actor) reads(peer net.Conn, want string) {
+	a.Helper()
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(peer, got)
+	require.NoError(a, err, "only %q has come", got[:n])
+	require.Equal(a, want, string(got))
+}
+
+// A deadline that passes in the middle of what was queued leaves no hole, and nothing twice. When it is moved, the rest
+// goes on by itself.
+func TestDetachedDeadlineInTheMiddle(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	c, peer := a.queued("abcdef")
+	a.turn()
+	a.reads(peer, "ab")
+	require.NoError(t, c.SetWriteDeadline(time.Unix(1, 0)))
+	require.Eventually(t, func() bool {
+		d := c.(*detached)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.took == 2
+	}, 10*time.Second, time.Millisecond, "the goroutine that sends does not count what has gone out")
+	require.NoError(t, c.SetWriteDeadline(time.Time{}))
+	a.reads(peer, "cdef")
+	require.NoError(t, c.Close())
+	_, err := peer.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+	a.ended("close <nil>", backend.Closing{})
+}
+
+// What is written to a Conn on the loop, which cannot wait until it is live, goes behind what the stream had queued.
+func TestDetachedEarlyWrites(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	c, peer := a.queued("queued")
+	for _, p := range []string{", early", ", too"} {
+		_, err := c.Write([]byte(p))
+		require.NoError(t, err)
+	}
+	a.turn()
+	a.reads(peer, "queued, early, too")
+	elsewhere(func() {
+		go func() { _, _ = c.Write([]byte(", late")) }()
+		a.reads(peer, ", late")
+	})
+	require.NoError(t, c.Close())
+	a.ended("close <nil>", backend.Closing{})
+}
+
 // Whatever the function of a layer does, the connection is handed over once, and no byte is read behind one that is lost.
 func TestDetachWith(t *testing.T) {
 	t.Run("without a function", func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -123,6 +124,18 @@ func TestDialFails(t *testing.T) {
 		c.gone()
 		assert.Equal(t, dialFailed+"i/o timeout", c.took())
 	})
+	t.Run("Timeout, of which Control takes most", func(t *testing.T) {
+		c := newCaller(t)
+		c.connect(&DialOptions{Timeout: time.Minute, Control: func(string, string, syscall.RawConn) error {
+			c.clock.advance(50 * time.Second)
+			return nil
+		}})
+		c.pass(9 * time.Second)
+		require.Equal(t, dialing, c.s.life.phase)
+		c.pass(2 * time.Second)
+		c.gone()
+		assert.Equal(t, dialFailed+"i/o timeout", c.took())
+	})
 	t.Run("a Timeout that has passed", func(t *testing.T) {
 		c := newCaller(t)
 		c.connect(&DialOptions{Timeout: -1})
@@ -169,6 +182,33 @@ func TestDialIsGivenUp(t *testing.T) {
 }
 
 func TestDialWithoutConnection(t *testing.T) {
+	t.Run("options", func(t *testing.T) {
+		for _, atOnce := range []bool{false, true} {
+			c := newCaller(t)
+			c.onSocket = func(f *fakeSocket) {
+				c.made = append(c.made, f)
+				if atOnce {
+					f.answer = nil
+				}
+			}
+			c.refuseOf = syscall.EPERM
+			c.connect(&DialOptions{Socket: []backend.SocketOption{backend.QuickAck(true)}})
+			c.made[0].answer = nil
+			c.gone()
+			assert.Equal(t, dialFailed+"operation not permitted", c.took())
+		}
+	})
+	t.Run("it ends as it is connected", func(t *testing.T) {
+		c := newCaller(t)
+		c.connect(nil)
+		c.made[0].answer = nil
+		_, err := c.engine.loops[0].Step(0) // it has won, and the driver lets go of the attempt
+		require.NoError(t, err)
+		require.Equal(t, dialing, c.s.life.phase)
+		elsewhere(func() { assert.NoError(t, c.s.AbortWith(errors.New("on purpose"))) })
+		c.gone()
+		assert.Equal(t, "close on purpose", c.took())
+	})
 	t.Run("Attach", func(t *testing.T) {
 		c := newCaller(t)
 		c.onSocket = func(f *fakeSocket) { c.made = append(c.made, f); c.refuse = syscall.ENOBUFS }
@@ -267,6 +307,28 @@ func TestDialRaces(t *testing.T) {
 	})
 }
 
+// TestDialTakesFamiliesInTurn has the order of RFC 8305, section 4: the family of the first address, then the other.
+func TestDialTakesFamiliesInTurn(t *testing.T) {
+	for in, want := range map[string]string{
+		"::1 ::2 ::3 10.0.0.1 10.0.0.2": "::1 10.0.0.1 ::2 10.0.0.2 ::3",
+		"10.0.0.1 ::1 ::2":              "10.0.0.1 ::1 ::2",
+		"10.0.0.1 10.0.0.2 10.0.0.3":    "10.0.0.1 10.0.0.2 10.0.0.3",
+		"::ffff:10.0.0.1 10.0.0.2 ::1":  "10.0.0.1 ::1 10.0.0.2",
+	} {
+		var ips []netip.Addr
+		for _, s := range strings.Fields(in) {
+			ips = append(ips, netip.MustParseAddr(s))
+		}
+		all, err := (&target{network: "tcp"}).addresses(ips, "host", 1)
+		require.NoError(t, err)
+		var got []string
+		for _, a := range all {
+			got = append(got, a.IP.Addr().String())
+		}
+		assert.Equal(t, want, strings.Join(got, " "))
+	}
+}
+
 // TestDialWaits has Dial, which waits, on an engine with a loop of its own.
 func TestDialWaits(t *testing.T) {
 	open := func(t *testing.T) (*Engine, *fakeKernel, *fakeClock) {
@@ -304,6 +366,8 @@ func TestDialWaits(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		_, err = e.Dial(ctx, "tcp", "192.0.2.1:1", BaseHandler{}, nil)
 		assert.ErrorIs(t, err, context.Canceled, "before anything began")
+		assert.Eventually(t, func() bool { return e.loops[0].load.Load() == 0 }, 5*time.Second, time.Millisecond,
+			"the dials have ended, and weigh on their loop")
 	})
 }
 

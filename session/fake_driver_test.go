@@ -45,6 +45,13 @@ func (d *fakeDriver) Accept(s *backend.Socket, on bool) {
 }
 
 func (d *fakeDriver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
+	if f := d.of(s.Descriptor); f.later {
+		if f.sending {
+			panic("a Send, and the one before is not answered")
+		}
+		f.sending, f.lent = true, append([][]byte(nil), bufs...)
+		return 0, backend.ErrPending
+	}
 	n, err := d.TrySendVector(s.Descriptor, bufs)
 	if n == 0 && err == nil {
 		d.of(s.Descriptor).sending = true
@@ -81,7 +88,12 @@ func (d *fakeDriver) report(f *fakeSocket) int {
 		owner.Connected(f.answer)
 	case f.sending && (f.room > 0 || f.failure != nil):
 		f.sending = false
-		owner.Sent(0, nil)
+		n, err := 0, error(nil)
+		if f.lent != nil {
+			n, err = d.TrySendVector(f.sock.Descriptor, f.lent)
+			f.lent = nil
+		}
+		owner.Sent(n, err)
 	case f.receiving && len(f.in) > 0:
 		p := f.in
 		f.in = nil

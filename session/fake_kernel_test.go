@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"sync"
@@ -16,7 +17,9 @@ type fakeSocket struct {
 	driver *fakeDriver     // to which it is attached
 
 	receiving, accepting, connecting bool // what the driver was asked for
-	sending                          bool // a Send found no room
+	sending                          bool // a Send found no room, or is answered later
+	later                            bool // every Send is answered by Sent, and reads its bytes until then
+	lent                             [][]byte
 
 	in      []byte // what the peer has sent
 	eof     bool   // and then finished
@@ -37,7 +40,8 @@ type fakeSocket struct {
 type fakeKernel struct {
 	mu       sync.Mutex // guards what follows; the sockets belong to the test's goroutine
 	sockets  []*fakeSocket
-	refuse   error // of NewSocket, Listen, Adopt, HandOver and Attach
+	refuse   error // of NewSocket, Listen, Adopt, HandOver and Attach, and of options
+	refuseOf error // of options alone
 	onSocket func(*fakeSocket)
 	unlinked int
 	given    []net.Conn // the test's ends of what HandOver returned
@@ -116,7 +120,7 @@ func (k *fakeKernel) RemoteAddress(d backend.Descriptor) backend.Address { retur
 
 func (k *fakeKernel) SetOptions(d backend.Descriptor, o []backend.SocketOption, _ backend.SocketPlace) error {
 	k.of(d).options = append(k.of(d).options, o...)
-	return k.refuse
+	return cmp.Or(k.refuseOf, k.refuse)
 }
 
 func (k *fakeKernel) Option(backend.Descriptor, backend.SocketOption) (backend.SocketOption, error) {
@@ -160,7 +164,7 @@ func (k *fakeKernel) Listen(string, string, backend.ListenSocket) (backend.Liste
 	}, nil
 }
 
-func (k *fakeKernel) SetBacklog(backend.Descriptor, int) error { return k.refuse }
+func (k *fakeKernel) SetBacklog(backend.Descriptor, int) error { return cmp.Or(k.refuseOf, k.refuse) }
 
 func (k *fakeKernel) MaxBacklog() int { return 4096 }
 

@@ -274,26 +274,6 @@ func TestOptionsThatAcceptedSocketsCannotHave(t *testing.T) {
 	assert.NoError(t, s.engine.Close())
 }
 
-// TestListenFails has a kernel that refuses sockets that listen.
-func TestListenFails(t *testing.T) {
-	s := newStage(t, 1)
-	for name, o := range map[string]*ListenOptions{
-		"listen": nil, "From": {From: anyConn{}}, "the backlog": {Backlog: 1}, "MaxConns": {MaxConns: -1},
-	} {
-		s.refuse = syscall.EPERM
-		if name == "the backlog" {
-			s.refuse = nil
-			o.Backlog = 1 << 20
-		}
-		_, err := s.engine.Listen("tcp", "192.0.2.1:1", BaseHandler{}, o)
-		var op *net.OpError
-		if assert.Error(t, err, name) && errors.As(err, &op) {
-			assert.Equal(t, "listen", op.Op, name)
-		}
-	}
-	assert.NoError(t, s.engine.Close())
-}
-
 // TestShutdownGivesUp has a callback that blocks, while the clock goes on.
 func TestShutdownGivesUp(t *testing.T) {
 	k, clock := &fakeKernel{}, newFakeClock()

@@ -109,6 +109,22 @@ func TestStreamsEnd(t *testing.T) {
 		a.ended("close <nil>", inOrder)
 		assert.Equal(t, "hello", a.f.got())
 	})
+	t.Run("Close of a peer that takes a byte, and then nothing", func(t *testing.T) {
+		a := newActor(t, StreamOptions{CloseTimeout: time.Second})
+		a.f.room = 1
+		_, err := a.s.Write([]byte("hello"))
+		require.NoError(t, err)
+		require.NoError(t, a.s.Close())
+		for range 3 {
+			a.pass(time.Second / 2)
+			require.Equal(t, closing, a.s.life.phase)
+			a.f.room = 1
+		}
+		a.pass(time.Second / 2)
+		require.Equal(t, closing, a.s.life.phase)
+		a.pass(2 * time.Second)
+		a.ended("close i/o timeout", backend.Closing{Reset: true})
+	})
 	t.Run("Close of a peer that takes nothing", func(t *testing.T) {
 		a := newActor(t, StreamOptions{CloseTimeout: time.Second})
 		a.f.room = 3

@@ -115,6 +115,14 @@ func (m *listenModel) check(name string) {
 	assert.Equal(m, accepts, m.accepting(m.l), "%s: accepting", name)
 	assert.Equal(m, m.streams, m.l.Stats().Streams, "%s: streams", name)
 	assert.Equal(m, m.parked, m.l.Stats().Parked, "%s: parked", name)
+	onItsLoop := m.parked
+	for _, l := range m.engine.loops {
+		if !m.over() && l == m.l.listenSockets()[0].loop {
+			assert.Equal(m, onItsLoop, l.Parked(), "%s: parked on the loop that accepts", name)
+		} else {
+			assert.Zero(m, l.Parked(), "%s: parked on another loop", name)
+		}
+	}
 	switch err := m.l.Err(); {
 	case !m.over():
 		assert.NoError(m, err, name)

@@ -176,6 +176,59 @@ func TestStreamThatEndsWhileItsListenerFills(t *testing.T) {
 	}
 }
 
+// TestListenerThatIsPausedAsItSettles pauses a listener that was just told to go on, at the worst moment: it has looked
+// already, and is telling its driver.
+func TestListenerThatIsPausedAsItSettles(t *testing.T) {
+	s := newStage(t, 1)
+	l := s.listen(nil)
+	l.PauseAccept()
+	s.turn()
+	require.False(t, s.accepting(l))
+	s.drivers[0].onAccept = func(on bool) {
+		if on {
+			elsewhere(l.PauseAccept)
+		}
+	}
+	l.ResumeAccept()
+	s.turn()
+	assert.False(t, s.accepting(l), "the listener has missed that it is paused")
+	s.drivers[0].onAccept = nil
+	l.ResumeAccept()
+	s.turn()
+	assert.True(t, s.accepting(l))
+	_ = l.Close()
+	s.turn()
+}
+
+// TestListenOnALoopThatDies has the last task of a loop listen. No task can follow there, so the listener begins on the
+// other loop, and the end of the first one is none of its business.
+func TestListenOnALoopThatDies(t *testing.T) {
+	s := newStage(t, 2)
+	first, other := s.engine.loops[0], s.engine.loops[1]
+	var l *listener
+	require.NoError(t, first.Post(backend.TaskFunc(func() {
+		_ = first.Post(backend.TaskFunc(func() { // runs when the loop takes no more
+			require.ErrorIs(t, first.Post(backend.TaskFunc(func() {})), net.ErrClosed)
+			got, err := s.engine.Listen("unix", "/s", BaseHandler{}, nil)
+			require.NoError(t, err)
+			l = got.(*listener)
+		}))
+	})))
+	s.kill(first, errors.New("on purpose"))
+	require.NotNil(t, l)
+	s.turn()
+	require.NoError(t, l.Err())
+	assert.True(t, s.accepting(l))
+	assert.NotContains(t, s.log.String(), "goes on on another loop")
+	assert.Same(t, other, l.listenSockets()[0].loop)
+	assert.Equal(t, 1, other.refs)
+	require.NoError(t, l.Close())
+	s.turn()
+	assert.Zero(t, other.refs, "the loop is held")
+	assert.Empty(t, other.listening.list())
+	assert.Empty(t, first.listening.list())
+}
+
 // TestCloseFreesTheParked closes a listener that has accepted more than there is room for.
 func TestCloseFreesTheParked(t *testing.T) {
 	s := newStage(t, 1)
@@ -239,6 +292,35 @@ func TestAddressThatAcceptTold(t *testing.T) {
 	}
 	_ = l.Close()
 	s.turn()
+}
+
+// TestListenFails has a kernel that refuses sockets that listen.
+func TestListenFails(t *testing.T) {
+	s := newStage(t, 1)
+	for name, o := range map[string]*ListenOptions{
+		"listen": nil, "From": {From: anyConn{}}, "the backlog": {Backlog: 1}, "MaxConns": {MaxConns: -1},
+		"the backlog of one": {Backlog: 1}, "its options": {From: anyConn{}, Socket: []backend.SocketOption{backend.NoDelay(true)}},
+	} {
+		s.refuse, s.refuseOf = syscall.EPERM, nil
+		if name == "the backlog of one" || name == "its options" {
+			s.refuse, s.refuseOf = nil, syscall.EPERM // when it listens already
+		}
+		if name == "the backlog" {
+			s.refuse = nil
+			o.Backlog = 1 << 20
+		}
+		_, err := s.engine.Listen("tcp", "192.0.2.1:1", BaseHandler{}, o)
+		var op *net.OpError
+		if assert.Error(t, err, name) && errors.As(err, &op) {
+			assert.Equal(t, "listen", op.Op, name)
+		}
+		for i, f := range s.sockets {
+			assert.True(t, f.closed, "%s: socket %d", name, i)
+		}
+	}
+	assert.Len(t, s.sockets, 2)
+	assert.Equal(t, 1, s.unlinked, "the file of the one that is not from elsewhere")
+	assert.NoError(t, s.engine.Close())
 }
 
 // TestListenWithoutLoops has engines whose loops have all failed.

@@ -30,7 +30,11 @@ func Run(t *testing.T, open Opener) {
 		{"Sends", sends},
 		{"Connects", connects},
 		{"Accepts", accepts},
+		{"AcceptingIsSwitchedOff", acceptingIsSwitchedOff},
+		{"ReleasedInSent", releasedInSent},
 		{"Sleeps", sleeps},
+		{"NoSleepWithARelease", noSleepWithRelease},
+		{"NoSleepWithBytes", noSleepWithBytes},
 		{"CloseReportsNothing", closeReportsNothing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -128,6 +132,7 @@ func keptBytes(t *testing.T, d backend.Driver, _ *backend.Counters) {
 		want = append(want, p...)
 		Send(t, peer, p)
 		Until(t, d, func() bool { return len(bytes.Join(memory, nil)) == len(want) })
+		assert.Nil(t, d.Keep(), "behind Received")
 	}
 	assert.NotEmpty(t, kept)
 	assert.Equal(t, len(kept), d.Outstanding().Buffers)

@@ -31,9 +31,11 @@ func Until(t *testing.T, d backend.Driver, done func() bool) {
 // Polls polls for that long and returns how often Poll returned.
 func Polls(t *testing.T, d backend.Driver, during time.Duration) (n int) {
 	t.Helper()
-	for end := time.Now().Add(during); time.Now().Before(end); n++ {
-		_, err := d.Poll(time.Until(end))
+	end := time.Now().Add(during)
+	for left := during; left > 0; left = time.Until(end) { // a negative wait would be one for ever
+		_, err := d.Poll(left)
 		require.NoError(t, err)
+		n++
 	}
 	return n
 }

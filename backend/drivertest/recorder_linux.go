@@ -7,8 +7,10 @@ type Recorder struct {
 	backend.NoEvents
 	Socket backend.Socket
 
-	OnBytes func([]byte) // called by Received; nil: the bytes are appended to Got
-	Spent   bool         // the stream has spent its share of the turn
+	OnBytes    func([]byte) // called by Received; nil: the bytes are appended to Got
+	OnSent     func()       // called by Sent, at last
+	OnAccepted func()       // called by Accepted, at last
+	Spent      bool         // the stream has spent its share of the turn
 
 	Got       []byte
 	Ends      int   // calls of ReceiveEnded
@@ -42,7 +44,12 @@ func (o *Recorder) HasTurnBudget() bool { return !o.Spent }
 func (o *Recorder) ReceiveEnded(err error) { o.Ends, o.EndErr = o.Ends+1, err }
 
 // Sent implements backend.Events.
-func (o *Recorder) Sent(n int, err error) { o.Sends, o.SendErr = append(o.Sends, n), err }
+func (o *Recorder) Sent(n int, err error) {
+	o.Sends, o.SendErr = append(o.Sends, n), err
+	if o.OnSent != nil {
+		o.OnSent()
+	}
+}
 
 // Connected implements backend.Events.
 func (o *Recorder) Connected(err error) { o.Connects = append(o.Connects, err) }
@@ -50,6 +57,9 @@ func (o *Recorder) Connected(err error) { o.Connects = append(o.Connects, err) }
 // Accepted implements backend.Events.
 func (o *Recorder) Accepted(d backend.Descriptor, from backend.Address, err error) {
 	o.Conns, o.From, o.AcceptErr = append(o.Conns, d.FD()), from, err
+	if o.OnAccepted != nil {
+		o.OnAccepted()
+	}
 }
 
 // HungUp implements backend.Events.

@@ -74,7 +74,7 @@ func completions(t testing.TB, r *Ring, n int) []CQE {
 	t.Helper()
 	var got []CQE
 	for deadline := time.Now().Add(patience); len(got) < n; {
-		require.NoError(t, r.Wait(time.Until(deadline)))
+		require.NoError(t, r.Wait(max(time.Until(deadline), time.Millisecond)))
 		for c := r.PeekCQE(); c != nil && len(got) < n; c = r.PeekCQE() {
 			got = append(got, *c)
 			r.Advance()
