@@ -248,7 +248,7 @@ type attack struct {
 	promise  string // the limit that bounds it
 	services []string
 	peers    int // at the same time
-	message  int // the largest message that a peer begins, in bytes; 0: it sends none
+	holds    func(l *limits) holds
 	defaults bool
 	lasts    func(l *limits) time.Duration // how long the server puts up with one peer; nil: as long as it moves
 	run      func(a *attackers)

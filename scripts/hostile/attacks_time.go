@@ -51,7 +51,7 @@ func halfOpen(a *attackers) {
 		func() { a.crowd(a.Peers*2/3, echoService, nil, (*peer).swallow) },
 		func() {
 			a.crowd(a.Peers/30, sourceService, nil, func(p *peer) {
-				p.send(request(largestAnswer))
+				p.send(request(4 * kib))
 				p.of.pause(200 * time.Millisecond) // so that few of them are there at a time
 				p.vanish()
 			})

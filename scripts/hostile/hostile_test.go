@@ -109,16 +109,6 @@ func TestPlanDividesTheDuration(t *testing.T) {
 	assert.Len(t, plan[0].attacks, 14)
 }
 
-// TestSecurityNamesEveryAttack keeps SECURITY.md and the list of attacks together.
-func TestSecurityNamesEveryAttack(t *testing.T) {
-	text, err := os.ReadFile("../../SECURITY.md")
-	require.NoError(t, err)
-	for _, a := range attacks {
-		assert.True(t, strings.Contains(string(text), "| `"+a.name+"` |"), "the table of SECURITY.md has no row for %s", a.name)
-	}
-	assert.Len(t, attacks, 14)
-}
-
 func TestQuietTurns(t *testing.T) {
 	loops := func(turns, timers, closed uint64) *serverAnswer {
 		one := tandem.LoopStats{Turns: turns, Timers: timers, Closed: closed, Streams: 10}
@@ -137,12 +127,14 @@ func TestQuietTurns(t *testing.T) {
 
 func TestMemoryBoundFollowsTheLimits(t *testing.T) {
 	l := defaults()
-	echo := l.perPeer(0)
-	assert.Equal(t, mib+256*kib, echo.unread)
-	assert.Equal(t, 2*10*int64(echo.unread+echo.queued+echo.objects), l.memory(10, echo))
-	assert.Equal(t, 32*mib+256*kib, l.perPeer(16*mib).unread)
+	h := blocking(&l)
+	assert.Equal(t, holds{unread: 256 * kib, queued: 128*kib + largestAnswer}, h)
+	assert.Equal(t, 2*10*int64(h.unread+h.queued+object), l.memory(10, h))
+	half := sending(16 * mib)(&l)
+	assert.Equal(t, 32*mib, half.unread)
+	assert.Equal(t, 2*100*int64(32*mib+object), l.memory(100, half))
 	l.MemoryLimit = mib
-	assert.Less(t, l.memory(100, echo), 2*100*int64(echo.unread))
+	assert.Equal(t, 2*(2*mib+100*int64(piece+object)), l.memory(100, half))
 }
 
 func TestQuantile(t *testing.T) {

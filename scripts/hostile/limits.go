@@ -47,22 +47,28 @@ func defaults() limits { return limits{Name: "defaults", MaxPayload: 16 * mib, C
 
 // holds is how many bytes one peer may make a server hold.
 type holds struct {
-	unread  int // at most, without MemoryLimit
-	queued  int
-	objects int // all else: the stream, what the handler keeps
+	unread int // without MemoryLimit
+	queued int
 }
 
-// perPeer is holds for a peer whose largest message is so large; 0: the service has no messages.
-func (l limits) perPeer(message int) holds {
+// object is what a stream costs without its bytes: itself, and what its handler keeps.
+const object = 16 * kib
+
+// bystanding is what a peer holds that sends little and reads its answers.
+func bystanding(*limits) holds { return holds{queued: 4 * kib} }
+
+// sending is what a peer holds that has sent so many bytes of a message which is not whole.
+func sending(bytes int) func(*limits) holds {
+	return func(*limits) holds { return holds{unread: 2 * bytes} } // memory grows to twice the bytes that have come
+}
+
+// blocking is what a peer holds whose answers are not read: reading stops above HighWater.
+func blocking(l *limits) holds {
 	o, err := l.Stream.Complete()
 	if err != nil {
 		panic(err)
 	}
-	unread := o.ReadBufferLimit
-	if message > unread {
-		unread = 2 * message // memory for a message grows to twice the bytes that have come
-	}
-	return holds{unread: unread + piece, queued: o.HighWater + largestAnswer + piece, objects: 16 * kib}
+	return holds{unread: piece, queued: o.HighWater + largestAnswer}
 }
 
 // memory is how many bytes n peers may make a server hold, beyond what it has at rest. Garbage collection lets the heap
@@ -72,7 +78,7 @@ func (l limits) memory(n int, h holds) int64 {
 	if l.MemoryLimit > 0 {
 		unread = min(unread, 2*l.MemoryLimit+int64(n)*piece)
 	}
-	return 2 * (unread + int64(n)*int64(h.queued+h.objects))
+	return 2 * (unread + int64(n)*int64(h.queued+object))
 }
 
 // reserve is what loops keep for the next use: pools of 8 MiB, and receive buffers, of io_uring up to 16 MiB.

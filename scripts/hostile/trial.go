@@ -150,7 +150,7 @@ func (t *trial) endure(c *child, accepts uint64) error {
 		return err
 	}
 	t.hold(latencyBound(t.Calm, t.Attacked, t.Peers/g.loops, after.minus(before)))
-	most := g.rest.memory + g.limits.memory(t.Peers, g.limits.perPeer(t.attack.message)) + reserve(g.backend, g.loops) + noiseMemory
+	most := g.rest.memory + g.limits.memory(t.Peers, t.attack.holds(&g.limits)) + reserve(g.backend, g.loops) + noiseMemory
 	t.hold(memories("peak of resident memory", t.Peak, most))
 	if t.attack.lasts != nil && g.limits.Patience > 0 {
 		t.hold(durations("the longest that the server put up with a peer", t.Attackers.Oldest, t.attack.lasts(&g.limits)+noiseTime))
