@@ -9,40 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slowHeads sends the head of a request that has no end, a byte at a time.
-func slowHeads(a *attackers) {
-	const head = "GET /1 HTTP/1.1\r\nHost: a\r\nX-Long: "
-	a.crowd(a.Peers, httpService, nil, func(p *peer) {
+// endless sends the beginning of a message that has no end soon, a byte at a time.
+func endless(begin string) func(*peer) {
+	return func(p *peer) {
 		p.drip(10*time.Millisecond, func(i int) byte {
-			if i < len(head) {
-				return head[i]
+			if i < len(begin) {
+				return begin[i]
 			}
 			return 'a'
 		})
-	})
+	}
+}
+
+// slowHeads sends the head of a request that has no end, a byte at a time.
+func slowHeads(a *attackers) {
+	a.crowd(a.Peers, httpService, nil, endless("GET /1 HTTP/1.1\r\nHost: a\r\nX-Long: "))
 }
 
 // drip sends messages that have no end soon, a byte at a time.
 func drip(a *attackers) {
-	begin := map[string]string{
-		u64Service: "\x00\x00\x01\x00\x00\x00\x00\x00",
-		"varint":   "\x80\x80\x04",
-		"line":     "",
-	}
-	part := func(service string) func() {
-		return func() {
-			head := begin[service]
-			a.crowd(a.Peers/len(begin), service, nil, func(p *peer) {
-				p.drip(10*time.Millisecond, func(i int) byte {
-					if i < len(head) {
-						return head[i]
-					}
-					return 'a'
-				})
-			})
-		}
-	}
-	a.each(part(u64Service), part("varint"), part("line"))
+	a.each(
+		func() { a.crowd(a.Peers/3, u64Service, nil, endless("\x00\x00\x01\x00\x00\x00\x00\x00")) },
+		func() { a.crowd(a.Peers/3, "varint", nil, endless("\x80\x80\x04")) },
+		func() { a.crowd(a.Peers/3, "line", nil, endless("")) },
+	)
 }
 
 // halfOpen connects and says nothing; and others vanish without a word, as a machine does that loses its power.

@@ -48,7 +48,7 @@ func durations(what string, value, most time.Duration) bound {
 }
 
 func memories(what string, value, most int64) bound {
-	return atMost(what, float64(value)/mib, float64(most)/mib, mebibytes)
+	return atMost(what, float64(value)/mib, detectorFactor*float64(most)/mib, mebibytes)
 }
 
 // What other work on the machine may add.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,9 +39,14 @@ var faults = map[string]fault{
 		return &careless{Handler: h, opened: func() { _, _ = syscall.Dup(0) }}
 	}},
 	"leaks-memory": {handler: func(h tandem.Handler) tandem.Handler {
-		c := &careless{Handler: h}
-		c.opened = func() { c.kept = append(c.kept, slices.Repeat([]byte{1}, mib)) }
-		return c
+		var mu sync.Mutex
+		var kept [][]byte
+		return &careless{Handler: h, opened: func() {
+			more := slices.Repeat([]byte{1}, mib/2)
+			mu.Lock()
+			defer mu.Unlock()
+			kept = append(kept, more)
+		}}
 	}},
 	"blocks": {handler: func(h tandem.Handler) tandem.Handler {
 		return &careless{Handler: h, came: func(*tandem.Stream) { time.Sleep(100 * time.Millisecond) }}
@@ -72,7 +78,6 @@ type careless struct {
 	tandem.Handler
 	opened func()
 	came   func(s *tandem.Stream)
-	kept   [][]byte
 }
 
 // OnOpen implements tandem.Handler.
