@@ -156,7 +156,8 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) {
 		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",
 			"stream", s.ID(), "queued", s.Queued())
 		_ = s.AbortWith(err) // otherwise later responses would be taken for this one
-	case err != nil: // the stream has ended
+	case err != nil:
+		_ = s.Close() // it has failed: what the client has sent ahead is not served, because nobody would get the answers
 	case !response.KeepAlive():
 		_ = session.CloseInStages(s)
 	}
