@@ -118,6 +118,24 @@ CGO_ENABLED=1 beside '^TestConformance$/^uring(-tiny)?$' '^TestConformance$/^(ur
 step 'go test in bench'
 (cd bench && tests -p 1 ./...) # some measure time: one package at a time
 
+step 'random programs on a simulated kernel'
+bash scripts/simulate.sh --for 30s
+
+step 'hostile peers'
+bash scripts/hostile.sh --quick
+
+step 'govulncheck'
+vuln=golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOBIN=$logs go install "$vuln" # go run would turn each exit status into 1
+if ! "$logs/govulncheck" ./... >"$logs/vuln" 2>&1; then
+  if ! grep -q 'fetching vulnerabilities: Get' "$logs/vuln"; then
+    cat "$logs/vuln"
+    exit 1
+  fi
+  printf 'NOT TESTED: the database of vulnerabilities cannot be reached\n'
+fi
+cat "$logs/vuln"
+
 step 'io_uring against giouring'
 # giouring reaches into package syscall, which the linker of Go 1.23 and newer refuses unless it is told otherwise.
 tests -tags giouring -ldflags=-checklinkname=0 ./backend_uring/...
