@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -71,10 +72,9 @@ func asRoot(t *testing.T) {
 
 // process says how the process of a test differs from this one.
 type process struct {
-	network bool      // its network is empty but for lo
-	inherit *os.File  // becomes its descriptor 3
-	env     []string  // added to the environment
-	started func(int) // is told its number
+	network bool              // its network is empty but for lo
+	env     []string          // added to the environment
+	started func(*os.Process) // is called on a goroutine of its own once the process runs
 }
 
 // faults runs a test on each backend that runs here, in a process of its own, beside others.
@@ -107,15 +107,12 @@ func (p process) run(t *testing.T, fn func(*testing.T)) {
 	if p.network {
 		c.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
 	}
-	if p.inherit != nil {
-		c.ExtraFiles = []*os.File{p.inherit}
-	}
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Start()
 	if err == nil {
 		if p.started != nil {
-			p.started(c.Process.Pid)
+			go p.started(c.Process)
 		}
 		err = c.Wait()
 	}
@@ -162,6 +159,17 @@ var pattern = randomBytes(rand.New(rand.NewPCG(7, 11)), 1048573)
 func patternAt(at int64, n int) []byte {
 	from := int(at % int64(len(pattern)))
 	return pattern[from:min(from+n, len(pattern))]
+}
+
+// sendPattern writes the pattern from one place to another.
+func sendPattern(w io.Writer, from, to int64) error {
+	for from < to {
+		n, err := w.Write(patternAt(from, int(min(to-from, 64<<10))))
+		if from += int64(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matches reports whether p is what the pattern has there.

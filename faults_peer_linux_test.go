@@ -86,14 +86,7 @@ func TestFaultResetInTheMiddle(t *testing.T) {
 		s, c := w.accepted(tr, h, &tandem.ListenOptions{StreamOptions: tandem.StreamOptions{ReadWhileBlocked: true}})
 		told := make(chan error, 1)
 		require.NoError(w.t, s.WriteNotify(make([]byte, 8<<20), func(err error) { told <- err }))
-		go func() {
-			for at := int64(0); ; {
-				n, err := c.Write(patternAt(at, 64<<10))
-				if at += int64(n); err != nil {
-					return
-				}
-			}
-		}()
+		go func() { _ = sendPattern(c, 0, 1<<40) }()
 		becomes(w.t, func() bool { return h.got.Load() > 1<<20 }, "the beginning of a transfer")
 		undo := w.filter("input", resetBy)
 		assert.ErrorIs(w.t, arrives(w.t, h.closed, "OnClose"), syscall.ECONNRESET)

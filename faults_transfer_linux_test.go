@@ -27,14 +27,7 @@ func begin(c net.Conn, size int64) *transfer {
 	x := &transfer{conn: c, size: size, done: make(chan error, 1)}
 	x.slow.Store(true)
 	_ = c.SetDeadline(time.Now().Add(2 * patience))
-	go func() {
-		for at := int64(0); at < size; {
-			n, err := c.Write(patternAt(at, int(min(size-at, 64<<10))))
-			if at += int64(n); err != nil {
-				return // reading says why
-			}
-		}
-	}()
+	go func() { _ = sendPattern(c, 0, size) }() // reading says why it ends
 	go func() { x.done <- x.compare() }()
 	return x
 }
