@@ -99,3 +99,29 @@ func (s *server) address() string {
 	_, at := s.answer()
 	return at
 }
+
+// TestFloodProcess has peers that send for ever, and read nothing.
+//
+//	flood ADDRESS N    N connections; answers "flooding"
+func TestFloodProcess(t *testing.T) {
+	if os.Getenv(serverEnv) == "" {
+		t.Skip("it is for the processes that other tests start")
+	}
+	fmt.Println("ready")
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var address string
+		var n int
+		_, err := fmt.Sscanf(lines.Text(), "flood %s %d", &address, &n)
+		require.NoError(t, err)
+		for range n {
+			c, err := net.DialTimeout("tcp", address, peerPatience)
+			require.NoError(t, err)
+			go func() {
+				for err := error(nil); err == nil; {
+					_, err = c.Write(pattern[:64<<10])
+				}
+			}()
+		}
+		fmt.Println("flooding")
+	}
+}
