@@ -63,6 +63,7 @@ func pollCalls() []uint32 {
 // TestFaultCallRefused forbids a system call, before Open or after it. What cannot be done without it is an error, and
 // everything else goes on; or the loop ends, as S38 says. Nothing hangs, and nothing spins.
 func TestFaultCallRefused(t *testing.T) {
+	t.Parallel()
 	for call, k := range refusable {
 		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
 			when := "after"

@@ -17,6 +17,7 @@ import (
 // TestFaultNoFilesLeft reaches the limit of open files, and does everything that needs one: each is an error that says
 // so, nothing spins, what there is goes on, and everything works once files are free.
 func TestFaultNoFilesLeft(t *testing.T) {
+	t.Parallel()
 	faults(t, process{}, func(t *testing.T, b tandem.Backend) {
 		u := &underRefusal{t: t, peer: startProcess(t, "TestPeerProcess", b)}
 		at := u.peer.address()

@@ -31,7 +31,7 @@ import (
 // A fault that this machine cannot make is skipped, loudly; with TANDEM_REQUIRE_TOOLS=1 it fails.
 
 // faultsAtOnce is how many processes of these tests run at a time.
-const faultsAtOnce = 8
+const faultsAtOnce = 16
 
 func TestMain(m *testing.M) {
 	flag.Parse()

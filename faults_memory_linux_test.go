@@ -21,6 +21,7 @@ import (
 
 // TestFaultLockedMemory opens Transports as an ordinary user who may lock little memory.
 func TestFaultLockedMemory(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	for name, k := range map[string]struct {
 		limit uint64 // KiB
@@ -136,6 +137,7 @@ func set(file, value string) error {
 // TestFaultLittleMemory has hundreds of peers send and read nothing, while the process may have little memory. If
 // MemoryLimit and HighWater did not hold, the kernel would kill it. Other streams go on.
 func TestFaultLittleMemory(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	backends(t, func(t *testing.T, b tandem.Backend) {
 		t.Parallel()

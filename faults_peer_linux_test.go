@@ -46,6 +46,7 @@ const resetBy = "meta l4proto tcp counter reject with tcp reset"
 
 // TestFaultResetBehindBytes has the kernel receive a reset while bytes wait in it: they are delivered first, as S18 says.
 func TestFaultResetBehindBytes(t *testing.T) {
+	t.Parallel()
 	overWire(t, func(w *wire, tr tandem.Transport) {
 		h := newRecorder()
 		s, c := w.accepted(tr, h, nil)
@@ -81,6 +82,7 @@ func failed(s *tandem.Stream) bool {
 // TestFaultResetInTheMiddle injects a reset into the middle of a transfer in both directions. What was delivered is the
 // beginning of what was sent.
 func TestFaultResetInTheMiddle(t *testing.T) {
+	t.Parallel()
 	overWire(t, func(w *wire, tr tandem.Transport) {
 		h := newRecorder()
 		s, c := w.accepted(tr, h, &tandem.ListenOptions{StreamOptions: tandem.StreamOptions{ReadWhileBlocked: true}})
@@ -99,6 +101,7 @@ func TestFaultResetInTheMiddle(t *testing.T) {
 
 // TestFaultPeerVanishes has a peer vanish without a word. TCP_USER_TIMEOUT and keep-alive end the stream.
 func TestFaultPeerVanishes(t *testing.T) {
+	t.Parallel()
 	timeout := []tandem.SocketOption{tandem.UserTimeout(time.Second)}
 	drop := func(w *wire) { w.filter("input", "meta l4proto tcp counter drop") }
 	for name, k := range map[string]struct {
@@ -147,6 +150,7 @@ func isOneOf(err error, all []error) bool {
 
 // TestFaultBlackHole dials where nothing answers. A dial ends with its context and with its Timeout, and leaves nothing.
 func TestFaultBlackHole(t *testing.T) {
+	t.Parallel()
 	overWire(t, func(w *wire, tr tandem.Transport) {
 		undo := w.filter("input", "meta l4proto tcp counter drop")
 		files, h := openFiles(), newRecorder()
@@ -188,6 +192,7 @@ func timedOut(t *testing.T, err error) {
 
 // TestFaultUnreachable dials an address whose link is down: the error is that of package net.
 func TestFaultUnreachable(t *testing.T) {
+	t.Parallel()
 	overWire(t, func(w *wire, tr tandem.Transport) {
 		w.setting("net.ipv4.neigh."+device+".retrans_time_ms", "100")
 		for name, link := range map[string]func(...string) string{"peer's link": w.far, "link": w.near} {
@@ -208,6 +213,7 @@ func TestFaultUnreachable(t *testing.T) {
 // TestFaultFullBacklog has connections wait for a listener that does not accept, in its backlog and before it. All of
 // them are served when it goes on.
 func TestFaultFullBacklog(t *testing.T) {
+	t.Parallel()
 	const n = 6
 	overWire(t, func(w *wire, tr tandem.Transport) {
 		l, err := tr.Listen("tcp", nearAddress, echoHandler{}, &tandem.ListenOptions{Backlog: 1})

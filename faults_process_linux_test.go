@@ -19,6 +19,7 @@ import (
 // TestFaultPeerKilled kills the process of a peer. What its kernel makes of that is the end of the stream: FIN if the
 // peer had read everything, else RST.
 func TestFaultPeerKilled(t *testing.T) {
+	t.Parallel()
 	for _, peer := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run("by "+peer.String(), func(t *testing.T) {
 			t.Parallel()
@@ -128,6 +129,7 @@ func threadStates(pid int) map[int]string {
 
 // TestFaultLittleGarbage collects garbage all the time, while connections come and go and all bytes are checked.
 func TestFaultLittleGarbage(t *testing.T) {
+	t.Parallel()
 	faults(t, process{env: []string{"GOGC=1"}}, func(t *testing.T, b tandem.Backend) {
 		soak(t, tandem.Options{Backend: b}, 1500*time.Millisecond)
 	})
@@ -136,6 +138,7 @@ func TestFaultLittleGarbage(t *testing.T) {
 // TestFaultSignals sends thousands of signals a second to a process and to each of its threads, while all bytes are
 // checked, and then while a loop has nothing to do.
 func TestFaultSignals(t *testing.T) {
+	t.Parallel()
 	faults(t, process{started: signals}, func(t *testing.T, b tandem.Backend) {
 		came := make(chan os.Signal, 1)
 		signal.Notify(came, syscall.SIGUSR1)

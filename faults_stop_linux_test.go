@@ -139,6 +139,7 @@ func (s *server) ticking() {
 // TestFaultServerStopped stops a server for longer than its idle timeout. Streams for which bytes have come meanwhile
 // are not idle: they are answered. The others are idle, and end.
 func TestFaultServerStopped(t *testing.T) {
+	t.Parallel()
 	const each = 8
 	faults(t, process{}, func(t *testing.T, b tandem.Backend) {
 		p := startProcess(t, "TestStoppableProcess", b)
@@ -203,6 +204,7 @@ func echoed(c net.Conn, text string) error {
 
 // TestFaultClientStopped stops a client for longer than its idle timeout, while an answer waits for it.
 func TestFaultClientStopped(t *testing.T) {
+	t.Parallel()
 	faults(t, process{}, func(t *testing.T, b tandem.Backend) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)

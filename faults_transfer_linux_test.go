@@ -117,6 +117,7 @@ var wireFaults = map[string]func(*wire){
 
 // TestFaultOnTheWire breaks a network of its own in the middle of transfers, and mends it: all bytes arrive.
 func TestFaultOnTheWire(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	for name, fault := range wireFaults {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +141,7 @@ func to(host, address string) string {
 
 // TestFaultLoss has nftables drop packets at random, in both directions, for as long as a transfer lasts.
 func TestFaultLoss(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	faults(t, process{network: true}, func(t *testing.T, b tandem.Backend) {
 		w := newWire(t)

@@ -106,6 +106,7 @@ func (u *tunnel) relay(from, to *os.File, r *rand.Rand, percent int) {
 
 // TestFaultDisorder has packets come twice, not at all, and in the wrong order, for as long as a transfer lasts.
 func TestFaultDisorder(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	faults(t, process{network: true}, func(t *testing.T, b tandem.Backend) {
 		w := newWire(t)
