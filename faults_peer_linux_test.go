@@ -56,7 +56,7 @@ func TestFaultResetBehindBytes(t *testing.T) {
 		const size = 40_000
 		_, err := c.Write(patternAt(0, size))
 		require.NoError(w.t, err)
-		w.taken(c)
+		acknowledged(w.t, c)
 		undo := w.filter("input", resetBy)
 		_, err = s.Write([]byte("x")) // is answered with a reset
 		require.NoError(w.t, err)

@@ -48,7 +48,9 @@ func testPeerKilled(t *testing.T, b, peer tandem.Backend) {
 			before: func(p *server, s *tandem.Stream, _ *recorder) {
 				require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
 				stopped(t, p.cmd.Process.Pid)
-				written(t, s, 1000)
+				require.NoError(t, sendPattern(s, 6, 1000))
+				becomes(t, func() bool { return s.Queued() == 0 }, "the kernel has all bytes")
+				acknowledged(t, s)
 			},
 			want: func(err error, h *recorder) {
 				assert.ErrorIs(t, err, syscall.ECONNRESET, "OnClose behind RST")
@@ -82,19 +84,17 @@ func testPeerKilled(t *testing.T, b, peer tandem.Backend) {
 	nothingLeft(t, tr, files)
 }
 
-// written writes, and waits until the peer's kernel has all of it.
-func written(t *testing.T, s *tandem.Stream, n int) {
+// acknowledged waits until the peer's kernel has everything that was written to a connection.
+func acknowledged(t *testing.T, c syscall.Conn) {
 	t.Helper()
-	_, err := s.Write(patternAt(0, n))
-	require.NoError(t, err)
-	raw, err := s.SyscallConn()
+	raw, err := c.SyscallConn()
 	require.NoError(t, err)
 	becomes(t, func() (empty bool) {
 		_ = raw.Control(func(fd uintptr) {
 			n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
 			empty = err == nil && n == 0
 		})
-		return empty && s.Queued() == 0
+		return empty
 	}, "all bytes acknowledged")
 }
 

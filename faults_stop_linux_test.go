@@ -20,10 +20,11 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// TestStoppableProcess is a process that is stopped. Its streams have an idle timeout, and a timer runs.
+// TestStoppableProcess is a process that is stopped. A timer runs.
 //
 //	listen ADDRESS    echoes; answers "listening ADDRESS"
 //	dial ADDRESS      writes a byte each pingInterval; answers "dialled"
+//	idle              gives all streams an idle timeout; answers "set"
 //	ticks             answers "ticks N": how often the timer has fired
 //	ended             answers "ended ERRORS": how the streams have ended so far
 func TestStoppableProcess(t *testing.T) {
@@ -34,16 +35,14 @@ func TestStoppableProcess(t *testing.T) {
 	var b tandem.Backend
 	require.NoError(t, b.UnmarshalText([]byte(name)))
 	o := silent(b)
-	o.IdleTimeout = stopIdle
 	tr, err := tandem.Open(&o)
 	require.NoError(t, err)
 	var ticks atomic.Int64
 	s := connected(t, tr, tandem.BaseHandler{})
 	require.NoError(t, s.Post(func() {
-		s.SetIdleTimeout(0)
 		s.Every(stopTick, func() { ticks.Add(1) })
 	}))
-	h := &stoppable{ended: make(chan error, 1000)}
+	h := &stoppable{ended: make(chan error, 1000), streams: make(chan *tandem.Stream, 1000)}
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		command, address, _ := strings.Cut(lines.Text(), " ")
@@ -56,6 +55,11 @@ func TestStoppableProcess(t *testing.T) {
 			_, err := tr.Dial(t.Context(), "tcp", address, pinging{stoppable: h}, nil)
 			require.NoError(t, err)
 			fmt.Println("dialled")
+		case "idle":
+			for range h.opened.Load() {
+				(<-h.streams).SetIdleTimeout(stopIdle)
+			}
+			fmt.Println("set")
 		case "ticks":
 			fmt.Println("ticks", ticks.Load())
 		case "ended":
@@ -66,16 +70,23 @@ func TestStoppableProcess(t *testing.T) {
 }
 
 const (
-	stopIdle     = 600 * time.Millisecond // the idle timeout
-	stopTick     = 20 * time.Millisecond  // the timer
+	stopIdle     = time.Second           // the idle timeout
+	stopTick     = 20 * time.Millisecond // the timer
 	pingInterval = 50 * time.Millisecond
-	stopTime     = time.Second // how long the process is stopped
+	stopTime     = 1200 * time.Millisecond // how long the process is stopped
 )
 
 // stoppable echoes, and records how streams end.
 type stoppable struct {
 	echoHandler
-	ended chan error
+	opened  atomic.Int64
+	streams chan *tandem.Stream
+	ended   chan error
+}
+
+func (h *stoppable) OnOpen(s *tandem.Stream) {
+	h.streams <- s
+	h.opened.Add(1)
 }
 
 func (h *stoppable) OnClose(_ *tandem.Stream, err error) { h.ended <- err }
@@ -103,6 +114,7 @@ type pinging struct {
 }
 
 func (p pinging) OnOpen(s *tandem.Stream) {
+	p.stoppable.OnOpen(s)
 	s.Every(pingInterval, func() { _, _ = s.Write([]byte("x")) })
 }
 
@@ -111,9 +123,12 @@ func (p pinging) OnEOF(*tandem.Stream)                {}
 func (p pinging) OnWritable(*tandem.Stream)           {}
 func (p pinging) OnClose(s *tandem.Stream, err error) { p.stoppable.OnClose(s, err) }
 
-// stop stops a process for a while, and calls during in the middle.
+// stop stops a process for longer than the idle timeout of its streams, and calls during in the middle.
 func (s *server) stop(during func()) {
 	s.Helper()
+	s.tell("idle")
+	word, _ := s.answer()
+	require.Equal(s, "set", word)
 	require.NoError(s, s.cmd.Process.Signal(syscall.SIGSTOP))
 	stopped(s.T, s.cmd.Process.Pid)
 	began := time.Now()

@@ -142,20 +142,6 @@ func (w *wire) filter(hook, rule string) (undo func()) {
 	}
 }
 
-// taken waits until the near kernel has everything that was written to c.
-func (w *wire) taken(c *net.TCPConn) {
-	w.t.Helper()
-	raw, err := c.SyscallConn()
-	require.NoError(w.t, err)
-	becomes(w.t, func() (empty bool) {
-		_ = raw.Control(func(fd uintptr) {
-			n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-			empty = err == nil && n == 0
-		})
-		return empty
-	}, "all bytes acknowledged")
-}
-
 // setting writes a setting below /proc/sys, in the near network.
 func (w *wire) setting(name, value string) {
 	w.t.Helper()
