@@ -17,7 +17,7 @@ import (
 type transfer struct {
 	conn net.Conn
 	size int64
-	slow atomic.Bool // it reads slowly
+	slow atomic.Bool // it reads slowly, and then so slowly that it does not get to the end
 	read atomic.Int64
 	done chan error
 }
@@ -34,7 +34,11 @@ func begin(c net.Conn, size int64) *transfer {
 
 func (x *transfer) compare() error {
 	for b := make([]byte, 64<<10); x.read.Load() < x.size; {
-		n, err := x.conn.Read(b)
+		most, pause := len(b), time.Millisecond
+		if x.slow.Load() && x.read.Load() > x.size/2 {
+			most, pause = 4<<10, 20*time.Millisecond
+		}
+		n, err := x.conn.Read(b[:most])
 		at := x.read.Load()
 		if !matches(at, b[:n]) {
 			return fmt.Errorf("WRONG BYTES behind %d", at)
@@ -44,7 +48,7 @@ func (x *transfer) compare() error {
 			return fmt.Errorf("behind %d of %d bytes: %w", x.read.Load(), x.size, err)
 		}
 		if x.slow.Load() {
-			time.Sleep(time.Millisecond)
+			time.Sleep(pause)
 		}
 	}
 	return nil
