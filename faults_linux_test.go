@@ -95,7 +95,7 @@ func (p process) run(t *testing.T, fn func(*testing.T)) {
 		fn(t)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 70*time.Second)
 	defer cancel()
 	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
 	c := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+pattern, "-test.v")

@@ -115,7 +115,7 @@ func TestFaultDisorder(t *testing.T) {
 			return w.listenAt(tunnelFar), func(address string) net.Conn { return w.dial(to(tunnelNear, address)) }
 		}
 		files := openFiles()
-		disturb(t, b, 2<<20, connect, func() {})
+		disturb(t, b, 1<<20, connect, func() {})
 		for what, n := range map[string]int64{"lost": u.lost.Load(), "doubled": u.doubled.Load(), "late": u.late.Load()} {
 			assert.NotZero(t, n, "packets that were %s", what)
 		}
