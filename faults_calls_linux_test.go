@@ -261,7 +261,7 @@ func (u *underRefusal) useStreams() {
 	told := make(chan error, 1)
 	if u.streams[1].WriteNotify(make([]byte, 1<<20), func(err error) { told <- err }) == nil {
 		u.ask("drain 1")
-		arrives(t, told, "the function of WriteNotify")
+		_ = arrives(t, told, "the function of WriteNotify")
 	}
 	lives := u.lives[2] && u.streams[2].Abort() == nil
 	if end := u.ask("end 2"); lives {

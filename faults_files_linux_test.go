@@ -70,7 +70,7 @@ func (u *underRefusal) needFiles(b tandem.Backend, at string, conn net.Conn) map
 		select {
 		case <-h.opened:
 			_ = s.Abort()
-			arrives(u.t, h.closed, "OnClose")
+			_ = arrives(u.t, h.closed, "OnClose")
 		case all["Connect"] = <-h.closed:
 		case <-time.After(patience):
 			assert.Fail(u.t, "Connect ends in nothing")

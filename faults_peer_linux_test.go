@@ -24,7 +24,7 @@ func overWire(t *testing.T, test func(*wire, tandem.Transport)) {
 		o := silent(b)
 		tr, err := tandem.Open(&o)
 		require.NoError(t, err)
-		files += 1 // that of Go's poller, which may be younger
+		files++ // that of Go's poller, which may be younger
 		test(w, tr)
 		nothingLeft(t, tr, files)
 	})
