@@ -64,7 +64,13 @@ func TestServerProcess(t *testing.T) {
 
 func startServer(t *testing.T, backend tandem.Backend) *server {
 	t.Helper()
-	s := &server{T: t, cmd: exec.Command("/proc/self/exe", "-test.run=^TestServerProcess$")}
+	return startProcess(t, "TestServerProcess", backend)
+}
+
+// startProcess starts a process that runs a test which prints "ready" and then waits for commands.
+func startProcess(t *testing.T, test string, backend tandem.Backend) *server {
+	t.Helper()
+	s := &server{T: t, cmd: exec.Command("/proc/self/exe", "-test.run=^"+test+"$")}
 	s.cmd.Env = append(os.Environ(), serverEnv+"="+backend.String())
 	s.cmd.Stderr = os.Stderr
 	var err error

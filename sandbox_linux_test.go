@@ -1,12 +1,9 @@
 package tandem_test
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,26 +18,6 @@ import (
 // sandboxEnv says which test a child runs that takes something from itself which it cannot have back.
 const sandboxEnv = "TANDEM_TEST_SANDBOX"
 
-// inSandbox runs fn in a process of its own.
-func inSandbox(t *testing.T, fn func(*testing.T)) {
-	t.Helper()
-	if os.Getenv(sandboxEnv) == t.Name() {
-		fn(t)
-		return
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
-	// The binary of the test is in a directory that only its owner may enter.
-	c := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+pattern, "-test.v")
-	c.Env = append(os.Environ(), sandboxEnv+"="+t.Name(), "TANDEM_BACKEND=", "GORACE=atexit_sleep_ms=0")
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	if strings.Contains(string(out), "--- SKIP") {
-		t.Skipf("%s", out)
-	}
-}
-
 // opens reports what OnOpen was called for.
 type opens struct {
 	tandem.BaseHandler
@@ -52,7 +29,7 @@ func (o opens) OnOpen(s *tandem.Stream) { o.streams <- s }
 // A program forbids itself io_uring_register(2) after Open, as sandboxes do. A loop that sleeps can still be woken.
 func TestWakeUpWithoutRegister(t *testing.T) {
 	backends(t, func(t *testing.T, backend tandem.Backend) {
-		inSandbox(t, func(t *testing.T) {
+		process{}.run(t, func(t *testing.T) {
 			tr, err := tandem.Open(&tandem.Options{Backend: backend, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
 			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
 				t.Skipf("NOT TESTED: %v", err)
@@ -86,7 +63,7 @@ func TestAutoWithoutLockedMemory(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("NOT TESTED: it takes root to become another user")
 	}
-	inSandbox(t, func(t *testing.T) {
+	process{}.run(t, func(t *testing.T) {
 		user := 2_000_000 + os.Getpid()
 		require.NoError(t, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}))
 		require.NoError(t, syscall.Setgid(user))

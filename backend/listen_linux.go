@@ -39,6 +39,11 @@ func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) 
 	}
 	fd, err := duplicate(ln.(syscall.Conn))
 	_ = ln.Close()
+	if err == nil && at.Addr == nil { // package net could not find it out, and has not said so
+		if _, err = listenAddress(fd); err != nil {
+			CloseFD(fd)
+		}
+	}
 	if err != nil {
 		if at.Unlink != nil {
 			at.Unlink(o.Patience)
@@ -111,9 +116,10 @@ func (Linux) AdoptListener(network string, c syscall.Conn) (Listening, error) {
 	if err != nil {
 		return Listening{}, err
 	}
-	at := LocalAddress(fd)
+	at, err := listenAddress(fd)
 	l := Listening{Addr: at.NetAddr()}
 	switch {
+	case err != nil:
 	case !isListening(fd):
 		err = fmt.Errorf("it is not a stream socket that listens: %w", unix.EINVAL)
 	case (at.Kind == UnixAddress) != (network == "unix"):

@@ -49,7 +49,8 @@ func (Linux) TryReceive(d Descriptor, p []byte) (int, error) {
 // ShutdownWrite implements Sockets.
 func (Linux) ShutdownWrite(d Descriptor) error { return rawShutdown(d.FD(), unix.SHUT_WR) }
 
-// CloseSocket implements Sockets.
+// CloseSocket implements Sockets. Where a seccomp filter refuses close(2), the descriptor stays, and the peer learns of
+// the end all the same.
 func (Linux) CloseSocket(d Descriptor, how Closing) {
 	if how.Reset {
 		resetOnClose(d.FD())
@@ -57,7 +58,13 @@ func (Linux) CloseSocket(d Descriptor, how Closing) {
 	if how.Discard > 0 {
 		discard(d.FD(), how.Discard)
 	}
-	CloseFD(d.FD())
+	if !closeFD(d.FD()) {
+		return
+	}
+	if how.Reset {
+		disconnect(d.FD())
+	}
+	_ = rawShutdown(d.FD(), unix.SHUT_RDWR)
 }
 
 // TakeError implements Sockets. A socket without POLLERR has not failed: what TakeError would return of it is an error

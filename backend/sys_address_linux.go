@@ -2,25 +2,42 @@ package backend
 
 import (
 	"net/netip"
+	"os"
 	"strconv"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // LocalAddress is getsockname(2), RemoteAddress getpeername(2). The zero Address means that the kernel did not say.
-func LocalAddress(fd int) Address { return socketName(fd, unix.SYS_GETSOCKNAME) }
+func LocalAddress(fd int) Address {
+	a, _ := socketName(fd, unix.SYS_GETSOCKNAME)
+	return a
+}
 
 // RemoteAddress is the address of the other end.
-func RemoteAddress(fd int) Address { return socketName(fd, unix.SYS_GETPEERNAME) }
+func RemoteAddress(fd int) Address {
+	a, _ := socketName(fd, unix.SYS_GETPEERNAME)
+	return a
+}
 
-func socketName(fd int, call uintptr) Address {
+// listenAddress is LocalAddress of a listener, of which nobody knows how to reach it without.
+func listenAddress(fd int) (Address, error) {
+	a, e := socketName(fd, unix.SYS_GETSOCKNAME)
+	if e != 0 {
+		return a, os.NewSyscallError("getsockname", e)
+	}
+	return a, nil
+}
+
+func socketName(fd int, call uintptr) (Address, syscall.Errno) {
 	var sa unix.RawSockaddrAny
 	size := uint32(unsafe.Sizeof(sa))
 	if _, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); e != 0 {
-		return Address{}
+		return Address{}, e
 	}
-	return addressIn(&sa, size)
+	return addressIn(&sa, size), 0
 }
 
 // addressIn reads an address of size bytes as the kernel has written it.

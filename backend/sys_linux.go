@@ -122,7 +122,10 @@ func AcceptFrom(fd int) (int, Address, error) {
 // it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where somebody makes
 // it blocking and another process takes the connection in between, it waits, and the scheduler knows that it does.
 func AcceptShared(fd int) (int, Address, error) {
-	if !hasInput(fd) {
+	switch is, err := poll(fd, unix.POLLIN); {
+	case err != nil: // without knowing it must not wait, and an accept that never comes would be asked for again and again
+		return -1, Address{}, err
+	case !is:
 		return -1, Address{}, unix.EAGAIN
 	}
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
@@ -167,11 +170,26 @@ func rawShutdown(fd, how int) error {
 }
 
 // CloseFD closes a descriptor. The error has no consequence: on Linux the descriptor is gone in any case, close(2).
-func CloseFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+func CloseFD(fd int) { _ = closeFD(fd) }
 
-// resetOnClose makes close(2) drop what is unsent and send RST: SO_LINGER of zero, socket(7).
+// closeFD is CloseFD, and reports whether a seccomp filter has refused it, so that the descriptor stays.
+func closeFD(fd int) (refused bool) {
+	_, _, e := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return e == unix.EPERM || e == unix.EACCES || e == unix.ENOSYS
+}
+
+// resetOnClose makes close(2) drop what is unsent and send RST: SO_LINGER of zero, socket(7). Where a seccomp filter
+// refuses that, it sends RST at once: what the peer has received must not look like all there was.
 func resetOnClose(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+	if unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0}) != nil {
+		disconnect(fd)
+	}
+}
+
+// disconnect resets a TCP connection, and drops what is unsent: connect(2) to AF_UNSPEC. Other sockets are left alone.
+func disconnect(fd int) {
+	none := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none))
 }
 
 // TakeError returns and clears the pending error of a socket: SO_ERROR, socket(7).
@@ -230,11 +248,20 @@ func HasError(fd int) bool { return ready(fd, unix.POLLERR) }
 // hasInput reports whether there is something to receive.
 func hasInput(fd int) bool { return ready(fd, unix.POLLIN) }
 
-// ready is poll(2) without waiting.
+// ready reports whether poll(2) says so.
 func ready(fd int, event int16) bool {
+	is, err := poll(fd, event)
+	return err == nil && is
+}
+
+// poll is poll(2) without waiting. It fails only where a seccomp filter refuses it.
+func poll(fd int, event int16) (bool, error) {
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: event}}
 	_, err := unix.Poll(p[:], 0)
-	return err == nil && p[0].Revents&event != 0
+	if err == unix.EINTR { // nothing was ready
+		return false, nil
+	}
+	return p[0].Revents&event != 0, err
 }
 
 // setNoDelay sets TCP_NODELAY, tcp(7). Sockets that are not TCP are left alone.
