@@ -229,3 +229,9 @@ func nothingLeft(t *testing.T, tr tandem.Transport, files int) {
 	require.Zero(t, st.Streams+st.Sockets+st.Requests+st.BuffersTaken, "what is left: %+v", st)
 	becomes(t, func() bool { return openFiles() <= files }, "%d descriptors", files)
 }
+
+// openFiles is how many descriptors this process has.
+func openFiles() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}

@@ -147,7 +147,7 @@ func threadStates(pid int) map[int]string {
 func TestFaultLittleGarbage(t *testing.T) {
 	t.Parallel()
 	faults(t, process{env: []string{"GOGC=1"}}, func(t *testing.T, b tandem.Backend) {
-		soak(t, tandem.Options{Backend: b}, 1500*time.Millisecond)
+		churn(t, tandem.Options{Backend: b}, 1500*time.Millisecond)
 	})
 }
 
@@ -159,7 +159,7 @@ func TestFaultSignals(t *testing.T) {
 		came := make(chan os.Signal, 1)
 		signal.Notify(came, syscall.SIGUSR1)
 		arrives(t, came, "a signal")
-		soak(t, tandem.Options{Backend: b}, time.Second)
+		churn(t, tandem.Options{Backend: b}, time.Second)
 		o := silent(b)
 		o.Loops = 1
 		tr := openOrSkip(t, &o)
