@@ -47,7 +47,7 @@ func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	capped := false
 	if s != nil && last {
 		capped = s.State&multi != 0
-		s.State &^= armed | multi | cancelling
+		s.State &^= armed | multi | cancelling | overlooked
 	}
 	if bid, ok := c.Buffer(); ok {
 		d.report(s, bid, c)
