@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/tandem-io/tandem/backend"
@@ -65,5 +66,13 @@ func TestOverlookedEndAfterMissedCancellation(t *testing.T) {
 		until(t, d, func() bool { return o.Ends > 0 })
 		assert.Equal(t, "the last", string(o.Got))
 		release(t, d, o)
+	}
+}
+
+// What a kernel may do to one send or receive does not make the probe give io_uring up.
+func TestProbeOnWildKernel(t *testing.T) {
+	for seed := range uint64(100) {
+		_, err := Probe(Config{Kernel: emulated(t, seed, ringtest.Wild(seed))}.withDefaults())
+		require.NoError(t, err, "seed %d", seed)
 	}
 }
