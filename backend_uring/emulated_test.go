@@ -76,3 +76,33 @@ func TestProbeOnWildKernel(t *testing.T) {
 		require.NoError(t, err, "seed %d", seed)
 	}
 }
+
+// On a kernel that cannot bound a multishot receive, which nothing has told the driver yet, no stream fails.
+func TestManyReceivesThatCannotBeBounded(t *testing.T) {
+	d := open(t, Config{Kernel: emulated(t, 1, ringtest.Habits{NoLimit: true})}, new(backend.Counters))
+	var all []*drivertest.Recorder
+	for range 3 {
+		a, b := drivertest.Sockets(t)
+		o := drivertest.Attach(t, d, a)
+		d.Receive(&o.Socket, true)
+		drivertest.Send(t, b, []byte("x"))
+		all = append(all, o)
+	}
+	until(t, d, func() bool { return allGotBytes(all) })
+	release(t, d, all...)
+}
+
+// The same holds if the end comes while the receive is being cancelled, because it is not wanted for a while.
+func TestOverlookedEndWhilePaused(t *testing.T) {
+	d := open(t, Config{Kernel: emulated(t, 1, ringtest.Habits{})}, new(backend.Counters))
+	o, peer := attach(t, d)
+	require.NotZero(t, o.Socket.State&multi)
+	o.Socket.State = o.Socket.State&^wantReceive | cancelling // as if a cancellation were on its way
+	drivertest.Send(t, peer, []byte("the last"))
+	drivertest.Shut(t, peer, unix.SHUT_RDWR)
+	until(t, d, func() bool { return o.HangUps > 0 && string(o.Got) == "the last" })
+	d.Receive(&o.Socket, true)
+	completed(d, opCancel, &o.Socket, -int32(unix.ENOENT))
+	until(t, d, func() bool { return o.Ends > 0 })
+	release(t, d, o)
+}
