@@ -128,9 +128,9 @@ func (r *instance) report(q *request, mask uint32) {
 
 // cancel ends requests by their user_data; __io_async_cancel in io_uring/cancel.c.
 func (r *instance) cancel(q *request) {
-	all, everything := q.OpFlags&ring.CancelAll != 0, q.OpFlags&ring.CancelAny != 0
+	all := q.OpFlags&ring.CancelAll != 0
 	var found []*request
-	if everything {
+	if q.OpFlags&ring.CancelAny != 0 {
 		for _, f := range r.files {
 			found = append(found, f.requests...)
 		}

@@ -39,6 +39,9 @@ type request struct {
 // always are the events for which a poll waits in any case: IO_POLL_UNMASK in io_uring/poll.c.
 const always = unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLRDHUP
 
+// everything is what an epoll set is asked for.
+const everything = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | always
+
 // inodeOf names the file behind a descriptor. It is 0 for files that have none of their own, such as an eventfd.
 func inodeOf(fd int) (inode uint64, open bool) {
 	var s unix.Stat_t
@@ -68,7 +71,7 @@ func (r *instance) fileOf(fd int) (*file, bool) {
 	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	f.tcp = err == nil && domain != unix.AF_UNIX
 	r.files[fd], r.polled[f.id] = f, f
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | unix.EPOLLRDHUP | unix.EPOLLET}
+	e := unix.EpollEvent{Events: everything | unix.EPOLLET}
 	e.Fd, e.Pad = int32(f.id), int32(f.id>>32)
 	_ = unix.EpollCtl(r.poller, unix.EPOLL_CTL_ADD, fd, &e) // EPERM: it is always ready
 	return f, true
