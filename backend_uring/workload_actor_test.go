@@ -51,6 +51,7 @@ type actor struct {
 	ending    bool // closed, aborted or detached by itself
 	took      []*taken
 	paused    chan struct{} // closed when the stream is paused for good
+	sawEnd    chan struct{} // closed when it has seen the peer's FIN
 	timer     bool
 	notified  atomic.Int64 // WriteNotify whose function has not been called
 
@@ -68,7 +69,7 @@ type taken struct {
 
 func newActor(w *world, i int, p plan) *actor {
 	a := &actor{
-		plan: p, i: i, world: w, rand: p.rand(1), paused: make(chan struct{}),
+		plan: p, i: i, world: w, rand: p.rand(1), paused: make(chan struct{}), sawEnd: make(chan struct{}),
 		closed: make(chan struct{}), peerRead: make(chan struct{}), peerWrote: make(chan struct{}), detached: make(chan struct{}),
 	}
 	if p.end != detaches {
@@ -111,6 +112,9 @@ func (a *actor) OnWritable(s *session.Stream) { a.act(s) }
 func (a *actor) OnEOF(s *session.Stream) {
 	if a.eof = true; a.got+s.Buffered() != a.receive && a.end != isReset {
 		a.fail("the end comes after %d bytes", a.got+s.Buffered())
+	}
+	if a.end == lateReset {
+		close(a.sawEnd)
 	}
 	a.later(s)
 }
@@ -233,7 +237,7 @@ func (a *actor) write(s *session.Stream) {
 			}
 		}
 		if err != nil {
-			if a.end != isReset {
+			if a.end != isReset && a.end != lateReset {
 				a.fail("write: %v", err)
 			}
 			return
@@ -262,7 +266,7 @@ func (a *actor) OnClose(s *session.Stream, err error) {
 	switch a.end {
 	case aborts:
 		ok = errors.Is(err, net.ErrClosed)
-	case isReset, pausedReset:
+	case isReset, pausedReset, lateReset:
 		ok = err == nil || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	}
 	if !ok {
@@ -350,8 +354,15 @@ func (a *actor) peerWrites(c net.Conn) {
 }
 
 func (a *actor) peerEnds(c net.Conn, r *rand.Rand) {
+	a.world.gate(a)
 	switch a.end {
-	case isReset, pausedReset:
+	case isReset, pausedReset, lateReset:
+		if a.end == lateReset {
+			_ = c.(interface{ CloseWrite() error }).CloseWrite()
+			if !endsBefore(a.sawEnd, time.Now().Add(patience)) {
+				a.world.fail("stream %d (%v) has not seen the end", a.i, a.plan)
+			}
+		}
 		if r.IntN(2) == 0 {
 			time.Sleep(time.Duration(r.IntN(1000)) * time.Microsecond)
 		}

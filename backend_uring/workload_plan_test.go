@@ -24,11 +24,12 @@ const (
 	aborts                    // the stream aborts half way
 	isReset                   // the peer resets half way
 	pausedReset               // the stream pauses, and the peer resets
+	lateReset                 // the peer sends FIN, and resets when the stream has seen that
 	endings
 )
 
 func (e ending) String() string {
-	return [...]string{"in order", "closes", "detaches", "aborts", "is reset", "is reset while paused"}[e]
+	return [...]string{"in order", "closes", "detaches", "aborts", "is reset", "is reset while paused", "is reset after FIN"}[e]
 }
 
 func newPlan(w *world) plan {
@@ -37,7 +38,11 @@ func newPlan(w *world) plan {
 		size = func() int { return 300_000 + w.rand.IntN(1000) }
 	}
 	p := plan{receive: 1 + size(), send: size(), end: ending(w.rand.IntN(int(endings))), seed: w.rand.Uint64()}
-	if w.network == "unix" && p.end == pausedReset {
+	if w.storm {
+		p.receive, p.send = 1+w.rand.IntN(100), w.rand.IntN(100)
+		p.end = []ending{inOrder, pausedReset, lateReset, lateReset}[w.rand.IntN(4)]
+	}
+	if w.network == "unix" && (p.end == pausedReset || p.end == lateReset) {
 		p.end = inOrder // a Unix socket cannot be reset
 	}
 	return p

@@ -78,6 +78,9 @@ type world struct {
 	drivers []*counted
 	engine  *session.Engine
 	actors  []*actor
+	storm   bool          // there are many streams, and their peers end all at once
+	arrived atomic.Int32  // peers that are about to end
+	open    chan struct{} // closed when all are
 
 	stuck atomic.Bool // something has not ended: the drivers tell what they have
 
@@ -131,7 +134,12 @@ func (w *world) run(t *testing.T) {
 		return c, nil
 	})
 	require.NoError(t, err)
-	for i := range 3 + w.rand.IntN(10) {
+	n := 3 + w.rand.IntN(10)
+	if w.storm = w.config.Entries > 0 && w.rand.IntN(3) == 0; w.storm {
+		n = 40
+	}
+	w.open = make(chan struct{})
+	for i := range n {
 		w.actors = append(w.actors, newActor(w, i, newPlan(w)))
 	}
 	w.engine, err = session.New(session.Config{Drivers: drivers, Logger: slog.New(slog.DiscardHandler)})
@@ -149,6 +157,7 @@ func (w *world) run(t *testing.T) {
 			a.peer(c)
 		}
 	}
+	w.closeWhileAccepting(t)
 	w.await()
 	closed := make(chan error, 1)
 	go func() { closed <- w.engine.Close() }()
@@ -161,6 +170,47 @@ func (w *world) run(t *testing.T) {
 	for _, f := range w.kernel.Faults() {
 		w.fail("%s", f)
 	}
+}
+
+// gate holds a peer in a storm until all others are about to end, too.
+func (w *world) gate(a *actor) {
+	if !w.storm {
+		return
+	}
+	if int(w.arrived.Add(1)) == len(w.actors) {
+		close(w.open)
+	}
+	if !endsBefore(w.open, time.Now().Add(patience)) {
+		w.fail("%d of %d peers have come as far as stream %d's", w.arrived.Load(), len(w.actors), a.i)
+	}
+}
+
+// closer is a Handler that closes every stream.
+type closer struct{ session.BaseHandler }
+
+// OnOpen implements session.Handler.
+func (closer) OnOpen(s *session.Stream) { _ = s.Close() }
+
+// closeWhileAccepting closes a listener while connections come. All of them have to end.
+func (w *world) closeWhileAccepting(t *testing.T) {
+	l, err := w.engine.Listen(w.network, w.address(t), closer{}, &session.ListenOptions{MaxConns: []int{0, 100}[w.rand.IntN(2)]})
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			c, err := net.Dial(w.network, l.Addr().String())
+			if err != nil {
+				return // it is closed already
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(patience))
+			_, err = c.Read(make([]byte, 1))
+			assert.NotErrorIs(w, err, os.ErrDeadlineExceeded, "a connection that came while the listener was closed")
+		})
+	}
+	time.Sleep(time.Duration(w.rand.IntN(500)) * time.Microsecond)
+	assert.NoError(w, l.Close(), "close a listener")
+	all.Wait()
 }
 
 // await waits until everything that streams and peers do has ended.
@@ -265,6 +315,10 @@ func (c *counted) Poll(wait time.Duration) (int, error) {
 }
 
 func (c *counted) check() {
+	if c.Keep() != nil {
+		c.failed = true
+		c.world.fail("a buffer is on loan when its delivery is over")
+	}
 	sum := c.waker.requests + c.flush.out
 	c.All(func(s *backend.Socket) {
 		sum += int(s.InFlight)
