@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -56,9 +55,6 @@ type actor struct {
 	notified  atomic.Int64 // WriteNotify whose function has not been called
 
 	closed, peerRead, peerWrote, detached chan struct{}
-
-	mu     sync.Mutex // guards loaned
-	loaned int
 }
 
 // taken is memory that the stream has handed over.

@@ -360,7 +360,7 @@ func (c *counted) Close() error {
 	return err
 }
 
-// pieces are the bytes that go over stream i in one direction: every short piece occurs once.
+// pattern has the bytes that go over the streams: every short piece occurs once.
 var pattern = func() []byte {
 	p := make([]byte, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
