@@ -51,7 +51,7 @@ func setups() []backendtest.Setup {
 			all = append(all, beside)
 		}
 	}
-	return all
+	return append(all, emulatedSetups()...)
 }
 
 func epollSetup() backendtest.Setup {
@@ -74,9 +74,12 @@ func uringSetup(name string, c uring.Config) backendtest.Setup {
 	}
 }
 
-// tinySetup is io_uring with queues and buffers that are full all the time.
+// tinyConfig makes queues and buffers that are full all the time.
+var tinyConfig = uring.Config{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64}
+
+// tinySetup is io_uring with tinyConfig.
 func tinySetup() backendtest.Setup {
-	c := uring.Config{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64}
+	c := tinyConfig
 	most := 8 * c.Buffers // the buffers that there may be, since their number grows
 	s := uringSetup("uring-tiny", c)
 	s.Tiny, s.HandedOver, s.Turns = true, most*c.BufferSize, most/c.CompletionEntries

@@ -3,6 +3,8 @@ package uring
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
 // Config says how a driver runs. Its zero value is valid.
@@ -22,6 +24,9 @@ type Config struct {
 
 	Rung    string // of the ladder; default "": the best that works
 	EventFD bool   // wake by an eventfd also where the kernel has better
+
+	// Kernel carries out the calls of the rings; nil: the machine's. Package ringtest has one for tests.
+	Kernel ring.Kernel
 
 	oneshot bool // the kernel cannot bound a multishot receive
 	reduced bool // the queues are smaller than was asked for

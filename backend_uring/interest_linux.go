@@ -43,7 +43,6 @@ func (d *Driver) updateKernel(s *backend.Socket) {
 		s.State |= cancelling
 		d.cancel(opReceive, s) // its last completion comes back here
 	}
-	s.State &^= overlooked
 	d.watch(s)
 }
 

@@ -86,14 +86,17 @@ type probe struct {
 	sock     backend.Socket
 	got      []byte
 	sent     int
+	answered bool // the last send has its answer
 	err      error
 	released bool
 }
 
 func (p *probe) Received(b []byte)      { p.got = append(p.got, b...) }
 func (p *probe) ReceiveEnded(err error) { p.err = err }
-func (p *probe) Sent(n int, err error)  { p.sent += n; p.err = errors.Join(p.err, err) }
 func (p *probe) Released()              { p.released = true }
+func (p *probe) Sent(n int, err error) {
+	p.sent, p.answered, p.err = p.sent+n, true, errors.Join(p.err, err)
+}
 
 // roundTrip uses a goroutine of its own, because the driver locks it to its thread. It reports whether receives can be
 // multishot.
@@ -156,12 +159,14 @@ func (p *probe) exchange(d *Driver, peer int) error {
 			return fmt.Errorf("receive: %w", errors.Join(err, p.err))
 		}
 	}
-	answer := []byte("pong")
-	if _, err := d.Send(&p.sock, [][]byte{answer}); err != backend.ErrPending {
-		return fmt.Errorf("send: %w", err)
-	}
-	if err := poll(d, func() bool { return p.sent == 4 || p.err != nil }); err != nil || p.err != nil {
-		return fmt.Errorf("send: %w", errors.Join(err, p.err))
+	for answer := []byte("pong"); p.sent < len(answer); { // a send may take fewer bytes than there are
+		p.answered = false
+		if _, err := d.Send(&p.sock, [][]byte{answer[p.sent:]}); err != backend.ErrPending {
+			return fmt.Errorf("send: %w", err)
+		}
+		if err := poll(d, func() bool { return p.answered || p.err != nil }); err != nil || p.err != nil {
+			return fmt.Errorf("send: %w", errors.Join(err, p.err))
+		}
 	}
 	got := make([]byte, 8)
 	n, err := backend.Recv(peer, got)

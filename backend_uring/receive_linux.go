@@ -47,7 +47,7 @@ func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	capped := false
 	if s != nil && last {
 		capped = s.State&multi != 0
-		s.State &^= armed | multi | cancelling
+		s.State &^= armed | multi | cancelling | overlooked
 	}
 	if bid, ok := c.Buffer(); ok {
 		d.report(s, bid, c)
@@ -70,7 +70,7 @@ func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 		d.Changed(s)
 	case errno == syscall.ENOBUFS:
 		d.awaitBuffer(s)
-	case errno == syscall.EINVAL && capped && d.rung.multishot:
+	case errno == syscall.EINVAL && capped: // others of the same kind may be in flight
 		d.rung.multishot = false // a kernel before 6.17 cannot bound it
 		d.Changed(s)
 	case c.Res == 0:

@@ -77,7 +77,7 @@ const (
 
 	hasMore     // the last receive left bytes in the kernel
 	hung        // the watch has reported an error, a hang-up, or the peer's end
-	overlooked  // and a receive in flight may not have noticed
+	overlooked  // and the receive in flight may not have noticed: it is cancelled, until it has ended
 	watchFailed // the kernel has refused to watch
 	dontWait    // a send found no room: sends do not wait in the kernel any longer
 	roomAwaited // the owner is waiting for Sent

@@ -30,7 +30,7 @@ func (d *Driver) makeWaker() (err error) {
 		return err
 	}
 	if d.rung.msgRing && !d.config.EventFD {
-		w.ring = ring.NewWaker(d.ring.FD(), opWake, 0)
+		w.ring = ring.NewWakerOn(d.config.Kernel, d.ring.FD(), opWake, 0)
 	}
 	return nil
 }

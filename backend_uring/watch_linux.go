@@ -60,12 +60,12 @@ func (d *Driver) hungUp(s *backend.Socket, c ring.CQE, last bool) {
 	if s.State&sending != 0 && c.Res&(unix.POLLERR|unix.POLLHUP) == 0 {
 		d.cancel(opSend, s) // it would retry again and again; see awaitRoom
 	}
-	switch {
-	case s.State&wantReceive == 0:
-		s.Owner.HungUp()
-	case s.State&multi != 0:
+	if s.State&multi != 0 { // also while it is being cancelled: that may fail, and the receive be wanted again
 		s.State |= overlooked
 		d.Changed(s)
+	}
+	if s.State&wantReceive == 0 {
+		s.Owner.HungUp()
 	}
 }
 

@@ -118,6 +118,9 @@ CGO_ENABLED=1 beside '^TestConformance$/^uring(-tiny)?$' '^TestConformance$/^(ur
 step 'go test in bench'
 (cd bench && tests -p 1 ./...) # some measure time: one package at a time
 
+step 'random traffic on an emulated io_uring'
+TANDEM_SEEDS=300 tests -run TestWorkload ./backend_uring
+
 step 'random programs on a simulated kernel'
 bash scripts/simulate.sh --for 30s
 

@@ -112,6 +112,9 @@ func (e *Env) end() {
 		h.check()
 	}
 	e.mu.Unlock()
+	if e.Ended != nil {
+		e.Ended(e)
+	}
 	if !e.together {
 		e.before.compare(e)
 	}

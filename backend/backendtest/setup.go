@@ -40,6 +40,15 @@ type Setup struct {
 	// Waits are the system calls in which the loops wait. S38 has them fail; it is skipped if there are none.
 	Waits Waits
 
+	// Without are rules that cannot hold for these drivers, and why. They are skipped, loudly.
+	Without map[string]string
+
+	// Chosen reports whether a rule is run at all. nil: all are.
+	Chosen func(rule string) bool
+
+	// Ended is called at the end of each rule, when its Transports are closed. nil: nothing.
+	Ended func(*Env)
+
 	// Yardstick makes drivers that are known to be quick beside thousands of streams that end, for S39_HangUpOfMany.
 	// Default: the drivers under test, and then nothing is compared.
 	Yardstick Drivers

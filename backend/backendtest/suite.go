@@ -72,7 +72,7 @@ func Run(t *testing.T, s Setup) {
 		return
 	}
 	var waiting []Rule
-	for _, r := range Rules() {
+	for _, r := range s.rules() {
 		if slices.Contains(waitingRules, r.Name) {
 			waiting = append(waiting, r)
 			continue
@@ -80,6 +80,20 @@ func Run(t *testing.T, s Setup) {
 		t.Run(r.Name, func(t *testing.T) { newEnv(t, s).runRule(r) })
 	}
 	runTogether(t, s, waiting)
+}
+
+// rules are those that the setup has chosen. One that cannot hold is replaced by a loud skip.
+func (s *Setup) rules() (chosen []Rule) {
+	for _, r := range Rules() {
+		if s.Chosen != nil && !s.Chosen(r.Name) {
+			continue
+		}
+		if why, ok := s.Without[r.Name]; ok {
+			r.Test = func(e *Env) { e.Skipf("NOT TESTED: it cannot hold here: %s", why) }
+		}
+		chosen = append(chosen, r)
+	}
+	return chosen
 }
 
 // waitingRules spend most of their time waiting, look at nothing that belongs to the whole process, and do not fail if

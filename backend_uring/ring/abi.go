@@ -228,47 +228,47 @@ type KernelTimespec struct {
 	Nsec int64
 }
 
-// params is struct io_uring_params.
-type params struct {
+// Params is struct io_uring_params.
+type Params struct {
 	_            structs.HostLayout
-	sqEntries    uint32
-	cqEntries    uint32
-	flags        uint32
-	sqThreadCPU  uint32
-	sqThreadIdle uint32
-	features     uint32
-	wqFD         uint32
-	resv         [3]uint32
-	sqOff        sqOffsets
-	cqOff        cqOffsets
+	SQEntries    uint32
+	CQEntries    uint32
+	Flags        uint32
+	SQThreadCPU  uint32
+	SQThreadIdle uint32
+	Features     uint32
+	WQFD         uint32
+	Resv         [3]uint32
+	SQOff        SQOffsets
+	CQOff        CQOffsets
 }
 
-// sqOffsets is struct io_sqring_offsets.
-type sqOffsets struct {
+// SQOffsets is struct io_sqring_offsets.
+type SQOffsets struct {
 	_           structs.HostLayout
-	head        uint32
-	tail        uint32
-	ringMask    uint32
-	ringEntries uint32
-	flags       uint32
-	dropped     uint32
-	array       uint32
-	resv1       uint32
-	userAddr    uint64
+	Head        uint32
+	Tail        uint32
+	RingMask    uint32
+	RingEntries uint32
+	Flags       uint32
+	Dropped     uint32
+	Array       uint32
+	Resv1       uint32
+	UserAddr    uint64
 }
 
-// cqOffsets is struct io_cqring_offsets.
-type cqOffsets struct {
+// CQOffsets is struct io_cqring_offsets.
+type CQOffsets struct {
 	_           structs.HostLayout
-	head        uint32
-	tail        uint32
-	ringMask    uint32
-	ringEntries uint32
-	overflow    uint32
-	cqes        uint32
-	flags       uint32
-	resv1       uint32
-	userAddr    uint64
+	Head        uint32
+	Tail        uint32
+	RingMask    uint32
+	RingEntries uint32
+	Overflow    uint32
+	CQEs        uint32
+	Flags       uint32
+	Resv1       uint32
+	UserAddr    uint64
 }
 
 // getEventsArg is struct io_uring_getevents_arg. Since Linux 5.11.
@@ -280,30 +280,30 @@ type getEventsArg struct {
 	ts          uint64 // address of a KernelTimespec
 }
 
-// rsrcUpdate is struct io_uring_rsrc_update, of RegisterRingFDs.
-type rsrcUpdate struct {
+// RsrcUpdate is struct io_uring_rsrc_update, of RegisterRingFDs.
+type RsrcUpdate struct {
 	_      structs.HostLayout
-	offset uint32
-	resv   uint32
-	data   uint64
+	Offset uint32
+	Resv   uint32
+	Data   uint64
 }
 
-// bufReg is struct io_uring_buf_reg, of RegisterPBufRing.
-type bufReg struct {
+// BufReg is struct io_uring_buf_reg, of RegisterPBufRing.
+type BufReg struct {
 	_           structs.HostLayout
-	ringAddr    uint64
-	ringEntries uint32
-	bgid        uint16
-	flags       uint16
-	minLeft     uint32
-	resv        [5]uint32
+	RingAddr    uint64
+	RingEntries uint32
+	BGID        uint16
+	Flags       uint16
+	MinLeft     uint32
+	Resv        [5]uint32
 }
 
-// buf is struct io_uring_buf, an entry of a buffer ring. In the first entry resv is the tail of the ring.
-type buf struct {
+// Buf is struct io_uring_buf, an entry of a buffer ring. In the first entry resv is the tail of the ring.
+type Buf struct {
 	_    structs.HostLayout
-	addr uint64
-	len  uint32
-	bid  uint16
-	resv uint16
+	Addr uint64
+	Len  uint32
+	BID  uint16
+	Resv uint16
 }

@@ -55,47 +55,47 @@ func TestLayoutOfEntries(t *testing.T) {
 
 func TestLayoutOfArguments(t *testing.T) {
 	var (
-		par params
-		sq  sqOffsets
-		cq  cqOffsets
+		par Params
+		sq  SQOffsets
+		cq  CQOffsets
 		arg getEventsArg
-		upd rsrcUpdate
-		reg bufReg
-		bf  buf
+		upd RsrcUpdate
+		reg BufReg
+		bf  Buf
 	)
 	checkLayout(t, []layout{
 		{"sizeof params", unsafe.Sizeof(par), 120},
-		{"params.cq_entries", unsafe.Offsetof(par.cqEntries), 4},
-		{"params.flags", unsafe.Offsetof(par.flags), 8},
-		{"params.features", unsafe.Offsetof(par.features), 20},
-		{"params.wq_fd", unsafe.Offsetof(par.wqFD), 24},
-		{"params.sq_off", unsafe.Offsetof(par.sqOff), 40},
-		{"params.cq_off", unsafe.Offsetof(par.cqOff), 80},
+		{"params.cq_entries", unsafe.Offsetof(par.CQEntries), 4},
+		{"params.flags", unsafe.Offsetof(par.Flags), 8},
+		{"params.features", unsafe.Offsetof(par.Features), 20},
+		{"params.wq_fd", unsafe.Offsetof(par.WQFD), 24},
+		{"params.sq_off", unsafe.Offsetof(par.SQOff), 40},
+		{"params.cq_off", unsafe.Offsetof(par.CQOff), 80},
 		{"sizeof sqring_offsets", unsafe.Sizeof(sq), 40},
-		{"sq_off.ring_mask", unsafe.Offsetof(sq.ringMask), 8},
-		{"sq_off.flags", unsafe.Offsetof(sq.flags), 16},
-		{"sq_off.array", unsafe.Offsetof(sq.array), 24},
-		{"sq_off.user_addr", unsafe.Offsetof(sq.userAddr), 32},
+		{"sq_off.ring_mask", unsafe.Offsetof(sq.RingMask), 8},
+		{"sq_off.flags", unsafe.Offsetof(sq.Flags), 16},
+		{"sq_off.array", unsafe.Offsetof(sq.Array), 24},
+		{"sq_off.user_addr", unsafe.Offsetof(sq.UserAddr), 32},
 		{"sizeof cqring_offsets", unsafe.Sizeof(cq), 40},
-		{"cq_off.ring_mask", unsafe.Offsetof(cq.ringMask), 8},
-		{"cq_off.overflow", unsafe.Offsetof(cq.overflow), 16},
-		{"cq_off.cqes", unsafe.Offsetof(cq.cqes), 20},
-		{"cq_off.user_addr", unsafe.Offsetof(cq.userAddr), 32},
+		{"cq_off.ring_mask", unsafe.Offsetof(cq.RingMask), 8},
+		{"cq_off.overflow", unsafe.Offsetof(cq.Overflow), 16},
+		{"cq_off.cqes", unsafe.Offsetof(cq.CQEs), 20},
+		{"cq_off.user_addr", unsafe.Offsetof(cq.UserAddr), 32},
 		{"sizeof getevents_arg", unsafe.Sizeof(arg), 24},
 		{"getevents_arg.sigmask_sz", unsafe.Offsetof(arg.sigmaskSize), 8},
 		{"getevents_arg.min_wait_usec", unsafe.Offsetof(arg.minWaitUsec), 12},
 		{"getevents_arg.ts", unsafe.Offsetof(arg.ts), 16},
 		{"sizeof rsrc_update", unsafe.Sizeof(upd), 16},
-		{"rsrc_update.data", unsafe.Offsetof(upd.data), 8},
+		{"rsrc_update.data", unsafe.Offsetof(upd.Data), 8},
 		{"sizeof buf_reg", unsafe.Sizeof(reg), 40},
-		{"buf_reg.ring_entries", unsafe.Offsetof(reg.ringEntries), 8},
-		{"buf_reg.bgid", unsafe.Offsetof(reg.bgid), 12},
-		{"buf_reg.flags", unsafe.Offsetof(reg.flags), 14},
-		{"buf_reg.min_left", unsafe.Offsetof(reg.minLeft), 16},
+		{"buf_reg.ring_entries", unsafe.Offsetof(reg.RingEntries), 8},
+		{"buf_reg.bgid", unsafe.Offsetof(reg.BGID), 12},
+		{"buf_reg.flags", unsafe.Offsetof(reg.Flags), 14},
+		{"buf_reg.min_left", unsafe.Offsetof(reg.MinLeft), 16},
 		{"sizeof buf", unsafe.Sizeof(bf), 16},
-		{"buf.len", unsafe.Offsetof(bf.len), 8},
-		{"buf.bid", unsafe.Offsetof(bf.bid), 12},
-		{"buf_ring.tail", unsafe.Offsetof(bf.resv), 14},
+		{"buf.len", unsafe.Offsetof(bf.Len), 8},
+		{"buf.bid", unsafe.Offsetof(bf.BID), 12},
+		{"buf_ring.tail", unsafe.Offsetof(bf.Resv), 14},
 	})
 }
 

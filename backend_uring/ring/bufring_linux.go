@@ -21,7 +21,7 @@ const maxBufRingEntries = 1 << 15
 // The tail is the last two bytes of the first entry, so Add never writes an entry as a whole.
 type BufRing struct {
 	ring      *Ring
-	entries   []buf
+	entries   []Buf
 	tail      uint16 // only grows, and wraps at 2^16
 	published uint16
 	mask      int

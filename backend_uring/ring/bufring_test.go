@@ -144,9 +144,9 @@ func TestLargestRing(t *testing.T) {
 		}
 		b.Publish()
 		for i := range b.entries {
-			require.EqualValues(t, i, b.entries[i].bid)
+			require.EqualValues(t, i, b.entries[i].BID)
 		}
-		require.Equal(t, b.tail, b.entries[0].resv, "the tail that the kernel sees")
+		require.Equal(t, b.tail, b.entries[0].Resv, "the tail that the kernel sees")
 	}
 }
 

@@ -6,6 +6,8 @@
 //	BufRing   Add, Publish ──► buffers ════════════╯
 //	Waker     posts a completion to a ring, from any goroutine
 //
+// A ring may have another kernel than the machine's, for tests: [NewOn], and package ringtest.
+//
 // Nothing in it allocates once a ring is set up. With the build tag giouring its tests compare it with giouring, a
 // Go port of liburing that was written independently: every constant that both have, the size and the offsets of every
 // structure, the bytes of every submission entry, and what the kernel answers to them. A program that imports giouring

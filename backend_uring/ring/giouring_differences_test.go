@@ -43,8 +43,8 @@ var differences = map[string]string{
 	"PBufRingInc":         "newer: Linux 6.12",
 
 	// Fields that giouring lacks.
-	"bufReg.minLeft": "newer: it is the first part of what giouring has as Resv",
-	"bufReg.resv":    "the rest of Resv, which begins one field earlier in giouring",
+	"BufReg.MinLeft": "newer: it is the first part of what giouring has as Resv",
+	"BufReg.Resv":    "the rest of Resv, which begins one field earlier in giouring",
 
 	// Entries that ours fills differently.
 	"PrepNop": "giouring sets Fd to -1, as liburing does; the kernel looks at it only if OpFlags has IORING_NOP_FILE",

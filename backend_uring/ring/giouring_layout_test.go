@@ -21,13 +21,13 @@ var counterparts = map[string]reflect.Type{
 	"SQE":            reflect.TypeFor[giouring.SubmissionQueueEntry](),
 	"CQE":            reflect.TypeFor[giouring.CompletionQueueEvent](),
 	"KernelTimespec": reflect.TypeFor[syscall.Timespec](),
-	"params":         reflect.TypeFor[giouring.Params](),
-	"sqOffsets":      reflect.TypeFor[giouring.SQRingOffsets](),
-	"cqOffsets":      reflect.TypeFor[giouring.CQRingOffsets](),
+	"Params":         reflect.TypeFor[giouring.Params](),
+	"SQOffsets":      reflect.TypeFor[giouring.SQRingOffsets](),
+	"CQOffsets":      reflect.TypeFor[giouring.CQRingOffsets](),
 	"getEventsArg":   reflect.TypeFor[giouring.GetEventsArg](),
-	"rsrcUpdate":     reflect.TypeFor[giouring.RsrcUpdate](),
-	"bufReg":         reflect.TypeFor[giouring.BufReg](),
-	"buf":            reflect.TypeFor[giouring.BufAndRing](),
+	"RsrcUpdate":     reflect.TypeFor[giouring.RsrcUpdate](),
+	"BufReg":         reflect.TypeFor[giouring.BufReg](),
+	"Buf":            reflect.TypeFor[giouring.BufAndRing](),
 }
 
 // renamedFields are those whose names differ by more than upper and lower case.
@@ -37,8 +37,8 @@ var renamedFields = map[string]string{
 	"SQE._pad":                 "_pad2",
 	"getEventsArg.sigmaskSize": "sigMaskSz",
 	"getEventsArg.minWaitUsec": "pad", // Since Linux 6.12
-	"bufReg.flags":             "Pad", // Since Linux 6.4
-	"buf.resv":                 "Tail",
+	"BufReg.Flags":             "Pad", // Since Linux 6.4
+	"Buf.Resv":                 "Tail",
 }
 
 // field is where a field lies. The kind is there for integers, which have a sign.
@@ -123,13 +123,13 @@ func TestLayoutIsCompiled(t *testing.T) {
 		"SQE":            reflect.TypeFor[SQE](),
 		"CQE":            reflect.TypeFor[CQE](),
 		"KernelTimespec": reflect.TypeFor[KernelTimespec](),
-		"params":         reflect.TypeFor[params](),
-		"sqOffsets":      reflect.TypeFor[sqOffsets](),
-		"cqOffsets":      reflect.TypeFor[cqOffsets](),
+		"Params":         reflect.TypeFor[Params](),
+		"SQOffsets":      reflect.TypeFor[SQOffsets](),
+		"CQOffsets":      reflect.TypeFor[CQOffsets](),
 		"getEventsArg":   reflect.TypeFor[getEventsArg](),
-		"rsrcUpdate":     reflect.TypeFor[rsrcUpdate](),
-		"bufReg":         reflect.TypeFor[bufReg](),
-		"buf":            reflect.TypeFor[buf](),
+		"RsrcUpdate":     reflect.TypeFor[RsrcUpdate](),
+		"BufReg":         reflect.TypeFor[BufReg](),
+		"Buf":            reflect.TypeFor[Buf](),
 	} {
 		for _, f := range fieldsOf(structs[name]) {
 			c, ok := compiled.FieldByName(f.name)

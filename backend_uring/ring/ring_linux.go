@@ -43,6 +43,7 @@ type Ring struct {
 	arg     getEventsArg
 	timeout KernelTimespec
 
+	kernel        Kernel // nil: the machine's
 	fd            int
 	flags         uint32
 	features      uint32
@@ -82,24 +83,29 @@ const (
 // means twice the submissions. SetupCQSize follows from cqEntries and need not be in flags. The descriptor is
 // close-on-exec. The error wraps the kernel's errno, or errors.ErrUnsupported.
 func New(entries, cqEntries, flags uint32) (*Ring, error) {
+	return NewOn(nil, entries, cqEntries, flags)
+}
+
+// NewOn is New on another kernel than the machine's; nil is the machine's.
+func NewOn(k Kernel, entries, cqEntries, flags uint32) (*Ring, error) {
 	if cpu.IsBigEndian || flags&unsupportedSetup != 0 {
 		return nil, fmt.Errorf("uring: setup: flags %#x on this machine: %w", flags, errors.ErrUnsupported)
 	}
-	p := params{cqEntries: cqEntries, flags: flags &^ SetupCQSize}
+	p := Params{CQEntries: cqEntries, Flags: flags &^ SetupCQSize}
 	if cqEntries != 0 {
-		p.flags |= SetupCQSize
+		p.Flags |= SetupCQSize
 	}
-	fd, errno := setup(entries, &p)
+	fd, errno := setup(k, entries, &p)
 	if errno != 0 {
 		return nil, fmt.Errorf("uring: setup: %w", errno)
 	}
-	r := &Ring{fd: fd, enterFD: uintptr(fd), flags: p.flags, features: p.features}
-	r.disabled = p.flags&SetupRDisabled != 0
+	r := &Ring{kernel: k, fd: fd, enterFD: uintptr(fd), flags: p.Flags, features: p.Features}
+	r.disabled = p.Flags&SetupRDisabled != 0
 	r.chooseEnter()
-	if p.features&requiredFeatures != requiredFeatures {
+	if p.Features&requiredFeatures != requiredFeatures {
 		_ = r.Close()
 		return nil, fmt.Errorf("uring: setup: the kernel has features %#x of %#x: %w",
-			p.features&requiredFeatures, requiredFeatures, errors.ErrUnsupported)
+			p.Features&requiredFeatures, requiredFeatures, errors.ErrUnsupported)
 	}
 	if err := r.mapQueues(&p); err != nil {
 		_ = r.Close()
@@ -287,7 +293,7 @@ func (r *Ring) Close() error {
 		return nil
 	}
 	r.dropRingFD()
-	err := unix.Close(r.fd)
+	err := r.closeFD()
 	r.fd = -1
 	r.enterFD = ^uintptr(0)
 	r.unmapQueues()

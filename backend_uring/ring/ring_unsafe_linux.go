@@ -8,7 +8,10 @@ import (
 )
 
 // setup is io_uring_setup(2). The descriptor it returns is close-on-exec.
-func setup(entries uint32, p *params) (int, syscall.Errno) {
+func setup(k Kernel, entries uint32, p *Params) (int, syscall.Errno) {
+	if k != nil {
+		return k.Setup(entries, p)
+	}
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
 	return int(fd), errno
 }
@@ -18,6 +21,9 @@ func setup(entries uint32, p *params) (int, syscall.Errno) {
 func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 	for {
 		r.enters++
+		if r.kernel != nil {
+			return r.kernel.Enter(int(r.enterFD), submit, 0, flags|r.enterFlags, nil)
+		}
 		n, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(submit), 0,
 			uintptr(flags|r.enterFlags), 0, 0)
 		if errno == 0 {
@@ -33,6 +39,10 @@ func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 // when nothing was submitted. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
 func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Errno) {
 	flags := r.waitFlags | r.enterFlags
+	r.enters++
+	if r.kernel != nil {
+		return r.kernel.Enter(int(r.enterFD), submit, 1, flags, r.timeoutIf(timed))
+	}
 	var arg unsafe.Pointer
 	var size uintptr
 	if timed {
@@ -40,7 +50,6 @@ func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Er
 		r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.timeout)))
 		arg, size = unsafe.Pointer(&r.arg), unsafe.Sizeof(r.arg)
 	}
-	r.enters++
 	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(submit), 1,
 		uintptr(flags), uintptr(arg), size)
 	if errno != 0 {
@@ -49,34 +58,59 @@ func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Er
 	return uint32(n), 0
 }
 
+func (r *Ring) timeoutIf(timed bool) *KernelTimespec {
+	if !timed {
+		return nil
+	}
+	return &r.timeout
+}
+
+// closeFD is close(2).
+func (r *Ring) closeFD() error {
+	if r.kernel != nil {
+		return r.kernel.Close(r.fd)
+	}
+	return unix.Close(r.fd)
+}
+
 // Register is io_uring_register(2) on this ring; it may sleep. The operation defines what arg points to and what n
 // counts. The error is a bare syscall.Errno. Once a ring with SetupSingleIssuer is enabled, only its own thread may
 // call Register.
 func (r *Ring) Register(op uint32, arg unsafe.Pointer, n uint32) error {
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
-	if errno != 0 {
+	if errno := r.register(op, arg, n); errno != 0 {
 		return errno
 	}
 	return nil
 }
 
+func (r *Ring) register(op uint32, arg unsafe.Pointer, n uint32) syscall.Errno {
+	if r.kernel != nil {
+		return r.kernel.Register(r.fd, op, arg, n)
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
+	return errno
+}
+
 // registerRingFD returns the index under which the calling thread knows the ring.
 func (r *Ring) registerRingFD() (uint32, error) {
-	u := rsrcUpdate{offset: ^uint32(0), data: uint64(r.fd)} // any free index
+	u := RsrcUpdate{Offset: ^uint32(0), Data: uint64(r.fd)} // any free index
 	if err := r.Register(RegisterRingFDs, unsafe.Pointer(&u), 1); err != nil {
 		return 0, err
 	}
-	return u.offset, nil
+	return u.Offset, nil
 }
 
 func (r *Ring) unregisterRingFD(index uint32) error {
-	u := rsrcUpdate{offset: index}
+	u := RsrcUpdate{Offset: index}
 	return r.Register(UnregisterRingFDs, unsafe.Pointer(&u), 1)
 }
 
 // sendMsgRing is io_uring_register(2) without a ring: the kernel carries out a MSG_RING at once. It takes locks of the
 // target that are held briefly and never while a thread sleeps, so Go's scheduler need not be notified.
-func sendMsgRing(s *SQE) syscall.Errno {
+func sendMsgRing(k Kernel, s *SQE) syscall.Errno {
+	if k != nil {
+		return k.Register(-1, RegisterSendMsgRing, unsafe.Pointer(s), 1)
+	}
 	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_REGISTER, ^uintptr(0), RegisterSendMsgRing,
 		uintptr(unsafe.Pointer(s)), 1, 0, 0)
 	return errno
@@ -113,31 +147,31 @@ func (m *mapping) unmap() error {
 }
 
 // mapQueues maps the queues that p describes and stores every address. After an error Close frees what was mapped.
-func (r *Ring) mapQueues(p *params) (err error) {
-	sqSize := uintptr(p.sqOff.array)
-	if p.flags&SetupNoSQArray == 0 {
-		sqSize += uintptr(p.sqEntries) * unsafe.Sizeof(uint32(0))
+func (r *Ring) mapQueues(p *Params) (err error) {
+	sqSize := uintptr(p.SQOff.Array)
+	if p.Flags&SetupNoSQArray == 0 {
+		sqSize += uintptr(p.SQEntries) * unsafe.Sizeof(uint32(0))
 	}
-	cqSize := uintptr(p.cqOff.cqes) + uintptr(p.cqEntries)*unsafe.Sizeof(CQE{})
+	cqSize := uintptr(p.CQOff.CQEs) + uintptr(p.CQEntries)*unsafe.Sizeof(CQE{})
 	// Since Linux 5.4 (FeatSingleMmap) one mapping holds both rings.
 	if r.ringMem, err = mapRing(r.fd, offSQRing, max(sqSize, cqSize)); err != nil {
 		return err
 	}
-	if r.sqeMem, err = mapRing(r.fd, offSQEs, uintptr(p.sqEntries)*unsafe.Sizeof(SQE{})); err != nil {
+	if r.sqeMem, err = mapRing(r.fd, offSQEs, uintptr(p.SQEntries)*unsafe.Sizeof(SQE{})); err != nil {
 		return err
 	}
 	m := r.ringMem
-	r.sqHead, r.sqTail, r.sqFlags = m.word(p.sqOff.head), m.word(p.sqOff.tail), m.word(p.sqOff.flags)
-	r.sqEntries = p.sqEntries
-	r.sqMask = *m.word(p.sqOff.ringMask)
-	r.sqes = unsafe.Slice((*SQE)(r.sqeMem.base), p.sqEntries)
-	r.cqHead, r.cqTail = m.word(p.cqOff.head), m.word(p.cqOff.tail)
-	r.cqEntries = p.cqEntries
-	r.cqMask = *m.word(p.cqOff.ringMask)
-	r.cqes = unsafe.Slice((*CQE)(unsafe.Add(m.base, p.cqOff.cqes)), p.cqEntries)
+	r.sqHead, r.sqTail, r.sqFlags = m.word(p.SQOff.Head), m.word(p.SQOff.Tail), m.word(p.SQOff.Flags)
+	r.sqEntries = p.SQEntries
+	r.sqMask = *m.word(p.SQOff.RingMask)
+	r.sqes = unsafe.Slice((*SQE)(r.sqeMem.base), p.SQEntries)
+	r.cqHead, r.cqTail = m.word(p.CQOff.Head), m.word(p.CQOff.Tail)
+	r.cqEntries = p.CQEntries
+	r.cqMask = *m.word(p.CQOff.RingMask)
+	r.cqes = unsafe.Slice((*CQE)(unsafe.Add(m.base, p.CQOff.CQEs)), p.CQEntries)
 	r.sqNext, r.cqNext = *r.sqTail, *r.cqHead
-	if p.flags&SetupNoSQArray == 0 {
-		for i, array := 0, unsafe.Slice(m.word(p.sqOff.array), p.sqEntries); i < len(array); i++ {
+	if p.Flags&SetupNoSQArray == 0 {
+		for i, array := 0, unsafe.Slice(m.word(p.SQOff.Array), p.SQEntries); i < len(array); i++ {
 			array[i] = uint32(i)
 		}
 	}
