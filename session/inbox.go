@@ -17,7 +17,7 @@ type inbox struct {
 	messages int     // lent to frame handlers; more than one if a handler passes on what is behind its message
 	taken    *shared // mem, which a Take handed over meanwhile: held until the last of these handlers returns
 
-	spent [][]byte // of lent or taken, and not lent any longer when that ends; only if poisoning is on
+	spent *[][]byte // parts of lent or taken that were read, and are to be poisoned when that ends; nil: none were
 }
 
 // lendMessage says that a message is lent until endMessage: its memory stays as it is, whatever is taken meanwhile.
@@ -59,7 +59,7 @@ func (b *inbox) len() int {
 func (b *inbox) consume(n int) {
 	if b.mem == nil {
 		if b.loop != nil && backend.Poisoning() {
-			b.spent = append(b.spent, b.lent[:n])
+			b.spend(b.lent[:n])
 		}
 		b.lent = b.lent[n:]
 		return
@@ -80,22 +80,30 @@ func (b *inbox) endLoan() {
 			backend.Poison(p)
 		}
 	}
-	if len(b.spent) > 0 {
-		b.poisonSpent()
-	}
+	b.poisonSpent()
 	if b.kept != nil {
 		b.kept.put()
 		b.kept = nil
 	}
 }
 
+// spend notes that p was read. Only if poisoning is on.
+func (b *inbox) spend(p []byte) {
+	if b.spent == nil {
+		b.spent = new([][]byte)
+	}
+	*b.spent = append(*b.spent, p)
+}
+
 // poisonSpent poisons what was lent out of memory that a Buffer may go on to show another part of.
 func (b *inbox) poisonSpent() {
-	for _, p := range b.spent {
+	if b.spent == nil {
+		return
+	}
+	for _, p := range *b.spent {
 		backend.Poison(p)
 	}
-	clear(b.spent)
-	b.spent = b.spent[:0]
+	b.spent = nil
 }
 
 // renew moves what is unread to other memory and gives the old back, which poisons it. Not while a message is lent.
@@ -146,7 +154,7 @@ func (b *inbox) take(n int, keep func() func()) *Buffer {
 			m.refs.Add(1)
 			b.taken = m
 			if backend.Poisoning() {
-				b.spent = append(b.spent, b.mem[:b.r])
+				b.spend(b.mem[:b.r])
 			}
 		} else {
 			backend.Poison(b.mem[:b.r])
