@@ -56,7 +56,6 @@ func CheckPoison(p []byte, whose string) {
 		n := min(len(p), len(poisoned))
 		if !bytes.Equal(p[:n], poisoned[:n]) {
 			Misused(whose + " was written to after it was given back")
-			return
 		}
 		p = p[n:]
 	}
@@ -71,7 +70,6 @@ func GiveBackOnce(release func(), whose string) func() {
 	return func() {
 		if gone.Swap(true) {
 			Misused(whose + " was given back twice")
-			return
 		}
 		release()
 	}
@@ -79,10 +77,7 @@ func GiveBackOnce(release func(), whose string) func() {
 
 // Misused ends the program because of how memory was used. A panic of the caller's would not do: a stream recovers from
 // those of its callbacks.
-func Misused(what string) { misused("backend: " + what + "\n\n" + string(debug.Stack())) }
-
-// misused is replaced by tests.
-var misused = func(what string) {
-	go panic(what)
+func Misused(what string) {
+	go panic("backend: " + what + "\n\n" + string(debug.Stack()))
 	select {}
 }

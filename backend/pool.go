@@ -45,7 +45,9 @@ func (p *Pool) Get(n int) []byte {
 			delete(p.inside, &b[0])
 		}
 		p.mu.Unlock()
-		CheckPoison(b, "memory of a pool")
+		if poisoning {
+			CheckPoison(b, "memory of a pool")
+		}
 		return b
 	}
 	p.mu.Unlock()
@@ -55,9 +57,7 @@ func (p *Pool) Get(n int) []byte {
 // Put gives back what Get returned. Slices of other sizes are dropped.
 func (p *Pool) Put(b []byte) {
 	b = b[:cap(b)]
-	if poisoning && !p.poison(b) {
-		return
-	}
+	Poison(b)
 	c := class(len(b))
 	if c > maxClass || len(b) != 1<<c {
 		return
@@ -68,27 +68,19 @@ func (p *Pool) Put(b []byte) {
 		*list = append(*list, b)
 		p.held += len(b)
 		if poisoning {
-			p.inside[&b[0]] = struct{}{}
+			p.note(b)
 		}
 	}
 	p.mu.Unlock()
 }
 
-// poison fills what is given back, and reports whether it is not in the pool already.
-func (p *Pool) poison(b []byte) bool {
-	p.mu.Lock()
+// note keeps track of what is in the pool. It ends the program if b was in it already.
+func (p *Pool) note(b []byte) {
 	if p.inside == nil {
 		p.inside = map[*byte]struct{}{}
 	}
-	twice := false
-	if len(b) > 0 {
-		_, twice = p.inside[&b[0]]
-	}
-	p.mu.Unlock()
-	if twice {
+	if _, twice := p.inside[&b[0]]; twice {
 		Misused("memory of a pool was given back twice")
-		return false
 	}
-	fill(b)
-	return true
+	p.inside[&b[0]] = struct{}{}
 }

@@ -117,7 +117,6 @@ func (b *buffers) poison(bid uint16) {
 	}
 	if b.given[bid] {
 		backend.Misused("a receive buffer was given to the kernel twice")
-		return
 	}
 	b.given[bid] = true
 	backend.Poison(b.memory(bid))
