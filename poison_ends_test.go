@@ -270,7 +270,7 @@ type client struct {
 // connect begins a stream, or ends a slot if nothing is left to be sent.
 func (f *traffic) connect(r *rand.Rand) {
 	quota := min(100+r.IntN(f.most), int(f.left.Load()))
-	if quota <= 0 || f.left.Add(-int64(quota)) < 0 || f.wrong.Load() > 0 {
+	if quota <= 0 || f.left.Add(-int64(quota)) < 0 || f.wrong.Load() > 0 || f.late() {
 		if f.clients.Add(-1) == 0 {
 			close(f.done)
 		}
@@ -308,7 +308,7 @@ func (c *client) OnData(s *tandem.Stream) {
 // send sends a batch, or ends the stream: each time in another way.
 func (c *client) send(s *tandem.Stream) {
 	k := min(c.quota, 1+c.r.IntN(300))
-	if k == 0 {
+	if k == 0 || c.f.late() {
 		_ = s.Close()
 		return
 	}

@@ -114,6 +114,7 @@ type traffic struct {
 	addrs     []string
 	left      atomic.Int64 // messages to be sent
 	most      int          // on one stream, and 100
+	until     time.Time    // when to stop, whatever is left; zero: never
 	clients   atomic.Int64 // streams that are to end
 	done      chan struct{}
 
@@ -133,6 +134,9 @@ func (f *traffic) verify(s *tandem.Stream, v *verifier, p []byte, count *atomic.
 	return f.good(s, err)
 }
 
+// late reports whether the time of -timeout is almost over.
+func (f *traffic) late() bool { return !f.until.IsZero() && time.Now().After(f.until) }
+
 func (f *traffic) good(s *tandem.Stream, err error) bool {
 	if err == nil {
 		return true
@@ -146,7 +150,7 @@ func (f *traffic) good(s *tandem.Stream, err error) bool {
 
 // TestPoisonedMessages sends messages with checksums over many streams, reads and writes them in all ways that there are,
 // while all memory is poisoned that is given back, and checks each byte at both ends. It sends some ten thousands on each
-// backend, or TANDEM_MESSAGES; set TANDEM_POISON=1 for many.
+// backend, or TANDEM_MESSAGES, and fewer if the time of -timeout is almost over. Set TANDEM_POISON=1 for many.
 func TestPoisonedMessages(t *testing.T) {
 	if !drivertest.Poisoned(t) {
 		return
@@ -178,6 +182,9 @@ func sendMessages(t *testing.T, o tandem.Options, n int) {
 	}
 	require.NoError(t, err)
 	f := &traffic{t: t, transport: transport, most: min(1+n/64, 20_000), done: make(chan struct{})}
+	if end, ok := t.Deadline(); ok {
+		f.until = end.Add(-20 * time.Second)
+	}
 	f.left.Store(int64(n))
 	f.listen()
 	began, stop := time.Now(), make(chan struct{})
