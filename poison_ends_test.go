@@ -1,6 +1,7 @@
 package tandem_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
@@ -152,7 +153,10 @@ func frameServer(f *traffic, r *rand.Rand) tandem.Handler {
 		if p, _ := s.Peek(-1); len(p) >= messageHeader && r.IntN(3) == 0 {
 			if size, _, _ := wholeMessages(p); size > 0 && r.IntN(2) == 0 {
 				b, _ = s.Take(size)
-				next = b.Bytes()
+				if next = b.Bytes(); r.IntN(2) == 0 {
+					next = bytes.Clone(next)
+					b.Release() // the message stays
+				}
 			} else if size > 0 {
 				next, _ = s.Next(size)
 			}

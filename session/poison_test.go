@@ -196,7 +196,7 @@ func TestMessageLoansEnd(t *testing.T) {
 		"Next":         func(s *Stream) { _, _ = s.Next(min(4, s.Buffered())) },
 		"Take":         func(s *Stream) { b, _ := s.Take(s.Buffered()); b.Release() },
 	} {
-		for _, pieces := range []int{1, 2} {
+		for _, cut := range []int{0, 3, 100} { // in memory of the driver, of the stream, and of both
 			var lent []byte
 			calls := 0
 			h := Frames[[]byte](frame.U64{MaxPayload: 1 << 20}, nil)
@@ -216,12 +216,12 @@ func TestMessageLoansEnd(t *testing.T) {
 			for _, m := range []string{"small", large} {
 				all, _ = frame.U64{}.Append(all, []byte(m))
 			}
-			for i := range pieces {
-				a.f.send(string(all[i*len(all)/pieces : (i+1)*len(all)/pieces]))
+			for _, piece := range [][]byte{all[:cut], all[cut:]} {
+				a.f.send(string(piece))
 				a.turn()
 			}
 			require.NotZero(t, calls)
-			assert.True(t, drivertest.IsPoison(lent), "%s, %d pieces", name, pieces)
+			assert.True(t, drivertest.IsPoison(lent), "%s, cut at %d", name, cut)
 		}
 	}
 }
