@@ -47,7 +47,7 @@ func fill(p []byte) {
 }
 
 // CheckPoison ends the program if p, which nobody may have written to since it was poisoned, holds anything else.
-// Whose names the memory. Without poisoning it does nothing.
+// The word whose names the memory. Without poisoning it does nothing.
 func CheckPoison(p []byte, whose string) {
 	if !poisoning {
 		return
