@@ -17,7 +17,7 @@ type inbox struct {
 	messages int     // lent to frame handlers; more than one if a handler passes on what is behind its message
 	taken    *shared // mem, which a Take handed over meanwhile: held until the last of these handlers returns
 
-	spent *[][]byte // parts of lent or taken that were read, and are to be poisoned when that ends; nil: none were
+	spent *[][]byte // parts of lent or taken that were read, and are to be poisoned when that ends; nil: none ever were
 }
 
 // lendMessage says that a message is lent until endMessage: its memory stays as it is, whatever is taken meanwhile.
@@ -103,7 +103,8 @@ func (b *inbox) poisonSpent() {
 	for _, p := range *b.spent {
 		backend.Poison(p)
 	}
-	b.spent = nil
+	clear(*b.spent)
+	*b.spent = (*b.spent)[:0]
 }
 
 // renew moves what is unread to other memory and gives the old back, which poisons it. Not while a message is lent.
