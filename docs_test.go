@@ -117,3 +117,21 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestLifetimes looks for every test that LIFETIMES.md names.
+func TestLifetimes(t *testing.T) {
+	var sources strings.Builder
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go", "backend/*test/*.go"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, f := range found {
+			sources.WriteString(read(t, f))
+		}
+	}
+	names := regexp.MustCompile("`(Test\\w+|S[0-9]+\\w*)[`/]").FindAllStringSubmatch(read(t, filepath.Join("backend_uring", "LIFETIMES.md")), -1)
+	require.Greater(t, len(names), 40)
+	for _, m := range names {
+		found := strings.Contains(sources.String(), "func "+m[1]+"(") || strings.Contains(sources.String(), `"`+m[1])
+		assert.True(t, found, "there is no test %s", m[1])
+	}
+}

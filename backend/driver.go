@@ -69,7 +69,8 @@ type Driver interface {
 	Outstanding() Outstanding
 
 	// Close ends the driver and frees everything it owns. Sockets that are still attached are forgotten without an
-	// event; their descriptors stay open. It comes after a failure, too, and in the middle of a Poll whose goroutine an
+	// event; their descriptors stay open, and Socket.Busy tells whether the kernel may still read what was to be sent on
+	// them. It comes after a failure, too, and in the middle of a Poll whose goroutine an
 	// event has ended; if the goroutine of Start is gone or another has taken the loop over, from that other one.
 	Close() error
 }
@@ -171,5 +172,10 @@ type Socket struct {
 	ID       ID     // slot and generation, given by Attach
 	State    uint32 // bits of the driver
 	InFlight int32  // requests whose last completion has not been seen
-	Op       any    // memory of a request in flight that must stay reachable
+	Op       any    // memory that a Send in flight reads; nil: there is none
 }
+
+// Busy reports whether the kernel may still read the bytes of a Send. It is for sockets that the driver's Close has
+// forgotten: if a driver could not wait for its requests, the memory behind these bytes must never be used again, and the
+// driver keeps it reachable for good.
+func (s *Socket) Busy() bool { return s.Op != nil }

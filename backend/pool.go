@@ -15,9 +15,10 @@ const (
 // Sizes are powers of two from 512 bytes to 1 MiB; larger ones are made and dropped. It holds at most 8 MiB. Any
 // goroutine may use it.
 type Pool struct {
-	mu   sync.Mutex // guards what follows
-	free [maxClass - minClass + 1][][]byte
-	held int
+	mu     sync.Mutex // guards what follows
+	free   [maxClass - minClass + 1][][]byte
+	held   int
+	inside map[*byte]struct{} // the first bytes of all in free, if poisoning is on
 }
 
 func class(n int) int {
@@ -40,7 +41,13 @@ func (p *Pool) Get(n int) []byte {
 		(*list)[last] = nil
 		*list = (*list)[:last]
 		p.held -= len(b)
+		if poisoning {
+			delete(p.inside, &b[0])
+		}
 		p.mu.Unlock()
+		if poisoning {
+			CheckPoison(b, "memory of a pool")
+		}
 		return b
 	}
 	p.mu.Unlock()
@@ -50,6 +57,7 @@ func (p *Pool) Get(n int) []byte {
 // Put gives back what Get returned. Slices of other sizes are dropped.
 func (p *Pool) Put(b []byte) {
 	b = b[:cap(b)]
+	Poison(b)
 	c := class(len(b))
 	if c > maxClass || len(b) != 1<<c {
 		return
@@ -59,6 +67,20 @@ func (p *Pool) Put(b []byte) {
 		list := &p.free[c-minClass]
 		*list = append(*list, b)
 		p.held += len(b)
+		if poisoning {
+			p.note(b)
+		}
 	}
 	p.mu.Unlock()
+}
+
+// note keeps track of what is in the pool. It ends the program if b was in it already.
+func (p *Pool) note(b []byte) {
+	if p.inside == nil {
+		p.inside = map[*byte]struct{}{}
+	}
+	if _, twice := p.inside[&b[0]]; twice {
+		Misused("memory of a pool was given back twice")
+	}
+	p.inside[&b[0]] = struct{}{}
 }

@@ -76,7 +76,25 @@ var vectors = sync.Pool{New: func() any { return new(Vector) }}
 func NewVector() *Vector { return vectors.Get().(*Vector) }
 
 // FreeVector gives a Vector back that the kernel is done with.
-func FreeVector(v *Vector) { v.Clear(); vectors.Put(v) }
+func FreeVector(v *Vector) {
+	if poisoning {
+		v.poison()
+	} else {
+		v.Clear()
+	}
+	vectors.Put(v)
+}
+
+// poison points the vector at poison, which a kernel that is not done with it would send.
+func (v *Vector) poison() {
+	clear(v.held[:v.n])
+	for i := range v.iov[:v.n] {
+		e := &v.iov[i]
+		e.Base = unsafe.SliceData(poisoned)
+		e.SetLen(min(int(e.Len), len(poisoned)))
+	}
+	v.n = 0
+}
 
 // SendVector is Send for several slices: sendmsg(2).
 func SendVector(fd int, bufs [][]byte) (int, error) {

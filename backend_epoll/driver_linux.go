@@ -38,7 +38,7 @@ type Driver struct {
 	err    error
 
 	buf     []byte // every receive uses it
-	lent    int    // how many bytes of it Received has; 0 outside of Received
+	lent    int    // how many bytes of it Received has and has not kept; 0 outside of Received
 	keeping bool   // Received has called Keep
 	kept    atomic.Int64
 	pool    backend.Pool
@@ -239,6 +239,8 @@ func (d *Driver) receive(s *backend.Socket) {
 		if d.keeping {
 			d.keeping = false
 			d.buf = d.pool.Get(bufferSize)
+		} else {
+			backend.Poison(d.buf[:n])
 		}
 	case err == syscall.EAGAIN:
 	default:
@@ -285,13 +287,13 @@ func (d *Driver) Keep() func() {
 	if d.lent < bufferSize/8 {
 		return nil
 	}
-	d.keeping = true
+	d.keeping, d.lent = true, 0
 	d.kept.Add(1)
 	buf := d.buf
-	return func() {
+	return backend.GiveBackOnce(func() {
 		d.kept.Add(-1)
 		d.pool.Put(buf)
-	}
+	}, "a receive buffer")
 }
 
 // Features implements backend.Driver.

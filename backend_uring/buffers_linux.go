@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
 
@@ -34,6 +35,7 @@ type buffers struct {
 	quietTime  time.Duration // how long a slab must not have been needed before it is retired
 	added      bool          // buffers were added and not published yet
 	loan       loan          // what Received has
+	given      []bool        // which buffers the kernel has, if poisoning is on
 
 	waiting atomic.Bool // returned is not empty
 	mu      sync.Mutex  // guards the fields below
@@ -92,6 +94,9 @@ func (b *buffers) memory(bid uint16) []byte {
 }
 
 func (b *buffers) add(bid uint16) {
+	if backend.Poisoning() {
+		b.poison(bid)
+	}
 	b.ring.Add(bid, b.memory(bid))
 	b.free++
 	b.added = true
@@ -105,16 +110,34 @@ func (b *buffers) publish() {
 	}
 }
 
+// poison fills a buffer that is about to go to the kernel.
+func (b *buffers) poison(bid uint16) {
+	if missing := len(b.slabs)*b.perSlab - len(b.given); missing > 0 {
+		b.given = append(b.given, make([]bool, missing)...)
+	}
+	if b.given[bid] {
+		backend.Misused("a receive buffer was given to the kernel twice")
+	}
+	b.given[bid] = true
+	backend.Poison(b.memory(bid))
+}
+
 // taken counts a buffer that the kernel has filled.
-func (b *buffers) taken() {
+func (b *buffers) taken(bid uint16) {
 	b.free--
 	b.low = min(b.low, b.free)
+	if backend.Poisoning() {
+		b.given[bid] = false
+	}
 }
 
 // lend returns n bytes of a buffer for one call of Received, and the loan that this one interrupts. giveBack ends the
 // one and restores the other.
 func (b *buffers) lend(bid uint16, n int) (p []byte, before loan) {
 	before, b.loan = b.loan, loan{bid: bid, out: true}
+	if backend.Poisoning() {
+		backend.CheckPoison(b.memory(bid)[n:], "a receive buffer")
+	}
 	return b.memory(bid)[:n:n], before
 }
 
@@ -134,6 +157,7 @@ func (b *buffers) back(bid uint16) {
 		b.add(bid)
 		return
 	}
+	backend.Poison(b.memory(bid))
 	b.retiredIDs[slab] = append(b.retiredIDs[slab], bid)
 	for last := len(b.slabs) - 1; last >= b.live && len(b.retiredIDs[last]) == b.perSlab; last-- {
 		_ = unix.Munmap(b.slabs[last])
@@ -154,11 +178,13 @@ func (b *buffers) keep(wake func()) func() {
 	b.kept++
 	b.loan.out, b.loan.kept = false, true
 	bid := b.loan.bid
-	return func() { b.release(bid, wake) }
+	mem := b.memory(bid)
+	return backend.GiveBackOnce(func() { b.release(bid, mem, wake) }, "a receive buffer")
 }
 
 // release takes a kept buffer back. Any goroutine.
-func (b *buffers) release(bid uint16, wake func()) {
+func (b *buffers) release(bid uint16, mem []byte, wake func()) {
+	backend.Poison(mem)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.kept--

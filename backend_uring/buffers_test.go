@@ -235,8 +235,8 @@ func TestLoansNest(t *testing.T) {
 		assert.Nil(t, d.Keep(), "outside of a delivery")
 		b := d.buffers
 		out := func() int { return b.perSlab - b.free }
-		b.taken()
-		b.taken()
+		b.taken(0)
+		b.taken(1)
 		_, none := b.lend(0, 10)
 		_, first := b.lend(1, 10)
 		b.giveBack(first) // not kept

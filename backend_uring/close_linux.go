@@ -68,7 +68,11 @@ func (d *Driver) Close() error {
 	if d.buffers != nil {
 		d.buffers.close(finished)
 	}
-	if !finished {
+	if finished {
+		for _, s := range d.forgotten {
+			s.InFlight, s.Op = 0, nil
+		}
+	} else {
 		keepForGood(d.forgotten)
 	}
 	d.ring, d.forgotten = nil, nil

@@ -76,3 +76,32 @@ func TestCloseWithAcceptedConnection(t *testing.T) {
 		})
 	}
 }
+
+// When the kernel takes no entries any longer, requests go nowhere, and count as in flight: the driver cannot know which of
+// them the kernel has, and so keeps what they refer to.
+func TestSubmissionFails(t *testing.T) {
+	forEachRung(t, Config{Entries: 1, CompletionEntries: 2}, func(t *testing.T, d *Driver) {
+		var all []*drivertest.Recorder
+		for range 4 {
+			o, _ := drivertest.TCPPair(t, d)
+			all = append(all, o)
+		}
+		done := make(chan bool)
+		go func() { // the goroutine of the test keeps its thread, and the ring is registered with that one
+			defer close(done)
+			for _, o := range all {
+				_, err := d.Send(&o.Socket, [][]byte{[]byte("nowhere")})
+				assert.ErrorIs(t, err, backend.ErrPending)
+			}
+		}()
+		<-done
+		require.Error(t, d.err, "nothing is tested")
+		_, err := d.Poll(0)
+		assert.ErrorIs(t, err, d.err)
+		assert.True(t, closesSoon(t, d), "the kernel may write to the buffers")
+		for _, o := range all {
+			assert.True(t, o.Socket.Busy())
+			assert.Empty(t, o.Sends)
+		}
+	})
+}

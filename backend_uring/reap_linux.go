@@ -27,8 +27,8 @@ func (d *Driver) take() (ring.CQE, bool) {
 	copied := *c
 	d.ring.Advance()
 	d.count[backend.Completions]++
-	if _, ok := copied.Buffer(); ok {
-		d.buffers.taken()
+	if bid, ok := copied.Buffer(); ok {
+		d.buffers.taken(bid)
 	}
 	return copied, true
 }

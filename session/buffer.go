@@ -46,6 +46,7 @@ func (b *Buffer) Bytes() []byte { return b.bytes }
 // Release gives the memory back. Calls after the first do nothing.
 func (b *Buffer) Release() {
 	if m := b.memory; m != nil {
+		backend.Poison(b.bytes)
 		b.bytes, b.memory = nil, nil
 		m.put()
 	}

@@ -33,6 +33,7 @@ func (s *Stream) callDataRecovered() {
 // ended the goroutine.
 func (s *Stream) dataRecovered() {
 	s.rx.in.endLoan()
+	s.loop.endLoans()
 	if s.loop.engine.propagate {
 		return
 	}
@@ -93,6 +94,7 @@ func (s *Stream) callLayer() (unread, unsent []byte, whole bool) {
 
 // layerRecovered is recovered for callLayer. The stream cannot be reset any longer, so its Conn is.
 func (s *Stream) layerRecovered() {
+	s.loop.endLoans()
 	if s.loop.engine.propagate {
 		return
 	}
@@ -112,6 +114,7 @@ func (s *Stream) call(what string, fn func()) {
 
 // recovered is deferred around every callback.
 func (s *Stream) recovered() {
+	s.loop.endLoans()
 	if s.loop.engine.propagate {
 		return
 	}

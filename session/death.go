@@ -78,7 +78,7 @@ func (s *Stream) die(cause error) {
 	case off != nil:
 		if !off.isLive() {
 			s.mu.Lock()
-			s.tx.out.drop()
+			s.dropQueueLocked()
 			s.mu.Unlock()
 			off.lose(cause)
 			s.handOver()

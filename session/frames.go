@@ -120,7 +120,8 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 			s.redeliver()
 			return
 		}
-		m, n, ok, err := f.next(s.rx.in.bytes(), s.rx.read)
+		p := s.rx.in.bytes()
+		m, n, ok, err := f.next(p, s.rx.read)
 		if err != nil {
 			h.invalid(s, err)
 			return
@@ -136,17 +137,17 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.rx.in.wanted = 0
 		f.late.whole()
 		f.messages++
-		h.message(s, m)
+		h.message(s, m, p[:n])
 		if s.changes != handler {
 			return
 		}
 	}
 }
 
-// message calls the handler. The message stays valid until that returns.
-func (h *FrameHandler[M]) message(s *Stream, m M) {
+// message calls the handler with a message that was decoded from p. It stays valid until that returns.
+func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
 	s.rx.in.lendMessage()
-	defer s.rx.in.endMessage()
+	defer s.rx.in.endMessage(p)
 	h.Message(s, m)
 }
 
@@ -180,14 +181,15 @@ func (f *streamDecoder[M]) goesOn() { f.late.goesOn() }
 func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
-	m, ok, err := f.end(s.rx.in.bytes(), s.rx.read)
+	p := s.rx.in.bytes()
+	m, ok, err := f.end(p, s.rx.read)
 	if err != nil {
 		f.of.invalid(s, err)
 		return
 	}
 	s.consume(s.rx.in.len())
 	if ok {
-		f.of.message(s, m)
+		f.of.message(s, m, p)
 	}
 }
 

@@ -16,15 +16,19 @@ type inbox struct {
 
 	messages int     // lent to frame handlers; more than one if a handler passes on what is behind its message
 	taken    *shared // mem, which a Take handed over meanwhile: held until the last of these handlers returns
+
+	spent *[][]byte // parts of lent or taken that were read, and are to be poisoned when that ends; nil: none ever were
 }
 
 // lendMessage says that a message is lent until endMessage: its memory stays as it is, whatever is taken meanwhile.
 func (b *inbox) lendMessage() { b.messages++ }
 
-// endMessage ends the loan.
-func (b *inbox) endMessage() {
+// endMessage ends the loan of a message that was decoded from p.
+func (b *inbox) endMessage(p []byte) {
+	backend.Poison(p)
 	b.messages--
 	if b.messages == 0 && b.taken != nil {
+		b.poisonSpent()
 		b.taken.put()
 		b.taken = nil
 	}
@@ -54,6 +58,9 @@ func (b *inbox) len() int {
 // consume drops n bytes from the front. Their memory stays as it is until the end of the callback.
 func (b *inbox) consume(n int) {
 	if b.mem == nil {
+		if b.loop != nil && backend.Poisoning() {
+			b.spend(b.lent[:n])
+		}
 		b.lent = b.lent[n:]
 		return
 	}
@@ -67,13 +74,48 @@ func (b *inbox) lend(p []byte) { b.lent = p[:len(p):len(p)] }
 func (b *inbox) endLoan() {
 	p := b.lent
 	b.lent = nil
+	if len(p) > 0 {
+		b.push(p)
+		if b.loop != nil {
+			backend.Poison(p)
+		}
+	}
+	b.poisonSpent()
 	if b.kept != nil {
 		b.kept.put()
 		b.kept = nil
 	}
-	if len(p) > 0 {
-		b.push(p)
+}
+
+// spend notes that p was read. Only if poisoning is on.
+func (b *inbox) spend(p []byte) {
+	if b.spent == nil {
+		b.spent = new([][]byte)
 	}
+	*b.spent = append(*b.spent, p)
+}
+
+// poisonSpent poisons what was lent out of memory that a Buffer may go on to show another part of.
+func (b *inbox) poisonSpent() {
+	if b.spent == nil {
+		return
+	}
+	for _, p := range *b.spent {
+		backend.Poison(p)
+	}
+	clear(*b.spent)
+	*b.spent = (*b.spent)[:0]
+}
+
+// renew moves what is unread to other memory and gives the old back, which poisons it. Not while a message is lent.
+func (b *inbox) renew() {
+	if b.mem == nil || b.messages > 0 {
+		return
+	}
+	next := b.pool.Get(len(b.mem))
+	n := copy(next, b.mem[b.r:b.w])
+	b.pool.Put(b.mem)
+	b.mem, b.r, b.w = next, 0, n
 }
 
 // push copies p behind what is unread. Not during a callback of the stream, which may have borrowed the memory.
@@ -112,6 +154,11 @@ func (b *inbox) take(n int, keep func() func()) *Buffer {
 		if b.messages > 0 {
 			m.refs.Add(1)
 			b.taken = m
+			if backend.Poisoning() {
+				b.spend(b.mem[:b.r])
+			}
+		} else {
+			backend.Poison(b.mem[:b.r])
 		}
 		b.mem, b.r, b.w = nil, 0, 0
 		return m.buffer(p)

@@ -192,7 +192,7 @@ func (s *Stream) finish() {
 		s.life.move(closed)
 		s.rx.flow.Or(flowShut)
 		s.closeLocked()
-		s.tx.out.drop()
+		s.dropQueueLocked()
 	}
 	err, d := s.life.cause, s.dial
 	s.mu.Unlock()

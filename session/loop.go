@@ -47,6 +47,8 @@ type Loop struct {
 	tight     []*Stream   // stopped by the Transport's MemoryLimit
 	relieving atomic.Bool // a task that looks at them again is on its way
 
+	lent []*Stream // whose unread bytes a callback has; only if poisoning is on
+
 	vec  [][]byte // scratch for one send
 	read []byte   // scratch for draining a failed connection
 }
@@ -71,6 +73,28 @@ func (l *Loop) scratch() []byte {
 		l.read = make([]byte, 64<<10)
 	}
 	return l.read
+}
+
+// lend notes that bytes of s are lent until the present callback returns. Only if poisoning is on.
+func (l *Loop) lend(s *Stream) {
+	if n := len(l.lent); n == 0 || l.lent[n-1] != s {
+		l.lent = append(l.lent, s)
+	}
+}
+
+// endLoans follows that a callback has returned.
+func (l *Loop) endLoans() {
+	if len(l.lent) > 0 {
+		l.renewLent()
+	}
+}
+
+func (l *Loop) renewLent() {
+	for _, s := range l.lent {
+		s.rx.in.renew()
+	}
+	clear(l.lent)
+	l.lent = l.lent[:0]
 }
 
 // add and remove keep the list of connected streams.

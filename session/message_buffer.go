@@ -30,6 +30,7 @@ type MessageBuffer[M any] struct {
 	messageDecoder[M]
 	in    inbox
 	begin uint64 // offset of in, in all bytes of the peer
+	last  []byte // bytes of the last message in memory of our own; only if poisoning is on
 }
 
 // messageMemory is the memory of all MessageBuffers of the process.
@@ -54,9 +55,13 @@ func (b *MessageBuffer[M]) Add(p []byte) {
 // Next returns the next message. With ok false and no error more bytes are needed. After an error no more messages can
 // be decoded.
 func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
+	b.endLast()
 	m, n, ok, err := b.next(b.in.bytes(), b.begin)
 	if err != nil {
 		return m, false, err
+	}
+	if b.in.mem != nil && backend.Poisoning() {
+		b.last = b.in.bytes()[:n]
 	}
 	b.in.consume(n)
 	b.begin += uint64(n)
@@ -66,13 +71,25 @@ func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 
 // Final returns the message that is ended by the end of the stream, if there is one. It is called when the peer has
 // finished. An error says that the stream ended within a message.
-func (b *MessageBuffer[M]) Final() (m M, ok bool, err error) { return b.end(b.in.bytes(), b.begin) }
+func (b *MessageBuffer[M]) Final() (m M, ok bool, err error) {
+	b.endLast()
+	return b.end(b.in.bytes(), b.begin)
+}
 
 // Keep copies the bytes that have not been decoded, so that the memory passed to Add belongs to the caller again. The last
 // message is no longer valid.
 func (b *MessageBuffer[M]) Keep() {
+	b.endLast()
 	b.in.endLoan()
 	b.in.tidy()
+}
+
+// endLast ends the loan of the last message.
+func (b *MessageBuffer[M]) endLast() {
+	if b.last != nil {
+		backend.Poison(b.last)
+		b.last = nil
+	}
 }
 
 // Len returns the number of bytes that have not been decoded.
@@ -82,4 +99,7 @@ func (b *MessageBuffer[M]) Len() int { return b.in.len() }
 func (b *MessageBuffer[M]) Bytes() []byte { return b.in.bytes() }
 
 // Drop drops the bytes that have not been decoded, and releases their memory. The last message is no longer valid.
-func (b *MessageBuffer[M]) Drop() { b.in.drop() }
+func (b *MessageBuffer[M]) Drop() {
+	b.last = nil
+	b.in.drop()
+}

@@ -77,6 +77,9 @@ func (q *queue) advance(n int) {
 		q.head++
 	}
 	q.skip = n
+	if n > 0 && backend.Poisoning() {
+		backend.Poison(q.segs[q.head].bytes[:n])
+	}
 	if q.head == len(q.segs) {
 		q.segs, q.head, q.skip = q.segs[:0], 0, 0
 	} else if q.head > 64 && q.head > len(q.segs)/2 {
@@ -95,10 +98,13 @@ func (q *queue) free(s *segment) {
 	*s = segment{}
 }
 
+// abandon forgets everything, and frees nothing: the kernel may never be done with it.
+func (q *queue) abandon() { q.segs, q.head, q.skip, q.n = nil, 0, 0, 0 }
+
 // drop frees everything. The kernel must be done with it.
 func (q *queue) drop() {
 	for i := q.head; i < len(q.segs); i++ {
 		q.free(&q.segs[i])
 	}
-	q.segs, q.head, q.skip, q.n = nil, 0, 0, 0
+	q.abandon()
 }

@@ -25,6 +25,9 @@ func (s *Stream) Buffered() int { return s.rx.in.len() }
 // next call that reads from this stream. Loop only.
 func (s *Stream) Peek(n int) ([]byte, error) {
 	p := s.rx.in.bytes()
+	if backend.Poisoning() {
+		s.loop.lend(s)
+	}
 	switch {
 	case n > len(p):
 		return p, s.endOr(io.ErrShortBuffer)

@@ -289,4 +289,5 @@ func (s *Stream) receiveRest() {
 		return
 	}
 	s.events().Received(scratch[:n:n])
+	backend.Poison(scratch[:n])
 }

@@ -183,6 +183,16 @@ func (e *streamEvents) Sent(n int, err error) {
 	}
 }
 
+// dropQueueLocked drops what is queued. If a driver has failed with a Send in flight, the kernel may still read the memory,
+// which must not be used again.
+func (s *Stream) dropQueueLocked() {
+	if s.sock.Busy() {
+		s.tx.out.abandon()
+	} else {
+		s.tx.out.drop()
+	}
+}
+
 // tellDue tells those whose bytes have all been taken.
 func (s *Stream) tellDue() {
 	for fn := s.nextNotify(true); fn != nil; fn = s.nextNotify(true) {

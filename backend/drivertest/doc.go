@@ -5,6 +5,7 @@
 //	Recorder  the owner of a socket
 //	Attach, Pair, TCPPair, Listen, Dial             sockets, closed when the test ends
 //	Turn, Until, Release                            calls of Poll
+//	Poisoned, Misuses                               a process of its own, in which memory is poisoned
 //
 // A driver may be bound to its thread, so the functions that call one are for the goroutine that started it, which is
 // the test's.

@@ -11,9 +11,6 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Patience is how long a test waits for an event.
-const Patience = 10 * time.Second
-
 // Attach attaches a descriptor, which stays the caller's. Nothing is received or accepted yet.
 func Attach(t *testing.T, d backend.Driver, fd int) *Recorder {
 	t.Helper()

@@ -1,6 +1,9 @@
 package polled
 
-import "github.com/tandem-io/tandem/frame"
+import (
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/frame"
+)
 
 // outgoing is the write buffer of a MessageSession. buf[head:] has not been sent. The room in front of it is reclaimed when
 // it has the size of the limit, so that each byte is moved once on average, at most.
@@ -19,6 +22,7 @@ func (o *outgoing) drop() { o.buf, o.head = nil, 0 }
 
 // advance removes n bytes from the front.
 func (o *outgoing) advance(n int) {
+	backend.Poison(o.buf[o.head : o.head+n])
 	switch o.head += n; {
 	case o.head < len(o.buf):
 	case cap(o.buf) > 4*o.limit: // it grew for a single large message
