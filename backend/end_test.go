@@ -113,7 +113,11 @@ func (f *life) end() error {
 	assert.Equal(f.t, 1, f.fake.closed, "the driver was closed")
 	assert.False(f.t, f.Bound())
 	assert.ErrorIs(f.t, f.Post(TaskFunc(func() { f.t.Error("a refused task ran") })), net.ErrClosed)
-	assert.ErrorIs(f.t, f.Driver.Attach(nil), net.ErrClosed)
+	why := f.Err()
+	if why == nil {
+		why = net.ErrClosed
+	}
+	assert.ErrorIs(f.t, f.Driver.Attach(nil), why, "what begins now is told what the loop has died of")
 	return f.Err()
 }
 
