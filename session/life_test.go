@@ -109,6 +109,9 @@ func TestStreamsEnd(t *testing.T) {
 		a.ended("close <nil>", inOrder)
 		assert.Equal(t, "hello", a.f.got())
 	})
+}
+
+func TestStreamsTimeOut(t *testing.T) {
 	t.Run("Close of a peer that takes a byte, and then nothing", func(t *testing.T) {
 		a := newActor(t, StreamOptions{CloseTimeout: time.Second})
 		a.f.room = 1

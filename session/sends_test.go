@@ -15,18 +15,8 @@ import (
 
 // TestSendsThatAreAnsweredLater has a driver that reads what it was given until it reports Sent, as io_uring does.
 func TestSendsThatAreAnsweredLater(t *testing.T) {
-	begin := func(t *testing.T) (a *actor, told *[]error) {
-		a = newActor(t, StreamOptions{})
-		a.f.later, a.f.room = true, 0
-		told = new([]error)
-		require.NoError(t, a.s.WriteNotify([]byte("first"), func(err error) { *told = append(*told, err) }))
-		a.turn()
-		require.True(t, a.f.sending)
-		require.Empty(t, *told)
-		return a, told
-	}
 	t.Run("who waits is told", func(t *testing.T) {
-		a, told := begin(t)
+		a, told := beginSend(t)
 		a.f.room = plenty
 		a.turn()
 		assert.Equal(t, []error{nil}, *told)
@@ -34,7 +24,7 @@ func TestSendsThatAreAnsweredLater(t *testing.T) {
 		a.ended("close <nil>", inOrder)
 	})
 	t.Run("nothing overtakes one", func(t *testing.T) {
-		a, told := begin(t)
+		a, told := beginSend(t)
 		a.f.room = plenty
 		_, err := a.s.Write([]byte(", second"))
 		require.NoError(t, err)
@@ -53,7 +43,7 @@ func TestSendsThatAreAnsweredLater(t *testing.T) {
 		assert.Equal(t, []error{nil}, *told)
 	})
 	t.Run("FIN waits for the answer", func(t *testing.T) {
-		a, _ := begin(t)
+		a, _ := beginSend(t)
 		require.NoError(t, a.s.CloseWrite())
 		a.turn()
 		assert.False(t, a.f.fin)
@@ -65,7 +55,7 @@ func TestSendsThatAreAnsweredLater(t *testing.T) {
 		a.ended("close <nil>", inOrder)
 	})
 	t.Run("a short one", func(t *testing.T) {
-		a, told := begin(t)
+		a, told := beginSend(t)
 		a.f.room = 2
 		a.turn()
 		assert.Equal(t, "fi", a.f.got())
@@ -77,6 +67,18 @@ func TestSendsThatAreAnsweredLater(t *testing.T) {
 		require.NoError(t, a.s.Close())
 		a.ended("close <nil>", inOrder)
 	})
+}
+
+// beginSend has a send in flight that the driver has not answered.
+func beginSend(t *testing.T) (a *actor, told *[]error) {
+	a = newActor(t, StreamOptions{})
+	a.f.later, a.f.room = true, 0
+	told = new([]error)
+	require.NoError(t, a.s.WriteNotify([]byte("first"), func(err error) { *told = append(*told, err) }))
+	a.turn()
+	require.True(t, a.f.sending)
+	require.Empty(t, *told)
+	return a, told
 }
 
 // TestTakenBeforeTheEnd has a stream end before its loop could say that the kernel has taken everything.

@@ -57,9 +57,3 @@ func (f *figures) rows(group string) (all []row, sum uint64) {
 	}
 	return all, sum
 }
-
-func (f *figures) of(group, kind string) uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.n[group][kind]
-}

@@ -264,7 +264,7 @@ func (y *party) detach(s *tandem.Stream) {
 		y.leave = byAbort
 		y.left(s)
 	case err != net.ErrClosed:
-		y.bad = fmt.Errorf("Detach: %w", err)
+		y.bad = fmt.Errorf("detach: %w", err)
 		y.aborted.Store(true)
 		_ = s.Abort()
 	}
@@ -344,6 +344,6 @@ func (k *client) cancelled() error {
 		return err
 	}
 	e.abort(k.r, s)
-	<-over
+	_ = <-over
 	return nil
 }
