@@ -40,10 +40,14 @@ func rings(c uring.Config) func() ([]backend.Driver, error) {
 }
 
 // backends opens a Transport of each kind. Where io_uring cannot run those are left out; with TANDEM_REQUIRE_URING=1 that
-// is a failure.
+// is a failure. TANDEM_DIFF_BACKEND chooses one.
 func backends(t testing.TB) (all []difftest.Backend) {
 	t.Helper()
+	only := os.Getenv("TANDEM_DIFF_BACKEND")
 	for name, open := range drivers {
+		if only != "" && only != name {
+			continue
+		}
 		made, err := open()
 		if name != "epoll" && errors.Is(err, errors.ErrUnsupported) && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
 			t.Logf("NOT TESTED: %s cannot run here: %v", name, err)

@@ -22,9 +22,11 @@
 //   - How much of a batch of writes is queued while the kernel takes it: what depends on the queue's length is left open,
 //     which is OnWritable, and ErrWriteBufferFull.
 //   - What was handed over before a pause, or above ReadBufferLimit: reads ask for what is there for sure.
+//   - Whether the kernel has handed over a FIN that the stream does not want yet, above ReadBufferLimit, or after a pause
+//     while its queue is too long: OnEOF may come at once, or later.
 //   - Bytes on their way in either direction when a connection is reset: a beginning of them arrives.
 //   - A failed write: ECONNRESET or EPIPE. So it is with a reset behind a FIN.
-//   - Timers that are due when the stream ends.
+//   - Timers that are due when the stream ends, or begun after Detach, when OnClose waits for a notification.
 //   - Calls of other goroutines that race with the loop, such as ResumeRead and then Close.
 //   - Bytes that were unread when a stream is closed: beyond ReadBufferLimit they cause a reset. The reset of a Unix socket
 //     shows only if bytes were unread.
