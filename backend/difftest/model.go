@@ -17,6 +17,7 @@ type state struct {
 
 	keep, paused bool
 	sent, read   int  // bytes that the peer has written, and of these those that were read here
+	taken        int  // of these, those that operations have read
 	held         int  // unread bytes that the stream holds for sure
 	full         bool // it may have stopped at ReadBufferLimit
 	finished     bool // by the peer

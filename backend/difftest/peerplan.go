@@ -57,6 +57,9 @@ func (l *planner) peerOp(o Op) (action, bool) {
 // resets follows a reset by the peer, which is the end of its reading, too. It reports false if kernels differ in what
 // comes of it: a stream that does not read because it holds too much may learn of it or not.
 func (l *planner) resets(s *state, i int) bool {
+	if s.finished && s.fin && !s.Unix {
+		return false // both sides have finished: whether anything is left to reset is a matter of moments
+	}
 	if s.mayStop() || s.phase == over && s.conn && s.unread() > 0 {
 		return false
 	}
@@ -81,7 +84,7 @@ func (l *planner) resets(s *state, i int) bool {
 	if unread := s.unread(); !reading || s.keep || unread > handedOn {
 		most := min(s.limit(), handedOn)
 		if unread > most {
-			w.in, w.inFrom, w.inStep = true, s.read+min(held, most), len(l.steps)
+			w.in, w.inFrom, w.inStep = true, s.read-s.taken+min(held, most), len(l.steps)
 		}
 	}
 	w.seen[len(l.steps)] = true

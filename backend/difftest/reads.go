@@ -34,8 +34,7 @@ func (l *planner) reads(s *state, b *batch, a action) (action, bool) {
 	case a.Kind == Peek, a.Kind == Take && a.n > n:
 		return a, true
 	}
-	s.read += n
-	s.held -= n
+	s.takes(n)
 	return a, true
 }
 
@@ -55,8 +54,7 @@ func (l *planner) passes(s *state, b *batch, a action, n int) (action, bool) {
 	a.refused = refused
 	taken := to.phase == alive && !to.fin && !refused
 	if a.Kind == Echo || taken {
-		s.read += n
-		s.held -= n
+		s.takes(n)
 	}
 	if n == 0 && a.Kind == Copy {
 		return a, true
@@ -68,4 +66,11 @@ func (l *planner) passes(s *state, b *batch, a action, n int) (action, bool) {
 		l.end(a.to, tb)
 	}
 	return a, true
+}
+
+// takes follows that an operation has read n bytes.
+func (s *state) takes(n int) {
+	s.read += n
+	s.taken += n
+	s.held -= n
 }
