@@ -64,7 +64,9 @@ func backends(t testing.TB) (all []difftest.Backend) {
 
 // FuzzDifferential runs programs of any bytes on every backend, and on net.Conns. Each must do the same everywhere.
 //
-//	go test -fuzz FuzzDifferential ./backend/difftest
+//	go test -fuzz FuzzDifferential -fuzzminimizetime 1x ./backend/difftest
+//
+// Which code runs depends on the kernel, too, so that go test would minimize each input for a minute in vain.
 func FuzzDifferential(f *testing.F) {
 	all := backends(f)
 	f.Fuzz(func(t *testing.T, b []byte) { check(t, difftest.Decode(b), all) })
