@@ -48,7 +48,7 @@ func (s *Stream) idleLocked() bool {
 // sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
 // nothing is in front of p. It returns how much that was.
 func (s *Stream) sendNowLocked(here bool, p []byte) int {
-	if here || !s.idleLocked() {
+	if here || len(p) == 0 || !s.idleLocked() { // a send of nothing would fail if the peer has gone
 		return 0
 	}
 	return s.directLocked(s.loop.Sockets.TrySend(s.fd, p))

@@ -29,6 +29,7 @@ var writingRules = []Rule{
 	{"S11_PeerThatDoesNotRead", peerThatDoesNotRead},
 	{"S11_ReadWhileBlocked", readWhileBlocked},
 	{"S12_Completion", completion},
+	{"S12_CompletionOfNothing", completionOfNothing},
 	{"S12_CompletionOfTheLost", completionOfTheLost},
 	{"S12_CompletionOfTheLast", completionOfTheLast},
 	{"S12_CompletionOnShutdown", completionOnShutdown},

@@ -117,6 +117,22 @@ func completion(e *Env) {
 	_, _ = r.all(e)
 }
 
+// completionOfNothing notifies an empty write from outside the loop, to a peer that has gone. There is nothing to send, so
+// nothing fails: the function is told nil, and the stream lives on.
+func completionOfNothing(e *Env) {
+	h := NewHooks()
+	s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
+	require.NoError(e, p.Close(), "close the peer")
+	e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
+	told := make(chan error, 1)
+	require.NoError(e, s.WriteNotify(nil, func(err error) { told <- err }), "write nothing")
+	assert.NoError(e, arrives(e, told), "what the function is told")
+	e.onLoop(s, func() {})
+	h.StillOpen()
+	require.NoError(e, s.Close(), "close")
+	assert.NoError(e, h.Closed(), "the error of OnClose")
+}
+
 // completionOfTheLost ends streams whose bytes cannot all go out. That each write is told once, with OnClose's error,
 // is looked at in notes.hooks.
 func completionOfTheLost(e *Env) {
