@@ -1,0 +1,413 @@
+package modeltest
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/simulated"
+)
+
+// checkAll checks what always holds.
+func (w *world) checkAll() {
+	if w.err != nil {
+		return
+	}
+	for _, s := range w.streams {
+		s.check()
+	}
+	for _, p := range w.peers {
+		p.check()
+	}
+	for _, c := range w.conns {
+		c.check()
+	}
+	for _, l := range w.listeners {
+		l.check(w)
+	}
+}
+
+func (l *listener) check(w *world) {
+	s := l.l.Stats()
+	switch {
+	case w.p.MaxConns > 0 && s.Streams > w.p.MaxConns:
+		w.failf("S28: %d streams; MaxConns is %d", s.Streams, w.p.MaxConns)
+	case s.Parked > 64:
+		w.failf("S28: %d connections are parked", s.Parked)
+	case l.opened > l.dials:
+		w.failf("S28: %d streams were opened, of %d connections", l.opened, l.dials)
+	case l.l.Err() == nil && l.closed:
+		w.failf("S29: Err is nil after Close")
+	case l.l.Err() != nil && !l.closed && !w.down && len(w.failing) == 0:
+		w.failf("S29: a listener has ended: %w", l.l.Err())
+	}
+}
+
+// until takes steps until fn reports true, and says what has not come after too many of them.
+func (w *world) until(what string, steps int, fn func() (string, bool)) {
+	missing := ""
+	for range steps {
+		var ok bool
+		if missing, ok = fn(); ok || w.err != nil {
+			return
+		}
+		w.step(50 * time.Millisecond)
+	}
+	w.failf("a hang, at the end of %s: %s has not come", what, missing)
+}
+
+// finish heals the world, waits until everything has come that has to, and ends it.
+func (w *world) finish() {
+	w.heal()
+	w.until("the program", 20_000, w.settled)
+	w.quiet()
+	w.endEngine()
+	w.closeConns()
+	w.checkAll()
+	w.checkEnd()
+}
+
+// heal ends all misbehaviour.
+func (w *world) heal() {
+	if w.err != nil {
+		return
+	}
+	w.healed = true
+	w.k.SetFaults(simulated.Faults{})
+	w.k.Shortage(nil)
+	for _, p := range w.peers {
+		p.p.Stop(false)
+		p.p.Vanish(false)
+	}
+}
+
+// settled reports whether nothing is missing.
+func (w *world) settled() (what string, ok bool) {
+	if what, ok := w.returned(); !ok {
+		return what, false
+	}
+	for _, l := range w.listeners {
+		if what := l.missing(w); what != "" {
+			return what, false
+		}
+	}
+	for _, s := range w.streams {
+		if what := s.missing(); what != "" {
+			return what + " of " + s.String(), false
+		}
+	}
+	for _, p := range w.peers {
+		if what := p.missing(); what != "" {
+			return what + " of " + p.String(), false
+		}
+	}
+	if n := w.bytes(); n != w.atRest {
+		w.atRest, w.resting = n, 0
+	}
+	w.resting++
+	return "rest", w.resting > 4
+}
+
+// bytes is how many have moved.
+func (w *world) bytes() (n int) {
+	for _, m := range w.streams {
+		if m.s != nil {
+			n += int(m.s.Stats().BytesSent)
+		}
+		if m.s != nil && !m.over() {
+			n += m.in.off + m.s.Buffered()
+		}
+	}
+	for _, p := range w.peers {
+		n += p.read
+	}
+	return n
+}
+
+// missing is what has not come of a listener.
+func (l *listener) missing(w *world) string {
+	if l.closed || w.dead || l.paused || w.p.MaxConns > 0 || w.trouble || w.scarce() || l.l.Err() != nil {
+		return ""
+	}
+	for _, p := range w.peers {
+		if p.from == l && !p.over && !p.p.Connected() && p.p.Err() == nil {
+			return "the connection of " + p.String()
+		}
+	}
+	over := 0
+	for _, p := range w.peers {
+		if p.from == l && p.over {
+			over++
+		}
+	}
+	for _, s := range w.streams {
+		if s.how == dialled && s.dial.errno != 0 {
+			over++ // it may have been one to this listener
+		}
+	}
+	if l.opened < l.dials-over {
+		return "OnOpen of a connection"
+	}
+	return ""
+}
+
+// missing is what has not come of a stream.
+func (m *stream) missing() string {
+	if m.over() || m.s == nil {
+		return ""
+	}
+	switch {
+	case m.closing, len(m.causes) > 0, m.panicked, m.refused:
+		return "OnClose"
+	case m.detached:
+		return m.missingOfDetached()
+	case m.how == adopted && !m.opened:
+		return "OnOpen"
+	case m.how == dialled && !m.opened:
+		if m.dial.silent && m.dial.timeout == 0 {
+			return ""
+		}
+		return "the end of the dial"
+	}
+	return m.missingOfOpen()
+}
+
+// missingOfDetached is what has not come of a stream whose connection was taken.
+func (m *stream) missingOfDetached() string {
+	for _, n := range m.notifies {
+		if n.called == 0 {
+			return "" // it waits for its bytes
+		}
+	}
+	return "OnClose after Detach"
+}
+
+func (m *stream) missingOfOpen() string {
+	p := m.peer()
+	for _, f := range m.posts {
+		if f.ran == 0 {
+			return "a function of Post"
+		}
+	}
+	for _, t := range m.timers {
+		if t.every == 0 && t.fired == 0 && !t.stopped {
+			return "a timer"
+		}
+	}
+	switch {
+	case m.expect && !m.paused && m.s.Writable():
+		return "OnData after ResumeRead or SetHandler"
+	case p == nil:
+		return ""
+	case m.s.Queued() > 0 && !p.over:
+		return "the end of its queue"
+	case m.s.Queued() > 0:
+		return "its failure"
+	case !m.s.Writable():
+		return "OnWritable"
+	case m.paused:
+		return ""
+	case m.full(), p.over, m.w.memoryFull():
+	case m.in.off+m.s.Buffered() < p.sent():
+		return "bytes of the peer"
+	case p.finished && m.eof == 0:
+		return "OnEOF"
+	}
+	return ""
+}
+
+// full reports whether it may hold so much unread that it does not read.
+func (m *stream) full() bool { return 2*m.s.Buffered() >= m.opts.ReadBufferLimit }
+
+// memoryFull reports whether streams may hold so much that some of them do not read.
+func (w *world) memoryFull() bool { return w.p.Memory > 0 }
+
+// peer is the peer of a stream, if that is known and is one.
+func (m *stream) peer() *peer {
+	for _, p := range m.w.peers {
+		if p.stream == m {
+			return p
+		}
+	}
+	return nil
+}
+
+// missing is what has not come of a peer.
+func (p *peer) missing() string {
+	m := p.stream
+	switch {
+	case m == nil, p.over, p.p.Err() != nil, m.detached, m.panicked, len(m.causes) > 0:
+		return ""
+	case m.over():
+		if !p.p.EOF() && !p.p.Connected() {
+			return ""
+		}
+		if !p.p.EOF() {
+			return "the end"
+		}
+	case m.fin && !p.p.EOF():
+		return "FIN"
+	}
+	return ""
+}
+
+// quiet checks that loops on which nothing can move do not turn.
+func (w *world) quiet() {
+	if w.err != nil || w.dead {
+		return
+	}
+	for _, s := range w.streams {
+		if s.s == nil {
+			continue
+		}
+		for _, t := range s.timers {
+			if t.every > 0 {
+				s.stop(t)
+			}
+		}
+	}
+	w.step(time.Millisecond)
+	from := w.now()
+	before := w.turns()
+	for i := 0; i < 400 && w.now()-from < 3*time.Second; i++ {
+		w.step(time.Second)
+	}
+	if took, turns := w.now()-from, w.turns()-before; took < 3*time.Second || turns > 100*uint64(len(w.drivers)) {
+		w.failf("S40: %d turns in %v, in which nothing could move", turns, took)
+	}
+	w.checkBytes()
+}
+
+func (w *world) turns() uint64 { return w.e.Stats().Turns }
+
+// checkBytes checks that the figures add up.
+func (w *world) checkBytes() {
+	s := w.e.Stats()
+	held := uint64(0)
+	for _, m := range w.streams {
+		if m.s != nil && !m.over() {
+			held += uint64(m.s.Buffered())
+		}
+	}
+	if len(w.failing) == 0 && s.BytesIn != s.BytesDelivered+s.BytesDropped+held {
+		w.failf("S35: %d bytes in; %d delivered, %d dropped, %d held", s.BytesIn, s.BytesDelivered, s.BytesDropped, held)
+	}
+	if s.Panics != w.panics {
+		w.failf("S35: %d panics; want %d", s.Panics, w.panics)
+	}
+	sent := uint64(0)
+	for _, e := range w.ends {
+		sent += uint64(e.sent())
+	}
+	if s.BytesIn > sent {
+		w.failf("S35: %d bytes in, of %d", s.BytesIn, sent)
+	}
+}
+
+// closeConns closes the connections that were detached.
+func (w *world) closeConns() {
+	for _, c := range w.conns {
+		if !c.isClosed() {
+			c.do(c.close)
+		}
+		c.stop = true
+		close(c.todo)
+	}
+	for _, c := range w.conns {
+		w.goAsync("the end of the Conn of "+c.m.String(), c.done.Wait)
+	}
+	w.dead = true // time has to pass without the engine
+	w.until("the connections", 5000, w.returned)
+	for i := 0; i < 2000 && w.k.OpenDescriptors() > 0; i++ {
+		w.step(10 * time.Millisecond)
+	}
+	for range 10 {
+		w.step(10 * time.Millisecond)
+	}
+}
+
+// checkEnd checks what holds when everything has ended.
+func (w *world) checkEnd() {
+	for len(w.taken) > 0 {
+		w.release(0)
+	}
+	s := w.e.Stats()
+	closed := uint64(0)
+	for _, m := range w.streams {
+		if m.s == nil {
+			continue
+		}
+		m.checkOver()
+		if m.opened && m.over() {
+			closed++
+		}
+	}
+	if s.Opened != s.Closed || s.Opened != w.opened || closed != w.opened {
+		w.failf("S35: %d opened, %d closed; OnOpen ran %d times, and OnClose of %d of these", s.Opened, s.Closed, w.opened, closed)
+	}
+	w.checkBytes()
+	if n := w.k.OpenDescriptors(); n != 0 {
+		w.failf("S36: %d descriptors are open", n)
+	}
+	for i, d := range w.drivers {
+		if out := d.Outstanding(); out != (backend.Outstanding{}) && w.failing[i] == nil {
+			w.failf("S36: driver %d has %+v", i, out)
+		}
+	}
+	if err := w.shutdown; err != nil && w.p.End == 0 && len(w.failing) == 0 {
+		w.failf("S32: Close: %w", err)
+	}
+	for _, l := range w.listeners {
+		if l.l.Err() == nil {
+			w.failf("S32: a listener lives")
+		}
+	}
+}
+
+// checkOver checks a stream after the end of everything.
+func (m *stream) checkOver() {
+	w := m.w
+	if m.closes != 1 {
+		m.failf("S02: OnClose was called %d times", m.closes)
+	}
+	for _, p := range m.posts {
+		if p.ran != 1 {
+			m.failf("S02: a function of Post has run %d times", p.ran)
+		}
+	}
+	if _, err := m.s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		m.failf("S20: Write after the end: %w", errOrNil(err))
+	}
+	p := m.peer()
+	if p == nil || p.over || w.trouble || p.vanished {
+		return
+	}
+	// A peer that has sent what nobody read gets a reset: by the kernel, which may destroy what the peer has not read.
+	unread := m.in.off < p.sent()
+	switch got := p.p.Err(); {
+	case m.detached:
+		m.checkConn(p)
+	case m.closeErr == nil && !unread && (got != nil || p.read != m.sent() || !p.p.EOF()):
+		m.failf("S16: OnClose(nil), and its peer got %d bytes of %d, EOF %v, error %v", p.read, m.sent(), p.p.EOF(), got)
+	case m.abortedWith(m.closeErr) && !m.unix && !errors.Is(got, syscall.ECONNRESET):
+		m.failf("S17: it was aborted, and its peer got %v", got)
+	}
+}
+
+// checkConn checks what came of a connection that was detached.
+func (m *stream) checkConn(p *peer) {
+	for _, c := range m.w.conns {
+		if c.m != m {
+			continue
+		}
+		in := m.in
+		if c.in.off > 0 {
+			in = c.in
+		}
+		if got := p.p.Err(); in.off == p.sent() && (got != nil || p.read != m.sent()) {
+			m.failf("S30: it was detached, and its peer got %d bytes of %d, and %v", p.read, m.sent(), got)
+		}
+	}
+}
