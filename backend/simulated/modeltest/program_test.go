@@ -3,6 +3,7 @@ package modeltest
 import (
 	"fmt"
 	"strings"
+	"testing/synctest"
 	"time"
 
 	"github.com/tandem-io/tandem/backend/simulated"
@@ -101,6 +102,6 @@ func (p Program) stepped() bool { return p.Loops > 0 }
 
 func (p Program) config() simulated.Config {
 	return simulated.Config{
-		Seed: p.Seed, Files: p.Files, SendBuffer: p.Buffers, ReceiveBuffer: p.Buffers, Stepped: p.stepped(),
+		Seed: p.Seed, Files: p.Files, SendBuffer: p.Buffers, ReceiveBuffer: p.Buffers, Stepped: p.stepped(), Settle: synctest.Wait,
 	}
 }
