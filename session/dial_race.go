@@ -60,6 +60,9 @@ type attempt struct {
 // start begins on the loop: at once if the address is known, else when its name has been looked up.
 func (d *dial) start() {
 	s := d.stream
+	if d.decided {
+		return // the stream has ended before, in a turn that had not yet come to this
+	}
 	s.loop.dialing[d] = struct{}{}
 	d.delay.Fire = d.next
 	switch {

@@ -158,6 +158,7 @@ func (s *Stream) release() {
 		s.loop.Driver.Release(&s.sock)
 	case d != nil:
 		d.cancel()
+	case s.adopting: // adopt finishes
 	default:
 		s.finish()
 	}

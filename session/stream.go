@@ -41,6 +41,7 @@ type Stream struct {
 	value            any
 	changes          int  // calls of SetHandler
 	over             bool // the user has been told everything but OnClose, which is being called or was
+	adopting         bool // adopt has still to come, with the descriptor
 	opened           bool // OnOpen was called
 	running          bool // OnOpen has returned: everything else may run
 	queuedForTurnEnd bool // on the loop's list for the end of the turn
@@ -184,13 +185,14 @@ func (e *streamEvents) OnTurnEnd() {
 	}
 	s.mu.Lock()
 	s.sendLocked()
-	due := s.tx.isDue()
+	if s.tx.isDue() {
+		s.mu.Unlock()
+		s.tellDue() // first, because those who are told may write
+		s.mu.Lock()
+	}
 	writable := s.unblockLocked()
 	goesOn := s.life.phase == open && !s.tx.finWant
 	s.mu.Unlock()
-	if due {
-		s.tellDue()
-	}
 	if writable && !s.rx.refuses() {
 		s.goesOn()
 		s.callWritable()
