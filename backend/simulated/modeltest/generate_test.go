@@ -41,8 +41,23 @@ func programs() *rapid.Generator[Program] {
 		}
 		p.Ops = append(p.Ops, Op{Do: "Turns", N: 4})
 		p.Ops = append(p.Ops, rapid.SliceOfN(operation(), 0, 40).Draw(t, "operations")...)
+		for i := range p.Ops {
+			p.Ops[i].N = min(p.Ops[i].N, p.largest())
+		}
 		return p
 	})
+}
+
+// largest is how many bytes move in a time that is worth it.
+func (p Program) largest() int {
+	n := sizes[len(sizes)-1]
+	if o := limits[p.Options]; o.TurnBudget > 0 {
+		n = min(n, 30*o.TurnBudget+300)
+	}
+	if p.Buffers > 0 {
+		n = min(n, 30*p.Buffers+300)
+	}
+	return n
 }
 
 // beginnings makes a connection.

@@ -21,6 +21,9 @@ func onStream(fn func(m *stream, n int)) func(w *world, o Op) {
 // onItsLoop is an operation on a stream that belongs to its loop.
 func onItsLoop(fn func(m *stream, n int)) func(w *world, o Op) {
 	return onStream(func(m *stream, n int) {
+		if m.holds {
+			return // it would read what is behind bytes that a layer has read
+		}
 		if m.w.onLoopOf(m) || m.w.dead {
 			fn(m, n)
 		} else {
@@ -46,7 +49,7 @@ func (m *stream) ended(what string, err error) {
 	case !errors.Is(err, net.ErrClosed):
 		m.failf("S20: %s: %w", what, err)
 	case !ended:
-		m.refused = true
+		m.refuses()
 	}
 }
 
@@ -59,19 +62,36 @@ func (m *stream) check() {
 	if int(stats.BytesQueued) != m.queued {
 		m.failf("S10: Stats says that %d bytes were written; want %d", stats.BytesQueued, m.queued)
 	}
-	if !m.over() && !m.detached && int(stats.BytesSent)+queued != m.queued {
+	switch known := int(stats.BytesSent) + queued; {
+	case m.over(), m.detached, known == m.queued:
+	case queued == 0 && m.endedByUser(): // the rest was dropped
+	case queued == 0 && known < m.queued:
+		m.refuses()
+	default:
 		m.failf("S10: %d bytes sent and %d queued; want %d", stats.BytesSent, queued, m.queued)
 	}
 	if m.over() && queued != 0 {
 		m.failf("S10: %d bytes are queued after the end", queued)
 	}
-	if stats.BytesSent > m.sentSeen {
-		m.sentSeen = stats.BytesSent
-		m.move()
-	}
+	m.checkMoved(stats.BytesSent)
 	if queued > m.opts.HighWater && m.s.Writable() {
 		m.failf("S10: Writable with %d bytes queued; HighWater is %d", queued, m.opts.HighWater)
 	}
+}
+
+// checkMoved notes that bytes have moved since the last look: then, at the earliest.
+func (m *stream) checkMoved(out uint64) {
+	in := m.cameBytes
+	if !m.over() && !m.detached {
+		in = m.in.off + m.s.Buffered()
+	}
+	if in > m.cameBytes {
+		m.cameBytes, m.came, m.moved = in, max(m.came, m.looked), max(m.moved, m.looked)
+	}
+	if out > m.wentBytes {
+		m.wentBytes, m.moved = out, max(m.moved, m.looked)
+	}
+	m.looked = m.w.now()
 }
 
 // wrote follows a write of n bytes that took got, when so many were queued.
@@ -90,7 +110,7 @@ func (m *stream) wrote(what string, n, queued, got int, err error) {
 	case errors.Is(err, session.ErrWriteBufferFull) && (!full || ended):
 		m.failf("S07: %s of %d bytes with %d queued: %w", what, n, queued, err)
 	case errors.Is(err, net.ErrClosed) && !ended:
-		m.refused = true
+		m.refuses()
 	case err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, session.ErrWriteBufferFull):
 		m.failf("S20: %s: %w", what, err)
 	}
@@ -151,7 +171,7 @@ func (m *stream) opWritePart(n int) {
 	case err != nil && got != 0, got < 0, got > n:
 		m.failf("S07: WritePart took %d bytes of %d, and %w", got, n, errOrNil(err))
 	case err != nil && !ended:
-		m.refused = true
+		m.refuses()
 	}
 	m.accept(got)
 	if q := m.s.Queued(); got > 0 && q > max(m.opts.HighWater, queued) {
@@ -377,6 +397,9 @@ func (m *stream) detachWith(n int) (net.Conn, error) {
 		p, _ := m.s.Next(min(m.s.Buffered(), n%50))
 		unread = append(unread, p...)
 	}
+	if m.fin {
+		n = 0 // behind FIN nothing can be sent
+	}
 	unsent, calls := m.next(n), 0
 	c, err := session.DetachWith(m.s, func() ([]byte, []byte) {
 		defer m.enter("the function of DetachWith", true)()
@@ -389,6 +412,7 @@ func (m *stream) detachWith(n int) (net.Conn, error) {
 		m.read(unread)
 	} else {
 		m.accepted.Add(int64(n))
+		m.holds = len(unread) > 0
 	}
 	return c, err
 }
@@ -397,11 +421,14 @@ func (m *stream) opIdle(n int) {
 	d := time.Duration(n) * time.Millisecond
 	if n%2 == 0 {
 		m.s.SetIdleTimeout(d)
+		shorten(&m.idle, d)
 	} else {
 		m.s.SetReadIdleTimeout(d)
+		shorten(&m.readIdle, d)
 	}
-	m.shorten(d)
-	m.move()
+	if m.w.onLoopOf(m) {
+		m.move()
+	}
 }
 
 func (m *stream) opAfter(n int) { m.after(time.Duration(n)*time.Microsecond, func() {}) }
@@ -439,12 +466,7 @@ func (m *stream) fired(t *timer, what string, fn func()) {
 	case m.over():
 		m.failf("S23: %s fires after OnClose", what)
 	}
-	if t.every > 0 {
-		t.due += t.every
-		for t.due <= now {
-			t.due += t.every // it was missed
-		}
-	}
+	t.due += t.every // the next is due then at the earliest
 	fn()
 }
 
@@ -460,7 +482,7 @@ func (m *stream) stop(t *timer) {
 		m.failf("S23: Stop says that it has stopped a timer that had been stopped or had fired")
 	}
 	if !stopped && !t.stopped && t.fired == 0 && !m.over() && !m.aborts && !m.refused && !m.endedByUser() {
-		m.refused = true // only an end has stopped it already
+		m.refuses() // only an end has stopped it already
 	}
 	t.stopped = t.stopped || stopped
 }
@@ -484,3 +506,10 @@ func (m *stream) opValue(n int) {
 }
 
 func (m *stream) opPanic(int) { panic(panicValue) }
+
+// refuses notes that the stream has ended although nobody has ended it: its connection must have failed.
+func (m *stream) refuses() {
+	if !m.refused {
+		m.refused, m.refusedIn = true, m.w.last
+	}
+}

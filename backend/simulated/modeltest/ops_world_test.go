@@ -129,17 +129,19 @@ func opListen(w *world, o Op) {
 // unlisten closes a listener.
 func (w *world) unlisten(l *listener) {
 	l.closed = true
-	if w.current >= 0 || !w.p.stepped() && !w.inFlight {
+	end := func() {
 		if err := l.l.Close(); err != nil && !w.dead {
 			w.failf("S29: Close of a listener: %w", err)
 		}
-		return
-	}
-	w.goAsync("Close of a listener", func() {
-		if err := l.l.Close(); err != nil {
-			w.failf("S29: Close of a listener: %w", err)
+		if l.l.Err() == nil {
+			w.failf("S29: Err is nil after Close")
 		}
-	})
+	}
+	if w.current >= 0 || !w.p.stepped() && !w.inFlight {
+		end()
+	} else {
+		w.goAsync("Close of a listener", end) // it waits for the loop
+	}
 }
 
 // opPeerDial has a peer connect to a listener.
@@ -179,7 +181,8 @@ func opConnect(w *world, o Op) {
 		t := w.newTarget(false)
 		t.l.Silent(true)
 		address, d.silent = t.l.Addr().String(), true
-	case 3: // on any address of this host: two attempts
+	case 3: // on any address of this host: two attempts, of which the first is refused
+		d.first = syscall.ECONNREFUSED
 		_, port, _ := net.SplitHostPort(w.newTarget(false).l.Addr().String())
 		address = net.JoinHostPort("::", port)
 	case 4:

@@ -144,7 +144,7 @@ func (p *peer) checkWith(m *stream) {
 	if !p.p.EOF() || p.over {
 		return
 	}
-	if !m.fin && !m.endedByUser() && !m.over() && !m.mayClose && !m.refused && p.p.Err() == nil && !p.w.trouble && m.eof == 0 && m.idle == 0 {
+	if !m.fin && !m.endedByUser() && !m.over() && !m.mayClose && !m.refused && p.p.Err() == nil && !p.w.trouble && m.eof == 0 && m.idle == 0 && m.readIdle == 0 {
 		p.failf("S15: the end of %s, which nobody has ended", m)
 	}
 	if p.read < m.sent() && p.p.Err() == nil && !p.unix && !m.detached && !p.w.trouble {
@@ -216,6 +216,7 @@ func (w *world) newHandler(from *listener, m *stream) handlerOf {
 // dialResult is how a dial may end.
 type dialResult struct {
 	errno   syscall.Errno // 0: it works
+	first   syscall.Errno // of the first attempt, if the second fails too
 	silent  bool
 	timeout time.Duration
 	began   time.Duration
@@ -235,7 +236,7 @@ func (d *dialResult) check(m *stream, err error) {
 	case isScarce(err) && w.scarce():
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
-	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble):
+	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && w.scarce()):
 	case errno == syscall.ECONNRESET && w.trouble:
 	default:
 		m.failf("S26: a dial has ended with %w", err)

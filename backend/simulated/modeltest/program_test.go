@@ -73,7 +73,9 @@ func (p Program) String() string {
 }
 
 // String prints the operation as a Go literal.
-func (o Op) String() string { return fmt.Sprintf("{%q, %d, %q, %d, %d}", o.Do, o.On, string(o.In), o.Via, o.N) }
+func (o Op) String() string {
+	return fmt.Sprintf("{%q, %d, %q, %d, %d}", o.Do, o.On, string(o.In), o.Via, o.N)
+}
 
 // kernels are the faults that a program may have.
 var kernels = []simulated.Faults{{}, simulated.Rough(), simulated.Nasty()}

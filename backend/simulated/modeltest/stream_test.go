@@ -47,17 +47,19 @@ type stream struct {
 	eof      int           // calls of OnEOF
 
 	// What the user asked for.
-	mayClose bool // somebody may close it: a Shutdown
-	closing  bool // Close, or what comes to it
-	since    time.Duration
-	staged   bool
-	fin      bool    // CloseWrite
-	causes   []error // of Abort
-	panicked bool
-	aborts   bool // no callback may follow
-	detached bool
-	paused   bool
-	refused  bool // it had ended when nobody had ended it: by a failure
+	mayClose  bool // somebody may close it: a Shutdown
+	closing   bool // Close, or what comes to it
+	since     time.Duration
+	staged    bool
+	fin       bool    // CloseWrite
+	causes    []error // of Abort
+	panicked  bool
+	aborts    bool // no callback may follow
+	detached  bool
+	holds     bool // and a layer has read bytes that are still unread
+	paused    bool
+	refusedIn string
+	refused   bool // it had ended when nobody had ended it: by a failure
 
 	in       reader
 	seen     int  // bytes that OnData has seen
@@ -73,7 +75,11 @@ type stream struct {
 
 	moved     time.Duration // when a byte has moved last, as far as was seen
 	idle      time.Duration // the shortest idle timeout, 0: none
-	sentSeen  uint64
+	readIdle  time.Duration // the shortest for bytes that come, 0: none
+	came      time.Duration // when one has come last
+	looked    time.Duration // when it was looked at last
+	cameBytes int
+	wentBytes uint64
 	turn      int // of the last OnData
 	turnReads int
 	turnBytes int
@@ -98,9 +104,9 @@ type timer struct {
 
 func (w *world) newStream(s *session.Stream, how origin, opts session.StreamOptions) *stream {
 	m := &stream{w: w, s: s, how: how, opts: opts, number: len(w.ends) + 1}
-	for _, d := range []time.Duration{opts.IdleTimeout, opts.ReadIdleTimeout, opts.HalfCloseTimeout} {
-		m.shorten(d)
-	}
+	shorten(&m.idle, opts.IdleTimeout)
+	shorten(&m.idle, opts.HalfCloseTimeout)
+	shorten(&m.readIdle, opts.ReadIdleTimeout)
 	w.ends = append(w.ends, m)
 	w.streams = append(w.streams, m)
 	if s != nil {
@@ -109,9 +115,9 @@ func (w *world) newStream(s *session.Stream, how origin, opts session.StreamOpti
 	return m
 }
 
-func (m *stream) shorten(d time.Duration) {
-	if d > 0 && (m.idle == 0 || d < m.idle) {
-		m.idle = d
+func shorten(least *time.Duration, d time.Duration) {
+	if d > 0 && (*least == 0 || d < *least) {
+		*least = d
 	}
 }
 
@@ -218,7 +224,6 @@ func (m *stream) onData() {
 	m.share(total - m.seen)
 	m.again, m.expect = false, false
 	m.seen = total
-	m.move()
 	m.ahead()
 }
 
@@ -264,8 +269,8 @@ func (m *stream) read(p []byte) {
 	m.w.claim(m)
 }
 
-// move notes that bytes have moved.
-func (m *stream) move() { m.moved = m.w.now() }
+// move begins to wait for bytes anew.
+func (m *stream) move() { m.moved, m.came = m.w.now(), m.w.now() }
 
 // onEOF follows OnEOF.
 func (m *stream) onEOF() {
@@ -292,6 +297,8 @@ func (m *stream) onWritable() {
 		m.failf("S10: OnWritable, and the queue was not above HighWater")
 	case m.closing, m.detached:
 		m.failf("S10: OnWritable after the end")
+	case m.s.Queued() >= m.opts.LowWater, !m.s.Writable():
+		m.failf("S10: OnWritable with %d bytes queued; LowWater is %d", m.s.Queued(), m.opts.LowWater)
 	}
 	m.episode = false
 }
@@ -361,7 +368,7 @@ func (m *stream) reasonable(err error) {
 	if !ok {
 		m.failf("OnClose(%w) without a reason", errOrNil(err))
 	}
-	if m.blocked && !errors.As(err, &op) {
+	if m.blocked && !errors.As(err, &op) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		m.failf("S11: bytes came while the queue was above HighWater, and then OnClose(%w)", errOrNil(err))
 	}
 }
@@ -393,7 +400,7 @@ func (m *stream) failure(op *net.OpError) bool {
 	}
 	switch {
 	case op.Op == "open":
-		return m.w.trouble && errno != 0
+		return m.w.scarce() && isScarce(op)
 	case errno == syscall.ECONNRESET, errno == syscall.EPIPE:
 		return (op.Op == "read" || op.Op == "write") && m.inTrouble()
 	case errno == syscall.ETIMEDOUT:
@@ -408,5 +415,5 @@ func (m *stream) late() bool {
 	if m.closing && m.opts.CloseTimeout > 0 && now-m.since >= m.opts.CloseTimeout {
 		return true
 	}
-	return m.idle > 0 && now-m.moved >= m.idle
+	return m.idle > 0 && now-m.moved >= m.idle || m.readIdle > 0 && now-m.came >= m.readIdle
 }

@@ -33,28 +33,28 @@ type world struct {
 	conns     []*conn
 	async     []*asyncCall
 
-	pc       int    // of the next operation
-	waited   int    // turns for its place
-	turn     int    // of the test: calls of step
-	inside   []int  // numbers of streams whose callbacks run now, by loop; 0: none
-	current  int    // the loop whose callback runs now; -1: none
-	panics   uint64 // that callbacks have had
-	opened   uint64 // OnOpen
-	failing  map[int]error
-	down     bool // the engine was told to end
-	aborted  bool // and to wait for nobody
-	dead     bool // no loop is left
-	taken    []*taken
-	healed   bool // the kernel behaves from now on
-	shortage bool // resources were short
-	trouble  bool // connections may fail without anybody's doing
-	stalls   bool // the clock may jump
-	inFlight bool // an operation runs on another goroutine
-	atRest   int  // bytes that had moved when the run seemed to have settled
-	resting  int  // for how many turns
-	last     string
-	err      error
-	shutdown error
+	pc        int    // of the next operation
+	waited    int    // turns for its place
+	turn      int    // of the test: calls of step
+	inside    []int  // numbers of streams whose callbacks run now, by loop; 0: none
+	current   int    // the loop whose callback runs now; -1: none
+	panics    uint64 // that callbacks have had
+	opened    uint64 // OnOpen
+	failing   map[int]error
+	down      bool // the engine was told to end
+	aborted   bool // and to wait for nobody
+	dead      bool // no loop is left
+	taken     []*taken
+	healed    bool // the kernel behaves from now on
+	shortage  bool // resources were short
+	trouble   bool // connections may fail without anybody's doing
+	stalls    bool // the clock may jump
+	inFlight  bool // an operation runs on another goroutine
+	atRest    int  // bytes that had moved when the run seemed to have settled
+	restSince time.Duration
+	last      string
+	err       error
+	shutdown  error
 }
 
 // end is who sends bytes: a peer, or a stream.
@@ -254,7 +254,7 @@ func (w *world) stream(i int) *stream {
 func (w *world) begin(o Op) {
 	s := w.stream(o.Via)
 	switch {
-	case s == nil:
+	case s == nil || s.s == nil:
 	case o.In == Posted:
 		s.post(func() { w.offer(Posted, s) })
 	case o.In == Timer && !s.endedByUser() && !s.over():
@@ -311,6 +311,9 @@ func (w *world) goAsync(what string, fn func()) {
 		defer close(c.done)
 		fn()
 	}()
+	if w.current < 0 {
+		synctest.Wait()
+	}
 }
 
 // returned reports whether all calls have returned, and else which has not.
