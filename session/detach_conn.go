@@ -58,7 +58,7 @@ func (g gate) leave() { <-g }
 func newDetached(conn net.Conn, s *Stream) *detached {
 	return &detached{
 		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.local.NetAddr(), remote: s.remote.NetAddr(),
-		writing: make(gate, 1), live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
+		shut: s.tx.finWant, writing: make(gate, 1), live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
 	}
 }
 
@@ -236,7 +236,7 @@ func (c *detached) Write(p []byte) (int, error) {
 	if c.writeEarly(p) {
 		return len(p), nil
 	}
-	if err := c.await("write", writes); err != nil {
+	if err := c.awaitWritable(); err != nil {
 		return 0, err
 	}
 	c.writing.enter()
@@ -255,6 +255,18 @@ func (c *detached) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	return n, c.writeError(err)
+}
+
+// awaitWritable waits until the connection is live. For one whose sending side was shut down before there is nothing to
+// wait for.
+func (c *detached) awaitWritable() error {
+	c.mu.Lock()
+	shut := c.shut && !c.closed
+	c.mu.Unlock()
+	if shut && !c.isLive() {
+		return c.opError("write", syscall.EPIPE)
+	}
+	return c.await("write", writes)
 }
 
 // writeError is the error of a Write of Conn that the user gets. Close interrupts it by a deadline.
