@@ -419,15 +419,15 @@ func (m *stream) detachWith(n int) (net.Conn, error) {
 
 func (m *stream) opIdle(n int) {
 	d := time.Duration(n) * time.Millisecond
+	if m.idle == 0 && m.readIdle == 0 { // else it may have ended by one of these
+		m.move()
+	}
 	if n%2 == 0 {
 		m.s.SetIdleTimeout(d)
 		shorten(&m.idle, d)
 	} else {
 		m.s.SetReadIdleTimeout(d)
 		shorten(&m.readIdle, d)
-	}
-	if m.w.onLoopOf(m) {
-		m.move()
 	}
 }
 

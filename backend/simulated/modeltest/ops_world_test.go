@@ -120,7 +120,7 @@ func opListen(w *world, o Op) {
 	switch {
 	case err == nil:
 		w.listeners = append(w.listeners, l)
-	case w.dead, isScarce(err) && w.scarce():
+	case w.dead, len(w.failing) == len(w.drivers), isScarce(err) && w.scarce():
 	default:
 		w.failf("S25: Listen: %w", err)
 	}
