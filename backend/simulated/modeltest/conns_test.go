@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -140,6 +141,24 @@ func (c *conn) finish() {
 // limit sets a deadline of reading, which ends the Read that waits.
 func (c *conn) limit(n int) {
 	_ = c.c.SetReadDeadline(c.w.k.Clock().Now().Add(time.Duration(n) * time.Microsecond))
+}
+
+// look calls what does not wait.
+func (c *conn) look(n int) {
+	if c.c.LocalAddr() == nil || c.c.RemoteAddr() == nil {
+		c.w.failf("S30: an address of a Conn is nil")
+	}
+	now := c.w.k.Clock().Now()
+	switch n % 4 {
+	case 0:
+		_ = c.c.SetWriteDeadline(now.Add(time.Duration(n) * time.Microsecond))
+	case 1:
+		_ = c.c.SetDeadline(time.Time{})
+	case 2:
+		_, _ = c.c.(interface {
+			SyscallConn() (syscall.RawConn, error)
+		}).SyscallConn()
+	}
 }
 
 // check looks whether a rule was broken.

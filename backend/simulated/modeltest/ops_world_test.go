@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/session"
 )
 
@@ -43,6 +45,8 @@ var streamOps = map[string]func(w *world, o Op){
 	"SetHandler":    onItsLoop((*stream).opSetHandler),
 	"SetValue":      onItsLoop((*stream).opValue),
 	"Panic":         opPanic,
+	"Goexit":        opGoexit,
+	"Options":       onStream((*stream).opOptions),
 }
 
 // worldOps are all others.
@@ -70,6 +74,8 @@ var worldOps = map[string]func(w *world, o Op){
 	"ConnClose":  onConn(func(c *conn, _ int) { c.do(c.close) }),
 	"ConnFinish": onConn(func(c *conn, _ int) { c.do(c.finish) }),
 	"ConnLimit":  onConn((*conn).limit),
+	"ConnLook":   onConn((*conn).look),
+	"Dial":       opDial,
 }
 
 func init() {
@@ -87,6 +93,16 @@ func opPanic(w *world, o Op) {
 	if m := w.stream(o.Via); w.current >= 0 && m != nil && w.inside[w.current] == m.number {
 		m.opPanic(o.N)
 	}
+}
+
+// opGoexit ends the goroutine of a loop, in a callback. Elsewhere it does nothing.
+func opGoexit(w *world, o Op) {
+	m := w.stream(o.Via)
+	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.N%3 != 1 {
+		return
+	}
+	w.failing[w.current], w.trouble = backend.ErrGoexit, true
+	runtime.Goexit()
 }
 
 func onPeer(fn func(p *peer, n int)) func(w *world, o Op) {
@@ -164,69 +180,6 @@ func opPeerDial(w *world, o Op) {
 	l.dials++
 	if o.N > 0 {
 		q.send(o.N)
-	}
-}
-
-// opConnect dials a target, or the engine's own listener, or nobody.
-func opConnect(w *world, o Op) {
-	d := &dialResult{began: w.now()}
-	network, address := "tcp", "127.0.0.1:9"
-	switch o.N % 8 {
-	case 0: // nobody
-		d.errno = syscall.ECONNREFUSED
-	case 1:
-		network, address = "unix", "/nobody"
-		d.errno = syscall.ECONNREFUSED
-	case 2: // somebody who does not answer
-		t := w.newTarget(false)
-		t.l.Silent(true)
-		address, d.silent = t.l.Addr().String(), true
-	case 3: // on any address of this host: two attempts, of which the first is refused
-		d.first = syscall.ECONNREFUSED
-		_, port, _ := net.SplitHostPort(w.newTarget(false).l.Addr().String())
-		address = net.JoinHostPort("::", port)
-	case 4:
-		network, address = "unix", w.newTarget(true).l.Addr().String()
-	case 5: // itself
-		if len(w.listeners) == 0 {
-			return
-		}
-		l := w.listeners[o.On%len(w.listeners)]
-		network, address = l.l.Addr().Network(), l.l.Addr().String()
-		l.dials++
-		d.errno = syscall.ECONNREFUSED // it may be closed
-	default:
-		address = w.newTarget(false).l.Addr().String()
-	}
-	opts := &session.DialOptions{}
-	if o.N%5 == 1 {
-		d.timeout = time.Duration(1+o.N%700) * time.Millisecond
-		opts.Timeout = d.timeout
-	}
-	if m := w.stream(o.Via); m != nil && o.N%3 == 1 && m.s != nil {
-		opts.SameLoop = m.s
-	}
-	w.connect(network, address, opts, d)
-}
-
-func (w *world) connect(network, address string, opts *session.DialOptions, d *dialResult) {
-	options, _ := w.p.options().Complete()
-	m := w.newStream(nil, dialled, *options)
-	m.dial, m.unix = d, network == "unix"
-	h := w.newHandler(nil, m)
-	m.handle = h.base()
-	s, err := w.e.Connect(network, address, h, opts)
-	if err != nil {
-		m.closes++ // there never was one
-		if !w.dead && !w.down && len(w.failing) == 0 {
-			m.failf("S26: Connect: %w", err)
-		}
-		return
-	}
-	m.s = s
-	w.of[s] = m
-	if opts.SameLoop != nil && s.Loop() != opts.SameLoop.Loop() {
-		m.failf("S26: SameLoop: it is on loop %d; want %d", s.Loop(), opts.SameLoop.Loop())
 	}
 }
 

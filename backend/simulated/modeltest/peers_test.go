@@ -1,6 +1,7 @@
 package modeltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -217,6 +218,7 @@ func (w *world) newHandler(from *listener, m *stream) handlerOf {
 type dialResult struct {
 	errno   syscall.Errno // 0: it works
 	first   syscall.Errno // of the first attempt, if the second fails too
+	control error
 	silent  bool
 	timeout time.Duration
 	began   time.Duration
@@ -227,6 +229,7 @@ func (d *dialResult) check(m *stream, err error) {
 	w := m.w
 	var op *net.OpError
 	var errno syscall.Errno
+	var panicked *session.PanicError
 	if !errors.As(err, &op) {
 		m.failf("S26: the error of a dial is %T, %w", err, err)
 		return
@@ -234,9 +237,11 @@ func (d *dialResult) check(m *stream, err error) {
 	timeout := d.timeout != 0 && w.now()-d.began >= d.timeout
 	switch errors.As(err, &errno); {
 	case isScarce(err) && w.scarce():
+	case d.control != nil && (errors.Is(err, d.control) || errors.As(err, &panicked)):
+	case errors.Is(err, context.DeadlineExceeded) && timeout:
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
-	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && w.scarce()):
+	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent)):
 	case errno == syscall.ECONNRESET && w.trouble:
 	default:
 		m.failf("S26: a dial has ended with %w", err)

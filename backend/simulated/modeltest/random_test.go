@@ -1,6 +1,7 @@
 package modeltest
 
 import (
+	"context"
 	"flag"
 	"os"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tandem-io/tandem/backend/simulated"
 )
 
 // TestRandomPrograms runs random programs, for as long as TANDEM_SIMULATE says, such as 10m, by default some hundred.
@@ -30,6 +33,12 @@ func TestRandomPrograms(t *testing.T) {
 		})
 	}
 	t.Logf("%d programs", n)
+}
+
+// TestMain has package net look a name up once outside of all bubbles, because it keeps a channel for good.
+func TestMain(m *testing.M) {
+	_, _ = simulated.New(simulated.Config{}).Resolver().LookupHost(context.Background(), "nobody.test.")
+	m.Run()
 }
 
 // noteOp is called for each operation that is performed.

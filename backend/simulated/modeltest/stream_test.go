@@ -83,6 +83,7 @@ type stream struct {
 	turn      int // of the last OnData
 	turnReads int
 	turnBytes int
+	lastOp    string // of TestPairs
 	dial      *dialResult
 }
 
@@ -350,12 +351,12 @@ func (m *stream) reasonable(err error) {
 		if m.refused {
 			m.failf("S16: OnClose(nil), and it had ended before anybody closed it")
 		}
+	case !m.opened && m.dial != nil && errors.As(err, &op):
+		m.dial.check(m, err)
 	case errors.As(err, &p):
 		ok = m.panicked && p.Value == panicValue
 	case err == errCause, err == net.ErrClosed:
 		ok = m.abortedWith(err) || m.w.aborted || !m.opened && (m.closing || m.mayClose)
-	case !m.opened && m.dial != nil:
-		m.dial.check(m, err)
 	case errors.As(err, &op):
 		ok = m.failure(op)
 	case errors.Is(err, os.ErrDeadlineExceeded):
