@@ -84,6 +84,7 @@ func (m *stream) checkMoved(out uint64) {
 	if !m.over() && !m.detached {
 		in = m.in.off + m.s.Buffered()
 	}
+	m.wasLate = m.wasLate || m.silent() // even if bytes have come since: the kernel's last ones, behind its end
 	if in > m.cameBytes {
 		m.cameBytes, m.came, m.moved = in, max(m.came, m.looked), max(m.moved, m.looked)
 	}

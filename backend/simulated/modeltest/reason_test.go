@@ -90,5 +90,11 @@ func (m *stream) late() bool {
 	if m.closing && m.opts.CloseTimeout > 0 && now-m.since >= m.opts.CloseTimeout {
 		return true
 	}
+	return m.wasLate || m.silent()
+}
+
+// silent reports whether nothing may have moved for so long that an idle timeout ends the stream.
+func (m *stream) silent() bool {
+	now := m.w.now()
 	return m.idle > 0 && now-m.moved >= m.idle || m.readIdle > 0 && now-m.came >= m.readIdle
 }

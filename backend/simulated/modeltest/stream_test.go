@@ -74,6 +74,7 @@ type stream struct {
 	readIdle  time.Duration // the shortest for bytes that come, 0: none
 	came      time.Duration // when one has come last
 	looked    time.Duration // when it was looked at last
+	wasLate   bool          // an idle timeout may have ended it
 	cameBytes int
 	wentBytes uint64
 	turn      int // of the last OnData
