@@ -258,8 +258,8 @@ func (d *dial) settle() {
 	switch {
 	case d.ends:
 		d.ends = false
+		d.stream.finish() // if a callback ends the goroutine, bury finds the dial
 		delete(d.stream.loop.dialing, d)
-		d.stream.finish()
 	case d.given:
 		delete(d.stream.loop.dialing, d)
 	}

@@ -80,6 +80,7 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address) {
 	switch {
 	case waits:
 		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
+		s.loop.add(s) // as in attach
 		s.finish()
 	case s.loop.draining:
 		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
@@ -113,6 +114,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		if s.from != nil {
 			s.from.unopened(s.loop, err)
 		}
+		s.loop.add(s) // so that bury finds it, if a callback ends the goroutine
 		s.finish()
 		return
 	case !wasDialing: // it ended while it was being dialled

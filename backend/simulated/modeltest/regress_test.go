@@ -33,6 +33,15 @@ var regressions = map[string]Program{
 			{"CloseInStages", 3, "timer", 0, 70000},
 		},
 	},
+	// A function of WriteNotify ended the goroutine while a dial ended, and OnClose was never called.
+	"Goexit at the end of a dial": {
+		Loops: 3, Balance: 3, Reads: 2,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 2500}, {"PeerDial", 0, "", 0, 1000}, {"Turns", 0, "", 0, 4},
+			{"ConnClose", 3, "notify", 0, 3}, {"Connect", 0, "data", 0, 300}, {"SetValue", 0, "notify", 1, 300},
+			{"CloseInStages", 1, "", 1, 3}, {"Goexit", 0, "notify", 0, 10},
+		},
+	},
 	// What was written to a Conn before it was live seemed to be taken, although FIN had been asked for.
 	"Detach behind CloseWrite": {
 		Ops: []Op{
