@@ -115,6 +115,7 @@ func (s *Stream) abortLocked(err error, here bool) {
 		return // the connection is somebody else's
 	}
 	s.rx.flow.Or(flowShut)
+	s.life.silent = true
 	if s.life.phase < ending {
 		s.life.reset = true
 		s.life.blamed = false

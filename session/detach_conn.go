@@ -25,7 +25,7 @@ type detached struct {
 	live          chan struct{}                  // closed when the loop has handed the connection over
 
 	reading sync.Mutex // held by the one Read that looks at what is unread
-	writing sync.Mutex // held while bytes go to Conn: rest goes first
+	writing gate       // held while bytes go to Conn: rest goes first
 
 	mu       sync.Mutex // guards what follows
 	unread   []byte
@@ -48,10 +48,17 @@ type detached struct {
 
 const reads, writes = 0, 1 // indices of deadline
 
+// gate is a lock whose holder may wait for the network. Unlike a sync.Mutex it may be waited for in a bubble of
+// testing/synctest: time goes on there.
+type gate chan struct{}
+
+func (g gate) enter() { g <- struct{}{} }
+func (g gate) leave() { <-g }
+
 func newDetached(conn net.Conn, s *Stream) *detached {
 	return &detached{
 		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.local.NetAddr(), remote: s.remote.NetAddr(),
-		live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
+		shut: s.tx.finWant, writing: make(gate, 1), live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
 	}
 }
 
@@ -172,8 +179,8 @@ func (c *detached) awaitSender() {
 	sending := c.sending
 	c.mu.Unlock()
 	if sending && c.loop.Sockets.HungUp(c.Conn) { // so that no Write of send's waits for the peer
-		c.writing.Lock()
-		defer c.writing.Unlock()
+		c.writing.enter()
+		defer c.writing.leave()
 	}
 }
 
@@ -229,11 +236,11 @@ func (c *detached) Write(p []byte) (int, error) {
 	if c.writeEarly(p) {
 		return len(p), nil
 	}
-	if err := c.await("write", writes); err != nil {
+	if err := c.awaitWritable(); err != nil {
 		return 0, err
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing.enter()
+	defer c.writing.leave()
 	if err := c.flush(); err != nil {
 		return 0, c.writeError(err)
 	}
@@ -248,6 +255,18 @@ func (c *detached) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	return n, c.writeError(err)
+}
+
+// awaitWritable waits until the connection is live. For one whose sending side was shut down before there is nothing to
+// wait for.
+func (c *detached) awaitWritable() error {
+	c.mu.Lock()
+	shut := c.shut && !c.closed
+	c.mu.Unlock()
+	if shut && !c.isLive() {
+		return c.opError("write", syscall.EPIPE)
+	}
+	return c.await("write", writes)
 }
 
 // writeError is the error of a Write of Conn that the user gets. Close interrupts it by a deadline.

@@ -22,9 +22,9 @@ func (c *detached) sendLocked() {
 // of the user's stops it until it is moved: what is left stays in front of everything that is written later.
 func (c *detached) send() {
 	for {
-		c.writing.Lock()
+		c.writing.enter()
 		err := c.flush()
-		c.writing.Unlock()
+		c.writing.leave()
 		if errors.Is(err, os.ErrDeadlineExceeded) && c.awaitDeadline() {
 			continue
 		}
@@ -104,8 +104,8 @@ func (c *detached) awaitDeadline() bool {
 
 // finishClosed sends the rest of a connection that its user has closed, for as long as the peer takes any of it.
 func (c *detached) finishClosed() {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing.enter()
+	defer c.writing.leave()
 	for {
 		c.mu.Lock()
 		p := c.rest

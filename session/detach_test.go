@@ -64,6 +64,19 @@ func TestDetach(t *testing.T) {
 	})
 }
 
+// TestDetachAfterCloseWrite writes to a Conn before it is live. Behind FIN nothing can be sent, and so nothing is taken.
+func TestDetachAfterCloseWrite(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	require.NoError(t, a.s.CloseWrite())
+	c, err := a.s.Detach()
+	require.NoError(t, err)
+	n, err := c.Write([]byte("late"))
+	assert.Zero(t, n)
+	assert.ErrorIs(t, err, syscall.EPIPE)
+	a.ended("close <nil>", backend.Closing{})
+	require.NoError(t, c.Close())
+}
+
 func TestDetachFails(t *testing.T) {
 	t.Run("without a descriptor to spare", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})

@@ -60,6 +60,9 @@ type attempt struct {
 // start begins on the loop: at once if the address is known, else when its name has been looked up.
 func (d *dial) start() {
 	s := d.stream
+	if d.decided {
+		return // the stream has ended before, in a turn that had not yet come to this
+	}
 	s.loop.dialing[d] = struct{}{}
 	d.delay.Fire = d.next
 	switch {
@@ -255,8 +258,8 @@ func (d *dial) settle() {
 	switch {
 	case d.ends:
 		d.ends = false
+		d.stream.finish() // if a callback ends the goroutine, bury finds the dial
 		delete(d.stream.loop.dialing, d)
-		d.stream.finish()
 	case d.given:
 		delete(d.stream.loop.dialing, d)
 	}

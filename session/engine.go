@@ -168,6 +168,7 @@ func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	}
 	l := e.pick(remote)
 	s := newStream(l, h, opts)
+	s.adopting = true
 	if err := l.begin(func() { s.adopt(fd, remote) }); err != nil {
 		l.Sockets.CloseSocket(fd, backend.Closing{})
 		l.unpick()

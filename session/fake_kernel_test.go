@@ -187,8 +187,13 @@ func (k *fakeKernel) HandOver(backend.Descriptor) (net.Conn, error) {
 	}
 	ours, theirs := net.Pipe()
 	k.given = append(k.given, theirs)
-	return ours, nil
+	return halfPipe{ours}, nil
 }
+
+// halfPipe is a pipe whose sending side may be shut down. Nothing comes of it.
+type halfPipe struct{ net.Conn }
+
+func (halfPipe) CloseWrite() error { return nil }
 
 func (k *fakeKernel) HungUp(net.Conn) bool { return false }
 

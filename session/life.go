@@ -39,6 +39,7 @@ var moves = [...][]phase{
 type life struct {
 	phase   phase
 	reset   bool  // end with a reset
+	silent  bool  // Abort was called, perhaps too late to end anything: no timer runs
 	blamed  bool  // cause is the peer's fault, and the stream closes in order
 	staged  bool  // close in stages: FIN, then wait for the peer's end
 	hurried bool  // not for long: the peer had its time
@@ -158,6 +159,7 @@ func (s *Stream) release() {
 		s.loop.Driver.Release(&s.sock)
 	case d != nil:
 		d.cancel()
+	case s.adopting: // adopt finishes
 	default:
 		s.finish()
 	}

@@ -41,6 +41,7 @@ type Stream struct {
 	value            any
 	changes          int  // calls of SetHandler
 	over             bool // the user has been told everything but OnClose, which is being called or was
+	adopting         bool // adopt has still to come, with the descriptor
 	opened           bool // OnOpen was called
 	running          bool // OnOpen has returned: everything else may run
 	queuedForTurnEnd bool // on the loop's list for the end of the turn
@@ -70,14 +71,23 @@ func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	return s
 }
 
-// adopt is attach for a descriptor from elsewhere, which may come too late.
+// adopt is attach for a descriptor from elsewhere, which may come too late: a stream that has ended before waits for it.
 func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address) {
-	if s.loop.draining {
+	s.adopting = false
+	s.mu.Lock()
+	waits := s.life.phase == releasing
+	s.mu.Unlock()
+	switch {
+	case waits:
+		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
+		s.loop.add(s) // as in attach
+		s.finish()
+	case s.loop.draining:
 		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
 		s.failed(net.ErrClosed)
-		return
+	default:
+		s.attach(fd, remote)
 	}
-	s.attach(fd, remote)
 }
 
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it. remote is the peer's
@@ -104,6 +114,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		if s.from != nil {
 			s.from.unopened(s.loop, err)
 		}
+		s.loop.add(s) // so that bury finds it, if a callback ends the goroutine
 		s.finish()
 		return
 	case !wasDialing: // it ended while it was being dialled
@@ -184,13 +195,14 @@ func (e *streamEvents) OnTurnEnd() {
 	}
 	s.mu.Lock()
 	s.sendLocked()
-	due := s.tx.isDue()
+	if s.tx.isDue() {
+		s.mu.Unlock()
+		s.tellDue() // first, because those who are told may write
+		s.mu.Lock()
+	}
 	writable := s.unblockLocked()
 	goesOn := s.life.phase == open && !s.tx.finWant
 	s.mu.Unlock()
-	if due {
-		s.tellDue()
-	}
 	if writable && !s.rx.refuses() {
 		s.goesOn()
 		s.callWritable()

@@ -178,14 +178,14 @@ func (s *Stream) isClosed() bool {
 	return s.life.phase == closed
 }
 
-// aborted reports whether the stream ends with a reset of its own, after which no timer may run.
+// aborted reports whether Abort was called, or the stream ends with a reset of its own: no timer may run any longer.
 func (s *Stream) aborted() bool {
 	if !s.rx.refuses() {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.life.reset
+	return s.life.reset || s.life.silent
 }
 
 // idle watches for silence. Traffic moves no timer: it notes the time, and the timer looks at that when it fires.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -64,4 +65,16 @@ func TestTimeouts(t *testing.T) {
 		require.NoError(t, a.s.Close())
 		a.ended("close <nil>", inOrder)
 	})
+}
+
+// TestNoTimerAfterAbort aborts a stream that has just failed, which is too late to change how it ends.
+func TestNoTimerAfterAbort(t *testing.T) {
+	a := newActor(t, StreamOptions{})
+	a.s.After(time.Second, func() {
+		a.s.failed(os.ErrDeadlineExceeded)
+		require.NoError(t, a.s.Abort())
+	})
+	a.s.After(time.Second, func() { a.note(a.s, "after") })
+	a.pass(2 * time.Second)
+	a.ended("close i/o timeout", backend.Closing{})
 }

@@ -36,8 +36,8 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.admitLocked(0); err != nil {
-		return 0, s.causeOr(err)
+	if s.refusesLocked() {
+		return 0, s.causeOr(net.ErrClosed)
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -165,9 +165,12 @@ func (s *Stream) Queued() int {
 // until it has fallen under LowWater. Any goroutine.
 func (s *Stream) Writable() bool { return s.rx.flow.Load()&(flowBlocked|flowShut) == 0 }
 
+// refusesLocked reports whether nothing may be written any longer.
+func (s *Stream) refusesLocked() bool { return s.life.phase > open || s.tx.finWant }
+
 // admitLocked decides whether a write of n bytes is taken.
 func (s *Stream) admitLocked(n int) error {
-	if s.life.phase > open || s.tx.finWant {
+	if s.refusesLocked() {
 		return net.ErrClosed
 	}
 	if s.tx.out.n > 0 && s.tx.out.n+n > s.opts.WriteBufferLimit {

@@ -3,6 +3,7 @@ package simulated
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ type listener struct {
 	backlog int
 	queue   []*end
 	closed  bool
+	shares  *[]*listener  // all that listen at the address, because all of them share it; nil: only this one
 	peer    *PeerListener // of a test; nil: a descriptor's
 }
 
@@ -142,12 +144,24 @@ func (l *listener) close() {
 		return
 	}
 	l.closed = true
-	delete(l.k.listeners, l.key)
+	l.leave()
 	for _, e := range l.queue {
 		e.close(true)
 	}
 	l.queue = nil
 	l.k.changed.Broadcast()
+}
+
+// leave takes the listener from its address, where others may stay.
+func (l *listener) leave() {
+	delete(l.k.listeners, l.key)
+	if l.shares == nil {
+		return
+	}
+	*l.shares = slices.DeleteFunc(*l.shares, func(other *listener) bool { return other == l })
+	if len(*l.shares) > 0 {
+		l.k.listeners[l.key] = (*l.shares)[0]
+	}
 }
 
 // accept takes a connection from the queue, or returns syscall.EAGAIN.
@@ -231,20 +245,32 @@ func (k *Kernel) listenerAt(a backend.Address) *listener {
 	if a.IP.Addr().IsUnspecified() {
 		a.IP = netip.AddrPortFrom(loopbackOf(a), a.IP.Port())
 	}
-	if l := k.listeners[listenKey(a)]; l != nil {
-		return l
+	l := k.listeners[listenKey(a)]
+	if l == nil {
+		l = k.listeners[anyHost(a.IP.Port())]
 	}
-	return k.listeners[anyHost(a.IP.Port())]
+	if l != nil && l.shares != nil {
+		return (*l.shares)[k.random.IntN(len(*l.shares))]
+	}
+	return l
 }
 
-// listen makes a listener.
-func (k *Kernel) listen(addr backend.Address, backlog int) (*listener, error) {
+// listen makes a listener. Those that share their address find room beside each other.
+func (k *Kernel) listen(addr backend.Address, backlog int, share bool) (*listener, error) {
 	if addr.Kind == backend.TCPAddress && addr.IP.Port() == 0 {
 		addr.IP = netip.AddrPortFrom(addr.IP.Addr(), k.port())
 	}
 	l := &listener{k: k, key: listenKey(addr), addr: addr, backlog: backlog}
-	if k.listeners[l.key] != nil {
+	first := k.listeners[l.key]
+	switch {
+	case first == nil && share:
+		l.shares = &[]*listener{l}
+	case first == nil:
+	case !share || first.shares == nil:
 		return nil, syscall.EADDRINUSE
+	default:
+		l.shares = first.shares
+		*l.shares = append(*l.shares, l)
 	}
 	k.listeners[l.key] = l
 	return l, nil

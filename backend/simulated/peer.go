@@ -225,7 +225,7 @@ func (k *Kernel) Listen(network, address string) (*PeerListener, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l, err := k.listen(addr, 4096)
+	l, err := k.listen(addr, 4096, false)
 	if err != nil {
 		return nil, err
 	}

@@ -234,7 +234,7 @@ func (s sockets) Listen(network, address string, o backend.ListenSocket) (backen
 	s.k.mu.Lock()
 	f, d, err := s.k.newFile()
 	if err == nil {
-		if f.listens, err = s.k.listen(addr, 4096); err != nil {
+		if f.listens, err = s.k.listen(addr, 4096, o.ReusePort); err != nil {
 			s.k.closeFile(d, false)
 		}
 	}

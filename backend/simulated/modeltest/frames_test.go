@@ -1,0 +1,162 @@
+package modeltest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/simulated"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+)
+
+// framing is a run of messages: from a peer to a stream, which answers each, and pauses now and then.
+type framing struct {
+	seed        uint64
+	completions bool
+	sizes       []int // of messages
+	pause       int   // after so many messages; 0: never
+	options     int
+	timeout     bool // the peer stops in the middle of a message
+	invalid     bool // the peer sends what is no message, at the end
+
+	next   int // message that comes next
+	closed int
+	err    error
+	broken error
+}
+
+func framings() *rapid.Generator[*framing] {
+	return rapid.Custom(func(t *rapid.T) *framing {
+		return &framing{
+			seed: rapid.Uint64Range(0, 1<<20).Draw(t, "seed"), completions: rapid.Bool().Draw(t, "completions"),
+			sizes:   rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 7, 100, 999, 5000, 20000}), 1, 20).Draw(t, "sizes"),
+			pause:   rapid.IntRange(0, 4).Draw(t, "pause"),
+			options: rapid.IntRange(0, 3).Draw(t, "options"),
+			timeout: rapid.Bool().Draw(t, "timeout"), invalid: rapid.Bool().Draw(t, "invalid"),
+		}
+	})
+}
+
+var codec = frame.U64{MaxPayload: 30000}
+
+// message is the payload of message i.
+func (f *framing) message(i int) []byte { return sequence(1000+i, 0, f.sizes[i]) }
+
+func (f *framing) failf(format string, args ...any) {
+	if f.broken == nil {
+		f.broken = fmt.Errorf(format, args...)
+	}
+}
+
+// got follows that a message has come.
+func (f *framing) got(s *session.Stream, m []byte) {
+	switch {
+	case f.next >= len(f.sizes):
+		f.failf("a message too many, of %d bytes", len(m))
+	case firstDifference(m, f.message(f.next)[:min(len(m), f.sizes[f.next])]) >= 0 || len(m) != f.sizes[f.next]:
+		f.failf("message %d is wrong; it has %d bytes, want %d", f.next, len(m), f.sizes[f.next])
+	}
+	f.next++
+	if err := session.WriteFrame(s, codec, m); err != nil {
+		f.failf("WriteFrame: %w", err)
+	}
+	if f.pause > 0 && f.next%f.pause == 0 {
+		s.PauseRead()
+		s.After(time.Millisecond, s.ResumeRead)
+	}
+}
+
+// run returns the rule that was broken.
+func (f *framing) run() {
+	k := simulated.New(simulated.Config{Seed: f.seed, Faults: simulated.Rough(), SendBuffer: 3000, ReceiveBuffer: 3000, Settle: synctest.Wait})
+	o := limits[f.options]
+	o.IdleTimeout, o.ReadIdleTimeout, o.WriteBufferLimit, o.AllowHalfClose = 0, 0, 0, true
+	opts, _ := o.Complete()
+	e, err := session.New(session.Config{
+		Drivers: []backend.Driver{k.NewDriver(f.completions)}, CallerDriven: true, Logger: slog.New(slog.DiscardHandler),
+		Clock: k.Clock(), Stream: *opts,
+	})
+	if err != nil {
+		f.failf("New: %w", err)
+		return
+	}
+	h := session.Frames(codec, f.got)
+	h.MessageTimeout = 10 * time.Second
+	h.EOF = func(s *session.Stream) { _ = s.Close() }
+	h.Close = func(_ *session.Stream, err error) { f.closed, f.err = f.closed+1, err }
+	l, err := e.Listen("tcp", "localhost:0", h, nil)
+	if err != nil {
+		f.failf("Listen: %w", err)
+		return
+	}
+	p, _ := k.Dial("tcp", l.Addr().String())
+	f.send(p)
+	for i := 0; f.closed == 0 && i < 100_000; i++ {
+		_, _ = e.Poll(time.Second)
+	}
+	f.check(p)
+	if err := e.Close(); err != nil || k.OpenDescriptors() != 0 {
+		f.failf("Close: %v, and %d descriptors are open", err, k.OpenDescriptors())
+	}
+}
+
+// send has the peer send everything.
+func (f *framing) send(p *simulated.Peer) {
+	var all []byte
+	for i := range f.sizes {
+		all, _ = codec.Append(all, f.message(i))
+	}
+	switch {
+	case f.timeout:
+		all = append(all, 0, 0)
+	case f.invalid:
+		all = append(all, bytes.Repeat([]byte{0xff}, 8)...) // a length beyond all limits
+	}
+	p.Send(all)
+	if !f.timeout {
+		p.Finish()
+	}
+}
+
+// check compares what has come, and how it has ended.
+func (f *framing) check(p *simulated.Peer) {
+	var invalid *frame.Error
+	switch {
+	case f.closed != 1:
+		f.failf("OnClose was called %d times, after %d messages of %d", f.closed, f.next, len(f.sizes))
+	case f.next != len(f.sizes):
+		f.failf("%d messages came of %d, and then %v", f.next, len(f.sizes), f.err)
+	case f.timeout && !errors.Is(f.err, os.ErrDeadlineExceeded):
+		f.failf("a message was late: %v", f.err)
+	case f.invalid && !f.timeout && !errors.As(f.err, &invalid):
+		f.failf("a message was wrong: %v", f.err)
+	case !f.invalid && !f.timeout && f.err != nil:
+		f.failf("OnClose(%v)", f.err)
+	}
+	var want []byte
+	for i := range f.sizes {
+		want, _ = codec.Append(want, f.message(i))
+	}
+	if got := p.Received(); len(got) > len(want) || firstDifference(got, want[:len(got)]) >= 0 || len(got) < len(want) && f.broken == nil && p.EOF() {
+		f.failf("%d bytes of answers came; want %d", len(got), len(want))
+	}
+}
+
+func TestRandomFrames(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f := framings().Draw(rt, "framing")
+		synctest.Test(t, func(*testing.T) { f.run() })
+		if f.broken != nil {
+			rt.Fatalf("%v", f.broken)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package modeltest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// regressions are programs that once broke a rule.
+var regressions = map[string]Program{
+	// The queue held more than WriteBufferLimit, and WritePart said that the stream had ended.
+	"WritePart above the limit": {
+		Seed: 2, Completions: true, Loops: 2, Faults: 1, Options: 4,
+		Ops: []Op{{"Listen", 0, "", 0, 0}, {"Adopt", 0, "", 0, 330}, {"Turns", 0, "", 0, 4}, {"WritePart", 1, "notify", 1, 10}},
+	},
+	// A function of WriteNotify filled the queue again, and OnWritable was called all the same.
+	"OnWritable for a full queue": {
+		Options: 4,
+		Ops:     []Op{{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"Turns", 0, "", 0, 4}, {"Writev", 0, "notify", 0, 3}},
+	},
+	// The loop died before it had attached the socket, and OnClose got net.ErrClosed.
+	"adopted on a dying loop": {
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"Turns", 0, "", 0, 4}, {"Adopt", 0, "other", 0, 0},
+			{"Fail", 0, "other", 0, 1},
+		},
+	},
+	// The stream was over before the task came that brings its socket, which stayed open.
+	"closed before its socket has come": {
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"Adopt", 0, "", 0, 0}, {"Connect", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"Take", 0, "close", 0, 10}, {"Post", 3, "post", 0, 150001}, {"Adopt", 2, "other", 0, 150001},
+			{"CloseInStages", 3, "timer", 0, 70000},
+		},
+	},
+	// A function of WriteNotify ended the goroutine while a dial ended, and OnClose was never called.
+	"Goexit at the end of a dial": {
+		Loops: 3, Balance: 3, Reads: 2,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 2500}, {"PeerDial", 0, "", 0, 1000}, {"Turns", 0, "", 0, 4},
+			{"ConnClose", 3, "notify", 0, 3}, {"Connect", 0, "data", 0, 300}, {"SetValue", 0, "notify", 1, 300},
+			{"CloseInStages", 1, "", 1, 3}, {"Goexit", 0, "notify", 0, 10},
+		},
+	},
+	// What was written to a Conn before it was live seemed to be taken, although FIN had been asked for.
+	"Detach behind CloseWrite": {
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"Adopt", 0, "", 0, 0}, {"Turns", 0, "", 0, 4}, {"CloseWrite", 0, "other", 0, 0},
+			{"Detach", 0, "post", 0, 10},
+		},
+	},
+}
+
+func TestRegressions(t *testing.T) {
+	for name, p := range regressions {
+		t.Run(name, func(t *testing.T) { require.NoError(t, run(t, p)) })
+	}
+}
