@@ -33,8 +33,8 @@ type Transport interface {
 	Connect(network, address string, h Handler, o *DialOptions) (*Stream, error)
 
 	// Adopt makes a Stream of a connected socket from elsewhere, such as a *net.TCPConn or an *os.File. It duplicates
-	// the descriptor, and closes c. What c itself holds in front of the socket does not become the stream's: read a Conn
-	// of Detach first, up to a point at which the peer waits.
+	// the descriptor, and closes c; if it returns an error, c is as it was. A Conn that Detach returned goes on with all
+	// that it holds, unread and unsent. Adopt waits until it is live; in a callback the error is then one.
 	Adopt(c syscall.Conn, h Handler) (*Stream, error)
 
 	// Poll runs one turn, and waits at most timeout for something to happen; forever if timeout is negative. It returns

@@ -37,11 +37,12 @@ type detached struct {
 	fin      bool   // shut down sending behind rest
 	shut     bool   // CloseWrite was called
 	closed   bool   // Close was called
-	adopted  bool   // and the socket goes on as a Stream: its input is not this Conn's any longer
+	adopted  bool   // and the socket goes on as a Stream, with what is held here
 	ended    bool   // Conn is closed
 	sending  bool   // send runs
 	deadline [2]time.Time
 	moved    chan struct{}    // closed when a deadline is set, or Close is called
+	senders  sync.WaitGroup   // send, if it runs
 	took     int              // bytes of rest that the kernel took
 	report   func(int, error) // told what became of rest: how many bytes of it the kernel took, and why no more
 }
@@ -101,13 +102,13 @@ func (c *detached) begin(unread, rest []byte, fin bool, report func(int, error))
 	c.fin = c.fin || fin
 	c.shut = c.shut || fin
 	busy := len(c.rest) > 0 || c.fin || c.closed
-	c.sending = busy
 	broken := c.broken
-	c.mu.Unlock()
 	close(c.live)
 	if busy {
-		go c.send()
-	} else {
+		c.sendLocked()
+	}
+	c.mu.Unlock()
+	if !busy {
 		report(0, broken)
 	}
 }
@@ -319,21 +320,22 @@ func (c *detached) CloseRead() error {
 
 // Close closes the connection when what the stream had queued is sent. It does not wait for that. A peer that takes
 // nothing for the stream's CloseTimeout sees a reset.
-func (c *detached) Close() error { return c.close(false) }
-
-// close is Close. With adopted the socket has another descriptor, and the bytes that it has received are left to that.
-func (c *detached) close(adopted bool) error {
+func (c *detached) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.adopted = c.adopted || adopted
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.closed = true
-	c.movedLocked()
-	_ = c.Conn.SetDeadline(time.Unix(1, 0)) // ends a Read or Write that is running
+	c.interruptLocked()
 	c.sendLocked()
 	return nil
+}
+
+// interruptLocked closes the Conn for its user, and ends a Read or Write that is running. mu is held.
+func (c *detached) interruptLocked() {
+	c.closed = true
+	c.movedLocked()
+	_ = c.Conn.SetDeadline(time.Unix(1, 0))
 }
 
 // SetDeadline implements net.Conn.

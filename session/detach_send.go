@@ -14,7 +14,7 @@ const sendPiece = 256 << 10
 func (c *detached) sendLocked() {
 	if c.isLive() && !c.sending { // else begin does
 		c.sending = true
-		go c.send()
+		c.senders.Go(c.send)
 	}
 }
 
@@ -29,6 +29,11 @@ func (c *detached) send() {
 			continue
 		}
 		c.mu.Lock()
+		if c.adopted { // what is left goes on from there
+			c.sending = false
+			c.mu.Unlock()
+			return
+		}
 		if c.closed && len(c.rest) > 0 && c.broken == nil {
 			c.mu.Unlock()
 			c.finishClosed()
@@ -43,9 +48,7 @@ func (c *detached) send() {
 			c.ended = true
 			// What nobody read would make the kernel answer the close with a reset, and so destroy what the peer has not
 			// read yet.
-			if !c.adopted {
-				c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
-			}
+			c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
 			_ = c.Conn.Close()
 		}
 		if !c.closed || c.ended {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -146,40 +145,6 @@ func (e *Engine) bind(l *Loop) error {
 		return net.ErrClosed
 	}
 	return errors.New("tandem: a CallerDriven Transport is polled by one goroutine, and this is another")
-}
-
-// Adopt makes a stream of a connected socket that comes from elsewhere, such as a *net.TCPConn, *net.UnixConn or
-// *os.File. The socket is duplicated, and c is closed if it is an io.Closer: from then on it is the stream's. What c itself
-// holds, in front of the socket, is not: a Conn of Detach is read first, up to a point at which the peer waits.
-func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
-	if err := checkHandler(h); err != nil {
-		return nil, fmt.Errorf("tandem: adopt: %w", err)
-	}
-	if c == nil {
-		return nil, errors.New("tandem: adopt: the connection is nil")
-	}
-	opts, err := e.defaults.Complete()
-	if err != nil {
-		return nil, err
-	}
-	fd, remote, err := e.sockets().Adopt(c)
-	if err != nil {
-		return nil, fmt.Errorf("tandem: adopt: %w", err)
-	}
-	l := e.pick(remote)
-	s := newStream(l, h, opts)
-	s.adopting = true
-	if err := l.begin(func() { s.adopt(fd, remote) }); err != nil {
-		l.Sockets.CloseSocket(fd, backend.Closing{})
-		l.unpick()
-		return nil, fmt.Errorf("tandem: adopt: %w", err)
-	}
-	if d, ok := c.(*detached); ok {
-		_ = d.close(true)
-	} else if closer, ok := c.(interface{ Close() error }); ok {
-		_ = closer.Close()
-	}
-	return s, nil
 }
 
 // sockets makes sockets for any of the loops.

@@ -71,25 +71,6 @@ func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
 	return s
 }
 
-// adopt is attach for a descriptor from elsewhere, which may come too late: a stream that has ended before waits for it.
-func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address) {
-	s.adopting = false
-	s.mu.Lock()
-	waits := s.life.phase == releasing
-	s.mu.Unlock()
-	switch {
-	case waits:
-		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
-		s.loop.add(s) // as in attach
-		s.finish()
-	case s.loop.draining:
-		s.loop.Sockets.CloseSocket(fd, backend.Closing{})
-		s.failed(net.ErrClosed)
-	default:
-		s.attach(fd, remote)
-	}
-}
-
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it. remote is the peer's
 // address if it is known already.
 func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {

@@ -27,6 +27,10 @@ var detachedRules = []Rule{
 	{"S30_DetachedFINThenReset", detachedFINThenReset},
 	{"S30_DetachedBothWays", detachedBothWays},
 	{"S30_DetachedAndAdopted", detachedAndAdopted},
+	{"S30_AdoptedWithUnread", adoptedWithUnread},
+	{"S30_AdoptedWithQueue", adoptedWithQueue},
+	{"S30_AdoptedInCallbacks", adoptedInCallbacks},
+	{"S30_NotAdopted", notAdopted},
 }
 
 // detached is a Conn that a stream has become, with a queue of so many bytes.
