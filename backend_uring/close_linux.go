@@ -61,6 +61,7 @@ func (d *Driver) Close() error {
 		d.cancelEverything()
 	}
 	d.completeAll()
+	d.completeHeld()
 	d.waker.close()
 	d.flush.close()
 	finished := d.requests == 0
@@ -135,6 +136,17 @@ func (d *Driver) completeAll() {
 		}
 	}
 	for c, ok := d.take(); ok; c, ok = d.take() {
+		d.complete(c, nil)
+	}
+}
+
+// completeHeld handles what Enter could not bring into the queue, because the ring has failed or this is not its thread:
+// connections among it would otherwise stay open for ever.
+func (d *Driver) completeHeld() {
+	for _, c := range d.ring.Held() {
+		if bid, ok := c.Buffer(); ok {
+			d.buffers.taken(bid)
+		}
 		d.complete(c, nil)
 	}
 }

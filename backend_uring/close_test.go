@@ -105,3 +105,36 @@ func TestSubmissionFails(t *testing.T) {
 		}
 	})
 }
+
+// A connection that was accepted when the completion queue was full has its completion in the kernel. Close closes it,
+// on whatever thread.
+func TestCloseWithAcceptedConnectionInOverflow(t *testing.T) {
+	for _, elsewhere := range []bool{false, true} {
+		t.Run(map[bool]string{false: "on its thread", true: "on another"}[elsewhere], func(t *testing.T) {
+			forEachRung(t, Config{Entries: 4, CompletionEntries: 8}, func(t *testing.T, d *Driver) {
+				l := drivertest.Listen(t, 50)
+				o := drivertest.Attach(t, d, l)
+				d.Accept(&o.Socket, true)
+				turn(t, d)
+				var peers []int
+				for range 12 {
+					peers = append(peers, drivertest.Dial(t, l))
+				}
+				require.Eventually(t, func() bool { return d.ring.Enter() != nil || d.ring.Overflowed() }, patience, time.Millisecond)
+				if !elsewhere {
+					closesSoon(t, d)
+				} else {
+					done := make(chan bool)
+					go func() { done <- closesSoon(t, d) }()
+					<-done
+				}
+				require.NoError(t, unix.Shutdown(l, unix.SHUT_RDWR)) // what waits in the backlog ends, too
+				for i, c := range peers {
+					require.NoError(t, unix.SetNonblock(c, true))
+					require.Eventually(t, func() bool { _, err := backend.Recv(c, make([]byte, 1)); return err != unix.EAGAIN },
+						patience, time.Millisecond, "peer %d sees no end", i)
+				}
+			})
+		})
+	}
+}

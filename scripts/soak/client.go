@@ -41,6 +41,7 @@ type client struct {
 	l         *life // nil in a process of its own
 	r         *rand.Rand
 	shortages uint64 // as of the beginning
+	aborts    uint64 // of the kernel, for lack of memory, as of the beginning
 	lenient   bool   // whatever happens to this connection may happen to it
 	lacks     bool   // so may too few descriptors
 	doing     string
@@ -96,6 +97,7 @@ var here = []scenario{
 // play plays a scenario, and judges what came of it.
 func (k *client) play(x scenario) {
 	k.shortages, k.lenient, k.lacks, k.doing = k.soak.shortages.Load(), false, false, x.name
+	k.aborts = k.memory.aborts()
 	came := k.watch.expect("end of the scenario %q", x.name)
 	defer came()
 	err := x.play(k)
@@ -110,6 +112,8 @@ func (k *client) play(x scenario) {
 		k.count(excused, "it was to be expected")
 	case mayLack(err) && k.soak.shortages.Load() > 0:
 		k.count(excused, "there were too few descriptors")
+	case isReset(err) && k.memory.aborts() != k.aborts:
+		k.count(excused, "the kernel was short of memory for TCP")
 	default:
 		if why := k.excuse(k.shortages, k.lacks); why != "" {
 			k.count(excused, why)

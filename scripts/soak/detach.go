@@ -7,7 +7,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"syscall"
+	"time"
 
 	"github.com/tandem-io/tandem"
 )
@@ -76,7 +78,7 @@ func (v *server) detachedEnded(err error) {
 	}
 }
 
-// adoptAgain makes a Stream of a detached connection on which nothing is on its way.
+// adoptAgain makes a Stream of a detached connection. The rest may be on its way already, or in front of its socket.
 func (v *server) adoptAgain(c net.Conn) {
 	again := &server{end: v.l.newEnd("adopted again"), half: false, r: rand.New(rand.NewPCG(v.h.key, uint64(v.at))), h: v.h, ready: true, at: v.at}
 	again.h.mode = modeEcho
@@ -92,8 +94,15 @@ func (v *server) adoptAgain(c net.Conn) {
 		v.l.count(done, "connections adopted again")
 		return
 	}
-	_ = c.Close()
-	if !mayLack(err) && !errors.Is(err, net.ErrClosed) && !v.l.hasDied() {
+	defer c.Close()
+	if errors.Is(err, syscall.ENOTCONN) { // so it has failed, unless Adopt is wrong
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, rest := io.Copy(io.Discard, c); !errors.Is(rest, os.ErrDeadlineExceeded) {
+			v.l.count(excused, "the peer had reset what was to be adopted again")
+			return
+		}
+	}
+	if !mayLack(err) && !isReset(err) && !errors.Is(err, net.ErrClosed) && !v.l.hasDied() {
 		v.l.failf("Adopt of what Detach returned: %v", err)
 	}
 }

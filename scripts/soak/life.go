@@ -23,7 +23,6 @@ type life struct {
 	number  int
 	t       tandem.Transport
 	driven  bool
-	tiny    bool // the queues of the rings are full all the time
 	before  atomic.Pointer[tandem.Stats]
 	workers sync.WaitGroup // goroutines that must end with the life
 	clients sync.WaitGroup
@@ -122,7 +121,7 @@ func (s *soak) live(number int, r *rand.Rand, d time.Duration) {
 	before := takeCensus()
 	l := &life{soak: s, number: number, duties: make(chan duty, 64), polling: make(chan struct{})}
 	o := s.options(r)
-	l.driven, l.tiny = o.CallerDriven, o.Uring.Entries != 0
+	l.driven = o.CallerDriven
 	t, err := tandem.Open(&o)
 	if err != nil {
 		s.failf("life %d: Open: %v", number, err)
@@ -246,9 +245,7 @@ func (l *life) end(r *rand.Rand) {
 		l.stopping.Store(true) // clients see their connections through
 		patience *= 10
 	}
-	if l.driven && (r.IntN(2) == 0 || l.tiny) {
-		// On the goroutine that polls. With tiny rings always: a connection whose completion the kernel holds back, for
-		// lack of room, is out of reach of all others.
+	if l.driven && r.IntN(2) == 0 { // on the goroutine that polls
 		l.perform(func() bool {
 			l.shut(way, patience)
 			return true

@@ -32,6 +32,7 @@ type soak struct {
 	report  func(what string) // of failures, in a peer process
 	exit    func(status int)  // of a run that hangs
 
+	memory    memory
 	weather   sync.Mutex // held while descriptors are short, and while a Transport begins or ends
 	now       atomic.Pointer[life]
 	shortages atomic.Uint64 // odd during one
@@ -106,6 +107,7 @@ func (s *soak) run() bool {
 	s.watch = newWatchdog(s.hang)
 	r := rand.New(rand.NewPCG(s.seed, 0))
 	startPoller()
+	s.memory.aborts() // opens its file
 	s.blow(rand.New(rand.NewPCG(r.Uint64(), 7)))
 	go s.sample()
 	time.Sleep(50 * time.Millisecond) // all of these are there before anything is counted

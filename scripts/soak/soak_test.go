@@ -90,6 +90,15 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// TestCounter finds figures where the kernel puts them.
+func TestCounter(t *testing.T) {
+	const text = "TcpExt: A TCPAbortOnMemory B\nTcpExt: 1 352 3\nIpExt: A B\nIpExt: 7 8\n"
+	assert.EqualValues(t, 352, counter(text, "TcpExt:", "TCPAbortOnMemory"))
+	assert.EqualValues(t, 8, counter(text, "IpExt:", "B"))
+	assert.Zero(t, counter(text, "TcpExt:", "C"))
+	assert.Zero(t, counter("", "TcpExt:", "A"))
+}
+
 // TestWatchdog waits for something that does not come, and for something that does.
 func TestWatchdog(t *testing.T) {
 	var hung []string
