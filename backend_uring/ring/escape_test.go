@@ -18,11 +18,11 @@ func TestKernelSeesNoStack(t *testing.T) {
 	out, err := exec.Command("go", "build", "-gcflags=-m", ".", "../../backend").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, want := range []string{
-		`ring_linux\.go:.*: &Ring{\.\.\.} escapes to heap`, // timeout and argument of enter
+		`ring_linux\.go:.*: &Ring{\.\.\.} escapes to heap`,   // timeout and argument of enter
 		`waker_linux\.go:.*: &Waker{\.\.\.} escapes to heap`, // the entry of wake-ups
-		`sys_linux\.go:.*: new\(Vector\) escapes to heap`,  // msghdr and iovecs of sends
-		`[^_]sqe_linux\.go:[0-9:]+ leaking param: p\n`,     // of PrepSend
-		`[^_]sqe_linux\.go:[0-9:]+ leaking param: msg\n`,   // of PrepSendMsg
+		`sys_linux\.go:.*: new\(Vector\) escapes to heap`,    // msghdr and iovecs of sends
+		`[^_]sqe_linux\.go:[0-9:]+ leaking param: p\n`,       // of PrepSend
+		`[^_]sqe_linux\.go:[0-9:]+ leaking param: msg\n`,     // of PrepSendMsg
 	} {
 		assert.Regexp(t, want, string(out))
 	}
