@@ -97,6 +97,7 @@ type listener struct {
 	shared  bool // the socket is from elsewhere
 	addr    net.Addr
 	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
+	conns   *connQueue                   // where connections wait for Accept; nil: they become streams
 
 	mu      sync.Mutex      // guards what follows
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
@@ -121,6 +122,15 @@ type listener struct {
 // that do this at once one succeeds. For that moment there is an empty file beside it, with ".tandem-lock" appended to
 // its name.
 func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
+	l, err := e.listen(network, address, h, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// listen is Listen for streams, or with a queue for connections that Accept takes from there.
+func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q *connQueue) (*listener, error) {
 	var mine ListenOptions
 	if o != nil {
 		mine = *o
@@ -129,6 +139,7 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (L
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
+	l.conns = q
 	fds, err := l.open(network, address, &mine)
 	if err != nil {
 		return nil, err

@@ -96,9 +96,11 @@ func (e *Engine) Close() error {
 // windUp ends everything, however long that takes.
 func (e *Engine) windUp() {
 	e.stopListening()
+	noConns := e.conns.drain()
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
+	<-noConns
 	for _, l := range e.loops {
 		select {
 		case <-l.emptied:
@@ -138,6 +140,7 @@ func (e *Engine) stopListening() {
 }
 
 func (e *Engine) abortAll() {
+	e.conns.abort()
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(func() {
 			l.aborting = true
@@ -245,6 +248,9 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 	switch {
 	case err == nil:
 		err = e.driveToEnd(ctx, l)
+		if connErr := e.endConns(ctx); err == nil {
+			err = connErr
+		}
 		if endErr := l.End(); err == nil {
 			err = endErr
 		}
@@ -254,9 +260,28 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		err = nil
 	}
 	<-l.Done()
+	_ = e.endConns(canceled())
 	e.dials.Wait()
 	e.end()
 	return err
+}
+
+// endConns ends the conns of a caller-driven engine: those that wait for their peers at once, the others when ctx ends.
+func (e *Engine) endConns(ctx context.Context) error {
+	empty := e.conns.drain()
+	select {
+	case <-empty:
+		return nil
+	default:
+	}
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		e.conns.abort()
+		<-empty
+		return ctx.Err()
+	}
 }
 
 // isGone reports whether everything is gone.

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ type Conn struct {
 	number        backend.Descriptor
 	end           *end
 	local, remote net.Addr
+	owner         backend.ConnOwner
 
 	// The kernel's mu guards what follows.
 	closed   bool
@@ -27,10 +29,7 @@ type Conn struct {
 
 const reads, writes = 0, 1 // indices of deadline
 
-var (
-	_ net.Conn     = (*Conn)(nil)
-	_ syscall.Conn = (*Conn)(nil)
-)
+var _ backend.Conn = (*Conn)(nil)
 
 func newConn(k *Kernel, d backend.Descriptor, e *end) *Conn {
 	return &Conn{k: k, number: d, end: e, local: e.local.NetAddr(), remote: e.remote.NetAddr()}
@@ -72,6 +71,9 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		return err
 	})
 	c.k.note("read", c.number.FD(), n)
+	if c.owner.In != nil {
+		c.owner.In.Add(uint64(n))
+	}
 	return n, c.opError("read", err)
 }
 
@@ -87,6 +89,9 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		})
 	}
 	c.k.note("write", c.number.FD(), n)
+	if c.owner.Out != nil {
+		c.owner.Out.Add(uint64(n))
+	}
 	return n, c.opError("write", err)
 }
 
@@ -102,22 +107,56 @@ func (c *Conn) await(which int, fn func() error) error {
 		if err := fn(); err != syscall.EAGAIN {
 			return err
 		}
+		if which == reads && c.owner.Waits != nil && c.owner.Waits() {
+			return net.ErrClosed
+		}
 		c.k.changed.Wait()
 	}
 }
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
+	if !c.closeOnce() {
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.owner.Closed != nil {
+		c.owner.Closed()
+	}
+	return nil
+}
+
+func (c *Conn) closeOnce() bool {
+	c.k.mu.Lock()
+	defer c.k.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed = true
+	c.k.closeFile(c.number, c.linger)
+	c.k.changed.Broadcast()
+	return true
+}
+
+// CloseRead implements backend.Conn: what has come and what still comes is dropped.
+func (c *Conn) CloseRead() error {
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.closed = true
-	c.k.closeFile(c.number, c.linger)
+	c.end.in, c.end.finCame = nil, true
 	c.k.changed.Broadcast()
 	return nil
 }
+
+// File implements backend.Conn. There is none.
+func (c *Conn) File() (*os.File, error) { return nil, c.opError("file", errors.ErrUnsupported) }
+
+// ReadFrom implements io.ReaderFrom.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+
+// WriteTo implements io.WriterTo.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
 
 // CloseWrite shuts down the sending side.
 func (c *Conn) CloseWrite() error {

@@ -1,0 +1,40 @@
+package backend
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// Conn is a connection of goroutines: a net.Conn with what those of package net have besides. Its calls wait for the
+// kernel and for no loop. Any goroutine may make any of them at any time; bytes of two Writes do not mix.
+type Conn interface {
+	net.Conn
+	syscall.Conn
+	io.ReaderFrom
+	io.WriterTo
+
+	// CloseRead and CloseWrite shut one direction down.
+	CloseRead() error
+	CloseWrite() error
+
+	// SetLinger is that of net.TCPConn: with 0 the next Close resets a TCP connection.
+	SetLinger(seconds int) error
+
+	// File returns a duplicate of the socket, which the caller closes.
+	File() (*os.File, error)
+}
+
+// ConnOwner is who is told what happens to a Conn.
+type ConnOwner struct {
+	In, Out *atomic.Uint64 // bytes received and sent are added to these
+
+	// Waits is called when a Read finds nothing and is about to wait. If it returns true the Read returns net.ErrClosed
+	// instead. nil: nobody asks. It must not block.
+	Waits func() (ends bool)
+
+	// Closed is called once, when Close has closed the descriptor. nil: nobody asks.
+	Closed func()
+}
