@@ -27,13 +27,16 @@ type Conn interface {
 	File() (*os.File, error)
 }
 
-// ConnOwner is who is told what happens to a Conn.
+// ConnOwner is who is told what happens to a Conn. What it is told with must not block.
 type ConnOwner struct {
+	Network string         // as errors name it, such as tcp4
 	In, Out *atomic.Uint64 // bytes received and sent are added to these
 
-	// Waits is called when a Read finds nothing and is about to wait. If it returns true the Read returns net.ErrClosed
-	// instead. nil: nobody asks. It must not block.
-	Waits func() (ends bool)
+	// Waits is called when a call finds nothing to receive, or with sending no room, and is about to wait; and again,
+	// with waits false, before a call that receives takes something, and when one that sends is over. If it returns true
+	// the Conn ends: a call that receives takes nothing more and returns net.ErrClosed, one that sends goes on, and the
+	// Conn is closed when that call is over. nil: nobody asks.
+	Waits func(sending, waits bool) (ends bool)
 
 	// Closed is called once, when Close has closed the descriptor. nil: nobody asks.
 	Closed func()

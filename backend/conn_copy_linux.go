@@ -1,9 +1,11 @@
 package backend
 
 import (
+	"errors"
 	"io"
+	"math"
 	"net"
-	"os"
+	"reflect"
 	"sync"
 	"syscall"
 
@@ -12,16 +14,29 @@ import (
 
 // Transfers between a Conn and a file or another socket, without a copy of the bytes in this process: sendfile(2) and
 // splice(2). Where the kernel cannot do that, or the other end is something else, the bytes are copied.
+//
+//	file ───── sendfile ─────► conn
+//	socket ── splice ─► pipe ── splice ──► socket
+//
+// As in package net a transfer is like several Writes: one for a sendfile, and one for each piece that passes through the
+// pipe. Another Write may go in between, so that it does not have to wait for the source of a transfer.
 
-// pieceSize is how many bytes go at a time.
-const pieceSize = 1 << 20
+const (
+	pieceSize = 1 << 20 // how many bytes go at a time
+	noLimit   = math.MaxInt64
+)
 
 // copyBuffers are for what is copied.
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // ReadFrom implements io.ReaderFrom.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	src, limit := r, int64(1<<63-1)
+	n, err := c.readFrom(r)
+	return n, c.fail("readfrom", err)
+}
+
+func (c *conn) readFrom(r io.Reader) (int64, error) {
+	src, limit := r, int64(noLimit)
 	limited, isLimited := r.(*io.LimitedReader)
 	if isLimited {
 		if src, limit = limited.R, limited.N; limit <= 0 {
@@ -29,52 +44,64 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 		}
 	}
 	n, handled, err := c.readFromKernel(src, limit)
+	if !handled {
+		return copyPlain(c, r)
+	}
 	if isLimited {
 		limited.N -= n
 	}
-	if handled {
-		return n, err
-	}
-	m, err := copyPlain(struct{ io.Writer }{c}, r)
-	return n + m, err
+	return n, err
 }
 
-// readFromKernel has the kernel move bytes, if it can.
+// readFromKernel has the kernel move bytes, if it can. Packages os and net hide the WriteTo of a source in types that they
+// do not export, so the package of the type decides. A type of another package that embeds one of theirs may have a Read
+// of its own.
 func (c *conn) readFromKernel(src io.Reader, limit int64) (n int64, handled bool, err error) {
-	switch s := src.(type) {
-	case *os.File:
+	if own, ok := src.(*conn); ok {
+		return splice(own.spliceEnd(&own.rd), c.spliceEnd(&c.wr), limit)
+	}
+	s, ok := src.(syscall.Conn)
+	if !ok {
+		return 0, false, nil
+	}
+	t := reflect.TypeOf(src)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.PkgPath() {
+	case "os":
 		return c.sendFile(s, limit)
-	case *conn:
-		return c.spliceFrom(s, limit)
-	case *net.TCPConn, *net.UnixConn:
-		return c.spliceFrom(src.(sysConn), limit)
+	case "net":
+		if raw, err := s.SyscallConn(); err == nil {
+			return splice(spliceEnd{do: raw.Read}, c.spliceEnd(&c.wr), limit)
+		}
 	}
 	return 0, false, nil
 }
 
-// sysConn is a socket on the other end of a splice.
-type sysConn interface {
-	syscall.Conn
-}
-
 // WriteTo implements io.WriterTo.
 func (c *conn) WriteTo(w io.Writer) (int64, error) {
-	switch dst := w.(type) {
-	case *conn:
-		return dst.ReadFrom(c)
-	case *net.TCPConn, *net.UnixConn:
-		n, handled, err := c.spliceTo(dst.(sysConn))
-		if handled {
-			return n, err
-		}
-		m, err := copyPlain(w, struct{ io.Reader }{c})
-		return n + m, err
-	}
-	return copyPlain(w, struct{ io.Reader }{c})
+	n, err := c.writeTo(w)
+	return n, c.fail("writeto", err)
 }
 
-// copyPlain copies bytes. The readers and writers that it is given must hide their own WriteTo and ReadFrom where these
-// would come back here.
+func (c *conn) writeTo(w io.Writer) (n int64, err error) {
+	handled := false
+	switch dst := w.(type) {
+	case *conn:
+		n, handled, err = splice(c.spliceEnd(&c.rd), dst.spliceEnd(&dst.wr), noLimit)
+	case *net.TCPConn, *net.UnixConn:
+		if raw, rawErr := dst.(syscall.Conn).SyscallConn(); rawErr == nil {
+			n, handled, err = splice(c.spliceEnd(&c.rd), spliceEnd{do: raw.Write}, noLimit)
+		}
+	}
+	if !handled {
+		return copyPlain(w, c)
+	}
+	return n, err
+}
+
+// copyPlain copies bytes. ReadFrom and WriteTo of both ends are hidden, because they would come back here.
 func copyPlain(w io.Writer, r io.Reader) (int64, error) {
 	b := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(b)
@@ -82,25 +109,26 @@ func copyPlain(w io.Writer, r io.Reader) (int64, error) {
 }
 
 // sendFile sends from a file, from its offset on, which moves.
-func (c *conn) sendFile(f *os.File, limit int64) (n int64, handled bool, err error) {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return 0, false, nil
-	}
+func (c *conn) sendFile(f syscall.Conn, limit int64) (n int64, handled bool, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, false, nil
 	}
-	controlErr := raw.Control(func(src uintptr) {
+	outer := raw.Read(func(src uintptr) bool {
 		n, handled, err = c.sendFrom(int(src), limit)
+		return true
 	})
-	if controlErr != nil {
-		return 0, false, nil
+	if outer != nil {
+		return 0, false, nil // a Read of the file says why
 	}
 	return n, handled, err
 }
 
 func (c *conn) sendFrom(src int, limit int64) (total int64, handled bool, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(src, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return 0, false, nil
+	}
 	c.wr.begin(nil, func(fd int) (bool, error) {
 		for total < limit {
 			n, err := unix.Sendfile(fd, src, nil, int(min(limit-total, pieceSize)))
@@ -116,12 +144,12 @@ func (c *conn) sendFrom(src int, limit int64) (total int64, handled bool, err er
 		}
 		return true, nil
 	})
-	_, err = c.wr.end(c.raw.Write(c.wr.call))
+	_, err = c.end(&c.wr, c.raw.Write(c.wr.call))
 	c.owner.Out.Add(uint64(total))
 	if total == 0 && isUnable(err) {
 		return 0, false, nil
 	}
-	return total, true, c.fail("sendfile", err)
+	return total, true, CallError("sendfile", err)
 }
 
 // isUnable reports whether the kernel cannot do this for such files.
@@ -133,62 +161,69 @@ func isUnable(err error) bool {
 	return false
 }
 
-// spliceFrom moves bytes from a socket to this one.
-func (c *conn) spliceFrom(src sysConn, limit int64) (n int64, handled bool, err error) {
-	raw, err := src.SyscallConn()
-	if err != nil {
-		return 0, false, nil
-	}
-	own, _ := src.(*conn)
-	return splice(raw, own, c.raw, c, limit)
+// spliceEnd is one end of a splice: a direction of a conn, or a method of another socket's RawConn.
+type spliceEnd struct {
+	c  *conn // nil: another socket
+	h  *half
+	do func(f func(fd uintptr) (over bool)) error
 }
 
-// spliceTo moves bytes from this socket to another one, up to the end.
-func (c *conn) spliceTo(dst sysConn) (n int64, handled bool, err error) {
-	raw, err := dst.SyscallConn()
-	if err != nil {
-		return 0, false, nil
+func (c *conn) spliceEnd(h *half) spliceEnd {
+	if h == &c.rd {
+		return spliceEnd{c: c, h: h, do: c.raw.Read}
 	}
-	return splice(c.raw, c, raw, nil, 1<<63-1)
+	return spliceEnd{c: c, h: h, do: c.raw.Write}
 }
 
-// splice moves bytes through a pipe. Either end may be a conn of ours.
-func splice(from syscall.RawConn, src *conn, to syscall.RawConn, dst *conn, limit int64) (total int64, handled bool, err error) {
+// run calls step with the descriptor until it is over, waiting in between, as one call of the conn's.
+func (e spliceEnd) run(step func(fd int) (over bool, err error)) (err error) {
+	if e.c != nil {
+		e.h.begin(nil, step)
+		_, err = e.c.end(e.h, e.do(e.h.call))
+		return err
+	}
+	outer := e.do(func(fd uintptr) (over bool) {
+		over, err = step(int(fd))
+		return over
+	})
+	if op, ok := errors.AsType[*net.OpError](outer); ok {
+		outer = op.Err
+	}
+	if outer != nil {
+		err = outer
+	}
+	return err
+}
+
+// splice moves bytes through a pipe. handled is false if nothing was moved, because the kernel cannot do that.
+func splice(from, to spliceEnd, limit int64) (total int64, handled bool, err error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		return 0, false, nil
 	}
 	defer CloseFD(pipe[0])
 	defer CloseFD(pipe[1])
-	_, _ = unix.FcntlInt(uintptr(pipe[0]), unix.F_SETPIPE_SZ, pieceSize)
+	_, _ = unix.FcntlInt(uintptr(pipe[0]), unix.F_SETPIPE_SZ, pieceSize) // with less it takes more calls
 	for total < limit {
-		n, err := fillPipe(from, src, pipe[1], int(min(limit-total, pieceSize)))
+		n, err := from.fill(pipe[1], int(min(limit-total, pieceSize)))
 		if err != nil && total == 0 && isUnable(err) {
 			return 0, false, nil
 		}
 		if n == 0 || err != nil {
-			return total, true, endError(src, "splice", err)
+			return total, true, CallError("splice", err)
 		}
-		m, err := drainPipe(to, dst, pipe[0], n)
+		m, err := to.drain(pipe[0], n)
 		total += int64(m)
 		if err != nil {
-			return total, true, endError(dst, "splice", err)
+			return total, true, CallError("splice", err)
 		}
 	}
 	return total, true, nil
 }
 
-// endError is an error as the end of the transfer at which it came tells it.
-func endError(c *conn, op string, err error) error {
-	if c != nil {
-		return c.fail(op, err)
-	}
-	return CallError(op, err)
-}
-
-// fillPipe moves up to limit bytes into the pipe, and waits for the first. 0 is the end.
-func fillPipe(from syscall.RawConn, src *conn, pipe, limit int) (n int, err error) {
-	step := func(fd int) (bool, error) {
+// fill moves up to limit bytes into the pipe, which is empty, and waits for the first. 0 is the end.
+func (e spliceEnd) fill(pipe, limit int) (n int, err error) {
+	err = e.run(func(fd int) (bool, error) {
 		for {
 			m, err := unix.Splice(fd, nil, pipe, nil, limit, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 			switch err {
@@ -200,23 +235,16 @@ func fillPipe(from syscall.RawConn, src *conn, pipe, limit int) (n int, err erro
 			n = int(max(m, 0))
 			return true, err
 		}
-	}
-	if src != nil {
-		src.rd.begin(nil, step)
-		_, err = src.rd.end(src.raw.Read(src.rd.call))
-		src.owner.In.Add(uint64(n))
-		return n, err
-	}
-	outer := from.Read(func(fd uintptr) (over bool) { over, err = step(int(fd)); return over })
-	if outer != nil {
-		err = outer
+	})
+	if e.c != nil {
+		e.c.owner.In.Add(uint64(n))
 	}
 	return n, err
 }
 
-// drainPipe moves n bytes out of the pipe.
-func drainPipe(to syscall.RawConn, dst *conn, pipe, n int) (moved int, err error) {
-	step := func(fd int) (bool, error) {
+// drain moves n bytes out of the pipe.
+func (e spliceEnd) drain(pipe, n int) (moved int, err error) {
+	err = e.run(func(fd int) (bool, error) {
 		for moved < n {
 			m, err := unix.Splice(pipe, nil, fd, nil, n-moved, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 			switch {
@@ -230,16 +258,9 @@ func drainPipe(to syscall.RawConn, dst *conn, pipe, n int) (moved int, err error
 			}
 		}
 		return true, nil
-	}
-	if dst != nil {
-		dst.wr.begin(nil, step)
-		_, err = dst.wr.end(dst.raw.Write(dst.wr.call))
-		dst.owner.Out.Add(uint64(moved))
-		return moved, err
-	}
-	outer := to.Write(func(fd uintptr) (over bool) { over, err = step(int(fd)); return over })
-	if outer != nil {
-		err = outer
+	})
+	if e.c != nil {
+		e.c.owner.Out.Add(uint64(moved))
 	}
 	return moved, err
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -21,7 +22,6 @@ const maxCall = 1 << 30
 type conn struct {
 	file          *os.File
 	raw           syscall.RawConn
-	network       string
 	local, remote net.Addr
 	owner         ConnOwner
 	closed        atomic.Bool
@@ -30,32 +30,34 @@ type conn struct {
 
 // half is one direction of a conn.
 type half struct {
-	mu   sync.Mutex                 // held by the one call that is at work; guards what follows
-	call func(fd uintptr) bool      // what RawConn.Read or Write calls
-	p    []byte                     // what it works on
-	n    int                        // bytes so far
-	err  error                      // of the kernel
-	step func(fd int) (bool, error) // of a transfer by the kernel; nil: receive into p, or send it
+	mu    sync.Mutex                 // held by the one call that is at work; guards what follows
+	call  func(fd uintptr) bool      // what RawConn.Read or Write calls
+	p     []byte                     // what it works on
+	n     int                        // bytes so far
+	err   error                      // of the kernel
+	step  func(fd int) (bool, error) // of a transfer by the kernel; nil: receive into p, or send it
+	waits bool                       // the owner was told that the call waits
+	ends  bool                       // the owner wants the conn to end
 }
 
 var _ Conn = (*conn)(nil)
 
 // Conn implements Sockets.
 func (Linux) Conn(d Descriptor, owner ConnOwner) (Conn, error) {
-	c := &conn{network: "tcp", local: LocalAddress(d.FD()).NetAddr(), remote: RemoteAddress(d.FD()).NetAddr(), owner: owner}
-	if _, ok := c.local.(*net.UnixAddr); ok {
-		c.network = "unix"
-	}
+	c := &conn{local: LocalAddress(d.FD()).NetAddr(), remote: RemoteAddress(d.FD()).NetAddr(), owner: owner}
 	if c.remote == nil { // the peer has reset it already
 		c.remote = LocalAddress(d.FD()).Unspecified().NetAddr()
 	}
-	c.file = os.NewFile(uintptr(d.FD()), c.network)
-	raw, err := c.file.SyscallConn()
+	c.file = os.NewFile(uintptr(d.FD()), fmt.Sprintf("%s:%v->%v", owner.Network, c.local, c.remote))
+	// Without a place in Go's poller, which needs memory of the kernel's, no call could wait; only a deadline shows it.
+	err := c.file.SetDeadline(time.Time{})
+	if err == nil {
+		c.raw, err = c.file.SyscallConn()
+	}
 	if err != nil {
 		_ = c.file.Close()
-		return nil, err
+		return nil, fmt.Errorf("the connection cannot be watched: %w", err)
 	}
-	c.raw = raw
 	c.rd.call, c.wr.call = c.receive, c.send
 	return c, nil
 }
@@ -63,16 +65,15 @@ func (Linux) Conn(d Descriptor, owner ConnOwner) (Conn, error) {
 // receive is one receive, for RawConn.Read, which waits if it returns false.
 func (c *conn) receive(fd uintptr) bool {
 	h := &c.rd
+	if h.waits && c.goesOn(h) {
+		return true
+	}
 	if h.step != nil {
 		return c.stepped(h, fd)
 	}
 	n, err := Recv(int(fd), h.p)
 	if err == unix.EAGAIN {
-		if c.owner.Waits != nil && c.owner.Waits() {
-			h.err = net.ErrClosed
-			return true
-		}
-		return false
+		return c.waits(h)
 	}
 	if h.n, h.err = n, err; n == 0 && err == nil {
 		h.err = io.EOF
@@ -89,7 +90,7 @@ func (c *conn) send(fd uintptr) bool {
 	for {
 		n, err := Send(int(fd), h.p[h.n:min(len(h.p), h.n+maxCall)])
 		if err == unix.EAGAIN {
-			return false
+			return c.waits(h)
 		}
 		h.n += n
 		if err != nil || h.n == len(h.p) {
@@ -101,8 +102,39 @@ func (c *conn) send(fd uintptr) bool {
 
 func (c *conn) stepped(h *half, fd uintptr) bool {
 	over, err := h.step(int(fd))
+	if !over {
+		return c.waits(h)
+	}
 	h.err = err
-	return over
+	return true
+}
+
+// waits tells the owner that the call is about to wait. It reports whether the call is over instead.
+func (c *conn) waits(h *half) (over bool) {
+	if h.waits {
+		return false
+	}
+	h.waits = true
+	return c.ask(h)
+}
+
+// goesOn tells the owner that the call does not wait any longer: one that receives before it takes anything, one that
+// sends when it is over. It reports whether the call is over.
+func (c *conn) goesOn(h *half) (over bool) {
+	h.waits = false
+	return c.ask(h)
+}
+
+func (c *conn) ask(h *half) (over bool) {
+	if c.owner.Waits == nil || !c.owner.Waits(h == &c.wr, h.waits) {
+		return false
+	}
+	h.ends = true
+	if h == &c.wr {
+		return false
+	}
+	h.err = net.ErrClosed
+	return true
 }
 
 // begin prepares a call. It holds mu until end.
@@ -111,15 +143,34 @@ func (h *half) begin(p []byte, step func(fd int) (bool, error)) {
 	h.p, h.n, h.err, h.step = p, 0, nil, step
 }
 
-// end returns what the call has done.
-func (h *half) end(waiting error) (int, error) {
-	n, err := h.n, h.err
-	if waiting != nil {
-		err = waiting
+// end returns what the call has done. waiting is the error of RawConn's method.
+func (c *conn) end(h *half, waiting error) (int, error) {
+	if h.waits && c.goesOn(h) {
+		waiting = nil
 	}
-	h.p, h.step = nil, nil
+	n, err, ends := h.n, h.err, h.ends
+	h.p, h.step, h.ends = nil, nil, false
 	h.mu.Unlock()
+	if waiting != nil {
+		err = c.ofFile(waiting)
+	}
+	if ends {
+		_ = c.Close()
+	}
 	return n, err
+}
+
+// ofFile is an error of package os as package net would tell it.
+func (c *conn) ofFile(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return os.ErrDeadlineExceeded
+	case c.closed.Load():
+		return net.ErrClosed
+	}
+	return err
 }
 
 // Read implements net.Conn.
@@ -131,7 +182,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	c.rd.begin(p[:min(len(p), maxCall)], nil)
-	n, err := c.rd.end(c.raw.Read(c.rd.call))
+	n, err := c.end(&c.rd, c.raw.Read(c.rd.call))
 	if n > 0 {
 		c.owner.In.Add(uint64(n))
 	}
@@ -141,7 +192,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	c.wr.begin(p, nil)
-	n, err := c.wr.end(c.raw.Write(c.wr.call))
+	n, err := c.end(&c.wr, c.raw.Write(c.wr.call))
 	if n > 0 {
 		c.owner.Out.Add(uint64(n))
 	}
@@ -150,15 +201,10 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // fail is err as package net tells it.
 func (c *conn) fail(op string, err error) error {
-	switch {
-	case err == nil || err == io.EOF:
+	if err == nil || err == io.EOF {
 		return err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = os.ErrDeadlineExceeded
-	case c.closed.Load():
-		err = net.ErrClosed
 	}
-	return &net.OpError{Op: op, Net: c.network, Source: c.local, Addr: c.remote, Err: CallError(op, err)}
+	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.local, Addr: c.remote, Err: CallError(op, err)}
 }
 
 // Close implements net.Conn.
@@ -171,7 +217,7 @@ func (c *conn) Close() error {
 		c.owner.Closed()
 	}
 	if err != nil {
-		return &net.OpError{Op: "close", Net: c.network, Source: c.local, Addr: c.remote, Err: errors.Unwrap(err)}
+		return c.fail("close", errors.Unwrap(err))
 	}
 	return nil
 }
@@ -189,7 +235,7 @@ func (c *conn) shutDown(how int) error {
 // control calls f with the descriptor, as a step that has a name, of an operation.
 func (c *conn) control(op, step string, f func(fd int) error) (err error) {
 	if outer := c.raw.Control(func(fd uintptr) { err = CallError(step, f(int(fd))) }); outer != nil {
-		err = outer
+		err = c.ofFile(outer)
 	}
 	return c.fail(op, err)
 }
@@ -217,14 +263,6 @@ func (c *conn) File() (f *os.File, err error) {
 	return f, err
 }
 
-// SyscallConn implements syscall.Conn.
-func (c *conn) SyscallConn() (syscall.RawConn, error) {
-	if c.closed.Load() {
-		return nil, c.fail("raw", net.ErrClosed)
-	}
-	return c.raw, nil
-}
-
 // LocalAddr implements net.Conn.
 func (c *conn) LocalAddr() net.Addr { return c.local }
 
@@ -232,10 +270,43 @@ func (c *conn) LocalAddr() net.Addr { return c.local }
 func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 // SetDeadline implements net.Conn.
-func (c *conn) SetDeadline(t time.Time) error { return c.fail("set", c.file.SetDeadline(t)) }
+func (c *conn) SetDeadline(t time.Time) error { return c.deadlineError(c.file.SetDeadline(t)) }
 
 // SetReadDeadline implements net.Conn.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.fail("set", c.file.SetReadDeadline(t)) }
+func (c *conn) SetReadDeadline(t time.Time) error { return c.deadlineError(c.file.SetReadDeadline(t)) }
 
 // SetWriteDeadline implements net.Conn.
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.fail("set", c.file.SetWriteDeadline(t)) }
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	return c.deadlineError(c.file.SetWriteDeadline(t))
+}
+
+func (c *conn) deadlineError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &net.OpError{Op: "set", Net: c.owner.Network, Addr: c.local, Err: c.ofFile(err)}
+}
+
+// SyscallConn implements syscall.Conn.
+func (c *conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
+
+// rawConn has the errors of package net's.
+type rawConn struct{ c *conn }
+
+// Control implements syscall.RawConn.
+func (r rawConn) Control(f func(fd uintptr)) error {
+	if err := r.c.ofFile(r.c.raw.Control(f)); err != nil {
+		return &net.OpError{Op: "raw-control", Net: r.c.owner.Network, Addr: r.c.local, Err: err}
+	}
+	return nil
+}
+
+// Read implements syscall.RawConn.
+func (r rawConn) Read(f func(fd uintptr) (done bool)) error {
+	return r.c.fail("raw-read", r.c.ofFile(r.c.raw.Read(f)))
+}
+
+// Write implements syscall.RawConn.
+func (r rawConn) Write(f func(fd uintptr) (done bool)) error {
+	return r.c.fail("raw-write", r.c.ofFile(r.c.raw.Write(f)))
+}

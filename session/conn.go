@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -14,12 +13,12 @@ import (
 // Conns are connections for code that reads and blocks: a goroutine waits for the kernel itself, and no loop carries
 // the bytes. Loops accept and dial them; the engine counts them, bounds them and ends them.
 //
-//	Listener ── accepts, on a loop ──► queue ──► Accept ──► conn ── Read, Write: the goroutine and the kernel
-//	dial     ── connects, on a loop ──────────────────────► conn
+//	Listener ── accepts, on a loop ──► queue ──► Accept ──► Conn ── Read, Write: the goroutine and the kernel
+//	dial     ── connects, on a loop ──────────────────────► Conn
 
 // conns are those of an engine that are open.
 type conns struct {
-	In, Out  atomic.Uint64 // bytes, of all that there ever were
+	in, out  atomic.Uint64 // bytes, of all that there ever were
 	draining atomic.Bool   // Shutdown: those that wait for their peer end
 
 	mu     sync.Mutex // guards what follows
@@ -30,29 +29,42 @@ type conns struct {
 	over   bool          // none may begin
 }
 
-// conn is a Conn of the engine's.
+// conn is what the engine knows of a Conn.
 type conn struct {
-	backend.Conn
 	engine *Engine
-	from   *listener   // nil: it was dialled
-	waits  atomic.Bool // a Read waits for the peer
+	from   *listener    // nil: it was dialled
+	inner  backend.Conn // nil until it is made; guarded by the mu of conns
+	state  atomic.Uint32
 }
 
-// newConn makes a conn of a descriptor, which is its own from then on.
-func (e *Engine) newConn(fd backend.Descriptor, from *listener) (*conn, error) {
+// The state of a conn.
+const (
+	receives = 1 << iota // it waits for something to receive
+	sends                // it waits for room to send
+	ends                 // Shutdown has decided that it ends: it takes nothing more
+)
+
+// newConn makes a Conn of a descriptor, which is its own from then on. net.ErrClosed: the engine shuts down. However it
+// fails, the descriptor is closed and the room below MaxConns given back.
+func (e *Engine) newConn(fd backend.Descriptor, network string, from *listener) (backend.Conn, error) {
 	c := &conn{engine: e, from: from}
 	if !e.conns.add(c) {
 		e.sockets().CloseSocket(fd, backend.Closing{Reset: true})
 		c.left()
 		return nil, net.ErrClosed
 	}
-	inner, err := e.sockets().Conn(fd, backend.ConnOwner{In: &e.conns.In, Out: &e.conns.Out, Waits: c.aboutToWait, Closed: c.gone})
+	inner, err := e.sockets().Conn(fd, backend.ConnOwner{
+		Network: network, In: &e.conns.in, Out: &e.conns.out, Waits: c.waits, Closed: c.gone,
+	})
 	if err != nil {
 		c.gone()
 		return nil, err
 	}
-	e.conns.publish(c, inner)
-	return c, nil
+	if !e.conns.publish(c, inner) {
+		reset(inner)
+		return nil, net.ErrClosed
+	}
+	return inner, nil
 }
 
 // left gives back the room that the conn had below MaxConns.
@@ -66,27 +78,30 @@ func (c *conn) left() {
 func (c *conn) gone() {
 	if c.engine.conns.remove(c) {
 		c.left()
+		c.engine.conns.checkEmpty() // last: Shutdown goes on
 	}
 }
 
-// aboutToWait implements the Waits of a backend.ConnOwner. While the engine shuts down a conn that has to wait for its
-// peer has nothing in hand, and ends.
-func (c *conn) aboutToWait() bool {
-	c.waits.Store(true)
-	return c.engine.conns.draining.Load()
+// waits implements the Waits of a backend.ConnOwner. While the engine shuts down a conn ends when it waits for its peer,
+// and has nothing in hand that the peer has not taken.
+func (c *conn) waits(sending, waits bool) bool {
+	bit := uint32(receives)
+	if sending {
+		bit = sends
+	}
+	if waits {
+		c.state.Or(bit)
+	} else {
+		c.state.And(^bit)
+	}
+	if c.engine.conns.draining.Load() {
+		c.endIfIdle()
+	}
+	return c.state.Load()&ends != 0
 }
 
-// Read implements net.Conn.
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.waits.Load() {
-		c.waits.Store(false)
-	}
-	if err != nil && c.engine.conns.draining.Load() && errors.Is(err, net.ErrClosed) {
-		_ = c.Close()
-	}
-	return n, err
-}
+// endIfIdle decides that the conn ends, if it waits for its peer. It reports whether this call has decided so.
+func (c *conn) endIfIdle() bool { return c.state.CompareAndSwap(receives, receives|ends) }
 
 // add counts a conn that begins, unless nothing begins any longer.
 func (s *conns) add(c *conn) bool {
@@ -103,17 +118,15 @@ func (s *conns) add(c *conn) bool {
 	return true
 }
 
-// publish shows a conn that is whole to those who end it, and ends it if they have been here.
-func (s *conns) publish(c *conn, inner backend.Conn) {
+// publish shows a conn that is whole to those who end it. It reports false if they have been here.
+func (s *conns) publish(c *conn, inner backend.Conn) bool {
 	s.mu.Lock()
-	c.Conn = inner
-	over := s.over
-	s.mu.Unlock()
-	if over {
-		c.abort()
-	}
+	defer s.mu.Unlock()
+	c.inner = inner
+	return !s.over
 }
 
+// remove reports whether the conn was there.
 func (s *conns) remove(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,11 +135,12 @@ func (s *conns) remove(c *conn) bool {
 	}
 	delete(s.all, c)
 	s.closed++
-	s.checkEmptyLocked()
 	return true
 }
 
-func (s *conns) checkEmptyLocked() {
+func (s *conns) checkEmpty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.empty == nil || len(s.all) > 0 {
 		return
 	}
@@ -139,42 +153,56 @@ func (s *conns) checkEmptyLocked() {
 
 // drain ends conns that wait for their peers now, or will, and returns what is closed when none is left.
 func (s *conns) drain() <-chan struct{} {
-	s.draining.Store(true) // a Read that begins to wait sees this, or is seen below
+	s.draining.Store(true) // a call that begins to wait sees this, or is seen below
 	s.mu.Lock()
 	if s.empty == nil {
 		s.empty = make(chan struct{})
 	}
 	s.over = true
-	idle := s.listLocked(func(c *conn) bool { return c.waits.Load() })
-	s.checkEmptyLocked()
 	empty := s.empty
 	s.mu.Unlock()
-	for _, c := range idle {
-		_ = c.Close()
+	for _, c := range s.list() {
+		if c.endIfIdle() {
+			go func() { _ = c.inner.Close() }() // which waits for a function that has the descriptor
+		}
 	}
+	s.checkEmpty()
 	return empty
 }
 
-// abort resets all.
+// abort resets all. It waits for none.
 func (s *conns) abort() {
-	s.mu.Lock()
-	all := s.listLocked(func(*conn) bool { return true })
-	s.mu.Unlock()
-	for _, c := range all {
-		c.abort()
+	for _, c := range s.list() {
+		go reset(c.inner)
 	}
 }
 
-func (s *conns) listLocked(which func(*conn) bool) (list []*conn) {
+func (s *conns) list() (all []*conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for c := range s.all {
-		if c.Conn != nil && which(c) {
-			list = append(list, c)
+		if c.inner != nil {
+			all = append(all, c)
 		}
 	}
-	return list
+	return all
 }
 
-func (c *conn) abort() {
+// open is how many there are.
+func (s *conns) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// stats returns the figures.
+func (s *conns) stats() ConnStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ConnStats{Open: len(s.all), Opened: s.opened, Closed: s.closed, BytesIn: s.in.Load(), BytesOut: s.out.Load()}
+}
+
+func reset(c backend.Conn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
@@ -185,7 +213,7 @@ func (e *Engine) DialConn(ctx context.Context, network, address string, o *DialO
 	_, err := e.dial(ctx, network, address, BaseHandler{}, o, given)
 	select {
 	case fd := <-given:
-		c, err := e.newConn(fd, nil)
+		c, err := e.newConn(fd, network, nil)
 		if err != nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
@@ -195,7 +223,5 @@ func (e *Engine) DialConn(ctx context.Context, network, address string, o *DialO
 	}
 }
 
-// errGiven ends the stream of a dial whose connection became a conn.
+// errGiven ends the stream of a dial whose connection became a Conn.
 var errGiven = errors.New("tandem: the connection became a net.Conn")
-
-var _ syscall.Conn = (*conn)(nil)

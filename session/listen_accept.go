@@ -183,7 +183,7 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 		a.park(c)
 	case l.reserve():
 		a.open(c)
-	case l.reject:
+	case l.rejects():
 		a.reject(c)
 	default:
 		a.park(c)
@@ -208,7 +208,7 @@ func (a *listenSocket) unpark() {
 	l := a.listener
 	for len(a.parked) > 0 && a.halt&haltPaused == 0 {
 		room := l.reserve()
-		if !room && !l.reject {
+		if !room && !l.rejects() {
 			return
 		}
 		c := a.parked[0]
@@ -268,6 +268,10 @@ func (l *listener) atLimit() bool {
 	}
 	return l.max > 0 && !l.reject && l.live.Load() >= l.max
 }
+
+// rejects reports whether a connection for which there is no room is reset: because of MaxConns, not because nobody calls
+// Accept.
+func (l *listener) rejects() bool { return l.reject && l.max > 0 && l.live.Load() >= l.max }
 
 // reserve counts one more stream or conn, if there is room.
 func (l *listener) reserve() bool {

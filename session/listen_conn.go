@@ -23,6 +23,7 @@ type connQueue struct {
 	closed   bool       // nothing more comes
 	deadline time.Time
 	moved    chan struct{} // closed when the deadline is set
+	logged   logLimit
 }
 
 func newConnQueue() *connQueue {
@@ -81,12 +82,22 @@ func (q *connQueue) setDeadline(t time.Time) {
 	q.moved = make(chan struct{})
 }
 
+// allowLog reports whether a failure may be logged now.
+func (q *connQueue) allowLog(clock backend.Clock) (skipped int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.logged.allow(clock.Now().UnixNano())
+}
+
 // take waits for a connection, within the deadline.
 func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
 	for {
 		q.mu.Lock()
-		deadline, moved := q.deadline, q.moved
+		deadline, moved, closed := q.deadline, q.moved, q.closed
 		q.mu.Unlock()
+		if closed {
+			return backend.Descriptor{}, net.ErrClosed
+		}
 		var passed <-chan struct{}
 		stop := func() bool { return true }
 		if !deadline.IsZero() {
@@ -139,14 +150,22 @@ func (l connListener) Accept() (net.Conn, error) {
 		if l.waiting.Load() > 0 {
 			l.wake() // there is room in the queue
 		}
-		c, err := l.engine.newConn(fd, l.listener)
-		if err == net.ErrClosed {
-			return nil, l.acceptError(err)
-		}
-		if err == nil {
+		switch c, err := l.engine.newConn(fd, l.network, l.listener); err {
+		case nil:
 			return c, nil
+		case net.ErrClosed:
+			return nil, l.acceptError(err)
+		default:
+			l.unwatched(err) // the next may be better
 		}
-		l.errors.Add(1) // it is closed; the next may be better
+	}
+}
+
+// unwatched follows a connection that was accepted, and is closed because Go's poller has no memory for it.
+func (l connListener) unwatched(err error) {
+	l.errors.Add(1)
+	if skipped, ok := l.conns.allowLog(l.engine.clock); ok {
+		l.engine.log.Warn("tandem: a connection was accepted and is closed", "address", l.addr, "error", err, "not logged", skipped)
 	}
 }
 

@@ -140,7 +140,7 @@ func (e *Engine) stopListening() {
 }
 
 func (e *Engine) abortAll() {
-	e.conns.abort()
+	e.conns.abort() // also if a loop is held up
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(func() {
 			l.aborting = true
@@ -193,6 +193,9 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 	if blocked == nil {
 		blocked = cause
 	}
+	if n := e.conns.open(); n > 0 {
+		return fmt.Errorf("tandem: %s: %d streams and %d connections are still ending: %w", op, streams, n, blocked)
+	}
 	return fmt.Errorf("tandem: %s: %d streams are still ending: %w", op, streams, blocked)
 }
 
@@ -243,14 +246,12 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		e.stopListening()
 		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
+	noConns := e.conns.drain()
 	streams := l.Streams()
 	err := l.TakeOver(patience)
 	switch {
 	case err == nil:
 		err = e.driveToEnd(ctx, l)
-		if connErr := e.endConns(ctx); err == nil {
-			err = connErr
-		}
 		if endErr := l.End(); err == nil {
 			err = endErr
 		}
@@ -260,27 +261,37 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		err = nil
 	}
 	<-l.Done()
-	_ = e.endConns(canceled())
+	aborted, over := e.awaitConns(ctx, patience, noConns)
+	if !over {
+		return e.unfinished("shutdown", e.turns(), ctx.Err())
+	}
+	if err == nil && aborted {
+		err = ctx.Err()
+	}
 	e.dials.Wait()
 	e.end()
 	return err
 }
 
-// endConns ends the conns of a caller-driven engine: those that wait for their peers at once, the others when ctx ends.
-func (e *Engine) endConns(ctx context.Context) error {
-	empty := e.conns.drain()
+// awaitConns waits until no Conn is left, which is what none tells. It resets them when ctx ends, and gives up when
+// patience does.
+func (e *Engine) awaitConns(ctx, patience context.Context, none <-chan struct{}) (aborted, over bool) {
 	select {
-	case <-empty:
-		return nil
+	case <-none:
+		return false, true
 	default:
 	}
 	select {
-	case <-empty:
-		return nil
+	case <-none:
+		return false, true
 	case <-ctx.Done():
-		e.conns.abort()
-		<-empty
-		return ctx.Err()
+	}
+	e.conns.abort()
+	select {
+	case <-none:
+		return true, true
+	case <-patience.Done():
+		return true, false
 	}
 }
 

@@ -22,6 +22,7 @@ type Conn struct {
 
 	// The kernel's mu guards what follows.
 	closed   bool
+	ends     bool // the owner wants it closed
 	linger   bool // the next close is a reset
 	deadline [2]time.Time
 	alarm    [2]*event
@@ -62,6 +63,7 @@ func (c *Conn) opError(op string, err error) error {
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	defer c.over()
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	err = c.await(reads, func() (err error) {
@@ -79,6 +81,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (n int, err error) {
+	defer c.over()
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	for n < len(p) && err == nil {
@@ -88,6 +91,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			return err
 		})
 	}
+	c.asks(writes, false)
 	c.k.note("write", c.number.FD(), n)
 	if c.owner.Out != nil {
 		c.owner.Out.Add(uint64(n))
@@ -107,10 +111,32 @@ func (c *Conn) await(which int, fn func() error) error {
 		if err := fn(); err != syscall.EAGAIN {
 			return err
 		}
-		if which == reads && c.owner.Waits != nil && c.owner.Waits() {
+		if c.asks(which, true) && which == reads {
 			return net.ErrClosed
 		}
 		c.k.changed.Wait()
+		if which == reads && c.asks(which, false) {
+			return net.ErrClosed
+		}
+	}
+}
+
+// asks tells the owner that a call waits, or goes on. It reports whether the Conn is to end. mu is held.
+func (c *Conn) asks(which int, waits bool) bool {
+	if c.owner.Waits == nil || !c.owner.Waits(which == writes, waits) {
+		return false
+	}
+	c.ends = true
+	return true
+}
+
+// over follows a call: it closes what is to end.
+func (c *Conn) over() {
+	c.k.mu.Lock()
+	ends := c.ends && !c.closed
+	c.k.mu.Unlock()
+	if ends {
+		_ = c.Close()
 	}
 }
 
