@@ -44,10 +44,11 @@ var _ Conn = (*conn)(nil)
 
 // Conn implements Sockets.
 func (Linux) Conn(d Descriptor, owner ConnOwner) (Conn, error) {
-	c := &conn{local: LocalAddress(d.FD()).NetAddr(), remote: RemoteAddress(d.FD()).NetAddr(), owner: owner}
-	if c.remote == nil { // the peer has reset it already
-		c.remote = LocalAddress(d.FD()).Unspecified().NetAddr()
+	local, remote := LocalAddress(d.FD()), RemoteAddress(d.FD())
+	if remote.NetAddr() == nil { // the peer has reset it already
+		remote = local.Unspecified()
 	}
+	c := &conn{local: connAddr(local), remote: connAddr(remote), owner: owner}
 	c.file = os.NewFile(uintptr(d.FD()), fmt.Sprintf("%s:%v->%v", owner.Network, c.local, c.remote))
 	// Without a place in Go's poller, which needs memory of the kernel's, no call could wait; only a deadline shows it.
 	err := c.file.SetDeadline(time.Time{})
@@ -60,6 +61,15 @@ func (Linux) Conn(d Descriptor, owner ConnOwner) (Conn, error) {
 	}
 	c.rd.call, c.wr.call = c.receive, c.send
 	return c, nil
+}
+
+// connAddr is an address as package net has it: that of a Unix socket without a name is "@".
+func connAddr(a Address) net.Addr {
+	addr := a.NetAddr()
+	if u, ok := addr.(*net.UnixAddr); ok && u.Name == "" {
+		return &net.UnixAddr{Name: "@", Net: u.Net}
+	}
+	return addr
 }
 
 // receive is one receive, for RawConn.Read, which waits if it returns false.
