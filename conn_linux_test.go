@@ -26,7 +26,7 @@ func onBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
 			tr := openOn(t, &tandem.Options{Backend: b})
-			defer func() { assert.NoError(t, tr.Close()) }()
+			t.Cleanup(func() { assert.NoError(t, tr.Close()) }) // behind those of the test
 			run(t, tr)
 		})
 	}
@@ -163,8 +163,8 @@ func TestN01_ReadsShare(t *testing.T) {
 	})
 }
 
-// TestN01_PartialWrite has a deadline end a Write of which the peer takes a part.
-func TestN01_PartialWrite(t *testing.T) {
+// TestS24_PartialWrite has a deadline end a Write of which the peer takes a part.
+func TestS24_PartialWrite(t *testing.T) {
 	onNetworks(t, func(t *testing.T, tr tandem.Transport, network string) {
 		a, b := connPair(t, tr, network)
 		p := bytes.Repeat([]byte("0123456789abcdefg"), 1<<20)
@@ -186,8 +186,8 @@ func TestN01_PartialWrite(t *testing.T) {
 	})
 }
 
-// TestN01_DeadlinesOfMany moves a deadline from several goroutines while others read and write.
-func TestN01_DeadlinesOfMany(t *testing.T) {
+// TestS24_DeadlinesOfMany moves a deadline from several goroutines while others read and write.
+func TestS24_DeadlinesOfMany(t *testing.T) {
 	onNetworks(t, func(t *testing.T, tr tandem.Transport, network string) {
 		a, b := connPair(t, tr, network)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -265,5 +265,32 @@ func TestN03_BlockedLoops(t *testing.T) {
 		_, err = a.Read(make([]byte, 1))
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.NoError(t, a.Close())
+	})
+}
+
+// TestS24_Deadlines has deadlines pass, before a call and during it, move, and go; the connection stays usable.
+func TestS24_Deadlines(t *testing.T) {
+	onNetworks(t, func(t *testing.T, tr tandem.Transport, network string) {
+		a, b := connPair(t, tr, network)
+		require.NoError(t, a.SetReadDeadline(time.Now().Add(-time.Second)))
+		_, err := b.Write([]byte("xy"))
+		require.NoError(t, err)
+		p := make([]byte, 1)
+		_, err = a.Read(p)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "it has passed, and there are bytes")
+		require.NoError(t, a.SetReadDeadline(time.Now().Add(connPatience)))
+		_, err = io.ReadFull(a, p)
+		require.NoError(t, err, "it has moved")
+		require.NoError(t, a.SetReadDeadline(time.Time{}))
+		_, err = io.ReadFull(a, p)
+		require.NoError(t, err, "it is gone")
+		ended := readEnd(a)
+		time.Sleep(time.Millisecond)
+		require.NoError(t, a.SetReadDeadline(time.Now()))
+		require.ErrorIs(t, awaitError(t, "the end of Read", ended), os.ErrDeadlineExceeded)
+		_, err = a.Write([]byte("z"))
+		require.NoError(t, err, "it was one of reading")
+		_, err = io.ReadFull(b, p)
+		require.NoError(t, err)
 	})
 }

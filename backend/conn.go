@@ -9,7 +9,8 @@ import (
 )
 
 // Conn is a connection of goroutines: a net.Conn with what those of package net have besides. Its calls wait for the
-// kernel and for no loop. Any goroutine may make any of them at any time; bytes of two Writes do not mix.
+// kernel and for no loop. Any goroutine may make any of them at any time; bytes of two Writes do not mix. A transfer, by
+// ReadFrom or WriteTo, is like several Writes: another may go in between.
 type Conn interface {
 	net.Conn
 	syscall.Conn

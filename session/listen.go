@@ -33,7 +33,7 @@ type ListenOptions struct {
 
 	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
 	// At most 64 of them are accepted already, or with ReusePort one for each loop if there are more loops than that;
-	// they count as Parked. Default 0: no limit.
+	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Default 0: no limit.
 	MaxConns int
 
 	// RejectOverLimit resets connections above MaxConns instead.
@@ -49,7 +49,7 @@ type ListenerStats struct {
 	Errors   uint64 // accepts that failed
 	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
 	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
-	Streams  int    // there are now
+	Streams  int    // there are now; of ListenConn connections, those that wait for Accept included
 	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
 }
 
