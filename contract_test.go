@@ -15,12 +15,16 @@ import (
 	"github.com/tandem-io/tandem/backend/backendtest"
 )
 
-// TestContract keeps session/CONTRACT.md and the tests in step: every rule has subtests in the suite, every numbered
+// TestContract keeps session/CONTRACT.md and the tests in step: every rule has subtests in the suite or, those of
+// Conns, tests of this package, every numbered
 // subtest has a rule, and the links of a rule are the files in which its tests are.
 func TestContract(t *testing.T) {
 	rules, holders := contractRules(t), ruleFiles(t)
 	require.NotEmpty(t, rules)
 	tested := map[string]bool{}
+	for number, files := range holders { // those of Conns are tests of this package
+		tested[number] = slices.ContainsFunc(files, func(f string) bool { return filepath.Dir(f) == "." })
+	}
 	for _, r := range backendtest.Rules() {
 		number, _, _ := strings.Cut(r.Name, "_")
 		if !regexp.MustCompile(`^S\d\d$`).MatchString(number) {
@@ -38,7 +42,7 @@ func TestContract(t *testing.T) {
 // contractRules are the rules of session/CONTRACT.md, each with its links, which are relative to the page.
 func contractRules(t *testing.T) map[string][]string {
 	t.Helper()
-	rule := regexp.MustCompile(`(?m)^- \*\*(S\d\d)\*\* .*\n(?:  .*\n?)*`)
+	rule := regexp.MustCompile(`(?m)^- \*\*([SN]\d\d)\*\* .*\n(?:  .*\n?)*`)
 	link := regexp.MustCompile(`\]\(([^)\s]+\.go)\)`)
 	rules := map[string][]string{}
 	for _, m := range rule.FindAllStringSubmatch(read(t, "session/CONTRACT.md"), -1) {
@@ -58,7 +62,7 @@ func ruleFiles(t *testing.T) map[string][]string {
 	all := map[string][]string{}
 	for pattern, test := range map[string]string{
 		filepath.Join("backend", "backendtest", "*.go"): `(?m)^\t+\{"(S\d\d)_`,
-		"*_test.go": `\bTest(S\d\d)_`,
+		"*_test.go": `\bTest([SN]\d\d)_`,
 	} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)

@@ -41,10 +41,11 @@
 // [github.com/tandem-io/tandem/session/httpsession] has an HTTP client, a server, and a pool of connections.
 //
 // Use a [net.Conn] if the code that reads is written for one and blocks: a library that takes a connection, TLS by
-// crypto/tls, anything with a goroutine for each connection. Streams are no net.Conns, and there is no listener of them
-// here: use package net for connections that are net.Conns from the beginning. If a connection begins as a Stream and
-// has to go on as a net.Conn, as after a protocol upgrade, [session.Stream.Detach] gives it back, with every byte in
-// both directions. Transport.Adopt goes the other way.
+// crypto/tls, anything with a goroutine for each connection. [ListenConn] and [DialConn] make connections that are
+// net.Conns from the beginning. Loops accept and dial them, and the Transport counts, bounds and ends them, but no loop
+// carries their bytes: goroutines wait in Go's own poller, on both backends, and io_uring has no part in it. Streams are
+// no net.Conns. If a connection begins as a Stream and has to go on as a net.Conn, as after a protocol upgrade,
+// [session.Stream.Detach] gives it back, with every byte in both directions. Transport.Adopt goes the other way.
 //
 //	            unit       who calls whom       goroutines
 //	callbacks   bytes      tandem calls you     one for each loop

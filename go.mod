@@ -8,6 +8,8 @@ require pgregory.net/rapid v1.3.0
 
 require github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
 
+require golang.org/x/net v0.62.0
+
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect

@@ -51,6 +51,7 @@ var aliases = map[string]reflect.Type{
 	"ListenOptions":     reflect.TypeFor[tandem.ListenOptions](),
 	"Listener":          reflect.TypeFor[tandem.Listener](),
 	"ListenerStats":     reflect.TypeFor[tandem.ListenerStats](),
+	"ConnStats":         reflect.TypeFor[tandem.ConnStats](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),

@@ -3,12 +3,22 @@ package tandem
 import "github.com/tandem-io/tandem/session"
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
-// longest is given. They add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
+// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
 // Closed and the streams that are open.
 //
 //   - [session.Stats.LoopStats] are the figures of all loops together.
 //   - [session.Stats.Loops] are those of each loop.
+//   - [session.Stats.Conns] are those of the connections of ListenConn and DialConn.
 type Stats = session.Stats
+
+// ConnStats are the figures of connections that are no streams, but net.Conns. Opened equals Closed and Open.
+//
+//   - [session.ConnStats.Open] is how many there are now.
+//   - [session.ConnStats.Opened] counts those that Accept or DialConn has made.
+//   - [session.ConnStats.Closed] counts those of them that were closed, by Close or by Shutdown.
+//   - [session.ConnStats.BytesIn] counts bytes received from the kernel.
+//   - [session.ConnStats.BytesOut] counts bytes that the kernel took.
+type ConnStats = session.ConnStats
 
 // LoopStats are the figures of one loop: counts since the Transport was opened, and how things stand now.
 //

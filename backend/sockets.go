@@ -146,8 +146,12 @@ type Listening struct {
 	Unlink func(patience time.Duration)
 }
 
-// SocketGiver gives a socket away, as a connection of package net.
+// SocketGiver gives a socket away, as a connection of goroutines.
 type SocketGiver interface {
+	// Conn makes a Conn of a connected socket, to which no driver is attached. The descriptor is the Conn's from then on,
+	// also if there is an error: then it is closed.
+	Conn(d Descriptor, owner ConnOwner) (Conn, error)
+
 	// HandOver returns a connection with a descriptor of its own for the socket, whose options stay as they are.
 	HandOver(d Descriptor) (net.Conn, error)
 

@@ -87,6 +87,11 @@ func (e *Engine) Connect(network, address string, h Handler, o *DialOptions) (*S
 // happen while it waits, and so it does for a caller-driven Transport; use Connect there. Names are looked up and sockets
 // made on the calling goroutine, and so in its network namespace.
 func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o *DialOptions) (*Stream, error) {
+	return e.dial(ctx, network, address, h, o, nil)
+}
+
+// dial is Dial. With given the descriptor goes there, once it is connected, and there is no stream.
+func (e *Engine) dial(ctx context.Context, network, address string, h Handler, o *DialOptions, given chan<- backend.Descriptor) (*Stream, error) {
 	refuse := func(err error) (*Stream, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
@@ -110,7 +115,7 @@ func (e *Engine) Dial(ctx context.Context, network, address string, h Handler, o
 		return nil, d.failure(err)
 	}
 	result := make(chan error, 1)
-	d.result = result
+	d.result, d.giveTo = result, given
 	timed, stop := d.opts.timed(ctx, e.clock)
 	defer stop()
 	inner, cancel := context.WithCancel(timed)

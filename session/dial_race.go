@@ -41,10 +41,11 @@ type dial struct {
 	err     error // of the first attempt that failed
 	delay   backend.Timer
 	timeout backend.Timer
-	decided bool         // an attempt has won, or the stream has ended
-	given   bool         // the stream has its descriptor, and with it its end
-	ends    bool         // the stream waits for the last attempt, to finish
-	result  chan<- error // for Dial, which waits; nil for Connect
+	decided bool                      // an attempt has won, or the stream has ended
+	given   bool                      // the stream has its descriptor, and with it its end
+	ends    bool                      // the stream waits for the last attempt, to finish
+	result  chan<- error              // for Dial, which waits; nil for Connect
+	giveTo  chan<- backend.Descriptor // gets the connection, instead of the stream; nil: the stream has it
 }
 
 // attempt is one socket that connects. It holds the loop until it is released.
@@ -233,12 +234,31 @@ func (d *dial) connected(fd backend.Descriptor, addr backend.Address) {
 		s.failed(d.opError(addr, err))
 		return
 	}
+	if d.giveTo != nil {
+		d.give(fd)
+		return
+	}
 	d.given = true
 	s.attach(fd, backend.Address{})
 	if s.opened {
 		d.tell(nil)
 	}
 	d.settle()
+}
+
+// give hands the connection to whoever waits in DialConn, unless the dial has been given up meanwhile. The stream ends.
+func (d *dial) give(fd backend.Descriptor) {
+	s := d.stream
+	s.mu.Lock()
+	waits := s.life.phase == dialing
+	if waits {
+		d.giveTo <- fd
+		s.failLocked(errGiven, true)
+	}
+	s.mu.Unlock()
+	if !waits {
+		d.closeSocket(fd)
+	}
 }
 
 // cancel gives up: the stream has ended before it had a descriptor.

@@ -38,6 +38,7 @@ type Engine struct {
 	clock     backend.Clock
 	next      atomic.Uint64
 	memory    memory
+	conns     conns
 	panics    panicLog
 	dials     sync.WaitGroup // goroutines that look names up for a dial and make its sockets
 	running   sync.WaitGroup // goroutines of loops

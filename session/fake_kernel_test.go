@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -194,6 +195,10 @@ func (k *fakeKernel) HandOver(backend.Descriptor) (net.Conn, error) {
 type halfPipe struct{ net.Conn }
 
 func (halfPipe) CloseWrite() error { return nil }
+
+func (k *fakeKernel) Conn(backend.Descriptor, backend.ConnOwner) (backend.Conn, error) {
+	return nil, errors.ErrUnsupported
+}
 
 func (k *fakeKernel) HungUp(net.Conn) bool { return false }
 

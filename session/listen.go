@@ -33,7 +33,7 @@ type ListenOptions struct {
 
 	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
 	// At most 64 of them are accepted already, or with ReusePort one for each loop if there are more loops than that;
-	// they count as Parked. Default 0: no limit.
+	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Default 0: no limit.
 	MaxConns int
 
 	// RejectOverLimit resets connections above MaxConns instead.
@@ -49,7 +49,7 @@ type ListenerStats struct {
 	Errors   uint64 // accepts that failed
 	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
 	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
-	Streams  int    // there are now
+	Streams  int    // there are now; of ListenConn connections, those that wait for Accept included
 	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
 }
 
@@ -97,6 +97,7 @@ type listener struct {
 	shared  bool // the socket is from elsewhere
 	addr    net.Addr
 	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
+	conns   *connQueue                   // where connections wait for Accept; nil: they become streams
 
 	mu      sync.Mutex      // guards what follows
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
@@ -121,6 +122,15 @@ type listener struct {
 // that do this at once one succeeds. For that moment there is an empty file beside it, with ".tandem-lock" appended to
 // its name.
 func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (Listener, error) {
+	l, err := e.listen(network, address, h, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// listen is Listen for streams, or with a queue for connections that Accept takes from there.
+func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q *connQueue) (*listener, error) {
 	var mine ListenOptions
 	if o != nil {
 		mine = *o
@@ -129,6 +139,7 @@ func (e *Engine) Listen(network, address string, h Handler, o *ListenOptions) (L
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
+	l.conns = q
 	fds, err := l.open(network, address, &mine)
 	if err != nil {
 		return nil, err

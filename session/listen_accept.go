@@ -183,7 +183,7 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 		a.park(c)
 	case l.reserve():
 		a.open(c)
-	case l.reject:
+	case l.rejects():
 		a.reject(c)
 	default:
 		a.park(c)
@@ -208,7 +208,7 @@ func (a *listenSocket) unpark() {
 	l := a.listener
 	for len(a.parked) > 0 && a.halt&haltPaused == 0 {
 		room := l.reserve()
-		if !room && !l.reject {
+		if !room && !l.rejects() {
 			return
 		}
 		c := a.parked[0]
@@ -231,6 +231,10 @@ func (a *listenSocket) reject(c connection) {
 
 // open hands a connection, for which there is room, to its loop.
 func (a *listenSocket) open(c connection) {
+	if a.listener.conns != nil {
+		a.give(c)
+		return
+	}
 	l, e, to := a.listener, a.listener.engine, a.loop
 	l.accepted.Add(1)
 	a.loop.Count[backend.Accepts]++
@@ -258,10 +262,32 @@ func (e *Engine) source(c connection) backend.Address {
 }
 
 // atLimit reports whether further connections have to wait.
-func (l *listener) atLimit() bool { return l.max > 0 && !l.reject && l.live.Load() >= l.max }
+func (l *listener) atLimit() bool {
+	if l.conns != nil && l.conns.full() {
+		return true
+	}
+	return l.max > 0 && !l.reject && l.live.Load() >= l.max
+}
 
-// reserve counts one more stream, if there is room.
+// rejects reports whether a connection for which there is no room is reset: because of MaxConns, not because nobody calls
+// Accept.
+func (l *listener) rejects() bool { return l.reject && l.max > 0 && l.live.Load() >= l.max }
+
+// reserve counts one more stream or conn, if there is room.
 func (l *listener) reserve() bool {
+	if l.conns != nil && !l.conns.reserve() {
+		return false
+	}
+	if l.reserveLive() {
+		return true
+	}
+	if l.conns != nil {
+		l.conns.n.Add(-1)
+	}
+	return false
+}
+
+func (l *listener) reserveLive() bool {
 	for {
 		n := l.live.Load()
 		if l.max > 0 && n >= l.max {

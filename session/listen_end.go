@@ -69,6 +69,7 @@ func (l *listener) end(err error) {
 	l.engine.mu.Lock()
 	delete(l.engine.listeners, l)
 	l.engine.mu.Unlock()
+	l.dropQueue()
 	l.removeFile() // while somebody still listens there, so that nobody takes it for stale
 	for _, a := range heads {
 		_ = a.loop.Post(backend.TaskFunc(a.stop)) // a loop that has ended calls loopDied

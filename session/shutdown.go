@@ -96,9 +96,11 @@ func (e *Engine) Close() error {
 // windUp ends everything, however long that takes.
 func (e *Engine) windUp() {
 	e.stopListening()
+	noConns := e.conns.drain()
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
+	<-noConns
 	for _, l := range e.loops {
 		select {
 		case <-l.emptied:
@@ -138,6 +140,7 @@ func (e *Engine) stopListening() {
 }
 
 func (e *Engine) abortAll() {
+	e.conns.abort() // also if a loop is held up
 	for _, l := range e.loops {
 		_ = l.Post(backend.TaskFunc(func() {
 			l.aborting = true
@@ -190,6 +193,9 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 	if blocked == nil {
 		blocked = cause
 	}
+	if n := e.conns.open(); n > 0 {
+		return fmt.Errorf("tandem: %s: %d streams and %d connections are still ending: %w", op, streams, n, blocked)
+	}
 	return fmt.Errorf("tandem: %s: %d streams are still ending: %w", op, streams, blocked)
 }
 
@@ -240,6 +246,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		e.stopListening()
 		_ = l.Post(backend.TaskFunc(l.beginShutdown))
 	}
+	noConns := e.conns.drain()
 	streams := l.Streams()
 	err := l.TakeOver(patience)
 	switch {
@@ -254,9 +261,38 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 		err = nil
 	}
 	<-l.Done()
+	aborted, over := e.awaitConns(ctx, patience, noConns)
+	if !over {
+		return e.unfinished("shutdown", e.turns(), ctx.Err())
+	}
+	if err == nil && aborted {
+		err = ctx.Err()
+	}
 	e.dials.Wait()
 	e.end()
 	return err
+}
+
+// awaitConns waits until no Conn is left, which is what none tells. It resets them when ctx ends, and gives up when
+// patience does.
+func (e *Engine) awaitConns(ctx, patience context.Context, none <-chan struct{}) (aborted, over bool) {
+	select {
+	case <-none:
+		return false, true
+	default:
+	}
+	select {
+	case <-none:
+		return false, true
+	case <-ctx.Done():
+	}
+	e.conns.abort()
+	select {
+	case <-none:
+		return true, true
+	case <-patience.Done():
+		return true, false
+	}
 }
 
 // isGone reports whether everything is gone.

@@ -7,11 +7,22 @@ import (
 )
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
-// longest is given. They add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
+// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
 // Closed and the streams that are open.
 type Stats struct {
 	LoopStats
 	Loops []LoopStats // in the order of their indices
+	Conns ConnStats   // connections of ListenConn and DialConn, of which no loop knows
+}
+
+// ConnStats are the figures of connections that are no streams, but net.Conns. Opened equals Closed and Open. Those that
+// wait for Accept are not among them, nor are their bytes among those of streams; that they were accepted is in Accepts.
+type ConnStats struct {
+	Open     int    // now
+	Opened   uint64 // that Accept or DialConn has made
+	Closed   uint64 // among these, by Close or by Shutdown
+	BytesIn  uint64 // received from the kernel, by Read and by transfers
+	BytesOut uint64 // taken by the kernel, from Write and from transfers
 }
 
 // LoopStats are the figures of one loop: counts since the Transport was opened, and how things stand now.
@@ -68,6 +79,7 @@ func (e *Engine) Stats() Stats {
 		s.Loops = append(s.Loops, one)
 		s.add(&one)
 	}
+	s.Conns = e.conns.stats()
 	return s
 }
 

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -17,9 +18,11 @@ type Conn struct {
 	number        backend.Descriptor
 	end           *end
 	local, remote net.Addr
+	owner         backend.ConnOwner
 
 	// The kernel's mu guards what follows.
 	closed   bool
+	ends     bool // the owner wants it closed
 	linger   bool // the next close is a reset
 	deadline [2]time.Time
 	alarm    [2]*event
@@ -27,10 +30,7 @@ type Conn struct {
 
 const reads, writes = 0, 1 // indices of deadline
 
-var (
-	_ net.Conn     = (*Conn)(nil)
-	_ syscall.Conn = (*Conn)(nil)
-)
+var _ backend.Conn = (*Conn)(nil)
 
 func newConn(k *Kernel, d backend.Descriptor, e *end) *Conn {
 	return &Conn{k: k, number: d, end: e, local: e.local.NetAddr(), remote: e.remote.NetAddr()}
@@ -63,6 +63,7 @@ func (c *Conn) opError(op string, err error) error {
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	defer c.over()
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	err = c.await(reads, func() (err error) {
@@ -72,11 +73,15 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		return err
 	})
 	c.k.note("read", c.number.FD(), n)
+	if c.owner.In != nil {
+		c.owner.In.Add(uint64(n))
+	}
 	return n, c.opError("read", err)
 }
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (n int, err error) {
+	defer c.over()
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	for n < len(p) && err == nil {
@@ -86,7 +91,11 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			return err
 		})
 	}
+	c.asks(writes, false)
 	c.k.note("write", c.number.FD(), n)
+	if c.owner.Out != nil {
+		c.owner.Out.Add(uint64(n))
+	}
 	return n, c.opError("write", err)
 }
 
@@ -102,22 +111,78 @@ func (c *Conn) await(which int, fn func() error) error {
 		if err := fn(); err != syscall.EAGAIN {
 			return err
 		}
+		if c.asks(which, true) && which == reads {
+			return net.ErrClosed
+		}
 		c.k.changed.Wait()
+		if which == reads && c.asks(which, false) {
+			return net.ErrClosed
+		}
+	}
+}
+
+// asks tells the owner that a call waits, or goes on. It reports whether the Conn is to end. mu is held.
+func (c *Conn) asks(which int, waits bool) bool {
+	if c.owner.Waits == nil || !c.owner.Waits(which == writes, waits) {
+		return false
+	}
+	c.ends = true
+	return true
+}
+
+// over follows a call: it closes what is to end.
+func (c *Conn) over() {
+	c.k.mu.Lock()
+	ends := c.ends && !c.closed
+	c.k.mu.Unlock()
+	if ends {
+		_ = c.Close()
 	}
 }
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
+	if !c.closeOnce() {
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.owner.Closed != nil {
+		c.owner.Closed()
+	}
+	return nil
+}
+
+func (c *Conn) closeOnce() bool {
+	c.k.mu.Lock()
+	defer c.k.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed = true
+	c.k.closeFile(c.number, c.linger)
+	c.k.changed.Broadcast()
+	return true
+}
+
+// CloseRead implements backend.Conn: what has come and what still comes is dropped.
+func (c *Conn) CloseRead() error {
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.closed = true
-	c.k.closeFile(c.number, c.linger)
+	c.end.in, c.end.finCame = nil, true
 	c.k.changed.Broadcast()
 	return nil
 }
+
+// File implements backend.Conn. There is none.
+func (c *Conn) File() (*os.File, error) { return nil, c.opError("file", errors.ErrUnsupported) }
+
+// ReadFrom implements io.ReaderFrom.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+
+// WriteTo implements io.WriterTo.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
 
 // CloseWrite shuts down the sending side.
 func (c *Conn) CloseWrite() error {

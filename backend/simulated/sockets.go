@@ -313,6 +313,14 @@ func (s sockets) duplicate(c syscall.Conn) (d backend.Descriptor, f *file, err e
 	return d, f, err
 }
 
+// Conn implements backend.Sockets.
+func (s sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.Conn, error) {
+	defer s.locked()()
+	c := newConn(s.k, d, s.k.file(d).end)
+	c.owner = owner
+	return c, nil
+}
+
 // HandOver implements backend.Sockets.
 func (s sockets) HandOver(d backend.Descriptor) (net.Conn, error) {
 	defer s.locked()()

@@ -82,9 +82,12 @@ func TestMeasurementsTakeTurns(t *testing.T) {
 }
 
 func TestLackingSaysWhy(t *testing.T) {
-	conn := workload.Workload{Kind: workload.KindConnEcho, Conns: 1, Size: 1, Depth: 1}
-	p := Plan{Impls: []string{"net", "gnet", "tandem-epoll"}, Workloads: []workload.Workload{smallEcho, conn, conn}}
-	want := []string{"left out, because they have no mode conn-echo: gnet, tandem-epoll (its net.Conn view is not implemented yet)"}
+	worker := workload.Workload{Kind: workload.KindWorker, Conns: 1, Size: 1, Depth: 1}
+	p := Plan{Impls: []string{"net", "bare-epoll", "evio"}, Workloads: []workload.Workload{smallEcho, worker, worker}}
+	evio, err := servers.Find("evio")
+	require.NoError(t, err)
+	reason := evio.Lacks[workload.ModeWorker]
+	want := []string{"left out, because they have no mode worker: bare-epoll, evio (" + reason + ")"}
 	assert.Equal(t, want, p.lacking())
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/tandem-io/tandem"
@@ -38,8 +40,7 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 		Name:   name,
 		About:  about,
 		Module: "github.com/tandem-io/tandem",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
-		Lacks:  map[string]string{workload.ModeConnEcho: "its net.Conn view is not implemented yet"},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
 		Loops:  true,
 		Spins:  true,
 		Open:   func(c Config) (*Server, error) { return openTandem(c, o) },
@@ -49,20 +50,18 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 func openTandem(c Config, o tandem.Options) (*Server, error) {
 	o.Loops, o.Spin = c.Loops, c.Spin
 	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	h, end := tandemHandler(c)
 	t, err := tandem.Open(&o)
 	if err != nil {
-		end()
 		return nil, fmt.Errorf("open the transport: %w", err)
 	}
-	l, err := t.Listen("tcp", c.Addr, h, nil)
+	addr, end, err := listenTandem(t, c)
 	if err != nil {
 		_ = t.Close()
 		end()
 		return nil, err
 	}
 	return &Server{
-		Addr:    l.Addr(),
+		Addr:    addr,
 		Details: t.Info().String(),
 		Close: func() error {
 			defer end()
@@ -70,6 +69,42 @@ func openTandem(c Config, o tandem.Options) (*Server, error) {
 		},
 		Syscalls: func() int64 { return int64(t.Stats().SystemCalls) },
 	}, nil
+}
+
+// listenTandem serves a mode. Call end when the Transport has ended.
+func listenTandem(t tandem.Transport, c Config) (addr net.Addr, end func(), err error) {
+	if c.Mode == workload.ModeConnEcho {
+		return listenTandemConn(t, c)
+	}
+	h, end := tandemHandler(c)
+	l, err := t.Listen("tcp", c.Addr, h, nil)
+	if err != nil {
+		return nil, end, err
+	}
+	return l.Addr(), end, nil
+}
+
+// listenTandemConn serves net.Conns by a goroutine each, as the implementation on package net does. No loop carries their
+// bytes, so Loops, Spin and the count of system calls say nothing about them.
+func listenTandemConn(t tandem.Transport, c Config) (addr net.Addr, end func(), err error) {
+	var serving sync.WaitGroup
+	l, err := tandem.ListenConn(t, "tcp", c.Addr, nil)
+	if err != nil {
+		return nil, serving.Wait, err
+	}
+	serving.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer conn.Close()
+				netEcho(conn, c.Work)
+			})
+		}
+	})
+	return l.Addr(), serving.Wait, nil
 }
 
 // closeTandem gives open connections some time to end. Aborting them is no failure of a benchmark.
