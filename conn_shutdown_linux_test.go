@@ -136,12 +136,13 @@ func TestN02_ShutdownWaitsForWrite(t *testing.T) {
 		const size = 32 << 20
 		read, written, over := readEnd(c), make(chan error, 1), make(chan error, 1)
 		go func() { _, err := c.Write(make([]byte, size)); written <- err }()
-		time.Sleep(20 * time.Millisecond)
+		_, err = io.ReadFull(peer, make([]byte, 1)) // the Write has begun
+		require.NoError(t, err)
 		go func() { over <- tr.Shutdown(context.Background()) }()
 		figures(t, tr, func(tandem.ConnStats) bool { return l.(tandem.Listener).Err() != nil })
 		n, err := io.Copy(io.Discard, peer)
 		require.NoError(t, err)
-		require.EqualValues(t, size, n)
+		require.EqualValues(t, size-1, n)
 		require.NoError(t, awaitError(t, "the end of Write", written))
 		require.ErrorIs(t, awaitError(t, "the end of Read", read), net.ErrClosed)
 		require.NoError(t, awaitError(t, "the end of Shutdown", over))

@@ -40,7 +40,7 @@ type conn struct {
 // The state of a conn.
 const (
 	receives = 1 << iota // it waits for something to receive
-	sends                // it waits for room to send
+	sends                // a call that sends has not returned
 	ends                 // Shutdown has decided that it ends: it takes nothing more
 )
 
