@@ -20,7 +20,6 @@ type Conn struct {
 
 	// The kernel's mu guards what follows.
 	closed   bool
-	linger   bool // the next close is a reset
 	deadline [2]time.Time
 	alarm    [2]*event
 }
@@ -114,7 +113,7 @@ func (c *Conn) Close() error {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.closed = true
-	c.k.closeFile(c.number, c.linger)
+	c.k.closeFile(c.number, false)
 	c.k.changed.Broadcast()
 	return nil
 }
@@ -129,11 +128,14 @@ func (c *Conn) CloseWrite() error {
 	return c.opError("shutdown", c.end.finish())
 }
 
-// SetLinger is that of net.TCPConn: with 0 Close resets the connection.
+// SetLinger is that of net.TCPConn: with 0 the close of the last descriptor resets the connection.
 func (c *Conn) SetLinger(seconds int) error {
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
-	c.linger = seconds == 0
+	if c.closed {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.k.file(c.number).linger = seconds == 0
 	return nil
 }
 
