@@ -23,7 +23,6 @@ type Conn struct {
 	// The kernel's mu guards what follows.
 	closed   bool
 	ends     bool // the owner wants it closed
-	linger   bool // the next close is a reset
 	deadline [2]time.Time
 	alarm    [2]*event
 }
@@ -158,7 +157,7 @@ func (c *Conn) closeOnce() bool {
 		return false
 	}
 	c.closed = true
-	c.k.closeFile(c.number, c.linger)
+	c.k.closeFile(c.number, false)
 	c.k.changed.Broadcast()
 	return true
 }
@@ -194,11 +193,14 @@ func (c *Conn) CloseWrite() error {
 	return c.opError("shutdown", c.end.finish())
 }
 
-// SetLinger is that of net.TCPConn: with 0 Close resets the connection.
+// SetLinger is that of net.TCPConn: with 0 the close of the last descriptor resets the connection.
 func (c *Conn) SetLinger(seconds int) error {
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
-	c.linger = seconds == 0
+	if c.closed {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.k.file(c.number).linger = seconds == 0
 	return nil
 }
 

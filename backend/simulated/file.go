@@ -24,6 +24,7 @@ type file struct {
 	dialing *dialing  // of one that connects
 	local   backend.Address
 	options map[string]backend.SocketOption
+	linger  bool // the close of the last descriptor is a reset
 }
 
 // listener is where connections arrive.
@@ -109,7 +110,7 @@ func (k *Kernel) closeFile(d backend.Descriptor, reset bool) {
 
 // unref follows that one less refers to the file: a descriptor, or a request in flight.
 func (k *Kernel) unref(f *file, reset bool) {
-	if f.end != nil && reset && f.refs == 1 {
+	if f.end != nil && (reset || f.linger) && f.refs == 1 {
 		f.end.close(true)
 	}
 	if f.refs--; f.refs > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/backend/simulated"
 	"github.com/tandem-io/tandem/session"
 )
@@ -32,7 +33,7 @@ func (h *echo) OnClose(_ *session.Stream, err error) {
 	h.errs = append(h.errs, err)
 }
 
-// world is an engine on a simulated kernel, which the test polls.
+// world is an engine on a simulated kernel, which the test polls or steps.
 type world struct {
 	t testing.TB
 	k *simulated.Kernel
@@ -40,14 +41,30 @@ type world struct {
 }
 
 func newWorld(t testing.TB, completions bool, c simulated.Config) *world {
+	return driven(t, completions, c, nil)
+}
+
+// driven is an engine that the test polls. change may change what it is made of.
+func driven(t testing.TB, completions bool, c simulated.Config, change func(*session.Config)) *world {
 	k := simulated.New(c)
-	opts, err := (&session.StreamOptions{}).Complete()
-	require.NoError(t, err)
-	e, err := session.New(session.Config{
-		Drivers: k.Drivers(1, completions), CallerDriven: true, Logger: slog.New(slog.DiscardHandler), Clock: k.Clock(), Stream: *opts,
-	})
+	e, err := session.New(engineConfig(t, k, k.Drivers(1, completions), func(c *session.Config) {
+		c.CallerDriven = true
+		if change != nil {
+			change(c)
+		}
+	}))
 	require.NoError(t, err)
 	return &world{t, k, e}
+}
+
+func engineConfig(t testing.TB, k *simulated.Kernel, drivers []backend.Driver, change func(*session.Config)) session.Config {
+	opts, err := (&session.StreamOptions{}).Complete()
+	require.NoError(t, err)
+	c := session.Config{Drivers: drivers, Logger: slog.New(slog.DiscardHandler), Clock: k.Clock(), Stream: *opts}
+	if change != nil {
+		change(&c)
+	}
+	return c
 }
 
 // until polls until cond holds.

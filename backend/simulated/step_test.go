@@ -2,7 +2,6 @@ package simulated_test
 
 import (
 	"bytes"
-	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,16 +14,18 @@ import (
 
 // stepped is an engine whose loops have goroutines of their own, which the test steps.
 func stepped(t *testing.T, completions bool, c simulated.Config, loops int) (*world, []simulated.Driver) {
+	return looped(t, completions, c, loops, nil)
+}
+
+// looped is stepped. change may change what the engine is made of.
+func looped(t *testing.T, completions bool, c simulated.Config, loops int, change func(*session.Config)) (*world, []simulated.Driver) {
 	c.Stepped, c.Settle = true, synctest.Wait
 	k := simulated.New(c)
-	opts, err := (&session.StreamOptions{}).Complete()
-	require.NoError(t, err)
 	drivers := k.Drivers(loops, completions)
+	config := engineConfig(t, k, drivers, change)
 	made := make(chan *session.Engine, 1)
 	go func() {
-		e, err := session.New(session.Config{
-			Drivers: drivers, Logger: slog.New(slog.DiscardHandler), Clock: k.Clock(), Stream: *opts,
-		})
+		e, err := session.New(config)
 		if err != nil {
 			panic(err)
 		}
