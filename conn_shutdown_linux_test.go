@@ -121,7 +121,8 @@ func TestN02_ShutdownOfActive(t *testing.T) {
 		_, err = io.ReadFull(peer, make([]byte, 10))
 		require.NoError(t, err)
 		select {
-		case <-over:
+		case err := <-over:
+			require.NoError(t, err)
 			require.Fail(t, "Shutdown did not wait")
 		default:
 		}
