@@ -41,6 +41,17 @@ func readEnd(c net.Conn) <-chan error {
 	return ended
 }
 
+// closeAfterRead is readEnd of a goroutine that then closes the conn.
+func closeAfterRead(c net.Conn) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		_ = c.Close()
+		ended <- err
+	}()
+	return ended
+}
+
 func awaitError(t *testing.T, what string, c <-chan error) error {
 	t.Helper()
 	select {
@@ -69,9 +80,9 @@ func TestN02_ShutdownOfIdle(t *testing.T) {
 		c, d := connPair(t, tr, "tcp")
 		accepted := make(chan error, 1)
 		go func() { _, err := l.Accept(); accepted <- err }()
-		first, second, copied := readEnd(a), readEnd(b), make(chan error, 1)
-		go func() { _, err := io.Copy(d, c); copied <- err }()
-		third := readEnd(d)
+		// Whoever learns of the peer's end first, and not of Shutdown, closes its own, as programs do.
+		first, second, third, copied := closeAfterRead(a), closeAfterRead(b), closeAfterRead(d), make(chan error, 1)
+		go func() { _, err := io.Copy(d, c); copied <- errors.Join(err, c.Close()) }()
 		time.Sleep(10 * time.Millisecond) // whether they wait already makes no difference
 		require.NoError(t, tr.Shutdown(context.Background()))
 		for _, end := range []<-chan error{first, second, third} {
@@ -110,7 +121,8 @@ func TestN02_ShutdownOfActive(t *testing.T) {
 		_, err = io.ReadFull(peer, make([]byte, 10))
 		require.NoError(t, err)
 		select {
-		case <-over:
+		case err := <-over:
+			require.NoError(t, err)
 			require.Fail(t, "Shutdown did not wait")
 		default:
 		}

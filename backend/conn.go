@@ -24,6 +24,10 @@ type Conn interface {
 	// SetLinger is that of net.TCPConn: with 0 the next Close resets a TCP connection.
 	SetLinger(seconds int) error
 
+	// Finish is Close that first lets the Write end that is at work, or the piece of a transfer. Another Close does not
+	// wait.
+	Finish() error
+
 	// File returns a duplicate of the socket, which the caller closes.
 	File() (*os.File, error)
 }
@@ -36,7 +40,7 @@ type ConnOwner struct {
 	// Waits is called when a call finds nothing to receive and is about to wait, and with sending when a call begins to
 	// send; and again, with waits false, before a call that receives takes something, and when one that sends is over. If it returns true
 	// the Conn ends: a call that receives takes nothing more and returns net.ErrClosed, one that sends goes on, and the
-	// Conn is closed when that call is over. nil: nobody asks.
+	// Conn finishes when that call is over. nil: nobody asks.
 	Waits func(sending, waits bool) (ends bool)
 
 	// Closed is called once, when Close has closed the descriptor. nil: nobody asks.

@@ -169,7 +169,7 @@ func (c *conn) end(h *half, waiting error) (int, error) {
 		err = c.ofFile(waiting)
 	}
 	if ends {
-		_ = c.Close()
+		_ = c.Finish()
 	}
 	return n, err
 }
@@ -234,6 +234,13 @@ func (c *conn) Close() error {
 		return c.fail("close", errors.Unwrap(err))
 	}
 	return nil
+}
+
+// Finish implements Conn.
+func (c *conn) Finish() error {
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	return c.Close()
 }
 
 // CloseRead shuts down the receiving direction.

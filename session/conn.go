@@ -163,7 +163,7 @@ func (s *conns) drain() <-chan struct{} {
 	s.mu.Unlock()
 	for _, c := range s.list() {
 		if c.endIfIdle() {
-			go func() { _ = c.inner.Close() }() // which waits for a function that has the descriptor
+			go func() { _ = c.inner.Finish() }() // which waits for a Write, or for a function that has the descriptor
 		}
 	}
 	s.checkEmpty()

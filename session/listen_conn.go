@@ -125,11 +125,11 @@ func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
 // connListener is the net.Listener of ListenConn.
 type connListener struct{ *listener }
 
-var _ net.Listener = connListener{}
+var _ net.Listener = connListener{} //nolint:forbidigo // an interface, and no socket
 
 // ListenConn is Listen for code that takes a net.Listener. Loops accept; what Accept returns is the caller's, and no loop
 // carries its bytes.
-func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.Listener, error) {
+func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.Listener, error) { //nolint:forbidigo // an interface, and no socket
 	l, err := e.listen(network, address, BaseHandler{}, o, newConnQueue())
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Conn struct {
 
 	// The kernel's mu guards what follows.
 	closed   bool
+	writing  int  // Writes that are at work
 	ends     bool // the owner wants it closed
 	deadline [2]time.Time
 	alarm    [2]*event
@@ -83,6 +84,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	defer c.over()
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
+	c.writing++
 	for n < len(p) && err == nil {
 		err = c.await(writes, func() error {
 			m, err := c.end.send(p[n:])
@@ -90,6 +92,8 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			return err
 		})
 	}
+	c.writing--
+	c.k.changed.Broadcast()
 	c.asks(writes, false)
 	c.k.note("write", c.number.FD(), n)
 	if c.owner.Out != nil {
@@ -135,7 +139,7 @@ func (c *Conn) over() {
 	ends := c.ends && !c.closed
 	c.k.mu.Unlock()
 	if ends {
-		_ = c.Close()
+		_ = c.Finish()
 	}
 }
 
@@ -148,6 +152,16 @@ func (c *Conn) Close() error {
 		c.owner.Closed()
 	}
 	return nil
+}
+
+// Finish implements backend.Conn.
+func (c *Conn) Finish() error {
+	c.k.mu.Lock()
+	for c.writing > 0 && !c.closed {
+		c.k.changed.Wait()
+	}
+	c.k.mu.Unlock()
+	return c.Close()
 }
 
 func (c *Conn) closeOnce() bool {

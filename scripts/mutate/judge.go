@@ -139,9 +139,9 @@ func panics(output, panicked, timedOut string) (string, string) {
 	return panicked, timedOut
 }
 
-// talks reports whether a line of output is a test's own, and not go test's about it.
+// talks reports whether a line of output is a test's own about a failure, and not go test's or rapid's about the run.
 func talks(text string) bool {
-	return text != "" && !strings.HasPrefix(text, "=== ") && !strings.HasPrefix(text, "--- ")
+	return text != "" && !strings.Contains(text, "[rapid] OK") && !strings.HasPrefix(text, "=== ") && !strings.HasPrefix(text, "--- ")
 }
 
 func without(all []string, one string) []string {

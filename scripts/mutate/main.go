@@ -20,10 +20,11 @@ func main() {
 
 // options are the command line's.
 type options struct {
-	check bool
-	wide  bool
-	root  string
-	names []string
+	check    bool
+	wide     bool
+	simulate time.Duration
+	root     string
+	names    []string
 }
 
 func parse(args []string) (options, error) {
@@ -31,9 +32,10 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	f.BoolVar(&o.check, "check", false, "only look whether every bug can still be put in, and run nothing")
 	f.BoolVar(&o.wide, "wide", false, "if the tests that should catch a bug do not, run all others, on epoll and io_uring")
+	f.DurationVar(&o.simulate, "simulate", 0, "run random programs on a simulated or emulated kernel for so long, and no other test")
 	f.StringVar(&o.root, "root", ".", "the directory of the `tree`")
 	f.Usage = func() {
-		_, _ = fmt.Fprintln(f.Output(), "usage: scripts/mutate.sh [--check] [--wide] [NAME ...]      default: all bugs of scripts/mutants.json")
+		_, _ = fmt.Fprintln(f.Output(), "usage: scripts/mutate.sh [--check] [--wide] [--simulate DURATION] [NAME ...]      default: all bugs of scripts/mutants.json")
 		f.PrintDefaults()
 	}
 	err := f.Parse(args)
@@ -64,6 +66,9 @@ func run(args []string, out io.Writer) int {
 		return 2
 	}
 	defer c.remove()
+	if o.simulate > 0 {
+		return simulateAll(c, all, o.simulate, out)
+	}
 	if v := c.unharmed(all); v.outcome != survived {
 		_, _ = fmt.Fprintf(os.Stderr, "mutate: the tests fail without any bug: %v\n", v)
 		return 2

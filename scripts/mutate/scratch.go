@@ -56,8 +56,8 @@ func (c *scratch) add(root, name string) error {
 
 func (c *scratch) remove() { _ = os.RemoveAll(c.dir) }
 
-// try puts a mutant in, runs the tests, and takes it out again.
-func (c *scratch) try(m mutant, wide bool) verdict {
+// with puts a mutant in, runs something, and takes it out again.
+func (c *scratch) with(m mutant, run func() verdict) verdict {
 	wrong, err := m.in(c.dir)
 	if err != nil {
 		return verdict{outcome: gone, said: err.Error()}
@@ -71,16 +71,23 @@ func (c *scratch) try(m mutant, wide bool) verdict {
 		return verdict{outcome: notMeasured, said: err.Error()}
 	}
 	defer func() { _ = os.WriteFile(path, right, 0o644) }()
-	v := verdict{outcome: survived}
-	for _, t := range m.Tests {
-		if v = c.test("150s", t.Package, t.Run); v.outcome != survived {
-			return v
+	return run()
+}
+
+// try puts a mutant in and runs the tests.
+func (c *scratch) try(m mutant, wide bool) verdict {
+	return c.with(m, func() verdict {
+		v := verdict{outcome: survived}
+		for _, t := range m.Tests {
+			if v = c.test("150s", t.Package, t.Run); v.outcome != survived {
+				return v
+			}
 		}
-	}
-	if wide {
-		v = c.test("10m", "./...", everything)
-	}
-	return v
+		if wide {
+			v = c.test("10m", "./...", everything)
+		}
+		return v
+	})
 }
 
 // everything is all tests, with the conformance suite on one setup of each backend.
@@ -110,11 +117,15 @@ func (c *scratch) unharmed(all []mutant) verdict {
 
 // test runs some tests of the copy, up to the first that fails.
 func (c *scratch) test(timeout, pkg, run string) verdict {
-	cmd := exec.Command("go", "test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout="+timeout, "-run="+run, pkg)
-	cmd.Dir = c.dir
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	out, err := c.goTest(nil, "-timeout="+timeout, "-run="+run, pkg)
 	first, _, _ := strings.Cut(run, "|")
-	return judge(&out, err != nil, strings.Count(first, "/"))
+	return judge(bytes.NewReader(out), err != nil, strings.Count(first, "/"))
+}
+
+// goTest runs go test in the copy, with more variables of the environment.
+func (c *scratch) goTest(env []string, args ...string) ([]byte, error) {
+	cmd := exec.Command("go", append([]string{"test", "-json", "-vet=off", "-count=1", "-failfast"}, args...)...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), env...)
+	return cmd.CombinedOutput()
 }

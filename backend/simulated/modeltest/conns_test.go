@@ -169,10 +169,3 @@ func (c *conn) check() {
 		c.w.failf("%w", c.err)
 	}
 }
-
-// ended reports why reading has ended.
-func (c *conn) ended() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.end
-}

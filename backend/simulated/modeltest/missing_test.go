@@ -67,8 +67,11 @@ func (l *listener) missing(w *world) string {
 
 // missing is what has not come of a stream.
 func (m *stream) missing() string {
-	if m.over() || m.s == nil {
+	if m.s == nil {
 		return ""
+	}
+	if m.over() {
+		return m.missingBehind()
 	}
 	switch {
 	case m.closing, len(m.causes) > 0, m.panicked:
@@ -96,6 +99,15 @@ func (m *stream) missingOfDetached() string {
 		}
 	}
 	return "OnClose after Detach"
+}
+
+// missingBehind is what has not come of a Conn that has gone on after the stream: the end that CloseWrite asked for.
+func (m *stream) missingBehind() string {
+	p, w := m.peer(), m.w
+	if !m.detached || !m.fin || p == nil || p.troubled() || w.trouble || w.dead || len(w.failing) > 0 || p.p.EOF() {
+		return ""
+	}
+	return "FIN behind CloseWrite and Detach"
 }
 
 func (m *stream) missingOfOpen() string {

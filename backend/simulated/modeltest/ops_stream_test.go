@@ -118,8 +118,32 @@ func (m *stream) wrote(what string, n, queued, got int, err error) {
 		m.accept(n)
 	}
 	if !m.s.Writable() && !ended && !m.over() {
+		if err == nil && !m.episode && queued+n <= m.opts.HighWater && m.w.failing[m.loop()] == nil {
+			m.failf("S10: not Writable after %s of %d bytes with %d queued; HighWater is %d", what, n, queued, m.opts.HighWater)
+		}
 		m.episode = true
 	}
+}
+
+// exactly makes of some sizes those with which the queue ends at one of its limits, or next to it.
+func (m *stream) exactly(n int) int {
+	limit := 0
+	switch n % 100 {
+	case 99:
+		limit = m.opts.WriteBufferLimit
+	case 64:
+		limit = m.opts.HighWater
+	case 3:
+		limit = m.opts.HighWater + 1
+	case 1:
+		limit = m.opts.LowWater
+	default:
+		return n
+	}
+	if room := limit - m.s.Queued(); room >= 0 && room <= 10_000 {
+		return room
+	}
+	return n
 }
 
 // accept follows that the stream has taken n bytes.
@@ -141,6 +165,7 @@ func spoil(bufs ...[]byte) {
 }
 
 func (m *stream) opWrite(n int) {
+	n = m.exactly(n)
 	p, queued := m.next(n), m.s.Queued()
 	got, err := m.s.Write(p)
 	m.wrote("Write", n, queued, got, err)
@@ -148,6 +173,7 @@ func (m *stream) opWrite(n int) {
 }
 
 func (m *stream) opWritev(n int) {
+	n = m.exactly(n)
 	p, queued := m.next(n), m.s.Queued()
 	bufs := net.Buffers{p[:n/3], nil, p[n/3 : n/2], p[n/2:]}
 	if n%7 == 0 { // more than one call takes
@@ -183,7 +209,7 @@ func (m *stream) opWritePart(n int) {
 	spoil(p)
 }
 
-func (m *stream) opWriteNotify(n int) { m.writeNotify(n, func() {}) }
+func (m *stream) opWriteNotify(n int) { m.writeNotify(m.exactly(n), func() {}) }
 
 func (m *stream) writeNotify(n int, then func()) {
 	p, queued := m.next(n), m.s.Queued()

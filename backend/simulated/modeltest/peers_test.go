@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -241,8 +242,8 @@ func (d *dialResult) check(m *stream, err error) {
 	case errors.Is(err, context.DeadlineExceeded) && timeout:
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
-	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent)):
-	case errno == syscall.ECONNRESET && w.trouble:
+	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent || w.anyReset())):
+	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset()):
 	default:
 		m.failf("S26: a dial has ended with %w", err)
 	}
@@ -250,3 +251,8 @@ func (d *dialResult) check(m *stream, err error) {
 
 // scarce reports whether calls may fail that take a resource.
 func (w *world) scarce() bool { return w.trouble || w.shortage || w.p.Files > 0 }
+
+// anyReset reports whether a peer has reset a connection, perhaps one that a dial was about to have.
+func (w *world) anyReset() bool {
+	return slices.ContainsFunc(w.peers, func(p *peer) bool { return p.reset })
+}

@@ -80,8 +80,6 @@ func (o Op) String() string {
 // kernels are the faults that a program may have.
 var kernels = []simulated.Faults{{}, simulated.Rough(), simulated.Nasty()}
 
-const nasty = 2 // its index: connections fail, and resources are short
-
 // limits are the options of streams that a program may have.
 var limits = []session.StreamOptions{
 	{},

@@ -22,17 +22,20 @@ func TestRandomPrograms(t *testing.T) {
 		until = until.Add(d)
 		require.NoError(t, flag.Set("rapid.checks", "200"))
 	}
-	n := 0
+	n, failed := 0, false
+	defer func() { t.Logf("%d programs", n) }()
 	for again := true; again && !t.Failed(); again = time.Now().Before(until) {
 		rapid.Check(t, func(rt *rapid.T) {
 			p := programs().Draw(rt, "program")
-			n++
+			if !failed { // else it is made smaller
+				n++
+			}
 			if err := run(t, p); err != nil {
+				failed = true
 				rt.Fatalf("%v\n%v", err, p)
 			}
 		})
 	}
-	t.Logf("%d programs", n)
 }
 
 // TestMain has package net look a name up once outside of all bubbles, because it keeps a channel for good.

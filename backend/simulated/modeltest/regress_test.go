@@ -42,6 +42,14 @@ var regressions = map[string]Program{
 			{"CloseInStages", 1, "", 1, 3}, {"Goexit", 0, "notify", 0, 10},
 		},
 	},
+	// The model did not know that a peer may reset a connection before the dial has it: the first attempt's error is told.
+	"reset before a dial has it": {
+		Seed: 4, Faults: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"Connect", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"PeerReset", 2, "", 0, 0},
+		},
+	},
 	// What was written to a Conn before it was live seemed to be taken, although FIN had been asked for.
 	"Detach behind CloseWrite": {
 		Ops: []Op{
