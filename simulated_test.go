@@ -3,6 +3,7 @@ package tandem_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,20 +74,31 @@ func TestSimulatedInABubble(t *testing.T) {
 		require.NoError(t, err)
 		s, err := tr.Adopt(c, answerer{})
 		require.NoError(t, err)
+		var mu sync.Mutex // guards order
 		var order []string
+		add := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, what)
+		}
+		all := func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(order) == 3
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		context.AfterFunc(ctx, func() { order = append(order, "context") })
+		context.AfterFunc(ctx, func() { add("context") })
 		note := func(what string) func() {
 			return func() {
 				synctest.Wait()
-				order = append(order, what)
+				add(what)
 			}
 		}
 		s.After(10*time.Millisecond, note("10 ms"))
 		s.After(30*time.Millisecond, note("30 ms"))
 		peer.Send([]byte("x"))
-		require.NoError(t, k.Run(func() bool { return len(order) == 3 && peer.Count() == 1 }, tr))
+		require.NoError(t, k.Run(func() bool { return all() && peer.Count() == 1 }, tr))
 		assert.Equal(t, []string{"10 ms", "context", "30 ms"}, order)
 		require.NoError(t, tr.Close())
 	})

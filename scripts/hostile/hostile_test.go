@@ -37,6 +37,9 @@ func TestFaultsAreNoticed(t *testing.T) {
 		{"spins", "fins", "250ms", "turns of a loop in a second of silence: "},
 	} {
 		t.Run(one.fault, func(t *testing.T) {
+			if one.fault == "no-limits" && detectorFactor > 1 {
+				t.Skip("SKIPPED, NOTHING WAS TESTED: the race detector takes memory of its own, and the bounds leave it so much")
+			}
 			if one.fault != "blocks" { // it is about time
 				t.Parallel()
 			}
