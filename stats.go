@@ -3,8 +3,8 @@ package tandem
 import "github.com/tandem-io/tandem/session"
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
-// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread; Opened equals
-// Closed and the streams that are open.
+// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread;
+// Opened equals Closed and the streams that are open.
 //
 //   - [session.Stats.LoopStats] are the figures of all loops together.
 //   - [session.Stats.Loops] are those of each loop.

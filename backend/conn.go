@@ -37,8 +37,8 @@ type ConnOwner struct {
 	Network string         // as errors name it, such as tcp4
 	In, Out *atomic.Uint64 // bytes received and sent are added to these
 
-	// Waits is called when a call finds nothing to receive and is about to wait, and with sending when a call begins to
-	// send; and again, with waits false, before a call that receives takes something, and when one that sends is over. If it returns true
+	// Waits is called when a call finds nothing to receive, or with sending no room, and is about to wait; and again,
+	// with waits false, before a call that receives takes something, and when one that sends is over. If it returns true
 	// the Conn ends: a call that receives takes nothing more and returns net.ErrClosed, one that sends goes on, and the
 	// Conn finishes when that call is over. nil: nobody asks.
 	Waits func(sending, waits bool) (ends bool)

@@ -129,7 +129,7 @@ func (c *conn) sendFrom(src int, limit int64) (total int64, handled bool, err er
 	if err := unix.Fstat(src, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0, false, nil
 	}
-	c.begin(&c.wr, nil, func(fd int) (bool, error) {
+	c.wr.begin(nil, func(fd int) (bool, error) {
 		for total < limit {
 			n, err := unix.Sendfile(fd, src, nil, int(min(limit-total, pieceSize)))
 			switch {
@@ -178,7 +178,7 @@ func (c *conn) spliceEnd(h *half) spliceEnd {
 // run calls step with the descriptor until it is over, waiting in between, as one call of the conn's.
 func (e spliceEnd) run(step func(fd int) (over bool, err error)) (err error) {
 	if e.c != nil {
-		e.c.begin(e.h, nil, step)
+		e.h.begin(nil, step)
 		_, err = e.c.end(e.h, e.do(e.h.call))
 		return err
 	}

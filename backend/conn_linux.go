@@ -147,14 +147,10 @@ func (c *conn) ask(h *half) (over bool) {
 	return true
 }
 
-// begin prepares a call. It holds mu until end. One that sends counts as waiting for the peer from here on: what it has
-// in hand may go out in pieces.
-func (c *conn) begin(h *half, p []byte, step func(fd int) (bool, error)) {
+// begin prepares a call. It holds mu until end.
+func (h *half) begin(p []byte, step func(fd int) (bool, error)) {
 	h.mu.Lock()
 	h.p, h.n, h.err, h.step = p, 0, nil, step
-	if h == &c.wr {
-		c.waits(h)
-	}
 }
 
 // end returns what the call has done. waiting is the error of RawConn's method.
@@ -195,7 +191,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return 0, nil
 	}
-	c.begin(&c.rd, p[:min(len(p), maxCall)], nil)
+	c.rd.begin(p[:min(len(p), maxCall)], nil)
 	n, err := c.end(&c.rd, c.raw.Read(c.rd.call))
 	if n > 0 {
 		c.owner.In.Add(uint64(n))
@@ -205,7 +201,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
-	c.begin(&c.wr, p, nil)
+	c.wr.begin(p, nil)
 	n, err := c.end(&c.wr, c.raw.Write(c.wr.call))
 	if n > 0 {
 		c.owner.Out.Add(uint64(n))

@@ -27,7 +27,7 @@
 // Bytes given to [Events.Received] are lent until that call returns, unless the owner calls [Driver.Keep] during it.
 // Bytes given to [Driver.Send] are lent to the driver until Send returned a count or [Events.Sent] was called. They are
 // mapped or heap memory that the sender holds for so long; never a stack, because a Go stack moves. When a driver is closed
-// with requests in flight, [Socket.Busy] tells whether they may be used again. backend_uring/LIFETIMES.md says so for each
+// with requests in flight, [Socket.Busy] reports whether they may be used again. backend_uring/LIFETIMES.md says so for each
 // piece of memory, and with TANDEM_POISON=1 a use after its time is a wrong byte.
 //
 // # Order

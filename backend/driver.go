@@ -69,9 +69,9 @@ type Driver interface {
 	Outstanding() Outstanding
 
 	// Close ends the driver and frees everything it owns. Sockets that are still attached are forgotten without an
-	// event; their descriptors stay open, and Socket.Busy tells whether the kernel may still read what was to be sent on
-	// them. It comes after a failure, too, and in the middle of a Poll whose goroutine an
-	// event has ended; if the goroutine of Start is gone or another has taken the loop over, from that other one.
+	// event; their descriptors stay open, and Socket.Busy reports whether the kernel may still read what was to be sent
+	// on them. It comes after a failure, too, and in the middle of a Poll whose goroutine an event has ended; if the
+	// goroutine of Start is gone or another has taken the loop over, from that other one.
 	Close() error
 }
 

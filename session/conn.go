@@ -40,7 +40,7 @@ type conn struct {
 // The state of a conn.
 const (
 	receives = 1 << iota // it waits for something to receive
-	sends                // a call that sends has not returned
+	sends                // it waits for room to send
 	ends                 // Shutdown has decided that it ends: it takes nothing more
 )
 
@@ -203,7 +203,7 @@ func (s *conns) stats() ConnStats {
 }
 
 func reset(c backend.Conn) {
-	_ = c.SetLinger(0)
+	resetConn(c)
 	_ = c.Close()
 }
 

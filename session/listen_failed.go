@@ -16,8 +16,7 @@ const (
 
 // failed follows an accept that failed. The driver has switched accepting off.
 func (a *listenSocket) failed(err error) {
-	a.listener.errors.Add(1)
-	a.loop.Count[backend.AcceptErrors]++
+	a.listener.countFailure(a.loop)
 	switch verdict, cure := backend.JudgeAccept(err); verdict {
 	case backend.ConnectionFailed:
 		if a.row++; a.row < longRow {
@@ -31,6 +30,12 @@ func (a *listenSocket) failed(err error) {
 		a.stop()
 		a.listener.lost(a, os.NewSyscallError("accept", err))
 	}
+}
+
+// countFailure counts an accept on a loop that brought no stream.
+func (l *listener) countFailure(loop *Loop) {
+	l.errors.Add(1)
+	loop.Count[backend.AcceptErrors]++
 }
 
 // backOff waits before the next accept, each time twice as long as before.
@@ -55,8 +60,7 @@ func (a *listenSocket) retry() {
 // privilege since Listen.
 func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 	a.reset(fd)
-	a.listener.errors.Add(1)
-	a.loop.Count[backend.AcceptErrors]++
+	a.listener.countFailure(a.loop)
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {
 		a.loop.engine.log.Error("tandem: accept: connections are reset, because they cannot have the listener's socket options",
 			"address", a.listener.addr, "error", err, "not logged", skipped)
@@ -66,8 +70,7 @@ func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 // unopened follows a connection that was accepted and cannot become a stream, because its loop lacks the memory: it is
 // closed, and no handler hears of it.
 func (l *listener) unopened(loop *Loop, err error) {
-	l.errors.Add(1)
-	loop.Count[backend.AcceptErrors]++
+	l.countFailure(loop)
 	if skipped, ok := loop.unopened.allow(loop.Clock()); ok {
 		l.engine.log.Warn("tandem: a connection was accepted and is closed, because it cannot be watched", "address", l.addr,
 			"error", err, "not logged", skipped)

@@ -178,7 +178,7 @@ func sendPieces(fd int, pieces []unix.Iovec, flags uint32) (int, syscall.Errno) 
 	return int(sent), errno
 }
 
-// sumOf tells whether bytes that are being sent have changed.
+// sumOf is a hash of bytes that are being sent, which shows whether they have changed meanwhile.
 func sumOf(pieces []unix.Iovec) uint64 {
 	sum := uint64(1469598103934665603)
 	for _, v := range pieces {
