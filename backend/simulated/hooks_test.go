@@ -54,13 +54,34 @@ func (h *hooks) OnClose(s *session.Stream, err error) {
 func (h *hooks) isOpen() bool { return h.opened }
 func (h *hooks) over() bool   { return h.ended > 0 }
 
-// peer has a peer connect to a new listener of h.
-func (w *world) peer(h session.Handler, o *session.ListenOptions) *simulated.Peer {
+// serve makes a listener of h, and returns its address.
+func (w *world) serve(h session.Handler, o *session.ListenOptions) string {
 	l, err := w.e.Listen("tcp", "localhost:0", h, o)
 	require.NoError(w.t, err)
-	p, err := w.k.Dial("tcp", l.Addr().String())
+	return l.Addr().String()
+}
+
+// dial has a peer connect.
+func (w *world) dial(address string) *simulated.Peer {
+	p, err := w.k.Dial("tcp", address)
 	require.NoError(w.t, err)
 	return p
+}
+
+// peer has a peer connect to a new listener of h.
+func (w *world) peer(h session.Handler, o *session.ListenOptions) *simulated.Peer {
+	return w.dial(w.serve(h, o))
+}
+
+// senders has n peers connect, send a message, and finish.
+func (w *world) senders(n int, address string, message []byte) (all []*simulated.Peer) {
+	for range n {
+		p := w.dial(address)
+		p.Send(message)
+		p.Finish()
+		all = append(all, p)
+	}
+	return all
 }
 
 // end closes a driven engine, of which nothing may be left.

@@ -90,26 +90,15 @@ func TestEcho(t *testing.T) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough()})
 				h := &echo{}
-				l, err := w.e.Listen("tcp", "localhost:0", h, nil)
-				require.NoError(t, err)
 				message := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
-				var peers []*simulated.Peer
-				for range 5 {
-					p, err := w.k.Dial("tcp", l.Addr().String())
-					require.NoError(t, err)
-					p.Send(message)
-					p.Finish()
-					peers = append(peers, p)
-				}
-				for _, p := range peers {
+				for _, p := range w.senders(5, w.serve(h, nil), message) {
 					w.until("the end of an echo", p.EOF)
 					require.True(t, bytes.Equal(message, p.Received()))
 					require.NoError(t, p.Err())
 				}
 				w.until("all ends", func() bool { return h.closed == 5 })
 				require.Equal(t, 5, h.opened)
-				require.NoError(t, w.e.Close())
-				require.Zero(t, w.k.OpenDescriptors())
+				w.end()
 			})
 		}
 	})
@@ -130,27 +119,17 @@ func runNasty(t *testing.T, completions bool, seed uint64) uint64 {
 	w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Nasty()})
 	h := &echo{}
 	w.k.SetFaults(simulated.Faults{})
-	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
-	require.NoError(t, err)
+	address := w.serve(h, nil)
 	w.k.SetFaults(simulated.Nasty())
 	message := bytes.Repeat([]byte("0123456789abcdef"), 2_000)
-	var peers []*simulated.Peer
-	for range 20 {
-		p, err := w.k.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
-		p.Send(message)
-		p.Finish()
-		peers = append(peers, p)
-	}
-	for _, p := range peers {
+	for _, p := range w.senders(20, address, message) {
 		w.until("the end of an echo", func() bool { return p.EOF() || p.Err() != nil })
 		require.True(t, bytes.HasPrefix(message, p.Received()))
 	}
 	w.until("all ends", func() bool { return h.closed == h.opened })
 	digest := w.k.Digest()
-	require.NoError(t, w.e.Close())
+	w.end()
 	require.Equal(t, h.opened, h.closed)
-	require.Zero(t, w.k.OpenDescriptors())
 	return digest
 }
 
@@ -180,14 +159,8 @@ func BenchmarkMillionEvents(b *testing.B) {
 func flood(t testing.TB, completions bool, seed uint64) uint64 {
 	w := newWorld(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough(), SendBuffer: 2000, ReceiveBuffer: 2000})
 	h := &echo{}
-	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
-	require.NoError(t, err)
-	for range 20 {
-		p, err := w.k.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
+	for _, p := range w.senders(20, w.serve(h, nil), make([]byte, 100_000)) {
 		p.Discard()
-		p.Send(make([]byte, 100_000))
-		p.Finish()
 	}
 	w.until("all ends", func() bool { return h.closed == 20 })
 	defer func() { require.NoError(t, w.e.Close()) }()

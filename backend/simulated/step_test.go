@@ -101,32 +101,17 @@ func TestSteppedLoops(t *testing.T) {
 func testSteppedLoops(t *testing.T, completions bool, seed uint64) {
 	w, _ := stepped(t, completions, simulated.Config{Seed: seed, Faults: simulated.Rough()}, 3)
 	h := &lockedEcho{}
-	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
-	require.NoError(t, err)
 	message := bytes.Repeat([]byte("0123456789abcdef"), 2_000)
-	var peers []*simulated.Peer
-	for range 9 {
-		p, err := w.k.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
-		p.Send(message)
-		p.Finish()
-		peers = append(peers, p)
-	}
-	for _, p := range peers {
+	for _, p := range w.senders(9, w.serve(h, nil), message) {
 		w.steps("the end of an echo", p.EOF)
 		require.True(t, bytes.Equal(message, p.Received()))
 	}
 	w.steps("all ends", func() bool { return h.ended(9) })
-	w.beside("Close", func() { require.NoError(t, w.e.Close()) })
-	require.Zero(t, w.k.OpenDescriptors())
+	w.endStepped()
 }
 
 // TestFailedDriver has one of three loops fail: its streams end, the listener goes on on the others.
-func TestFailedDriver(t *testing.T) {
-	kinds(t, func(t *testing.T, completions bool) {
-		synctest.Test(t, func(t *testing.T) { testFailedDriver(t, completions) })
-	})
-}
+func TestFailedDriver(t *testing.T) { bubbles(t, testFailedDriver) }
 
 func testFailedDriver(t *testing.T, completions bool) {
 	w, drivers := stepped(t, completions, simulated.Config{Seed: 1}, 3)
@@ -134,8 +119,7 @@ func testFailedDriver(t *testing.T, completions bool) {
 	l, err := w.e.Listen("tcp", "localhost:0", h, nil)
 	require.NoError(t, err)
 	for _, d := range drivers {
-		p, err := w.k.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
+		p := w.dial(l.Addr().String())
 		p.Send([]byte("x"))
 		w.steps("an echo", func() bool { return p.Count() == 1 })
 		d.Fail()
