@@ -196,22 +196,27 @@ func callerDriven(e *Env) {
 	i.poll = true // Shutdown polls, too
 }
 
+// drivenEcho is a Transport that is polled, and has answered a plain connection to its listener.
+func (e *Env) drivenEcho() (t *session.Engine, h *Hooks, l session.Listener, p Peer) {
+	t = e.driven(session.StreamOptions{})
+	h = echo()
+	h.env(e)
+	l, err := t.Listen(e.Network, e.Address(), h, nil)
+	require.NoError(e, err, "listen")
+	p = e.dialPlain(l.Addr()) // the kernel completes it
+	_, err = p.Write([]byte("ping"))
+	require.NoError(e, err, "write")
+	e.poll(func() bool { return t.Stats().BytesOut == 4 }, "the answer", t)
+	assert.Equal(e, "ping", string(e.ReadAll(p, 4)), "the answer")
+	return t, h, l, p
+}
+
 // drivenPeers talks with plain connections, each of which is used in turn with Poll.
 func drivenPeers(e *Env) {
 	if e.Dialled || e.Peers != nil {
 		return
 	}
-	t := e.driven(session.StreamOptions{})
-	h := echo()
-	h.env(e)
-	l, err := t.Listen(e.Network, e.Address(), h, nil)
-	require.NoError(e, err, "listen")
-	p := e.dialPlain(l.Addr()) // the kernel completes it
-	_, err = p.Write([]byte("ping"))
-	require.NoError(e, err, "write")
-	e.poll(func() bool { return t.Stats().BytesOut == 4 }, "the answer", t)
-	got := string(e.ReadAll(p, 4))
-	assert.Equal(e, "ping", got, "the answer")
+	t, h, _, p := e.drivenEcho()
 	require.NoError(e, p.Reset(), "reset")
 	e.poll(func() bool { return len(h.closed) == 1 }, "OnClose", t)
 	if err := h.Closed(); e.Network == "tcp" {
