@@ -57,6 +57,22 @@ var regressions = map[string]Program{
 			{"Detach", 0, "post", 0, 10},
 		},
 	},
+	// The simulated driver forgot what it had accepted when the first of several new streams ended its goroutine.
+	"Goexit as several have come": {
+		Completions: true, Loops: 2, Faults: 2, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"Abort", 0, "open", 0, 0}, {"Abort", 0, "data", 0, 0}, {"Abort", 0, "open", 0, 0},
+			{"Goexit", 0, "open", 1, 1},
+		},
+	},
+	"Goexit as the first of several opens": {
+		Seed: 7, Completions: true, Loops: 2, Faults: 1, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"Goexit", 0, "open", 0, 1},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {
