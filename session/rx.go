@@ -57,8 +57,11 @@ func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
 
 // waiting reports whether OnData has to be called: bytes wait that count as new.
 func (r *rx) waiting() bool {
-	return r.in.len() > 0 && (r.unseen > 0 || r.redeliver || r.flow.Load()&flowResumed != 0)
+	return r.in.len() > 0 && (r.unseen > 0 || r.resumed())
 }
+
+// resumed reports whether the next OnData is called for bytes that it has seen, too, and is the one that they wait for.
+func (r *rx) resumed() bool { return r.redeliver || r.flow.Load()&flowResumed != 0 }
 
 // beginTurn gives the stream a new share if the turn is a new one.
 func (r *rx) beginTurn(turn uint64) {
@@ -90,7 +93,7 @@ func (e *streamEvents) Received(p []byte) {
 // arrive brings bytes for the user: to OnData now, or to the inbox for later. p is lent until it returns. Received has
 // them from the driver; a transform of the stream's bytes, such as TLS, belongs between the two.
 func (s *Stream) arrive(p []byte) {
-	if s.rx.in.mem == nil && s.deliverable() {
+	if s.rx.in.mem == nil && !s.rx.resumed() && s.deliverable() {
 		s.rx.turnBytes += len(p)
 		s.rx.in.lend(p)
 		s.callData()
@@ -140,7 +143,7 @@ func (s *Stream) redeliver() {
 
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
 func (s *Stream) deliver() {
-	resumed := s.rx.redeliver || s.rx.flow.Load()&flowResumed != 0
+	resumed := s.rx.resumed()
 	if s.rx.unseen == 0 && !resumed && !s.rx.eof {
 		return
 	}

@@ -73,6 +73,14 @@ var regressions = map[string]Program{
 			{"Turns", 0, "", 0, 4}, {"Goexit", 0, "open", 0, 1},
 		},
 	},
+	// SetHandler asked for another OnData, new bytes came before that, and OnData was called for them twice.
+	"new bytes after SetHandler": {
+		Completions: true, Reads: 3,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 2500}, {"PeerDial", 0, "", 0, 0}, {"Turns", 0, "", 0, 4},
+			{"SetHandler", 0, "data", 0, 0},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {
