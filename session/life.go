@@ -76,8 +76,14 @@ func (p phase) String() string {
 
 // progress moves the stream towards its end, as far as it can go now.
 func (s *Stream) progress() {
+	if s.tls != nil {
+		s.tls.closeNotify()
+	}
 	s.mu.Lock()
 	drained := s.tx.drained()
+	if s.tls != nil && s.tls.late && !s.tls.open && s.life.phase == open {
+		drained = false // the handshake comes first, and close_notify
+	}
 	fin := s.tx.finWant && !s.tx.finSent && drained && (s.life.phase == open || s.life.phase == closing && s.life.staged)
 	if fin {
 		s.tx.finSent = true
@@ -201,6 +207,9 @@ func (s *Stream) finish() {
 	if s.over {
 		return
 	}
+	if s.tls != nil {
+		s.tls.end()
+	}
 	s.rx.draining = false
 	s.stopTimers()
 	lost := err
@@ -221,7 +230,7 @@ func (s *Stream) finish() {
 	}
 	defer s.finished() // also if OnClose ends the goroutine
 	switch {
-	case d != nil && d.result != nil:
+	case d != nil && d.waited:
 		d.tell(err) // Dial returns the error, and there never was a stream
 	case s.from != nil && !s.opened: // nobody has heard of it
 	default:
@@ -233,6 +242,9 @@ func (s *Stream) finish() {
 func (s *Stream) finished() {
 	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
 	s.rx.in.drop()
+	if s.tls != nil {
+		s.tls.dropIn()
+	}
 	s.account()
 	if s.from != nil {
 		s.from.ended()
