@@ -37,10 +37,11 @@ type tlsLayer struct {
 	open  bool         // the handshake is done, and what waited for it is encrypted
 	early []earlyWrite // what was written before
 
-	// What follows belongs to the loop; record to the goroutine of the handshake, while there is one.
+	// What follows belongs to the loop.
 	in       inbox
 	record   []byte     // what Conn.Read may read now
 	shake    *handshake // nil: it is done, or the stream has ended
+	hand     *handshake // for Read of the Conn while it shakes hands
 	reading  bool       // the handshake is done
 	fin      bool       // the peer's FIN has come
 	closed   bool       // the peer's close_notify has come
@@ -141,7 +142,7 @@ var _ net.Conn = (*tlsWire)(nil) //nolint:forbidigo // an interface, and no sock
 // Read implements net.Conn. It returns bytes of one record at most, so that the Conn never holds a part of the next.
 func (w *tlsWire) Read(p []byte) (int, error) {
 	if !w.reading {
-		return w.shake.read(p)
+		return w.hand.read(p)
 	}
 	if len(w.record) == 0 {
 		return 0, errNoRecord

@@ -48,7 +48,7 @@ func (t *tlsLayer) begin(limit time.Duration) {
 	s := t.stream
 	h := &handshake{layer: t}
 	h.cond.L = &h.mu
-	t.shake = h
+	t.shake, t.hand = h, h
 	h.timer.Fire = func() { t.handshakeFailed(os.ErrDeadlineExceeded) }
 	if limit > 0 {
 		s.loop.StartTimer(&h.timer, limit)
@@ -260,7 +260,7 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	if len(rest) > 0 {
 		t.in.push(rest)
 	}
-	t.reading = true
+	t.reading, t.hand = true, nil
 	t.end()
 	t.sealEarly()
 	if !t.late {
