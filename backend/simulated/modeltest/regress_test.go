@@ -81,6 +81,23 @@ var regressions = map[string]Program{
 			{"SetHandler", 0, "data", 0, 0},
 		},
 	},
+	// The model read behind the bytes that a layer had read, in a function that it had posted before DetachWith.
+	"posted before DetachWith": {
+		Buffers: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 64}, {"Connect", 0, "", 0, 0}, {"Turns", 0, "", 0, 4},
+			{"Abort", 0, "open", 0, 0}, {"Discard", 1, "other", 0, 1}, {"Detach", 1, "data", 1, 1},
+		},
+	},
+	// The model did not know that a Conn has a CloseTimeout, too.
+	"Close of a Conn whose peer reads nothing": {
+		Loops: 2, Buffers: 1000, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"Connect", 0, "", 0, 1}, {"Adopt", 0, "", 0, 20000}, {"Turns", 0, "", 0, 4},
+			{"Detach", 1, "close", 0, 2500}, {"ConnClose", 0, "close", 3, 300}, {"PeerStop", 1, "", 1, 1},
+			{"Every", 3, "writable", 1, 1000},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {
