@@ -98,6 +98,17 @@ var regressions = map[string]Program{
 			{"Every", 3, "writable", 1, 1000},
 		},
 	},
+	// The simulated kernel let time pass although a goroutine that sends had room again.
+	"Close of a Conn with a queue for small buffers": {
+		Seed: 12, Completions: true, Loops: 2, Buffers: 10, Files: 12, Options: 1, MaxConns: 3, Reject: true, Memory: 3000,
+		Balance: 3, Reads: 2,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 64}, {"PeerDial", 0, "", 0, 3}, {"Turns", 0, "", 0, 4},
+			{"Writev", 1, "writable", 3, 1}, {"Detach", 3, "", 0, 600}, {"Panic", 1, "eof", 3, 600},
+			{"Detach", 1, "post", 2, 0}, {"Dial", 2, "writable", 1, 1}, {"Abort", 2, "eof", 0, 64},
+			{"ConnClose", 0, "eof", 1, 0},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {
