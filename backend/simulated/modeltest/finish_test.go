@@ -232,7 +232,7 @@ func (m *stream) checkOver() {
 		m.checkConn(p)
 	case m.closeErr == nil && !unread && (got != nil || p.read != m.sent() || !p.p.EOF()):
 		m.failf("S16: OnClose(nil), and its peer got %d bytes of %d, EOF %v, error %v", p.read, m.sent(), p.p.EOF(), got)
-	case (m.opened || m.how == adopted) && m.abortedWith(m.closeErr) && !m.unix && !errors.Is(got, syscall.ECONNRESET):
+	case (m.opened || m.how == adopted && !m.closing) && m.abortedWith(m.closeErr) && !m.unix && !errors.Is(got, syscall.ECONNRESET):
 		m.failf("S17: it was aborted, and its peer got %v", got)
 	}
 }
