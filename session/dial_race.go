@@ -227,11 +227,11 @@ func (d *dial) closeMade() {
 func (d *dial) connected(fd backend.Descriptor, addr backend.Address) {
 	s := d.stream
 	if s.ended() {
-		d.closeSocket(fd)
+		s.closeUnopened(fd)
 		return
 	}
 	if err := d.sockopt.connected(s.loop.Sockets, fd); err != nil {
-		d.closeSocket(fd)
+		s.closeUnopened(fd)
 		s.failed(d.opError(addr, err))
 		return
 	}
@@ -267,6 +267,7 @@ func (d *dial) cancel() {
 	if !d.decided {
 		d.decide(nil)
 	}
+	d.stream.loop.dialing[d] = struct{}{} // also if it has not begun yet
 	d.ends = true
 	d.settle()
 }

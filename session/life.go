@@ -253,6 +253,15 @@ func (s *Stream) finished() {
 	s.runAllPosts() // of a stream that never opened
 }
 
+// closeUnopened closes a connection that has come to a stream which does not open: with a reset if that was asked for, or
+// if the peer would take nothing for all there was.
+func (s *Stream) closeUnopened(fd backend.Descriptor) {
+	s.mu.Lock()
+	how := backend.Closing{Reset: s.life.reset || s.tx.out.n > 0}
+	s.mu.Unlock()
+	s.loop.Sockets.CloseSocket(fd, how)
+}
+
 // closeLocked closes the descriptor as the stream has ended: with a reset if the peer would take what it got for all
 // there was, or without leaving bytes behind that would cause one. No other goroutine is about to send to it, because mu
 // is held; one that has it pinned closes it in unpin.

@@ -112,6 +112,9 @@ func (d *driver) detach(s *backend.Socket) {
 func (d *driver) point() {
 	d.k.mu.Lock()
 	fn := d.k.interrupt
+	if d.closed { // its loop ends beside the others, and Step does not wait for it
+		fn = nil
+	}
 	d.k.mu.Unlock()
 	if fn != nil {
 		fn()

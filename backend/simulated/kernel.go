@@ -238,14 +238,15 @@ func (k *Kernel) latency() time.Duration {
 	return d
 }
 
-// runDue lets everything happen whose time has come.
-func (k *Kernel) runDue() {
+// runDue lets everything happen whose time has come, and reports whether there was anything.
+func (k *Kernel) runDue() (any bool) {
 	for {
 		for len(k.events) > 0 && k.events[0].at <= k.now {
 			heap.Pop(&k.events).(*event).fn()
+			any = true
 		}
 		if k.running == 0 {
-			return
+			return any
 		}
 		k.changed.Wait() // functions of AfterFunc, which may schedule more
 	}

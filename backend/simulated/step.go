@@ -13,14 +13,14 @@ func (k *Kernel) Step() bool {
 	k.awaitParked()
 	for {
 		k.settle()
-		k.runDue()
+		ran := k.runDue()
 		if d := k.chooseDriver(); d != nil {
 			d.grant = true
 			k.changed.Broadcast()
 			k.awaitParked()
 			return true
 		}
-		if !k.passTime() {
+		if !ran && !k.passTime() { // else goroutines of the program may have something to do first
 			return false
 		}
 	}
@@ -72,7 +72,11 @@ func (k *Kernel) passTime() bool {
 func (k *Kernel) Advance(d time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for until := k.now + d; k.advance(until); {
+	for until := k.now + d; ; {
+		k.settle()
+		if !k.advance(until) {
+			return
+		}
 	}
 }
 

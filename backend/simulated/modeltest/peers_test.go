@@ -25,6 +25,9 @@ type peer struct {
 	over     bool // Close or Reset
 	reset    bool
 	vanished bool // once
+	stopped  bool // it reads nothing, since then
+	since    time.Duration
+	held     time.Duration // the longest time that it has read nothing
 	stream   *stream
 
 	in   reader
@@ -53,6 +56,19 @@ func (p *peer) send(n int) {
 	b := sequence(p.number, p.given, n)
 	p.given += n
 	p.p.Send(b)
+}
+
+// stop has the peer read nothing, or go on.
+func (p *peer) stop(on bool) {
+	now := p.w.now()
+	if p.stopped {
+		p.held = max(p.held, now-p.since)
+	}
+	if on && !p.stopped {
+		p.since = now
+	}
+	p.stopped = on
+	p.p.Stop(on)
 }
 
 // check looks at what has come since.

@@ -230,8 +230,12 @@ func (m *stream) share(n int) {
 	if m.w.p.stepped() {
 		return // a step is no turn
 	}
-	if m.turn != m.w.turn {
-		m.turn, m.turnReads, m.turnBytes = m.w.turn, 0, 0
+	turn := m.w.turn
+	if m.w.down { // the engine drives itself
+		turn = -int(m.w.turns())
+	}
+	if m.turn != turn {
+		m.turn, m.turnReads, m.turnBytes = turn, 0, 0
 	}
 	if m.turnReads++; m.turnReads > 16 {
 		m.failf("S33: %d calls of OnData in a turn", m.turnReads)
