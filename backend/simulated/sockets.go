@@ -141,11 +141,14 @@ func (s sockets) RemoteAddress(d backend.Descriptor) backend.Address {
 	return backend.Address{}
 }
 
-// SetOptions implements backend.Sockets. Options are kept, and do nothing.
+// SetOptions implements backend.Sockets. Options are kept, and do nothing; Forbid has one fail.
 func (s sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, _ backend.SocketPlace) error {
 	defer s.locked()()
 	f := s.k.file(d)
 	for _, o := range options {
+		if err := s.k.forbidden[o.Name()]; err != nil {
+			return &backend.SocketOptionError{Option: o, Err: os.NewSyscallError("setsockopt", err)}
+		}
 		f.options[o.Name()] = o
 	}
 	return nil
@@ -180,7 +183,9 @@ func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backen
 			s.CloseSocket(d, backend.Closing{})
 		}
 	}()
-	_ = s.SetOptions(d, o.Options, backend.OnDial)
+	if err := s.SetOptions(d, o.Options, backend.OnDial); err != nil {
+		return backend.Descriptor{}, err
+	}
 	if o.Control != nil {
 		if err := o.Control(networkOf(remote), remote.NetAddr().String(), rawConn(d.FD())); err != nil {
 			return backend.Descriptor{}, err
@@ -211,6 +216,10 @@ func (s sockets) BeginConnect(d backend.Descriptor, remote backend.Address) (con
 	if local.Kind == backend.NoAddress {
 		local = k.freshAddress(remote)
 	}
+	if e := k.connectNow(local, remote); e != nil {
+		f.end = e
+		return true, nil
+	}
 	in := &dialing{}
 	f.dialing = in
 	f.refs++ // the connect itself
@@ -240,11 +249,11 @@ func (s sockets) Listen(network, address string, o backend.ListenSocket) (backen
 	}
 	s.k.mu.Unlock()
 	if err == nil {
-		_ = s.SetOptions(d, o.Options, backend.OnListener)
-		if o.Control != nil {
-			if err = o.Control(network, address, rawConn(d.FD())); err != nil {
-				s.CloseSocket(d, backend.Closing{})
-			}
+		if err = s.SetOptions(d, o.Options, backend.OnListener); err == nil && o.Control != nil {
+			err = o.Control(network, address, rawConn(d.FD()))
+		}
+		if err != nil {
+			s.CloseSocket(d, backend.Closing{})
 		}
 	}
 	if err != nil {
@@ -313,9 +322,13 @@ func (s sockets) duplicate(c syscall.Conn) (d backend.Descriptor, f *file, err e
 	return d, f, err
 }
 
-// Conn implements backend.Sockets.
+// Conn implements backend.Sockets. Waiting for the socket takes memory of the kernel's.
 func (s sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.Conn, error) {
 	defer s.locked()()
+	if err := s.k.shortage(); err != nil {
+		s.k.closeFile(d, false)
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
 	c := newConn(s.k, d, s.k.file(d).end)
 	c.owner = owner
 	return c, nil
