@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -240,14 +241,7 @@ func (s sockets) Listen(network, address string, o backend.ListenSocket) (backen
 	if err != nil {
 		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	s.k.mu.Lock()
-	f, d, err := s.k.newFile()
-	if err == nil {
-		if f.listens, err = s.k.listen(addr, 4096, o.ReusePort); err != nil {
-			s.k.closeFile(d, false)
-		}
-	}
-	s.k.mu.Unlock()
+	f, d, err := s.bindAgain(addr, o)
 	if err == nil {
 		if err = s.SetOptions(d, o.Options, backend.OnListener); err == nil && o.Control != nil {
 			err = o.Control(network, address, rawConn(d.FD()))
@@ -260,6 +254,27 @@ func (s sockets) Listen(network, address string, o backend.ListenSocket) (backen
 		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Addr: addr.NetAddr(), Err: backend.CallError("bind", err)}
 	}
 	return backend.Listening{Descriptor: d, Addr: f.listens.addr.NetAddr()}, nil
+}
+
+// bindAgain makes a socket that listens, and tries an address that is taken for as long as it may.
+func (s sockets) bindAgain(addr backend.Address, o backend.ListenSocket) (*file, backend.Descriptor, error) {
+	for end := o.Clock.Now().Add(o.Patience); ; s.k.sleep(5 * time.Millisecond) {
+		f, d, err := s.bind(addr, o.ReusePort)
+		if err != syscall.EADDRINUSE || o.Clock.Now().After(end) || o.GivenUp() {
+			return f, d, err
+		}
+	}
+}
+
+func (s sockets) bind(addr backend.Address, share bool) (*file, backend.Descriptor, error) {
+	defer s.locked()()
+	f, d, err := s.k.newFile()
+	if err == nil {
+		if f.listens, err = s.k.listen(addr, 4096, share); err != nil {
+			s.k.closeFile(d, false)
+		}
+	}
+	return f, d, err
 }
 
 // SetBacklog implements backend.Sockets.
