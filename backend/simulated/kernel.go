@@ -341,9 +341,6 @@ func (q *eventQueue) Pop() any {
 // Drivers makes n drivers of the kernel. With completions they are of the kind that makes requests, else of the kind
 // that asks what is ready.
 func (k *Kernel) Drivers(n int, completions bool) []backend.Driver {
-	var all []backend.Driver
-	for range n {
-		all = append(all, k.NewDriver(completions))
-	}
+	all, _ := backend.MakeDrivers(n, func() (backend.Driver, error) { return k.NewDriver(completions), nil })
 	return all
 }
