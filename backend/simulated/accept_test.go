@@ -121,6 +121,7 @@ func TestListenSocketFails(t *testing.T) {
 				w.k.Step()
 			}
 			require.Equal(t, 1, log.count(text))
+			require.Equal(t, 1-i, w.k.OpenDescriptors())
 		}
 		var op *net.OpError
 		require.ErrorAs(t, l.Err(), &op)

@@ -229,20 +229,28 @@ func TestConnsCountTowardsMaxConns(t *testing.T) {
 
 		l = w.listenConn(&session.ListenOptions{MaxConns: 2, RejectOverLimit: true})
 		refused, peers := 0, []*simulated.Peer{}
-		for range 5 {
+		for range 102 { // more than could wait for Accept
 			peers = append(peers, w.dial(l.Addr().String()))
 		}
-		w.steps("three resets", func() bool {
+		w.steps("a hundred resets", func() bool {
 			refused = 0
 			for _, p := range peers {
 				if p.Err() != nil {
 					refused++
 				}
 			}
-			return refused == 3
+			return refused == 100
 		})
 		require.Equal(t, 2, statsOf(l).Streams)
-		require.EqualValues(t, 3, statsOf(l).Rejected)
+		require.EqualValues(t, 100, statsOf(l).Rejected)
+		for range 2 {
+			c, err := w.accept(l)
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		}
+		w.dial(l.Addr().String())
+		_, err = w.accept(l) // there is room again
+		require.NoError(t, err)
 		w.endStepped()
 	})
 }
@@ -266,8 +274,10 @@ func TestAcceptDeadline(t *testing.T) {
 		require.NoError(t, l.SetDeadline(now().Add(time.Hour)))
 		waits := asks(accept)
 		synctest.Wait()
+		begin = w.k.Now()
 		require.NoError(t, l.SetDeadline(now().Add(-time.Second)))
 		require.ErrorIs(t, w.answer("the deadline that was moved", waits), os.ErrDeadlineExceeded)
+		require.Less(t, w.k.Now()-begin, time.Second)
 		require.NoError(t, l.SetDeadline(time.Time{}))
 		waits = asks(accept)
 		w.dial(l.Addr().String())

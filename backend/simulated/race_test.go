@@ -161,7 +161,7 @@ func TestDialEndedInCallback(t *testing.T) {
 				_, _ = s.Discard(-1)
 				var err error
 				address := map[bool]string{true: "192.0.2.2:1", false: "both.test.:1"}[step == 0]
-				d, err = w.e.Connect("tcp", address, dial, &session.DialOptions{Resolver: w.k.Resolver()})
+				d, err = w.e.Connect("tcp", address, dial, &session.DialOptions{Resolver: w.k.Resolver(), Timeout: time.Minute})
 				require.NoError(t, err)
 				if step == 2 {
 					synctest.Wait()
@@ -177,6 +177,11 @@ func TestDialEndedInCallback(t *testing.T) {
 			require.ErrorIs(t, dial.err, net.ErrClosed)
 			require.False(t, dial.opened)
 			w.steps("no socket of the dial", func() bool { return w.k.OpenDescriptors() == 2 })
+			w.k.Advance(2 * time.Minute)
+			p.Send([]byte("x"))
+			h.data = func(s *session.Stream) { _, _ = s.Discard(-1) }
+			w.steps("a byte", func() bool { return w.e.Stats().BytesIn == 2 })
+			require.Zero(t, w.e.Stats().Timers) // nothing of it is left on the loop
 			w.endStepped()
 			require.Equal(t, 1, dial.ended)
 		})

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -110,6 +111,33 @@ func TestEvery(t *testing.T) {
 		second = h.s.Every(time.Second, func() { t.Error("it was stopped") })
 		w.passes(5 * time.Second)
 		w.end()
+	})
+}
+
+// TestTimerStoppedByAnother has another goroutine stop a timer that is due, in the very turn that would fire it.
+func TestTimerStoppedByAnother(t *testing.T) {
+	bubbles(t, func(t *testing.T, completions bool) {
+		w, h, p := detachPair(t, completions, simulated.Config{})
+		every := h.s.Every(time.Second, func() { t.Error("it was stopped") })
+		after := h.s.After(time.Second, func() { t.Error("it was stopped") })
+		h.data = func(s *session.Stream) {
+			_, _ = s.Discard(-1)
+			w.k.Spend(2 * time.Second)
+			go func() {
+				require.True(t, every.Stop())
+				require.True(t, after.Stop())
+			}()
+			synctest.Wait()
+		}
+		p.Send([]byte("x"))
+		w.steps("a byte", func() bool { return w.e.Stats().BytesIn == 1 })
+		w.k.Advance(time.Minute)
+		for range 20 {
+			w.k.Step()
+		}
+		require.NoError(t, h.s.Close())
+		w.steps("OnClose", h.over)
+		w.endStepped()
 	})
 }
 
