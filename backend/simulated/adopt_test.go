@@ -52,21 +52,22 @@ func TestAdoptWhatAConnHolds(t *testing.T) {
 			}
 			next.open = func(s *session.Stream) {
 				require.GreaterOrEqual(t, s.Queued(), len(rest)-2000)
+				require.False(t, s.Writable())
 				_, err := s.Write([]byte(", end"))
 				if fin {
 					require.ErrorIs(t, err, net.ErrClosed)
 				} else {
 					require.NoError(t, err)
-					require.False(t, s.Writable())
 				}
 			}
 			require.NoError(t, w.ask("Adopt", func() error { _, err := w.e.Adopt(c.(syscall.Conn), next); return err }))
 			_, err := c.Write([]byte("x"))
 			require.ErrorIs(t, err, net.ErrClosed)
-			p.Send([]byte("and more"))
 			w.steps("OnOpen", next.isOpen)
 			require.Zero(t, told)
 			p.Stop(false)
+			w.steps("what the Conn had", func() bool { return got == "unread, " })
+			p.Send([]byte("and more"))
 			w.steps("what was unread", func() bool { return got == "unread, and more" })
 			want := string(rest) + ", end"
 			if fin {
@@ -195,11 +196,16 @@ func TestAdoptOnADeadLoop(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "unread", string(got))
 		p.Stop(false)
-		require.NoError(t, w.ask("a Write", func() error { _, err := c.Write([]byte(", end")); return err }))
-		for p.Count() < len(rest)+5 && !w.k.Idle() {
-			w.k.Advance(time.Millisecond)
-			synctest.Wait()
+		passes := func(n int) {
+			for p.Count() < n && !w.k.Idle() {
+				w.k.Advance(time.Millisecond)
+				synctest.Wait()
+			}
 		}
+		passes(len(rest))
+		require.Equal(t, string(rest), string(p.Received())) // it went on by itself
+		require.NoError(t, w.ask("a Write", func() error { _, err := c.Write([]byte(", end")); return err }))
+		passes(len(rest) + 5)
 		require.Equal(t, string(rest)+", end", string(p.Received()))
 		require.NoError(t, c.Close())
 		synctest.Wait()

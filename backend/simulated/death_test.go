@@ -49,9 +49,13 @@ func TestGoexitWhileALoopDies(t *testing.T) {
 		w, drivers := stepped(t, completions, small, 1)
 		var all []*hooks
 		posted, told := 0, 0
+		var listeners []session.Listener
 		for range 4 {
 			h := &hooks{close: func(*session.Stream, error) { runtime.Goexit() }}
-			p := w.peer(h, nil)
+			l, err := w.e.Listen("tcp", "localhost:0", h, nil)
+			require.NoError(t, err)
+			listeners = append(listeners, l)
+			p := w.dial(l.Addr().String())
 			p.Stop(true)
 			w.steps("OnOpen", h.isOpen)
 			require.NoError(t, h.s.WriteNotify(make([]byte, 5000), func(error) { told++; runtime.Goexit() }))
@@ -69,6 +73,7 @@ func TestGoexitWhileALoopDies(t *testing.T) {
 		for i, h := range all {
 			require.Equal(t, 1, h.ended, "stream %d", i)
 			require.Error(t, h.err)
+			require.Zero(t, listeners[i].Stats().Streams)
 		}
 		require.Equal(t, 4, posted)
 		require.Equal(t, 4, told)
@@ -190,6 +195,12 @@ func TestResetBeforeTheConnIsLive(t *testing.T) {
 		w.k.Advance(time.Second) // both are there when the loop looks
 		w.steps("OnClose", h.over)
 		require.NoError(t, h.err)
+		_, err := w.e.Adopt(c.(syscall.Conn), &hooks{})
+		if completions { // else the reset is in the socket still
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		} else {
+			require.ErrorIs(t, err, syscall.ENOTCONN)
+		}
 		got := make([]byte, 5)
 		require.NoError(t, w.ask("a Read", func() error { _, err := io.ReadFull(c, got); return err }))
 		require.Equal(t, "bytes", string(got))

@@ -16,26 +16,41 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// TestManyTimers has more timers share a moment than one turn moves: none fires early, all do in order, and no turn is long.
+// TestManyTimers has more timers share a moment than one turn moves, in the order of their times or in the opposite one, and
+// the loop be held up when it has come: none fires early, and all do in order.
 func TestManyTimers(t *testing.T) {
-	kinds(t, func(t *testing.T, completions bool) {
-		const n = 10_000
-		w, h, _ := opened(t, completions, simulated.Config{}, session.StreamOptions{})
-		due := w.k.Now() + 10*time.Second
-		fired := 0
-		require.NoError(t, h.s.Post(func() {
-			for i := range n {
-				h.s.After(10*time.Second+time.Duration(i/1000), func() {
-					require.Equal(t, i, fired)
-					require.GreaterOrEqual(t, w.k.Now(), due)
-					fired++
-				})
+	for _, backwards := range []bool{false, true} {
+		kinds(t, func(t *testing.T, completions bool) {
+			const n = 10_000
+			w, h, _ := opened(t, completions, simulated.Config{}, session.StreamOptions{})
+			due := w.k.Now() + 10*time.Second
+			fired := 0
+			require.NoError(t, h.s.Post(func() {
+				for i := range n {
+					if backwards {
+						i = n - 1 - i
+					}
+					h.s.After(10*time.Second+time.Duration(i)*100, func() {
+						require.Equal(t, i, fired)
+						require.GreaterOrEqual(t, w.k.Now(), due+time.Duration(i)*100)
+						fired++
+					})
+				}
+			}))
+			w.passes(9 * time.Second)
+			w.k.Spend(1100 * time.Millisecond)
+			turns := 0
+			for ; fired == 0; turns++ {
+				require.Less(t, turns, 100, "no timer has fired")
+				_, err := w.e.Poll(-1)
+				require.NoError(t, err)
 			}
-		}))
-		w.until("all", func() bool { return fired == n })
-		require.Less(t, w.k.Now(), due+100*time.Millisecond)
-		w.end()
-	})
+			require.Greater(t, turns, n/4096) // each of which moves so many at most
+			w.until("all", func() bool { return fired == n })
+			require.Less(t, w.k.Now(), due+200*time.Millisecond)
+			w.end()
+		})
+	}
 }
 
 // TestRandomTimers starts, stops and restarts timers at random, also in timers: none is early, none is late, and none fires
@@ -45,7 +60,7 @@ func TestRandomTimers(t *testing.T) {
 		for seed := range uint64(5) {
 			w, h, _ := opened(t, completions, simulated.Config{Seed: seed, Faults: simulated.Faults{Interrupt: 0.1}}, session.StreamOptions{})
 			random := rand.New(rand.NewPCG(seed, 1))
-			live, fired := map[*session.Timer]time.Duration{}, 0
+			live, fired, last := map[*session.Timer]time.Duration{}, 0, time.Duration(0)
 			var start func(left int)
 			start = func(left int) {
 				d := time.Duration(random.Int64N(int64(time.Microsecond) << random.IntN(24)))
@@ -59,6 +74,8 @@ func TestRandomTimers(t *testing.T) {
 					require.Contains(t, live, own)
 					require.GreaterOrEqual(t, w.k.Now(), due)
 					require.Less(t, w.k.Now(), due+5*time.Millisecond)
+					require.Greater(t, due+time.Microsecond, last) // the time of a call, but for the reading of clocks
+					last = due
 					delete(live, own)
 					for range min(left, 2) {
 						start(left / 2)
@@ -75,7 +92,7 @@ func TestRandomTimers(t *testing.T) {
 				live[own] = due
 			}
 			require.NoError(t, h.s.Post(func() {
-				for range 300 {
+				for range 500 {
 					start(8)
 				}
 			}))
