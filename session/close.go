@@ -46,7 +46,7 @@ func (s *Stream) Close() error {
 
 // closeStreamLocked is Close, in stages or at once. mu is held.
 func (s *Stream) closeStreamLocked(staged bool) {
-	if s.life.phase == detaching || s.handOff != nil {
+	if s.handOff != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
@@ -170,9 +170,6 @@ func (s *Stream) lastStage() time.Duration {
 func (s *Stream) taken() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fd.Valid() {
-		return s.tx.sent
-	}
 	return s.tx.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
 }
 

@@ -84,9 +84,6 @@ func (d *dial) start() {
 
 // resolved follows the look-up of a name.
 func (d *dial) resolved(addrs []backend.Address, err error) {
-	if d.decided {
-		return
-	}
 	if err != nil {
 		d.stream.failed(d.opError(backend.Address{}, err))
 		return

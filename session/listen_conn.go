@@ -54,13 +54,10 @@ func (q *connQueue) put(fd backend.Descriptor) bool {
 	return true
 }
 
-// close returns what nobody will accept.
+// close returns what nobody will accept. It is called once.
 func (q *connQueue) close() (left []backend.Descriptor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return nil
-	}
 	q.closed = true
 	close(q.over)
 	for {

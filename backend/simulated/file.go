@@ -191,10 +191,35 @@ func (k *Kernel) connect(local, remote backend.Address, done func(*end, error)) 
 	k.connectUntil(local, remote, k.now+connectTimeout, time.Second, done)
 }
 
+// connectNow is connect for one that is over at once, or returns nil.
+func (k *Kernel) connectNow(local, remote backend.Address) *end {
+	l := k.listenerAt(remote)
+	if l == nil || l.peer != nil && l.peer.silent || len(l.queue) > l.backlog || !k.chance(k.cfg.Faults.Instant) {
+		return nil
+	}
+	return k.arrive(l, local, remote)
+}
+
+// arrive makes a connection that waits at a listener, and returns the other end.
+func (k *Kernel) arrive(l *listener, local, remote backend.Address) *end {
+	ours, theirs := k.pair(local, remote)
+	k.note("connect", len(l.queue), 0)
+	if l.peer != nil {
+		l.peer.arrived(theirs)
+	} else {
+		l.queue = append(l.queue, theirs)
+	}
+	k.changed.Broadcast()
+	return ours
+}
+
 func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.Duration, done func(*end, error)) {
 	k.later(func() {
 		l := k.listenerAt(remote)
 		switch {
+		case l == nil && local == remote && local.Kind == backend.TCPAddress:
+			done(k.selfConnected(local), nil)
+			return
 		case l == nil || k.chance(k.cfg.Faults.Refuse):
 			done(nil, syscall.ECONNREFUSED)
 			return
@@ -206,14 +231,7 @@ func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.D
 			k.after(again, func() { k.connectUntil(local, remote, until, 2*again, done) })
 			return
 		}
-		ours, theirs := k.pair(local, remote)
-		k.note("connect", len(l.queue), 0)
-		if l.peer != nil {
-			l.peer.arrived(theirs)
-		} else {
-			l.queue = append(l.queue, theirs)
-		}
-		k.changed.Broadcast()
+		ours := k.arrive(l, local, remote)
 		k.later(func() {
 			if ours.err != nil {
 				done(nil, ours.takeError())

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -141,11 +142,14 @@ func (s sockets) RemoteAddress(d backend.Descriptor) backend.Address {
 	return backend.Address{}
 }
 
-// SetOptions implements backend.Sockets. Options are kept, and do nothing.
+// SetOptions implements backend.Sockets. Options are kept, and do nothing; Forbid has one fail.
 func (s sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, _ backend.SocketPlace) error {
 	defer s.locked()()
 	f := s.k.file(d)
 	for _, o := range options {
+		if err := s.k.forbidden[o.Name()]; err != nil {
+			return &backend.SocketOptionError{Option: o, Err: os.NewSyscallError("setsockopt", err)}
+		}
 		f.options[o.Name()] = o
 	}
 	return nil
@@ -180,7 +184,9 @@ func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backen
 			s.CloseSocket(d, backend.Closing{})
 		}
 	}()
-	_ = s.SetOptions(d, o.Options, backend.OnDial)
+	if err := s.SetOptions(d, o.Options, backend.OnDial); err != nil {
+		return backend.Descriptor{}, err
+	}
 	if o.Control != nil {
 		if err := o.Control(networkOf(remote), remote.NetAddr().String(), rawConn(d.FD())); err != nil {
 			return backend.Descriptor{}, err
@@ -211,6 +217,10 @@ func (s sockets) BeginConnect(d backend.Descriptor, remote backend.Address) (con
 	if local.Kind == backend.NoAddress {
 		local = k.freshAddress(remote)
 	}
+	if e := k.connectNow(local, remote); e != nil {
+		f.end = e
+		return true, nil
+	}
 	in := &dialing{}
 	f.dialing = in
 	f.refs++ // the connect itself
@@ -231,26 +241,40 @@ func (s sockets) Listen(network, address string, o backend.ListenSocket) (backen
 	if err != nil {
 		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	s.k.mu.Lock()
-	f, d, err := s.k.newFile()
+	f, d, err := s.bindAgain(addr, o)
 	if err == nil {
-		if f.listens, err = s.k.listen(addr, 4096, o.ReusePort); err != nil {
-			s.k.closeFile(d, false)
+		if err = s.SetOptions(d, o.Options, backend.OnListener); err == nil && o.Control != nil {
+			err = o.Control(network, address, rawConn(d.FD()))
 		}
-	}
-	s.k.mu.Unlock()
-	if err == nil {
-		_ = s.SetOptions(d, o.Options, backend.OnListener)
-		if o.Control != nil {
-			if err = o.Control(network, address, rawConn(d.FD())); err != nil {
-				s.CloseSocket(d, backend.Closing{})
-			}
+		if err != nil {
+			s.CloseSocket(d, backend.Closing{})
 		}
 	}
 	if err != nil {
 		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Addr: addr.NetAddr(), Err: backend.CallError("bind", err)}
 	}
 	return backend.Listening{Descriptor: d, Addr: f.listens.addr.NetAddr()}, nil
+}
+
+// bindAgain makes a socket that listens, and tries an address that is taken for as long as it may.
+func (s sockets) bindAgain(addr backend.Address, o backend.ListenSocket) (*file, backend.Descriptor, error) {
+	for end := o.Clock.Now().Add(o.Patience); ; s.k.sleep(5 * time.Millisecond) {
+		f, d, err := s.bind(addr, o.ReusePort)
+		if err != syscall.EADDRINUSE || o.Clock.Now().After(end) || o.GivenUp() {
+			return f, d, err
+		}
+	}
+}
+
+func (s sockets) bind(addr backend.Address, share bool) (*file, backend.Descriptor, error) {
+	defer s.locked()()
+	f, d, err := s.k.newFile()
+	if err == nil {
+		if f.listens, err = s.k.listen(addr, 4096, share); err != nil {
+			s.k.closeFile(d, false)
+		}
+	}
+	return f, d, err
 }
 
 // SetBacklog implements backend.Sockets.
@@ -313,9 +337,13 @@ func (s sockets) duplicate(c syscall.Conn) (d backend.Descriptor, f *file, err e
 	return d, f, err
 }
 
-// Conn implements backend.Sockets.
+// Conn implements backend.Sockets. Waiting for the socket takes memory of the kernel's.
 func (s sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.Conn, error) {
 	defer s.locked()()
+	if err := s.k.shortage(); err != nil {
+		s.k.closeFile(d, false)
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
 	c := newConn(s.k, d, s.k.file(d).end)
 	c.owner = owner
 	return c, nil

@@ -1,0 +1,361 @@
+package simulated_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/backend/simulated"
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/session"
+)
+
+// TestWholeWrites has writes be taken whole or not at all; one that is larger than the limit is, if nothing is queued.
+func TestWholeWrites(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w, h, p := opened(t, completions, small, session.StreamOptions{WriteBufferLimit: 10_000, HighWater: 5000, LowWater: 100})
+		p.Stop(true)
+		large := bytes.Repeat([]byte("large"), 10_000)
+		_, err := h.s.Write(large)
+		require.NoError(t, err)
+		w.passes(time.Second)
+		queued := h.s.Queued()
+		require.Greater(t, queued, 10_000)
+		_, err = h.s.Write([]byte("x"))
+		require.ErrorIs(t, err, session.ErrWriteBufferFull)
+		_, err = h.s.Writev(net.Buffers{[]byte("x"), []byte("y")})
+		require.ErrorIs(t, err, session.ErrWriteBufferFull)
+		require.ErrorIs(t, h.s.WriteNotify([]byte("x"), func(error) { t.Error("it was told") }), session.ErrWriteBufferFull)
+		n, err := session.WritePart(h.s, []byte("x"))
+		require.NoError(t, err)
+		require.Zero(t, n)
+		require.Equal(t, queued, h.s.Queued())
+		p.Stop(false)
+		w.until("an empty queue", func() bool { return h.s.Queued() == 0 })
+		n, err = session.WritePart(h.s, nil)
+		require.NoError(t, err)
+		require.Zero(t, n)
+		_, err = h.s.Write([]byte("end"))
+		require.NoError(t, err)
+		require.NoError(t, h.s.Close())
+		w.until("the end", func() bool { return h.over() && p.EOF() })
+		require.Equal(t, string(large)+"end", string(p.Received()))
+		w.end()
+	})
+}
+
+// TestPostsShareTheTurn has many functions be posted that take long: others get their turns between them, and all run in order.
+func TestPostsShareTheTurn(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w, h, _ := opened(t, completions, simulated.Config{}, session.StreamOptions{})
+		const n = 100
+		ran, first := 0, w.e.Stats().Turns
+		for i := range n {
+			require.NoError(t, h.s.Post(func() {
+				require.Equal(t, i, ran)
+				w.k.Spend(200 * time.Microsecond)
+				ran++
+			}))
+		}
+		ended := false
+		h.s.After(time.Millisecond, func() { ended = true; require.Less(t, ran, n/2) })
+		w.until("all", func() bool { return ran == n })
+		require.True(t, ended)
+		require.GreaterOrEqual(t, w.e.Stats().Turns-first, uint64(10)) // at least 1.6 ms of functions each
+		require.Less(t, w.e.Stats().LongestTurn, 3*time.Millisecond)
+		w.end()
+	})
+}
+
+// TestResetDeliversWhatTheKernelHas has a write find out that the peer has reset the connection, when the kernel has more than a
+// turn delivers: all of it is delivered, in several turns, and then OnClose tells the reset. What is taken is the taker's.
+func TestResetDeliversWhatTheKernelHas(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		o := session.StreamOptions{TurnBudget: 8 << 10}
+		w, h, p := opened(t, completions, simulated.Config{ReceiveBuffer: 256 << 10, SendBuffer: 256 << 10}, o)
+		h.s.PauseRead()
+		message := bytes.Repeat([]byte("0123456789abcdef"), 200<<10/16)
+		p.Send(message)
+		w.k.Advance(time.Second)
+		p.Reset()
+		w.k.Advance(time.Second)
+		var got []*session.Buffer
+		var turns []uint64
+		h.data = func(s *session.Stream) {
+			if got == nil {
+				_, err := s.Write([]byte("x"))
+				require.NoError(t, err)
+				require.NoError(t, s.Flush())
+			}
+			turns = append(turns, w.e.Stats().Turns)
+			b, err := s.Take(-1)
+			require.NoError(t, err)
+			got = append(got, b)
+		}
+		h.eof = func(*session.Stream) { t.Error("an end that is none") }
+		h.s.ResumeRead()
+		w.until("OnClose", h.over)
+		require.ErrorIs(t, h.err, syscall.ECONNRESET)
+		var all []byte
+		for _, b := range got {
+			all = append(all, b.Bytes()...)
+			b.Release()
+		}
+		require.True(t, bytes.Equal(message, all))
+		require.Greater(t, turns[len(turns)-1], turns[0]+1)
+		w.end()
+	})
+}
+
+// TestResetOfAPausedStream has a paused stream learn of it, with bytes unread that it may read in OnClose, up to its limit.
+func TestResetOfAPausedStream(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w, h, p := opened(t, completions, simulated.Config{}, session.StreamOptions{ReadBufferLimit: 20_000})
+		h.s.PauseRead()
+		h.data = func(*session.Stream) { t.Error("OnData in a pause") }
+		var got []byte
+		h.close = func(s *session.Stream, _ error) { got, _ = s.Next(-1) }
+		p.Send(bytes.Repeat([]byte("x"), 10_000))
+		w.passes(time.Second)
+		p.Reset()
+		w.until("OnClose", h.over)
+		require.ErrorIs(t, h.err, syscall.ECONNRESET)
+		require.Equal(t, strings.Repeat("x", 10_000), string(got))
+		w.end()
+	})
+}
+
+// TestMessageOutlivesTake has a handler take what is behind its message, which is in the same memory: the message stays as it
+// is until the handler returns, whatever becomes of that memory.
+func TestMessageOutlivesTake(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		first, second := strings.Repeat("a", 5000), strings.Repeat("b", 5000)
+		seen := 0
+		h := session.Frames(frame.Varint{}, func(s *session.Stream, m []byte) {
+			b, err := s.Take(-1)
+			require.NoError(t, err)
+			require.Greater(t, len(b.Bytes()), 2<<10) // less is copied
+			b.Release()
+			for i := range 20 { // who uses that memory next
+				other := session.Memory(s).Get(4 << 10 << (i % 5))
+				clear(other)
+				defer session.Memory(s).Put(other)
+			}
+			require.Equal(t, first, string(m))
+			seen++
+			s.SetHandler(&silent{})
+		})
+		h.Open = func(s *session.Stream) {
+			s.PauseRead()
+			s.After(time.Second, s.ResumeRead) // so that both are there, in memory of the stream's own
+		}
+		var wire []byte
+		var err error
+		for _, m := range []string{first, second} {
+			wire, err = frame.Varint{}.Append(wire, []byte(m))
+			require.NoError(t, err)
+		}
+		w.peer(h, nil).Send(wire)
+		w.until("a message", func() bool { return seen == 1 })
+		w.until("the buffer's end", func() bool { return w.e.Stats().BuffersTaken == 0 })
+		w.end()
+	})
+}
+
+// TestLargeMessage has a message be larger than what a pool keeps.
+func TestLargeMessage(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		message := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
+		seen := 0
+		h := session.Frames(frame.Varint{MaxPayload: 4 << 20}, func(_ *session.Stream, m []byte) {
+			require.True(t, bytes.Equal(message, m))
+			seen++
+		})
+		p := w.peer(h, nil)
+		wire, err := frame.Varint{MaxPayload: 4 << 20}.Append(nil, message)
+		require.NoError(t, err)
+		p.Send(wire)
+		p.Send(wire)
+		w.until("both", func() bool { return seen == 2 })
+		w.end()
+	})
+}
+
+// TestFrameHooks has the functions of a FrameHandler called: with room in the queue, and at Shutdown; and the last message be
+// one that the end of the stream ends.
+func TestFrameHooks(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, small)
+		var got []string
+		opened, writable, drained, s := 0, 0, 0, (*session.Stream)(nil)
+		h := session.Frames(frame.Line{}, func(_ *session.Stream, m []byte) { got = append(got, string(m)) })
+		h.Open = func(own *session.Stream) { s = own; opened++ }
+		h.Writable = func(*session.Stream) { writable++ }
+		h.Drain = func(s *session.Stream) {
+			drained++
+			_, _ = s.Write([]byte("bye"))
+			_ = s.Close()
+		}
+		address := w.serve(h, nil)
+		p := w.dial(address)
+		p.Send([]byte("one\ntwo"))
+		p.Finish()
+		w.until("the end", p.EOF)
+		require.Equal(t, []string{"one", "two"}, got)
+		p = w.dial(address)
+		w.until("OnOpen", func() bool { return opened == 2 })
+		p.Stop(true)
+		_, err := s.Write(make([]byte, 200_000))
+		require.NoError(t, err)
+		w.passes(time.Second)
+		require.Zero(t, writable)
+		p.Stop(false)
+		w.until("room", func() bool { return s.Queued() == 0 })
+		require.Equal(t, 1, writable)
+		other := w.peer(session.Frames(frame.Line{}, func(*session.Stream, []byte) {}), nil)
+		w.passes(time.Second)
+		ctx, cancel := w.k.Clock().WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, w.e.Shutdown(ctx))
+		require.Equal(t, 1, drained)
+		w.k.Advance(time.Second)
+		require.True(t, bytes.HasSuffix(p.Received(), []byte("bye")))
+		require.True(t, p.EOF())
+		require.True(t, other.EOF()) // without Drain it was closed
+		require.Zero(t, w.k.OpenDescriptors())
+	})
+}
+
+// prompting is a codec whose peer waits for a word before it sends the rest of a message.
+type prompting struct{ frame.Line }
+
+type promptingDecoder struct {
+	frame.Decoder[[]byte]
+	asked bool
+}
+
+func (c prompting) NewDecoder() frame.Decoder[[]byte] {
+	return &promptingDecoder{Decoder: c.Line.NewDecoder()}
+}
+
+func (d *promptingDecoder) Prompt() []byte {
+	if d.asked {
+		return nil
+	}
+	d.asked = true
+	return []byte("go on")
+}
+
+// TestPrompt has a peer wait in the middle of a message for the word of the codec.
+func TestPrompt(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		var got []string
+		p := w.peer(session.Frames(prompting{}, func(_ *session.Stream, m []byte) { got = append(got, string(m)) }), nil)
+		p.Send([]byte("one, "))
+		w.until("a word", func() bool { return string(p.Received()) == "go on" })
+		require.Empty(t, got)
+		p.Send([]byte("two"))
+		w.passes(time.Second)
+		p.Send([]byte("\n"))
+		w.until("a message", func() bool { return len(got) == 1 })
+		require.Equal(t, "one, two", got[0])
+		require.Equal(t, "go on", string(p.Received())) // it was said once
+		w.end()
+	})
+}
+
+// TestBothHandlersHaveTheirTimeout has a handler pass what comes on to one FrameHandler and then to another: the time of the
+// first message is not that of the second.
+func TestBothHandlersHaveTheirTimeout(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		nothing := func(*session.Stream, []byte) {}
+		one, two := session.Frames(frame.Varint{}, nothing), session.Frames(frame.Varint{}, nothing)
+		one.MessageTimeout = time.Second
+		to := session.Handler(one)
+		h := &hooks{data: func(s *session.Stream) { to.OnData(s) }}
+		p := w.peer(h, nil)
+		p.Send([]byte{5, 'a'})
+		w.until("the half", func() bool { return w.e.Stats().BytesIn == 2 })
+		w.passes(500 * time.Millisecond)
+		to = two // without a limit
+		p.Send([]byte{'b'})
+		w.passes(time.Minute)
+		require.False(t, h.over())
+		w.end()
+	})
+}
+
+// silent is a handler that does nothing, but for keeping bytes of its own.
+type silent struct {
+	session.BaseHandler
+	held []byte
+}
+
+func (h *silent) Unread(*session.Stream) []byte { return h.held }
+
+// TestHolder has a handler hold bytes, which the Conn of Detach reads first. Without a function of its own the handler leaves
+// what comes.
+func TestHolder(t *testing.T) {
+	bubbles(t, func(t *testing.T, completions bool) {
+		w, _ := stepped(t, completions, simulated.Config{}, 1)
+		_, err := w.k.Listen("tcp", "127.0.0.1:80")
+		require.NoError(t, err)
+		l, err := w.e.Listen("tcp", "127.0.0.1:81", &echo{}, nil)
+		require.NoError(t, err)
+		h := &silent{held: []byte("held, ")}
+		var s *session.Stream
+		w.beside("Dial", func() { s, err = w.e.Dial(t.Context(), "tcp", l.Addr().String(), h, nil) })
+		require.NoError(t, err)
+		_, err = s.Write([]byte("unread"))
+		require.NoError(t, err)
+		w.steps("an echo", func() bool { return w.e.Stats().BytesIn == 12 })
+		c, err := s.Detach()
+		require.NoError(t, err)
+		got := make([]byte, 12)
+		require.NoError(t, w.ask("a Read", func() error { _, err := io.ReadFull(c, got); return err }))
+		require.Equal(t, "held, unread", string(got))
+		require.NoError(t, c.Close())
+		w.endStepped()
+	})
+}
+
+// TestManySockets has descriptors and their places be used again and again: each event reaches its own stream.
+func TestManySockets(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{Latency: time.Microsecond})
+		h := &echo{}
+		address := w.serve(h, nil)
+		peers := make([]*simulated.Peer, 200)
+		for round := range 5 {
+			peers = peers[:200-25*round]
+			for i := range peers {
+				if peers[i] = w.dial(address); i%3 == round%3 {
+					peers[i].Send([]byte{byte(i)})
+				}
+			}
+			w.passes(10 * time.Millisecond)
+			for i, p := range peers {
+				if i%3 == round%3 {
+					require.Equal(t, []byte{byte(i)}, p.Received())
+				} else {
+					require.Empty(t, p.Received())
+				}
+				p.Close()
+			}
+			w.until("all ends", func() bool { return h.closed == h.opened })
+		}
+		require.Equal(t, 200+175+150+125+100, h.closed)
+		w.end()
+	})
+}
