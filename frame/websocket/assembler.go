@@ -25,7 +25,7 @@ type Assembler struct {
 
 	kind       Opcode // of the message that has begun; Continuation: none has
 	compressed bool   // whether that is compressed
-	text       textChecker
+	text       TextChecker
 	parts      *[]byte // its fragments so far; nil: none
 	lent       *[]byte // memory of the message that Add returned last; nil: it is the frame's
 }
@@ -68,7 +68,7 @@ func (a *Assembler) single(f Frame) (Message, bool, error) {
 
 func (a *Assembler) fragment(f Frame) (m Message, ok bool, err error) {
 	if f.Opcode != Continuation {
-		a.kind, a.compressed, a.text = f.Opcode, f.RSV1, textChecker{}
+		a.kind, a.compressed, a.text = f.Opcode, f.RSV1, TextChecker{}
 	}
 	kind := a.kind
 	if f.Fin {
@@ -77,7 +77,7 @@ func (a *Assembler) fragment(f Frame) (m Message, ok bool, err error) {
 	if a.compressed {
 		return a.deflated(kind, f)
 	}
-	if kind == Text && !a.text.add(f.Payload, f.Fin) {
+	if kind == Text && !a.text.Add(f.Payload, f.Fin) {
 		return Message{}, false, invalid(0, "a text that is no UTF-8")
 	}
 	if a.fragments {

@@ -2,15 +2,16 @@ package websocket
 
 import "unicode/utf8"
 
-// textChecker checks that a text that arrives in pieces is UTF-8. It fails at the first byte after which no character can
-// be valid.
-type textChecker struct {
+// TextChecker checks that a text in pieces is UTF-8, for those that send or receive fragments. Its zero value is at the
+// beginning of a text.
+type TextChecker struct {
 	tail [utf8.UTFMax]byte // tail[:n] is the beginning of a character that the last piece has cut
 	n    int
 }
 
-// add reports whether p may follow the pieces so far. last says that it ends the text.
-func (c *textChecker) add(p []byte, last bool) bool {
+// Add reports whether p may follow the pieces so far. last says that it ends the text. It is false at the first byte after
+// which no character can be valid.
+func (c *TextChecker) Add(p []byte, last bool) bool {
 	p, ok := c.finish(p)
 	if !ok {
 		return false
@@ -26,7 +27,7 @@ func (c *textChecker) add(p []byte, last bool) bool {
 }
 
 // finish takes as many bytes of p as the character in the tail wants, and returns the others.
-func (c *textChecker) finish(p []byte) (rest []byte, ok bool) {
+func (c *TextChecker) finish(p []byte) (rest []byte, ok bool) {
 	for c.n > 0 && len(p) > 0 {
 		c.tail[c.n] = p[0]
 		c.n++
