@@ -37,7 +37,7 @@ func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, erro
 }
 
 // Dial is Connect, and waits for the end of the handshake. If that fails, or ctx ends before, Dial returns the error, and h is
-// not called. In a callback of the Transport it is an error. A CallerDriven Transport is polled meanwhile.
+// not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
 func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
@@ -54,33 +54,18 @@ func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOpt
 	return d.conn, nil
 }
 
-// wait waits for the result of the handshake.
+// wait waits for the result of the handshake. A connection that was open before ctx ended is returned.
 func (d *dialing) wait(ctx context.Context, s *session.Stream) error {
-	poller := session.StreamPoller(s)
-	for poller.CallerDriven() && len(d.result) == 0 && ctx.Err() == nil {
-		if _, err := poller.Poll(10 * time.Millisecond); err != nil {
-			_ = s.AbortWith(err)
-			return err
-		}
-	}
 	select {
 	case err := <-d.result:
 		return err
 	case <-ctx.Done():
-		return d.giveUp(ctx.Err(), s, poller.CallerDriven())
 	}
-}
-
-// giveUp follows that the context has ended: with a connection that was open before, or with err.
-func (d *dialing) giveUp(err error, s *session.Stream, driven bool) error {
 	if len(d.result) == 0 {
-		_ = s.AbortWith(err)
-		if driven {
-			return err
-		}
+		_ = s.AbortWith(ctx.Err())
 	}
-	if failed := <-d.result; failed != nil { // soon, because the stream has ended
-		return err
+	if err := <-d.result; err != nil { // soon, because the stream has ended
+		return ctx.Err()
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package wssession_test
 
 import (
 	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -78,6 +80,8 @@ type peer struct {
 	r        *bufio.Reader
 	deflated bool
 	answer   *http.Response
+	part     got  // fragments of a message so far
+	packed   bool // whether that is compressed
 }
 
 // dialPeer connects and shakes hands. extensions is what it offers.
@@ -129,7 +133,6 @@ func (p *peer) frame() (first byte, payload []byte, err error) {
 
 // next reads a message.
 func (p *peer) next() (g got, err error) {
-	var packed bool
 	for {
 		first, payload, err := p.frame()
 		if err != nil {
@@ -143,13 +146,13 @@ func (p *peer) next() (g got, err error) {
 			return got{opcode, payload}, nil
 		}
 		if opcode != continuation {
-			g.opcode, packed = opcode, first&0x40 != 0
+			p.part, p.packed = got{opcode: opcode}, first&0x40 != 0
 		}
-		g.payload = append(g.payload, payload...)
+		p.part.payload = append(p.part.payload, payload...)
 		if first&0x80 == 0 {
 			continue
 		}
-		if packed {
+		if g = p.part; p.packed {
 			g.payload, err = inflated(g.payload)
 		}
 		return g, err
@@ -181,4 +184,10 @@ func (p *peer) send(b []byte, chop int) {
 		}
 		b = b[n:]
 	}
+}
+
+// accept is the value of Sec-WebSocket-Accept for a key.
+func accept(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
