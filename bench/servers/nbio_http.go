@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/lesismal/llib/std/crypto/tls"
@@ -47,7 +48,10 @@ func openNbioHTTP(c Config) (*Server, error) {
 
 func nbioHandler(c Config) http.Handler {
 	if c.Mode == workload.ModeHTTP {
-		return http.HandlerFunc(serveHello)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(workload.Hello))) // without it, nbio answers in chunks
+			serveHello(w, r)
+		})
 	}
 	u := websocket.NewUpgrader()
 	u.KeepaliveTime = 0 // no deadline for each message
