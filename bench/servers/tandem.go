@@ -40,7 +40,7 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 		Name:   name,
 		About:  about,
 		Module: "github.com/tandem-io/tandem",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeHTTP},
 		Loops:  true,
 		Spins:  true,
 		Open:   func(c Config) (*Server, error) { return openTandem(c, o) },
@@ -100,7 +100,7 @@ func listenTandemConn(t tandem.Transport, c Config) (addr net.Addr, end func(), 
 			}
 			serving.Go(func() {
 				defer conn.Close()
-				netEcho(conn, c.Work)
+				netEcho(conn, readBuffer, c.Work)
 			})
 		}
 	})

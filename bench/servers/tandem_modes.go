@@ -3,10 +3,12 @@
 package servers
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/bench/workload"
+	"github.com/tandem-io/tandem/session/httpsession"
 )
 
 // tandemHandler returns the handler of a mode. Call end when no more callbacks can come.
@@ -21,6 +23,8 @@ func tandemHandler(c Config) (h tandem.Handler, end func()) {
 	case workload.ModeWorker:
 		w := startWorkers()
 		return tandemWorker{workers: w}, w.stop
+	case workload.ModeHTTP:
+		return httpsession.Handler(http.HandlerFunc(serveHello), nil), func() {}
 	default:
 		return tandemEcho{work: c.Work}, func() {}
 	}
