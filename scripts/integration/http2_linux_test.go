@@ -50,7 +50,7 @@ func TestHTTP2Load(t *testing.T) {
 				n, all int
 			}{
 				{[]string{"-n2000", "-c10", "-m20", url + "/hello"}, 2000, 2000 * len("hello")},
-				{[]string{"-n50", "-c5", "-m10", url + "/large"}, 50, 50 * len(large)},
+				{[]string{"-n20", "-c5", "-m4", url + "/large"}, 20, 20 * len(large)},
 				{[]string{"-n200", "-c5", "-m10", "-d", file, url + "/echo"}, 200, 200 * len(body)},
 				{[]string{"-n100", "-c5", "-m10", "-d", file, url + "/sum"}, 100, 100 * len(sum(body))},
 			} {
@@ -109,6 +109,7 @@ func TestHTTP2Client(t *testing.T) {
 				clientAsks(t, c, k.url)
 				manyStreams(t, c, k.url)
 				upAndDown(t, c, k.url)
+				giveUp(t, c, k.url)
 				assert.LessOrEqual(t, tr.Stats().Conns.Opened-before, uint64(2), "one connection did all")
 			})
 		}
@@ -134,12 +135,10 @@ func manyStreams(t *testing.T, c *http.Client, url string) {
 	all.Wait()
 }
 
-// upAndDown asks and answers in turn within one request, with rests in which the client pings, and gives the request up.
+// upAndDown asks and answers in turn within one request, with rests in which the client pings.
 func upAndDown(t *testing.T, c *http.Client, url string) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	body, w := io.Pipe()
-	r, err := http.NewRequestWithContext(ctx, "POST", url+"/lines", body)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", url+"/lines", body)
 	require.NoError(t, err)
 	answered := make(chan *http.Response, 1)
 	go func() {
@@ -165,10 +164,36 @@ func upAndDown(t *testing.T, c *http.Client, url string) {
 		require.NoError(t, err)
 		require.Equal(t, strings.ToUpper(line), string(p))
 	}
+	require.NoError(t, w.Close())
+	p, err = io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Empty(t, p)
+	require.NoError(t, res.Body.Close())
+}
+
+// giveUp has a client give one of two streams up: the server learns of it, and the other goes on.
+func giveUp(t *testing.T, c *http.Client, url string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", url+"/wait", nil)
+	require.NoError(t, err)
+	var all [2]*http.Response
+	for i := range all {
+		all[i], err = c.Do(r)
+		require.NoError(t, err)
+		_, err = io.ReadFull(all[i].Body, make([]byte, len("waiting")))
+		require.NoError(t, err)
+		r = r.WithContext(t.Context())
+	}
 	cancel()
-	_, err = res.Body.Read(p)
+	_, err = all[0].Body.Read(make([]byte, 1))
 	require.ErrorIs(t, err, context.Canceled)
-	_ = res.Body.Close()
+	p, err := io.ReadAll(all[1].Body) // which the server ends when it has learned of the other's end
+	require.NoError(t, err)
+	require.Equal(t, " over", string(p))
+	for _, res := range all {
+		_ = res.Body.Close()
+	}
 }
 
 // TestHTTP2Protocol has a server over ListenConn choose the protocol that the client knows.

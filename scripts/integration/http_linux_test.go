@@ -55,6 +55,17 @@ func handler(t *testing.T) http.Handler {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
+	gone := make(chan struct{}, 1)
+	m.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) { // for the end of another one that waits
+		_, _ = io.WriteString(w, "waiting")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-gone:
+			_, _ = io.WriteString(w, " over")
+		case <-r.Context().Done():
+			gone <- struct{}{}
+		}
+	})
 	m.HandleFunc("/pieces", func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 100 {
 			_, _ = fmt.Fprintf(w, "piece %d\n", i)
