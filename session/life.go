@@ -133,7 +133,18 @@ func (s *Stream) failLocked(err error, here bool) {
 func (s *Stream) broken(op string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failLocked(s.opErrorLocked(op, err), s.loop.OnLoop())
+	s.brokenLocked(op, err, s.loop.OnLoop())
+}
+
+// brokenLocked is broken, for a caller that holds mu. A stream that closes, and has only its close_notify left to send,
+// has lost nothing.
+func (s *Stream) brokenLocked(op string, err error, here bool) {
+	if s.life.phase == closing && s.life.cause == nil && s.tls != nil && s.tls.saidAllLocked() {
+		s.life.move(ending)
+		s.scheduleLocked(here)
+		return
+	}
+	s.failLocked(s.opErrorLocked(op, err), here)
 }
 
 // opError says which operation failed on which connection, as those of package net do. Any goroutine, without mu.

@@ -36,6 +36,7 @@ type tlsLayer struct {
 	// The stream's mu guards what follows.
 	open  bool         // the handshake is done, and what waited for it is encrypted
 	early []earlyWrite // what was written before
+	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
 
 	// What follows belongs to the loop.
 	in       inbox

@@ -143,8 +143,14 @@ func (t *tlsLayer) closeNotify() {
 		return
 	}
 	t.notified = true
+	s.mu.Lock()
+	t.last = s.tx.accepted + 1
+	s.mu.Unlock()
 	_ = t.conn.CloseWrite() // fails only if an alert was sent
 	s.mu.Lock()
 	s.sendLocked()
 	s.mu.Unlock()
 }
+
+// saidAllLocked reports whether the kernel has taken everything but close_notify. mu is held.
+func (t *tlsLayer) saidAllLocked() bool { return t.last > 0 && t.stream.tx.sent+1 >= t.last }

@@ -60,7 +60,7 @@ func (s *Stream) sendNowLocked(here bool, p []byte) int {
 func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
 	if err != nil {
-		s.failLocked(s.opErrorLocked("write", err), false)
+		s.brokenLocked("write", err, false)
 	}
 	if n == 0 {
 		return 0
@@ -128,7 +128,7 @@ func (s *Stream) sendLocked() {
 		case err == backend.ErrPending:
 			s.tx.sending = true
 		case err != nil:
-			s.failLocked(s.opErrorLocked("write", err), true)
+			s.brokenLocked("write", err, true)
 			return
 		default:
 			s.tookLocked(n)
@@ -148,7 +148,7 @@ func (s *Stream) flushLocked() {
 		s.loop.Count[backend.SystemCalls]++
 		switch {
 		case err != nil:
-			s.failLocked(s.opErrorLocked("write", err), true)
+			s.brokenLocked("write", err, true)
 			return
 		case n == 0:
 			s.sendLocked()
@@ -178,7 +178,7 @@ func (e *streamEvents) Sent(n int, err error) {
 		s.tookLocked(n)
 	}
 	if err != nil {
-		s.failLocked(s.opErrorLocked("write", err), true)
+		s.brokenLocked("write", err, true)
 	}
 	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
 		s.scheduleTurnEnd()
