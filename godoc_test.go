@@ -60,6 +60,7 @@ var aliases = map[string]reflect.Type{
 	"Stream":            reflect.TypeFor[*tandem.Stream](),
 	"StreamOptions":     reflect.TypeFor[tandem.StreamOptions](),
 	"StreamStats":       reflect.TypeFor[tandem.StreamStats](),
+	"TLSState":          reflect.TypeFor[tandem.TLSState](),
 	"Timer":             reflect.TypeFor[*tandem.Timer](),
 }
 
