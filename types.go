@@ -136,6 +136,7 @@ type StreamOptions = session.StreamOptions
 
 // TLSState is what [session.Stream.TLS] returns: a tls.ConnectionState, and how the peer has ended.
 //
+//   - [session.TLSState.ConnectionState] is what crypto/tls says.
 //   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
 type TLSState = session.TLSState
 

@@ -112,9 +112,9 @@ apart='^TestConformance$/^uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$'
 beside "$apart" "$apart" -timeout 20m
 
 step 'go test with the race detector, shuffled'
-# Of the contract's setups those of each backend and tiny rings; the others have run without the detector.
+# Of the contract's setups those of each backend, tiny rings and TLS; the others have run without the detector.
 # Memory whose time is over is poisoned, so that a use of it is a wrong byte.
-TANDEM_POISON=1 CGO_ENABLED=1 beside '^TestConformance$/^uring(-tiny)?$' '^TestConformance$/^(uring|epoll-)' -timeout 25m -race -shuffle=on
+TANDEM_POISON=1 CGO_ENABLED=1 beside '^TestConformance$/^(uring(-tiny)?|epoll-tls)$' '^TestConformance$/^(uring|epoll-)' -timeout 25m -race -shuffle=on
 
 step 'go test in bench'
 (cd bench && tests -p 1 ./...) # some measure time: one package at a time

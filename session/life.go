@@ -218,10 +218,10 @@ func (s *Stream) finish() {
 	if s.over {
 		return
 	}
+	s.rx.draining = false
 	if s.tls != nil {
 		s.tls.end()
 	}
-	s.rx.draining = false
 	s.stopTimers()
 	lost := err
 	if lost == nil {
