@@ -268,8 +268,13 @@ func symbols(p *doc.Package) map[string]bool {
 			for _, name := range field.Names {
 				all[one.Name+"."+name.Name] = true
 			}
-			if embedded, ok := field.Type.(*ast.Ident); ok && len(field.Names) == 0 {
-				all[one.Name+"."+embedded.Name] = true
+			if len(field.Names) == 0 {
+				switch embedded := field.Type.(type) {
+				case *ast.Ident:
+					all[one.Name+"."+embedded.Name] = true
+				case *ast.SelectorExpr: // of another package
+					all[one.Name+"."+embedded.Sel.Name] = true
+				}
 			}
 			return true
 		})
