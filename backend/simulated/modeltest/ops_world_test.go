@@ -134,12 +134,21 @@ func opListen(w *world, o Op) {
 	var err error
 	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject})
 	switch {
+	case w.refused("Listen", err):
 	case err == nil:
 		w.listeners = append(w.listeners, l)
 	case w.dead, len(w.failing) == len(w.drivers), isScarce(err) && w.scarce():
 	default:
 		w.failf("S25: Listen: %w", err)
 	}
+}
+
+// refused checks that nothing new begins when the engine ends, and reports whether it does.
+func (w *world) refused(what string, err error) bool {
+	if w.down && !errors.Is(err, net.ErrClosed) && len(w.failing) == 0 && !(isScarce(err) && w.scarce()) {
+		w.failf("S32: %s while the engine ends: %w", what, errOrNil(err))
+	}
+	return w.down
 }
 
 // unlisten closes a listener.
@@ -200,6 +209,7 @@ func opAdopt(w *world, o Op) {
 	m.handle = h.base()
 	w.pair(q, m)
 	s, err := w.e.Adopt(c, h)
+	_ = w.refused("Adopt", err)
 	if err != nil {
 		_ = c.Close()
 		m.closes++

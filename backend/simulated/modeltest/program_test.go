@@ -27,6 +27,7 @@ type Program struct {
 	Balance     int
 	Reads       int // what OnData reads: 0 everything, 1 a part, 2 nothing, else in turn
 	End         int // 0: Close; else Shutdown with so many milliseconds
+	Late        int // so many of the last Ops come while the engine ends, and after that
 	Ops         []Op
 }
 
@@ -63,8 +64,8 @@ func (p Program) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Program{\n\tSeed: %d, Completions: %v, Loops: %d, Faults: %d, Buffers: %d, Files: %d, Options: %d, HalfClose: %v,\n",
 		p.Seed, p.Completions, p.Loops, p.Faults, p.Buffers, p.Files, p.Options, p.HalfClose)
-	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, End: %d,\n\tOps: []Op{\n",
-		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.End)
+	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, End: %d, Late: %d,\n\tOps: []Op{\n",
+		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.End, p.Late)
 	for _, o := range p.Ops {
 		fmt.Fprintf(&b, "\t\t%s,\n", o)
 	}
