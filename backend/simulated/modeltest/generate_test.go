@@ -33,6 +33,7 @@ func programs() *rapid.Generator[Program] {
 			Memory:      rapid.SampledFrom([]int64{0, 0, 0, 3000}).Draw(t, "memory"),
 			Balance:     rapid.IntRange(0, 3).Draw(t, "balance"),
 			Reads:       rapid.IntRange(0, 3).Draw(t, "reads"),
+			Answers:     rapid.SampledFrom([]int{0, 0, 0, 10, 1000}).Draw(t, "answers"),
 			End:         rapid.SampledFrom([]int{0, 0, 10, 1000, 20000}).Draw(t, "end"),
 			Late:        rapid.SampledFrom([]int{0, 0, 0, 2, 8}).Draw(t, "late"),
 		}
@@ -85,11 +86,16 @@ func choices(t *rapid.T) choice {
 	if rapid.Bool().Draw(t, "all kinds") {
 		return c
 	}
-	all := append(slices.Clone(streamNames), worldNames...)
-	c.names = few(t, "kinds", all, 2, 6)
+	c.names = few(t, "kinds", slices.Concat(streamNames, worldNames, often, often), 2, 6)
 	c.places = few(t, "places", places, 1, 3)
 	c.sizes = few(t, "sizes", sizes, 1, 3)
 	return c
+}
+
+// often are operations that few kinds have more often than others: those that end something, and those that others wait
+// for.
+var often = []string{
+	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerReset", "PeerSend", "Write", "WriteNotify",
 }
 
 // few takes some of all.

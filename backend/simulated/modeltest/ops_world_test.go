@@ -35,6 +35,7 @@ var streamOps = map[string]func(w *world, o Op){
 	"Stop":          onStream((*stream).opStop),
 	"Idle":          onStream((*stream).opIdle),
 	"Detach":        onStream((*stream).opDetach),
+	"NotifyDetach":  onStream(func(m *stream, n int) { m.opWriteNotify(n); m.opDetach(n) }),
 	"Inspect":       onStream((*stream).opInspect),
 	"Peek":          onItsLoop((*stream).opPeek),
 	"Next":          onItsLoop((*stream).opNext),
@@ -98,7 +99,7 @@ func opPanic(w *world, o Op) {
 // opGoexit ends the goroutine of a loop, in a callback. Elsewhere it does nothing.
 func opGoexit(w *world, o Op) {
 	m := w.stream(o.Via)
-	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.N%3 != 1 {
+	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%3 != 1 {
 		return
 	}
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
@@ -233,7 +234,7 @@ func opShortage(w *world, o Op) {
 // opFail has the driver of a loop fail.
 func opFail(w *world, o Op) {
 	i := o.On % len(w.drivers)
-	if o.N%4 != 1 {
+	if o.chance()%4 != 1 {
 		return // seldom
 	}
 	w.failing[i] = errors.New("it was told to")

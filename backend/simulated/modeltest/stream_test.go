@@ -77,6 +77,7 @@ type stream struct {
 	wasLate   bool          // an idle timeout may have ended it
 	cameBytes int
 	wentBytes uint64
+	answers   int // that OnData has written
 	turn      int // of the last OnData
 	turnReads int
 	turnBytes int

@@ -264,7 +264,8 @@ func (w *world) comesHere(o Op) bool {
 func (w *world) otherLoop() {
 	was := w.current
 	w.inFlight, w.current = true, -1
-	w.k.StepOther()
+	for n := w.random.IntN(8); n >= 0 && w.k.StepOther(); n-- {
+	}
 	w.inFlight, w.current = false, was
 }
 
