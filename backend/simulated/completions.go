@@ -65,16 +65,21 @@ func newCompletions(base *driver) *completions {
 
 // Receive implements backend.Driver.
 func (d *completions) Receive(s *backend.Socket, on bool) {
+	d.point()
 	s.State |= stream
 	d.SetInterest(s, wantReceive, on)
 	s.State &^= hupTold | errorTold
 }
 
 // Accept implements backend.Driver.
-func (d *completions) Accept(s *backend.Socket, on bool) { d.SetInterest(s, wantAccept, on) }
+func (d *completions) Accept(s *backend.Socket, on bool) {
+	d.point()
+	d.SetInterest(s, wantAccept, on)
+}
 
 // Connect implements backend.Driver.
 func (d *completions) Connect(s *backend.Socket) {
+	d.point()
 	s.State |= wantConnect
 	d.request(s, opConnect)
 }
@@ -89,6 +94,7 @@ func (d *completions) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 
 // Release implements backend.Driver.
 func (d *completions) Release(s *backend.Socket) {
+	d.point()
 	s.State |= releasing
 	if s.InFlight == 0 {
 		d.detach(s)

@@ -132,8 +132,8 @@ func (k *Kernel) Spend(d time.Duration) {
 }
 
 // Interrupt has fn called on a loop's goroutine at each point at which another goroutine could come between: before a
-// look, before a loop says that it sleeps, after its last look at its tasks, and while it sleeps. nil: nobody is called.
-// fn may call anything but the driver.
+// look, before a loop says that it sleeps, after its last look at its tasks, while it sleeps, and in calls of the driver
+// that are made with no lock held. nil: nobody is called. fn may call anything but the driver, and StepOther.
 func (k *Kernel) Interrupt(fn func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -259,14 +259,14 @@ func (k *Kernel) latency() time.Duration {
 }
 
 // runDue lets everything happen whose time has come, and reports whether there was anything.
-func (k *Kernel) runDue() (any bool) {
+func (k *Kernel) runDue() (ran bool) {
 	for {
 		for len(k.events) > 0 && k.events[0].at <= k.now {
 			heap.Pop(&k.events).(*event).fn()
-			any = true
+			ran = true
 		}
 		if k.running == 0 {
-			return any
+			return ran
 		}
 		k.changed.Wait() // functions of AfterFunc, which may schedule more
 	}

@@ -30,6 +30,24 @@ func (k *Kernel) Step() bool {
 	}
 }
 
+// StepOther lets another driver go on than the one whose loop calls the function of Interrupt, which calls this, and returns
+// when it sleeps or asks again. No time passes. It reports false if no other can go on.
+func (k *Kernel) StepOther() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := k.chooseDriver()
+	if d == nil {
+		return false
+	}
+	d.grant = true
+	k.changed.Broadcast()
+	for !d.closed && (!d.parked || d.grant) {
+		k.changed.Wait()
+	}
+	k.settle() // if it has ended, its loop is at work still
+	return true
+}
+
 // awaitParked waits until every driver that runs has asked for its turn, or is closed.
 func (k *Kernel) awaitParked() {
 	for k.busy() {
@@ -50,7 +68,7 @@ func (k *Kernel) busy() bool {
 func (k *Kernel) chooseDriver() *driver {
 	var able []*driver
 	for _, d := range k.drivers {
-		if d.parked && !d.closed && (d.woken || d.fails || d.until >= 0 && k.now >= d.until || d.due()) {
+		if d.parked && !d.grant && !d.closed && (d.woken || d.fails || d.until >= 0 && k.now >= d.until || d.due()) {
 			able = append(able, d)
 		}
 	}

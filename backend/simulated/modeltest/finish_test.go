@@ -56,12 +56,20 @@ func (w *world) until(what string, steps int, fn func() (string, bool)) {
 	w.failf("a hang, at the end of %s: %s has not come", what, missing)
 }
 
-// finish heals the world, waits until everything has come that has to, and ends it.
+// finish heals the world, waits until everything has come that has to, and ends it. If operations are left for the end,
+// that comes at once.
 func (w *world) finish() {
 	w.heal()
-	w.until("the program", 20_000, w.settled)
-	w.quiet()
+	if w.p.Late == 0 {
+		w.until("the program", 20_000, w.settled)
+		w.quiet()
+	}
 	w.endEngine()
+	w.dead = true // time has to pass without the engine
+	for w.pc < w.ready() && w.err == nil {
+		w.perform(w.p.Ops[w.pc])
+	}
+	w.heal() // once more
 	w.closeConns()
 	w.checkAll()
 	w.checkEnd()
@@ -159,7 +167,6 @@ func (w *world) closeConns() {
 	for _, c := range w.conns {
 		w.goAsync("the end of the Conn of "+c.m.String(), c.done.Wait)
 	}
-	w.dead = true // time has to pass without the engine
 	w.until("the connections", 5000, w.returned)
 	for i := 0; i < 2000 && w.k.OpenDescriptors() > 0; i++ {
 		w.step(10 * time.Millisecond)

@@ -383,7 +383,7 @@ func (m *stream) opInspect(int) {
 
 // refuses notes that the stream has ended although nobody has ended it: its connection must have failed.
 func (m *stream) refuses() {
-	if !m.refused {
+	if !m.refused && !m.mayClose {
 		m.refused, m.refusedIn = true, m.w.last
 	}
 }

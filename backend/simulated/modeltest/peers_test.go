@@ -215,6 +215,14 @@ type listener struct {
 	handler session.Handler
 }
 
+// mayReset reports whether connections to the listener may have been reset, also before anybody has accepted them.
+func (l *listener) mayReset(w *world) bool {
+	if w.p.MaxConns > 0 && w.p.Reject || l.closed || w.down || l.l.Err() != nil {
+		return true
+	}
+	return slices.ContainsFunc(w.streams, func(m *stream) bool { return m.from == l && m.troubled() })
+}
+
 // handlerOf is a handler with or without OnDrain.
 type handlerOf interface {
 	session.Handler
@@ -239,6 +247,7 @@ type dialResult struct {
 	silent  bool
 	timeout time.Duration
 	began   time.Duration
+	own     *listener // the engine's that was dialled; nil: none was
 }
 
 // check checks the error of a dial.
@@ -259,7 +268,7 @@ func (d *dialResult) check(m *stream, err error) {
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
 	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent || w.anyReset())):
-	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset()):
+	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset() || d.own != nil && d.own.mayReset(w)):
 	default:
 		m.failf("S26: a dial has ended with %w", err)
 	}

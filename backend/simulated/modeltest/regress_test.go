@@ -63,7 +63,7 @@ var regressions = map[string]Program{
 		Ops: []Op{
 			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
 			{"Turns", 0, "", 0, 4}, {"Abort", 0, "open", 0, 0}, {"Abort", 0, "data", 0, 0}, {"Abort", 0, "open", 0, 0},
-			{"Goexit", 0, "open", 1, 1},
+			{"Goexit", 2, "open", 1, 1},
 		},
 	},
 	"Goexit as the first of several opens": {
