@@ -1,7 +1,9 @@
 package difftest
 
 import (
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,11 +15,16 @@ func TestDataOfEarlierStepsRunsNothing(t *testing.T) {
 	for range 20_000 {
 		x := &subject{next: map[Place]func(){}}
 		var arrives sync.WaitGroup
+		var begun atomic.Bool
 		arrives.Go(func() {
-			for range 3 {
+			for again := 20; again > 0; again-- {
+				begun.Store(true)
 				x.runData(1000)
 			}
 		})
+		for !begun.Load() {
+			runtime.Gosched()
+		}
 		x.atData(2000, func() { early++ })
 		arrives.Wait()
 	}
