@@ -15,7 +15,6 @@ import (
 	"github.com/tandem-io/tandem/backend/simulated"
 	"github.com/tandem-io/tandem/session"
 )
-
 // drains is hooks that end their streams themselves.
 type drains struct {
 	hooks
@@ -367,18 +366,5 @@ func TestPollerOfLoops(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 		w.endStepped()
-	})
-}
-
-// TestShutdownAfterTheEnd has nothing to abort, whatever its context says.
-func TestShutdownAfterTheEnd(t *testing.T) {
-	bubbles(t, func(t *testing.T, completions bool) {
-		w, _ := stepped(t, completions, simulated.Config{}, 2)
-		w.endStepped()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		for range 50 { // select chooses by chance
-			require.NoError(t, w.e.Shutdown(ctx))
-		}
 	})
 }
