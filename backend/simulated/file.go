@@ -9,6 +9,7 @@ import (
 
 	"github.com/tandem-io/tandem/backend"
 )
+
 // firstNumber is the number of the first descriptor: far beyond those of the process, so that a system call with one
 // fails and hits nobody.
 const firstNumber = 1 << 24

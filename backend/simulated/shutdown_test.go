@@ -15,6 +15,7 @@ import (
 	"github.com/tandem-io/tandem/backend/simulated"
 	"github.com/tandem-io/tandem/session"
 )
+
 // drains is hooks that end their streams themselves.
 type drains struct {
 	hooks

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tandem-io/tandem/backend"
 )
+
 // sockets implements backend.Sockets.
 type sockets struct{ k *Kernel }
 
