@@ -233,3 +233,16 @@ func TestAllLoopsAreDead(t *testing.T) {
 		require.NoError(t, w.ask("Close", w.e.Close))
 	})
 }
+
+// TestShutdownAfterTheEnd has nothing to abort, whatever its context says.
+func TestShutdownAfterTheEnd(t *testing.T) {
+	bubbles(t, func(t *testing.T, completions bool) {
+		w, _ := stepped(t, completions, simulated.Config{}, 2)
+		w.endStepped()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 50 { // select chooses by chance
+			require.NoError(t, w.e.Shutdown(ctx))
+		}
+	})
+}

@@ -369,16 +369,3 @@ func TestPollerOfLoops(t *testing.T) {
 		w.endStepped()
 	})
 }
-
-// TestShutdownAfterTheEnd has nothing to abort, whatever its context says.
-func TestShutdownAfterTheEnd(t *testing.T) {
-	bubbles(t, func(t *testing.T, completions bool) {
-		w, _ := stepped(t, completions, simulated.Config{}, 2)
-		w.endStepped()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		for range 50 { // select chooses by chance
-			require.NoError(t, w.e.Shutdown(ctx))
-		}
-	})
-}
