@@ -199,6 +199,9 @@ func behind(d *http1.RequestDecoder, answer *http1.Response) {
 	}
 }
 
+// Outstanding returns the number of requests that were read and have no response.
+func (s *Server) Outstanding() int { return len(s.asked) }
+
 // Flush implements polled.Session.
 func (s *Server) Flush() error {
 	if s.closed {

@@ -16,12 +16,13 @@ type Conn struct {
 	client  bool
 	frames  *session.FrameHandler[websocket.Frame]
 	agreed  websocket.Agreement // set before OnOpen
-	out     outgoing            // guarded by mu
 
 	mu     sync.Mutex // guards what follows, up to the next comment
 	stream *session.Stream
 	codec  websocket.Codec
 	state  state
+	out    fragmenting
+	pongs  pongs
 
 	// What follows belongs to the loop.
 	in    *websocket.Assembler
@@ -38,13 +39,6 @@ const (
 	open
 	closing // a Close was sent: nothing more may be
 )
-
-// outgoing is what is being sent.
-type outgoing struct {
-	kind  websocket.Opcode      // of the message in fragments that has begun; Continuation: none has
-	text  websocket.TextChecker // of that
-	pongs pongs
-}
 
 func newConn(h Handler, o *Options, client bool) *Conn {
 	if h == nil {

@@ -24,13 +24,13 @@ func (c *Conn) pong(s *session.Stream, p []byte) {
 	if c.state != open {
 		return
 	}
-	o := &c.out.pongs
+	o := &c.pongs
 	if o.end > s.Stats().BytesSent && s.Queued() >= pongRoom || c.sendPong(s, p) != nil {
 		o.late, o.isLate = append(o.late[:0], p...), true
 		if !o.asked {
 			o.asked = s.WriteNotify(nil, func(error) { // when what is queued now was sent
 				c.mu.Lock()
-				c.out.pongs.asked = false
+				c.pongs.asked = false
 				c.mu.Unlock()
 				c.latePong(s)
 			}) == nil
@@ -42,7 +42,7 @@ func (c *Conn) pong(s *session.Stream, p []byte) {
 func (c *Conn) sendPong(s *session.Stream, p []byte) error {
 	err := c.writeLocked(websocket.Frame{Opcode: websocket.Pong, Fin: true, Payload: p})
 	if err == nil {
-		c.out.pongs.end, c.out.pongs.isLate = s.Stats().BytesQueued, false
+		c.pongs.end, c.pongs.isLate = s.Stats().BytesQueued, false
 	}
 	return err
 }
@@ -51,7 +51,7 @@ func (c *Conn) sendPong(s *session.Stream, p []byte) error {
 func (c *Conn) latePong(s *session.Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.pongs.isLate {
-		_ = c.sendPong(s, c.out.pongs.late) // without room it goes on waiting, until the stream is writable
+	if c.pongs.isLate {
+		_ = c.sendPong(s, c.pongs.late) // without room it goes on waiting, until the stream is writable
 	}
 }
