@@ -188,3 +188,27 @@ func TestLayersCatchWhatIsNotTheirProtocol(t *testing.T) {
 		})
 	}
 }
+
+// TestAHandshakeEndsBeforeTheFirstMessage: a server may have a limit for handshakes, and connections may wait for long
+// until all are there.
+func TestAHandshakeEndsBeforeTheFirstMessage(t *testing.T) {
+	config, done := serverTLS(t), make(chan error, 2)
+	addr := startEcho(t, func(_ int, c net.Conn) {
+		s := tls.Server(c, config)
+		done <- s.Handshake()
+		_, _ = io.Copy(s, s)
+	})
+	g, err := newGenerator(Config{
+		Workload: workload.Workload{Kind: workload.KindTLSEcho, Conns: 2, Size: 64, Depth: 1}, Addr: addr, Stall: time.Minute,
+	})
+	require.NoError(t, err)
+	defer g.close()
+	for range 2 {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "a server's handshake is not over, and the client's is")
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (l *tlsLayer) open() (bool, error) {
 	if l.failed != nil {
 		return false, l.fail("TLS handshake", l.failed)
 	}
-	return true, nil // the end of the handshake goes out with the first message
+	return true, l.flush()
 }
 
 // resumed reports whether the handshake resumed a session.
