@@ -50,6 +50,7 @@ func handler(t *testing.T) http.Handler {
 	m.HandleFunc("/proto", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
 	m.HandleFunc("/from", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
 	m.HandleFunc("/lines", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // which HTTP/2 has anyway
 		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
 			_, _ = fmt.Fprintln(w, strings.ToUpper(lines.Text()))
 			_ = http.NewResponseController(w).Flush()
