@@ -132,13 +132,13 @@ func TestInvalidMessageEndsOnce(t *testing.T) {
 			p.Send(wire)
 			w.k.Advance(time.Second) // all is there when the loop looks
 			w.steps("OnClose", func() bool { return len(told) > 0 })
-			if err := <-told; name == "abort" {
+			err := <-told
+			if name == "abort" {
 				require.Equal(t, errOnPurpose, err)
 				w.steps("a reset", func() bool { return p.Err() != nil })
 				continue
-			} else {
-				require.NoError(t, err)
 			}
+			require.NoError(t, err)
 			got := make([]byte, len(wire))
 			require.NoError(t, w.ask("a Read", func() error { _, err := io.ReadFull(c, got); return err }))
 			require.True(t, bytes.Equal(wire, got)) // what was no message is there still

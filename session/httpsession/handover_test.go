@@ -202,7 +202,7 @@ func TestHandOverSimulated(t *testing.T) {
 }
 
 // TestAsk dials a server, and takes the stream over; or learns why not.
-func TestAsk(t *testing.T) {
+func TestAsk(t *testing.T) { //nolint:funlen // one story, in order
 	site := switching(nil)
 	for seed := range uint64(40) {
 		k := simulated.New(simulated.Config{Seed: seed, Faults: simulated.Rough()})
@@ -289,7 +289,7 @@ func (l *listener) OnData(s *tandem.Stream) {
 }
 
 // TestPolledHandOver has a Server and a Client, or an Exchange, hand their connections over.
-func TestPolledHandOver(t *testing.T) {
+func TestPolledHandOver(t *testing.T) { //nolint:funlen // one story, in order
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		for _, method := range []string{"GET", "CONNECT"} {
 			a, err := polled.Listen(tr, "tcp", "127.0.0.1:0", nil)

@@ -181,7 +181,7 @@ func TestPolledBulk(t *testing.T) {
 		go func() {
 			defer close(done)
 			for _, offer := range []string{"", "permessage-deflate"} {
-				for _, k := range []bulk{{"", binary_, 4 << 20, 64 << 10, 0, 2}, {"", text, 1000, 0, 0, 1000}, {"", text, 100 << 10, 0, 0, 20}} {
+				for _, k := range []bulk{{"", binaryFrame, 4 << 20, 64 << 10, 0, 2}, {"", text, 1000, 0, 0, 1000}, {"", text, 100 << 10, 0, 0, 20}} {
 					if brief() {
 						k.size, k.count = min(k.size, 256<<10), min(k.count, 100)
 					}
@@ -244,7 +244,7 @@ func TestContract(t *testing.T) {
 }
 
 // TestPolledClose has either end close, and look at how the other one does.
-func TestPolledClose(t *testing.T) {
+func TestPolledClose(t *testing.T) { //nolint:funlen // one story, in order
 	for _, config := range configs(40) {
 		k, tr := world(t, config)
 		l, err := polled.Listen(tr, "tcp", "localhost:0", nil)
