@@ -16,7 +16,7 @@ import (
 )
 
 // TestBadCommandLines: what makes no sense has exit status 2, prints nothing on standard output, and says what is wrong.
-func TestBadCommandLines(t *testing.T) {
+func TestBadCommandLines(t *testing.T) { //nolint:funlen // a list
 	for line, want := range map[string]string{
 		"nonsense": `"nonsense"`,
 		"serve":    "--impl",

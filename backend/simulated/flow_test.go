@@ -119,7 +119,10 @@ func TestResetOfAPausedStream(t *testing.T) {
 		h.s.PauseRead()
 		h.data = func(*session.Stream) { t.Error("OnData in a pause") }
 		var got []byte
-		h.close = func(s *session.Stream, _ error) { got, _ = s.Next(-1) }
+		h.close = func(s *session.Stream, _ error) {
+			lent, _ := s.Next(-1)
+			got = bytes.Clone(lent)
+		}
 		p.Send(bytes.Repeat([]byte("x"), 10_000))
 		w.passes(time.Second)
 		p.Reset()

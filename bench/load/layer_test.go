@@ -61,7 +61,7 @@ func echoWS(c net.Conn, s *spoil) {
 	}
 	r := bufio.NewReader(c)
 	for {
-		f, err := ws.ReadFrame(r)
+		f, err := ws.ReadFrame(r) //nolint:staticcheck // of the test, whose frames are small
 		if err != nil {
 			return
 		}
