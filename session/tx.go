@@ -108,7 +108,7 @@ func (s *Stream) queuedLocked(here bool, n int) {
 			s.flushLocked()
 		}
 	}
-	if s.life.phase == open {
+	if s.life.phase == open || s.life.phase == closing { // which is still in its TLS handshake
 		s.scheduleLocked(here)
 	}
 }
