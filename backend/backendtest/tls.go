@@ -32,29 +32,13 @@ var tlsRules = []Rule{
 	{"T04_UnreadPlainBytes", startTLSUnread},
 }
 
-// answering returns Hooks that answer with what they get.
-func answering() *Hooks {
-	h := NewHooks()
-	h.Data = func(s *session.Stream) {
-		b, _ := s.Next(-1)
-		if _, err := s.Write(b); err != nil {
-			_ = s.Abort()
-		}
-	}
-	return h
-}
-
 // listenTLS listens with h, until the rule ends.
 func (e *Env) listenTLS(t *session.Engine, h *Hooks, o *session.ListenOptions) net.Addr {
 	e.Helper()
-	h.env(e)
 	if o.TLS == nil {
 		o.TLS = serverTLS()
 	}
-	l, err := t.Listen(e.Network, e.Address(), h, o)
-	require.NoError(e, err, "listen")
-	e.Cleanup(func() { _ = l.Close() })
-	return l.Addr()
+	return e.listenWith(t, h, o)
 }
 
 // rawPeer connects a net.Conn.
@@ -96,7 +80,7 @@ func tlsBothEnds(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server := serverTLS()
 		server.MaxVersion = version
-		a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{TLS: server})
+		a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{TLS: server})
 		h := NewHooks()
 		h.env(e)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -121,7 +105,7 @@ func tlsState(e *Env) {
 	server := serverTLS()
 	server.NextProtos, server.ClientAuth = []string{"h2", "echo"}, tls.RequireAndVerifyClientCert
 	states := make(chan session.TLSState, 1)
-	h := answering()
+	h := echo()
 	h.Open = func(s *session.Stream) {
 		state, ok := s.TLS()
 		assert.True(e, ok, "OnOpen without TLS")
@@ -146,7 +130,7 @@ func tlsResumption(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server := serverTLS()
 		server.MaxVersion = version
-		a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{TLS: server})
+		a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{TLS: server})
 		client := clientTLS()
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 		for i := range 2 {
@@ -167,7 +151,7 @@ func tlsResumption(e *Env) {
 
 // tlsEarlyWrites writes before the handshake, from several goroutines, and closes at once.
 func tlsEarlyWrites(e *Env) {
-	a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{})
+	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
 	h := NewHooks()
 	h.env(e)
 	s, err := e.Under().Connect(a.Network(), a.String(), h, &session.DialOptions{TLS: clientTLS()})
@@ -189,7 +173,7 @@ func tlsEarlyWrites(e *Env) {
 // tlsPieces has a peer whose bytes come one at a time, handshake included.
 func tlsPieces(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		h := answering()
+		h := echo()
 		a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 		client := clientTLS()
 		client.MaxVersion = version
@@ -246,9 +230,8 @@ func tlsManyWriters(e *Env) {
 
 // tlsDriven does a handshake, and echoes, in Poll.
 func tlsDriven(e *Env) {
-	t := e.Open(func(o *Options) { o.CallerDriven = true })
-	h := answering()
-	a := e.listenTLS(t, h, &session.ListenOptions{})
+	t := e.driven(session.StreamOptions{})
+	a := e.listenTLS(t, echo(), &session.ListenOptions{})
 	result := make(chan error, 1)
 	go func() {
 		c, err := net.DialTimeout(a.Network(), a.String(), patience)
@@ -265,28 +248,8 @@ func tlsDriven(e *Env) {
 		}
 		result <- err
 	}()
-	var err error
-	require.True(e, pollUntil(e, t, func() bool {
-		select {
-		case err = <-result:
-			return true
-		default:
-			return false
-		}
-	}), "no echo within %v", patience)
-	require.NoError(e, err)
-}
-
-// pollUntil polls until done returns true.
-func pollUntil(e *Env, t *session.Engine, done func() bool) bool {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		_, err := t.Poll(time.Millisecond)
-		require.NoError(e, err, "Poll")
-		if done() {
-			return true
-		}
-	}
-	return false
+	e.poll(func() bool { return len(result) > 0 }, "the echo", t)
+	require.NoError(e, <-result)
 }
 
 // startTLS begins in plain, and goes on encrypted.
