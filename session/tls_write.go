@@ -19,12 +19,8 @@ func sealedSize(n int) int {
 // encrypted.
 func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	s := t.stream
-	size := sealedSize(len(p))
-	if s.refusesLocked() {
-		return net.ErrClosed
-	}
-	if q := s.tx.out.n + s.tx.early + s.tx.sealing; q > 0 && q+size > s.opts.WriteBufferLimit {
-		return ErrWriteBufferFull
+	if err := s.mayWriteLocked(sealedSize(len(p))); err != nil {
+		return err
 	}
 	if len(p) == 0 && fn == nil {
 		return nil
@@ -32,7 +28,7 @@ func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	if !t.open {
 		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})
 		s.tx.early += len(p)
-		if s.tx.out.n+s.tx.early > s.opts.HighWater {
+		if s.tx.queued() > s.opts.HighWater {
 			s.rx.flow.Or(flowBlocked)
 		}
 		return nil
@@ -75,8 +71,7 @@ func (t *tlsLayer) writevLocked(here bool, bufs net.Buffers, total int) error {
 // partLocked is WritePart through TLS.
 func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
 	s := t.stream
-	queued := s.tx.out.n + s.tx.early + s.tx.sealing
-	n := min(len(p), max(s.opts.HighWater-queued, 0))
+	n := min(len(p), max(s.opts.HighWater-s.tx.queued()-s.tx.sealing, 0))
 	if n == 0 {
 		return 0, nil
 	}
@@ -138,14 +133,13 @@ func (t *tlsLayer) closeNotify() {
 	s := t.stream
 	s.mu.Lock()
 	due := !t.notified && t.open && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
+	if due {
+		t.notified, t.last = true, s.tx.accepted+1
+	}
 	s.mu.Unlock()
 	if !due {
 		return
 	}
-	t.notified = true
-	s.mu.Lock()
-	t.last = s.tx.accepted + 1
-	s.mu.Unlock()
 	_ = t.conn.CloseWrite() // fails only if an alert was sent
 	s.mu.Lock()
 	s.sendLocked()
