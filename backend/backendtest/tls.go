@@ -44,11 +44,7 @@ func (e *Env) listenTLS(t *session.Engine, h *Hooks, o *session.ListenOptions) n
 // rawPeer connects a net.Conn.
 func (e *Env) rawPeer(a net.Addr) net.Conn {
 	e.Helper()
-	c, err := net.DialTimeout(a.Network(), a.String(), patience)
-	require.NoError(e, err, "connect")
-	e.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return c
+	return e.many(1, a)[0]
 }
 
 // tlsPeer connects a Conn of crypto/tls.
