@@ -178,8 +178,10 @@ func tlsFailedHandshakes(e *Env) {
 	require.NoError(e, c.(halfCloser).CloseWrite())
 	_, err := io.ReadAll(c)
 	require.NoError(e, err, "a FIN instead of a hello")
-	e.Eventually(func() bool { return e.Under().Stats().Streams == 0 }, "the end of all of them")
-	assert.EqualValues(e, 7, e.Under().Stats().TLSHandshakeErrors)
+	e.Eventually(func() bool {
+		s := e.Under().Stats()
+		return s.Streams == 0 && s.TLSHandshakeErrors == 7
+	}, "the end of all seven, and their count")
 	assert.Zero(e, h.Count("OnOpen"))
 	assert.Zero(e, h.Count("OnClose"))
 	e.echoes(e.tlsPeer(a, clientTLS()), 1000)
