@@ -33,8 +33,8 @@ func (t *tx) queued() int { return t.out.n + t.early }
 // idle reports whether nothing is queued for the kernel, or on its way there.
 func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
 
-// drained reports whether the kernel has everything.
-func (t *tx) drained() bool { return t.idle() && t.early == 0 }
+// drained reports whether the kernel has everything that was admitted.
+func (t *tx) drained() bool { return t.idle() && t.early == 0 && t.sealing == 0 }
 
 // isDue reports whether the bytes of the first notification have all been taken.
 func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }

@@ -3,10 +3,12 @@ package backendtest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +25,7 @@ var tlsRules = []Rule{
 	{"T01_WritesBeforeOnOpen", tlsEarlyWrites},
 	{"T01_PiecesOfRecords", tlsPieces},
 	{"T01_ManyWriters", tlsManyWriters},
+	{"T01_EndsDuringWrites", tlsEndsDuringWrites},
 	{"T01_Driven", tlsDriven},
 	{"T02_SilentPeersHaveNoGoroutine", tlsSilent},
 	{"T02_NoMoreThanTheLimit", tlsLimit},
@@ -222,6 +225,66 @@ func tlsManyWriters(e *Env) {
 	for i := 0; i < len(got); i += size {
 		require.Equal(e, bytes.Repeat(got[i:i+1], size), got[i:i+size], "write %d", i/size)
 	}
+}
+
+// tlsEndsDuringWrites ends streams while a write is being encrypted on another goroutine. It was admitted, so its bytes
+// come before close_notify. Its cipher takes random bytes for each record, which the rule holds back.
+func tlsEndsDuringWrites(e *Env) {
+	ends := map[string]func(*session.Stream) error{"Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite}
+	writes := map[string]func(*session.Stream, []byte, func(error)) error{
+		"Write": func(s *session.Stream, p []byte, told func(error)) error {
+			told(nil)
+			_, err := s.Write(p)
+			return err
+		},
+		"WriteNotify": (*session.Stream).WriteNotify,
+	}
+	for end, finish := range ends {
+		for name, write := range writes {
+			held := &heldReader{reads: make(chan struct{}, 10), release: make(chan struct{})}
+			server := serverTLS()
+			server.MaxVersion, server.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			server.Rand = held
+			h := NewHooks()
+			a := e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: server})
+			c := e.tlsPeer(a, clientTLS())
+			s := h.Opened()
+			held.hold.Store(true)
+			result, told := make(chan error, 1), make(chan error, 1)
+			go func() { result <- write(s, []byte("rest"), func(err error) { told <- err }) }()
+			arrives(e, held.reads)
+			next := make(chan struct{}, 1)
+			require.NoError(e, s.Post(func() {
+				assert.NoError(e, s.Post(func() { next <- struct{}{} }), "Post")
+				assert.NoError(e, finish(s), end)
+			}))
+			arrives(e, next) // the loop has looked at the stream, and makes another turn
+			held.hold.Store(false)
+			close(held.release)
+			assert.NoError(e, arrives(e, result), "%s during %s", end, name)
+			assert.NoError(e, arrives(e, told), "%s during %s", end, name)
+			got, err := io.ReadAll(c)
+			assert.NoError(e, err, "%s during %s: the end", end, name)
+			assert.Equal(e, "rest", string(got), "%s during %s", end, name)
+			require.NoError(e, c.CloseWrite())
+			h.closedWith(nil)
+		}
+	}
+}
+
+// heldReader is a source of random bytes that can be held back.
+type heldReader struct {
+	hold    atomic.Bool
+	reads   chan struct{} // gets something for each Read that waits
+	release chan struct{}
+}
+
+func (r *heldReader) Read(p []byte) (int, error) {
+	if r.hold.Load() {
+		r.reads <- struct{}{}
+		<-r.release
+	}
+	return rand.Read(p)
 }
 
 // tlsDriven does a handshake, and echoes, in Poll.
