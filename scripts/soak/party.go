@@ -130,9 +130,7 @@ func (y *party) begin() (*tandem.Stream, error) {
 // options draws those of a dial.
 func (y *party) options() *tandem.DialOptions {
 	o := &tandem.DialOptions{StreamOptions: streamOptions(y.k.r)}
-	if y.k.r.IntN(4) == 0 {
-		size := 1 << (10 + y.k.r.IntN(5))
-		y.k.count(faults, "short windows")
+	if size := y.k.window(); size > 0 {
 		o.Control = func(_, _ string, c syscall.RawConn) error {
 			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size) })
 		}

@@ -38,6 +38,7 @@ func (k *client) answering() (header, place) {
 		h.first = max(h.first, 2)
 		h.cut = min(h.cut, h.first-1)
 	}
+	k.carries = h.total()
 	k.lacks = h.mode == modeRelay || h.mode == modeDetach
 	k.doing += ": " + h.mode.String()
 	return h, p
@@ -96,12 +97,13 @@ func (k *client) vanish(c conn, h header) error {
 
 // push reads what the server sends by itself.
 func (k *client) push() error {
+	h := header{mode: modePush, key: k.r.Uint64(), cut: uint32(k.size())}
+	k.carries = int(h.cut)
 	c, err := k.dial(k.place("half"))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	h := header{mode: modePush, key: k.r.Uint64(), cut: uint32(k.size())}
 	if _, err := c.Write(h.append(nil)); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (s *soak) wrong(where string, err error) {
 
 // hang ends the run: something has not come.
 func (s *soak) hang(what string, stacks []byte) {
-	s.dump("hang", stacks)
+	s.dump("hang", append(stacks, sockets()...))
 	s.failf("%s", what)
 	s.write()
 	s.exit(1)
