@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"os"
 	"sync"
@@ -25,9 +24,8 @@ type handshake struct {
 	queued bool          // the loop's: it waits for a slot
 	cancel context.CancelFunc
 
-	next func() (struct{}, bool) // the loop's: goes on with the coroutine; nil: there is a goroutine
-	stop func()
-	wait func(struct{}) bool // the coroutine's: waits for more
+	driven *coroutine  // nil: there is a goroutine that runs by itself
+	wait   func() bool // the coroutine's: waits for more
 
 	mu    sync.Mutex // guards what follows
 	cond  sync.Cond
@@ -105,10 +103,10 @@ func (t *tlsLayer) run(h *handshake) {
 	h.begun = true
 	e := s.loop.engine
 	if e.driven {
-		h.next, h.stop = iter.Pull(func(yield func(struct{}) bool) {
-			h.wait = yield
-			h.done = errNotDone
-			h.done = t.conn.HandshakeContext(context.Background())
+		h.done = errNotDone
+		h.driven = newCoroutine(func(wait func() bool) {
+			h.wait = wait
+			h.done = e.guarded(func() error { return t.conn.HandshakeContext(context.Background()) })
 		})
 		t.wake(h)
 		return
@@ -132,25 +130,18 @@ func (t *tlsLayer) compute(ctx context.Context, h *handshake) {
 
 // wake has the handshake go on, with records that have come or an end. Loop only.
 func (t *tlsLayer) wake(h *handshake) {
-	if h.next == nil {
+	if h.driven == nil {
 		h.mu.Lock()
 		h.since = 0
 		h.cond.Signal()
 		h.mu.Unlock()
 		return
 	}
-	if more, ok := t.resume(h); ok && !more {
+	t.stream.loop.enterUntimed(t.stream, "TLS")
+	if !h.driven.next() {
+		h.driven = nil
 		t.computed(h, h.done)
 	}
-}
-
-// resume runs the coroutine until it waits, or is done: then more is false. ok is false if it panicked.
-func (t *tlsLayer) resume(h *handshake) (more, ok bool) {
-	t.stream.call("TLS", func() {
-		_, more = h.next()
-		ok = true
-	})
-	return more, ok
 }
 
 // read is Read of the Conn while it shakes hands: it waits for the next record.
@@ -172,7 +163,7 @@ func (h *handshake) read(p []byte) (int, error) {
 			continue
 		}
 		h.mu.Unlock()
-		goesOn := h.wait(struct{}{})
+		goesOn := h.wait()
 		h.mu.Lock()
 		if !goesOn && h.err == nil {
 			h.err = errNotDone
@@ -218,8 +209,9 @@ func (h *handshake) end() {
 	h.in, h.left = nil, 0
 	h.cond.Signal()
 	h.mu.Unlock()
-	if h.stop != nil {
-		h.layer.stream.call("TLS", h.stop) // it runs to its end
+	if h.driven != nil {
+		h.driven.stop() // it runs to its end
+		h.driven = nil
 	}
 }
 
