@@ -67,8 +67,8 @@ func (l *life) addsUp(st tandem.Stats) {
 	if st.Opened != st.Closed {
 		l.failf("Stats: %d streams have opened, %d closed", st.Opened, st.Closed)
 	}
-	if st.BytesIn != st.BytesDelivered+st.BytesDropped {
-		l.failf("Stats: %d bytes came in, %d were delivered, %d dropped", st.BytesIn, st.BytesDelivered, st.BytesDropped)
+	if st.BytesIn != st.BytesDelivered+st.BytesDropped+st.TLSOverhead {
+		l.failf("Stats: %d bytes came in, %d were delivered, %d dropped, %d TLS's own", st.BytesIn, st.BytesDelivered, st.BytesDropped, st.TLSOverhead)
 	}
 	taken := st.BuffersTaken
 	if l.driven && errors.Is(l.t.Err(), backend.ErrThread) {

@@ -25,6 +25,7 @@ type place struct {
 	//	plain      it answers what it can before it closes at the client's end
 	//	hasty      as half, but it gives up slow clients
 	//	passing    its listener may be paused, closed, or full
+	//	tls        as half, over TLS
 	//	http, polled, polled http
 	kind string
 }
@@ -93,7 +94,7 @@ var everywhere = []scenario{
 
 var here = []scenario{
 	{"stream", (*client).stream}, {"stream", (*client).stream}, {"stream", (*client).stream}, {"framed stream", (*client).framedStream},
-	{"framed session", (*client).framedSession}, {"http session", (*client).httpSession}, {"cancelled dial", (*client).cancelled},
+	{"framed session", (*client).framedSession}, {"WebSocket", (*client).webSocket}, {"http session", (*client).httpSession}, {"cancelled dial", (*client).cancelled},
 }
 
 // play plays a scenario, and judges what came of it.
