@@ -21,14 +21,14 @@ func programs() *rapid.Generator[Program] {
 		p := Program{
 			Seed:        rapid.Uint64Range(0, 1<<20).Draw(t, "seed"),
 			Completions: rapid.Bool().Draw(t, "completions"),
-			Loops:       rapid.SampledFrom([]int{0, 0, 0, 2, 3}).Draw(t, "loops"),
+			Loops:       rapid.SampledFrom([]int{0, 0, 2, 3}).Draw(t, "loops"),
 			Faults:      rapid.IntRange(0, 2).Draw(t, "faults"),
 			Buffers:     rapid.SampledFrom([]int{0, 1000, 3000, 10}).Draw(t, "buffers"),
 			Files:       rapid.SampledFrom([]int{0, 0, 0, 12}).Draw(t, "files"),
 			Options:     rapid.IntRange(0, len(limits)-1).Draw(t, "options"),
 			HalfClose:   rapid.Bool().Draw(t, "half close"),
 			ReadBlocked: rapid.Bool().Draw(t, "read while blocked"),
-			MaxConns:    rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "most connections"),
+			MaxConns:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "most connections"),
 			Reject:      rapid.Bool().Draw(t, "reject"),
 			Memory:      rapid.SampledFrom([]int64{0, 0, 0, 3000}).Draw(t, "memory"),
 			Balance:     rapid.IntRange(0, 3).Draw(t, "balance"),
@@ -41,7 +41,7 @@ func programs() *rapid.Generator[Program] {
 		for range rapid.IntRange(1, 3).Draw(t, "connections") {
 			p.Ops = append(p.Ops, beginnings(t))
 		}
-		if rapid.IntRange(0, 3).Draw(t, "turns") > 0 {
+		if rapid.Bool().Draw(t, "turns") {
 			p.Ops = append(p.Ops, Op{Do: "Turns", N: 4})
 		}
 		p.Ops = append(p.Ops, rapid.SliceOfN(choices(t).operation(), 0, 40).Draw(t, "operations")...)

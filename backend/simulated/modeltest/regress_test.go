@@ -141,6 +141,13 @@ var regressions = map[string]Program{
 			{"Writev", 1, "open", 0, 1}, {"Abort", 1, "open", 0, 0},
 		},
 	},
+	// The model counted bytes to a turn's share that had been read without OnData.
+	"bytes that were read before OnData": {
+		Seed: 39, Completions: true, Faults: 2, Buffers: 3000, Options: 2, ReadBlocked: true, Answers: 1000,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 3300}, {"Discard", 0, "post", 0, 1000}, {"Abort", 0, "open", 0, 0},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {

@@ -231,12 +231,17 @@ func (w *world) elsewhere(o Op) {
 
 // interrupted is called on a loop, where another goroutine could come between, and now and then one does.
 func (w *world) interrupted() {
-	if w.inFlight || w.err != nil || w.random.IntN(2) == 0 {
+	if w.inFlight || w.err != nil {
 		return
 	}
-	if w.p.stepped() && w.random.IntN(4) == 0 {
-		w.otherLoop()
+	switch w.random.IntN(4) {
+	case 0, 1:
 		return
+	case 2:
+		if w.p.stepped() {
+			w.otherLoop()
+			return
+		}
 	}
 	for w.pc < w.ready() && w.err == nil && w.comesHere(w.p.Ops[w.pc]) {
 		w.elsewhere(w.p.Ops[w.pc])
