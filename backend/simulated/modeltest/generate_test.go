@@ -29,7 +29,7 @@ func programs() *rapid.Generator[Program] {
 			HalfClose:   rapid.Bool().Draw(t, "half close"),
 			ReadBlocked: rapid.Bool().Draw(t, "read while blocked"),
 			MaxConns:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "most connections"),
-			Reject:      rapid.Bool().Draw(t, "reject"),
+			Reject:      rapid.IntRange(0, 3).Draw(t, "reject") == 1,
 			Memory:      rapid.SampledFrom([]int64{0, 0, 0, 3000}).Draw(t, "memory"),
 			Balance:     rapid.IntRange(0, 3).Draw(t, "balance"),
 			Reads:       rapid.IntRange(0, 3).Draw(t, "reads"),
@@ -48,6 +48,7 @@ func programs() *rapid.Generator[Program] {
 		for i := range p.Ops {
 			p.Ops[i].N = min(p.Ops[i].N, p.largest())
 		}
+		p.Answers = min(p.Answers, p.largest()/20)
 		return p
 	})
 }

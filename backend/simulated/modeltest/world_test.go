@@ -234,14 +234,13 @@ func (w *world) interrupted() {
 	if w.inFlight || w.err != nil {
 		return
 	}
-	switch w.random.IntN(4) {
-	case 0, 1:
+	eager := w.p.stepped() && w.p.Seed%2 == 1 // half of the programs let others go on wherever they can
+	switch n := w.random.IntN(4); {
+	case w.p.stepped() && (n == 0 || eager && n < 3):
+		w.otherLoop()
 		return
-	case 2:
-		if w.p.stepped() {
-			w.otherLoop()
-			return
-		}
+	case n < 3:
+		return
 	}
 	for w.pc < w.ready() && w.err == nil && w.comesHere(w.p.Ops[w.pc]) {
 		w.elsewhere(w.p.Ops[w.pc])
@@ -269,7 +268,7 @@ func (w *world) comesHere(o Op) bool {
 func (w *world) otherLoop() {
 	was := w.current
 	w.inFlight, w.current = true, -1
-	for n := w.random.IntN(8); n >= 0 && w.k.StepOther(); n-- {
+	for n := w.random.IntN(12); n >= 0 && w.k.StepOther(); n-- {
 	}
 	w.inFlight, w.current = false, was
 }
