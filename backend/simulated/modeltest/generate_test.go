@@ -38,7 +38,7 @@ func programs() *rapid.Generator[Program] {
 			Late:        rapid.SampledFrom([]int{0, 0, 0, 2, 8}).Draw(t, "late"),
 		}
 		p.Ops = append(p.Ops, Op{Do: "Listen", N: rapid.IntRange(0, 3).Draw(t, "network")})
-		for range rapid.IntRange(1, 3).Draw(t, "connections") {
+		for range rapid.IntRange(1, 4).Draw(t, "connections") {
 			p.Ops = append(p.Ops, beginnings(t))
 		}
 		if rapid.Bool().Draw(t, "turns") {
@@ -96,7 +96,7 @@ func choices(t *rapid.T) choice {
 // often are operations that few kinds have more often than others: those that end something, and those that others wait
 // for.
 var often = []string{
-	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerReset", "PeerSend", "Write", "WriteNotify",
+	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerDial", "PeerReset", "PeerSend", "Write", "WriteNotify",
 }
 
 // few takes some of all.
