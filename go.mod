@@ -8,7 +8,12 @@ require pgregory.net/rapid v1.3.0
 
 require github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
 
-require golang.org/x/net v0.62.0
+require (
+	github.com/gobwas/ws v1.5.0
+	golang.org/x/net v0.62.0
+)
+
+require github.com/gobwas/httphead v0.1.0 // indirect
 
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect

@@ -77,7 +77,7 @@ func TestDetachAfterCloseWrite(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func TestDetachFails(t *testing.T) {
+func TestDetachFails(t *testing.T) { //nolint:funlen // one story, in order
 	t.Run("without a descriptor to spare", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.refuse = syscall.EMFILE

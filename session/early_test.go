@@ -122,7 +122,7 @@ func goexits(t *testing.T, begin func(s *stage, h Handler, give func(*Stream))) 
 }
 
 // TestGoexitAroundAnEnd has streams end that are none of the loop's yet, and their functions end the loop.
-func TestGoexitAroundAnEnd(t *testing.T) {
+func TestGoexitAroundAnEnd(t *testing.T) { //nolint:funlen // one story, in order
 	adopt := func(s *stage, h Handler) *Stream {
 		a, err := s.engine.Adopt(anyConn{}, h)
 		assert.NoError(s, err)

@@ -242,6 +242,9 @@ func (k *Kernel) accept(l *listener) (backend.Descriptor, backend.Address, error
 	if len(l.queue) == 0 && !l.closed || k.chance(k.cfg.Faults.Again) {
 		return backend.Descriptor{}, backend.Address{}, syscall.EAGAIN
 	}
+	if k.accepts != nil {
+		return backend.Descriptor{}, backend.Address{}, k.accepts
+	}
 	f, d, err := k.newFile()
 	if err != nil {
 		return backend.Descriptor{}, backend.Address{}, err

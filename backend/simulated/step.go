@@ -1,6 +1,10 @@
 package simulated
 
-import "time"
+import (
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
 
 // Step lets one driver go on, or time pass until one can, and returns when that driver sleeps or asks again. It reports
 // false if nothing can happen any longer: every driver sleeps, and nothing is scheduled. It is for a Kernel whose Config
@@ -95,6 +99,15 @@ func (k *Kernel) Advance(d time.Duration) {
 		if !k.advance(until) {
 			return
 		}
+	}
+}
+
+// sleep returns when d has passed. On a Kernel that is stepped somebody else has to move the time.
+func (k *Kernel) sleep(d time.Duration) {
+	if k.cfg.Stepped {
+		backend.Sleep(k.Clock(), d)
+	} else {
+		k.Advance(d)
 	}
 }
 

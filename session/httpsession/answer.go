@@ -22,6 +22,7 @@ var errReturned = errors.New("httpsession: the handler has returned, and its ans
 // on longer gets errors.
 type answer struct {
 	stream *session.Stream
+	conn   *conn
 	asked  *http.Request
 
 	mu       sync.Mutex  // guards what follows, because a handler may have started goroutines
@@ -34,8 +35,8 @@ type answer struct {
 	returned bool
 }
 
-func newAnswer(s *session.Stream, r *http.Request) *answer {
-	return &answer{stream: s, asked: r, header: http.Header{}, length: -1}
+func newAnswer(s *session.Stream, c *conn, r *http.Request) *answer {
+	return &answer{stream: s, conn: c, asked: r, header: http.Header{}, length: -1}
 }
 
 // Header implements http.ResponseWriter.
@@ -89,13 +90,8 @@ func allowsContent(status int) bool {
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.hijacked:
-		return nil, nil, http.ErrHijacked
-	case a.returned:
-		return nil, nil, errReturned
-	case a.sent != nil:
-		return nil, nil, errors.New("httpsession: hijack: an answer has been written already")
+	if err := a.taken(); err != nil {
+		return nil, nil, err
 	}
 	c, err := a.stream.Detach()
 	if err != nil {
@@ -103,6 +99,19 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	a.hijacked = true
 	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
+}
+
+// taken returns why the connection cannot be taken away from HTTP. mu is held.
+func (a *answer) taken() error {
+	switch {
+	case a.hijacked:
+		return http.ErrHijacked
+	case a.returned:
+		return errReturned
+	case a.sent != nil:
+		return errors.New("httpsession: hijack or hand over: an answer has been written already")
+	}
+	return nil
 }
 
 // finish ends the handler's use of the answer. It reports whether there is a response to be sent.

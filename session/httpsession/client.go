@@ -1,7 +1,6 @@
 package httpsession
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,6 +41,8 @@ type Client struct {
 	most    int  // limit of requests without a response
 	upgrade bool // whether the last request asked for another protocol
 	ended   bool // whether the connection carries no more requests
+
+	switched bool // whether the last response has ended HTTP
 }
 
 // knownDecoder is a Codec for one connection, with a Decoder that was made before.
@@ -96,6 +97,15 @@ func (c *Client) Detach() (net.Conn, error) {
 	return conn, err
 }
 
+// HandOver returns the Session below, for another protocol on the same connection, once Read has returned 101, or 2xx to
+// CONNECT: it reads what followed that response. The caller drives and closes it from then on. The Client ends.
+func (c *Client) HandOver() (polled.Bytes, error) {
+	if !c.switched {
+		return nil, errNotSwitched
+	}
+	return c.framed.HandOver()
+}
+
 // Outstanding returns the number of requests that were written and have no response.
 func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
 
@@ -110,11 +120,7 @@ func (c *Client) Write(r *http1.Request) (rest *http1.Request, status polled.Wri
 	if rest, status, err = c.framed.Write(r); err != nil || status != polled.Success {
 		return rest, status, err
 	}
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	c.decoder.Expect(method)
+	c.decoder.Expect(methodOf(r))
 	c.ended = !r.KeepAlive()
 	c.upgrade = len(r.Header["Upgrade"]) > 0
 	return nil, polled.Success, nil
@@ -141,8 +147,9 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			continue
 		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
 			_ = c.Close()
-			return nil, polled.None, errors.New("httpsession: read: the server switched protocols, and nobody had asked for that")
+			return nil, polled.None, errUnasked
 		}
+		c.switched = r.Switched()
 		c.ended = c.ended || !r.KeepAlive()
 		return r, polled.Data, nil
 	}

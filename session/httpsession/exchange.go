@@ -118,6 +118,24 @@ func (x *Exchange) Detach() (net.Conn, error) {
 	return c, nil
 }
 
+// HandOver returns the Session below the exchange's connection, as Client.HandOver does. The connection leaves the pool, and
+// the exchange ends.
+func (x *Exchange) HandOver() (polled.Bytes, error) {
+	switch {
+	case x.err != nil:
+		return nil, x.err
+	case !x.done:
+		return nil, errNotSwitched
+	}
+	b, err := x.conn.HandOver()
+	if err != nil {
+		return nil, err
+	}
+	x.pool.gone(x.conn)
+	x.conn, x.err = nil, net.ErrClosed
+	return b, nil
+}
+
 // fail ends the exchange with err, and returns err.
 func (x *Exchange) fail(err error) error {
 	x.err = err

@@ -18,7 +18,8 @@ import (
 //	l, err := t.Listen("tcp", "127.0.0.1:8080", httpsession.Handler(mux, nil), nil)
 //
 // h runs on the stream's loop, with a whole request, and must not block: every other stream of the loop waits meanwhile.
-// What it writes is sent when it returns, including trailers. The ResponseWriter is an http.Hijacker, but no http.Flusher.
+// What it writes is sent when it returns, including trailers. The ResponseWriter is an http.Hijacker, but no http.Flusher. For
+// another protocol on the same stream there is [HandOver].
 // When h returns, the request's Body is closed, its context is cancelled, and the ResponseWriter returns errors. As in
 // net/http, the context has http.LocalAddrContextKey and http.ServerContextKey, whose *http.Server has only its Handler
 // set; OPTIONS * is answered without h; and a panic with http.ErrAbortHandler resets the connection without a log entry.
@@ -106,7 +107,7 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 		c.answer(s, answerTo(r.Request, &http1.Response{Response: &http.Response{StatusCode: http.StatusOK}}))
 		return
 	}
-	w := newAnswer(s, r.Request)
+	w := newAnswer(s, c, r.Request)
 	if !c.call(s, w, r) || !w.finish() {
 		return
 	}

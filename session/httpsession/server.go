@@ -45,6 +45,7 @@ type Server struct {
 	refusal   int  // status of a response to an invalid request, to be sent last; 0: none
 	finished  bool // whether no more requests will be read
 	last      bool // whether the last response was written
+	switched  bool // whether the last response has ended HTTP
 	closed    bool
 }
 
@@ -106,10 +107,14 @@ func bare(status int) *http1.Response {
 }
 
 // Read implements polled.Session. The request's Content is valid until the next Read or Close. At the end of the
-// connection the error is io.EOF.
+// connection the error is io.EOF. Behind a request that asks for another protocol, by CONNECT or Upgrade, nothing is read
+// until it has its response, because what follows may not be HTTP.
 func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
-	if s.closed || s.last {
+	switch {
+	case s.closed || s.last:
 		return nil, polled.None, io.EOF
+	case s.switched || len(s.asked) > 0 && mayswitch(s.asked[len(s.asked)-1]):
+		return nil, polled.None, nil
 	}
 	r, status, err := s.framed.Read()
 	switch {
@@ -167,8 +172,14 @@ func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.W
 	s.asked[0] = nil
 	s.asked = s.asked[1:]
 	behind(s.decoder, answer)
-	s.last = !answer.KeepAlive() && !answer.Switched()
+	s.switched = answer.Switched()
+	s.last = !answer.KeepAlive() && !s.switched
 	return nil, polled.Success, nil
+}
+
+// mayswitch reports whether a request asks for another protocol. RFC 9110, sections 7.8 and 9.3.6.
+func mayswitch(r *http.Request) bool {
+	return r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0
 }
 
 // answerTo returns r with the request that it answers, which decides how it is encoded.
@@ -187,6 +198,9 @@ func behind(d *http1.RequestDecoder, answer *http1.Response) {
 		d.Resume()
 	}
 }
+
+// Outstanding returns the number of requests that were read and have no response.
+func (s *Server) Outstanding() int { return len(s.asked) }
 
 // Flush implements polled.Session.
 func (s *Server) Flush() error {
@@ -209,6 +223,25 @@ func (s *Server) Detach() (net.Conn, error) {
 	}
 	return c, err
 }
+
+// HandOver returns the Session below, for another protocol on the same connection, once the response 101, or 2xx to CONNECT,
+// was written: it reads what followed the request, and sends the responses first. The caller drives and closes it from then
+// on. The Server ends.
+func (s *Server) HandOver() (polled.Bytes, error) {
+	switch {
+	case s.closed:
+		return nil, net.ErrClosed
+	case !s.switched:
+		return nil, errNotSwitched
+	}
+	b, err := s.framed.HandOver()
+	if err == nil {
+		s.closed = true
+	}
+	return b, err
+}
+
+var errNotSwitched = errors.New("httpsession: hand over: the last response has not ended HTTP")
 
 // Close implements polled.Session.
 func (s *Server) Close() error {

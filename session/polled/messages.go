@@ -206,9 +206,7 @@ func (f *MessageSession[R, W]) detachWith(unread, unsent []byte) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	f.in = new(session.MessageBuffer[R]) // the last message is in the memory of the old one
-	f.out.drop()
-	f.closed, f.end, f.broken = true, net.ErrClosed, net.ErrClosed
+	f.leave()
 	return c, nil
 }
 

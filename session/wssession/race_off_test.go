@@ -1,0 +1,5 @@
+//go:build !race
+
+package wssession_test
+
+const raceEnabled = false
