@@ -21,8 +21,8 @@ type Transport interface {
 	Dial(ctx context.Context, network, address string, h session.Handler, o *session.DialOptions) (*session.Stream, error)
 }
 
-// Connect begins to connect to a server, and returns at once. OnOpen tells that the handshake has ended; if it fails, there is
-// OnClose alone. rawURL has the scheme ws. It panics if h is nil. o may be nil.
+// Connect begins to connect to a server, and returns at once. OnOpen is called when the handshake is done; if it fails, only
+// OnClose is. rawURL has the scheme ws. It panics if h is nil. o may be nil.
 func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
