@@ -4,6 +4,7 @@ package tandem_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,30 @@ func setups() []backendtest.Setup {
 			all = append(all, beside)
 		}
 	}
+	for i, s := range both { // accepted by one, dialled by the other
+		s.Name, s.TLS, s.Chosen, s.Without, s.Dialled = s.Name+"-tls", true, holdsForTLS, withoutTLS, i == 1
+		all = append(all, s)
+	}
 	return append(all, emulatedSetups()...)
+}
+
+// holdsForTLS reports whether a rule is about the bytes and the life of a stream, which are the same with TLS.
+func holdsForTLS(rule string) bool {
+	return (rule < "S24" || strings.HasPrefix(rule, "Frames")) && !strings.Contains(rule, "Detach")
+}
+
+const (
+	countsPlain = "it counts plain bytes, and the queue encrypted ones"
+	usesDetach  = "it uses Detach"
+)
+
+// withoutTLS are rules about what differs with TLS, and why.
+var withoutTLS = map[string]string{
+	"S07_ExactLimit": countsPlain, "S07_WholeWrites": countsPlain, "S10_ExactHighWater": countsPlain, "S10_WaterMarks": countsPlain,
+	"S02_PostAndClose": usesDetach, "S20_RawConnWhileEnding": usesDetach, "Frames_MessageStaysAsItIs": usesDetach,
+	"S09_OneSendATurn":      "the handshake sends, too",
+	"Frames_NoAllocation":   "crypto/tls allocates an object for each Read",
+	"Frames_InvalidAndMore": "it looks at what waits in a pause, which is not decrypted yet",
 }
 
 func epollSetup() backendtest.Setup {

@@ -11,7 +11,8 @@ import (
 // connection, and io_uring has no part in it.
 //
 // What Accept returns belongs to the caller, who closes it; the Transport keeps it until then. ListenOptions hold, as far
-// as they concern sockets and MaxConns; StreamOptions mean nothing. Up to 64 connections wait for Accept, and count
+// as they concern sockets and MaxConns; StreamOptions mean nothing. TLS is an error: crypto/tls does that
+// on top, by tls.NewListener and tls.Client. Up to 64 connections wait for Accept, and count
 // towards MaxConns; Stats.Conns has the figures of those that Accept has returned.
 //
 // Shutdown ends the connections that wait for their peer, in Read or in a transfer, unless they are also sending; each of

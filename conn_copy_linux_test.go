@@ -171,7 +171,7 @@ func TestN01_TransferFails(t *testing.T) {
 			"destination closed":          func(_, to net.Conn) { time.AfterFunc(5*time.Millisecond, func() { _ = to.Close() }) },
 		} {
 			for _, file := range []bool{false, true} {
-				to, _ := connPair(t, tr, network)
+				to, sink := connPair(t, tr, network)
 				a, from := connPair(t, tr, network)
 				var r io.Reader = from
 				if file {
@@ -185,7 +185,10 @@ func TestN01_TransferFails(t *testing.T) {
 						}
 					}()
 				}
-				end(from, to)
+				go func() {
+					_, _ = sink.Read(make([]byte, 1)) // the transfer has begun
+					end(from, to)
+				}()
 				n, err := io.Copy(to, r)
 				require.Positive(t, n, name)
 				if strings.Contains(name, "deadline") {

@@ -1,6 +1,8 @@
 package tandem_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -200,5 +202,15 @@ func TestN01_Network(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			require.ErrorContains(t, err, "read tcp4 "+c.LocalAddr().String()+"->"+c.RemoteAddr().String()+": use of closed network connection")
 		}
+	})
+}
+
+// TestConnsWithTLSAreRefused keeps a program from sending in plain what it wants encrypted.
+func TestConnsWithTLSAreRefused(t *testing.T) {
+	onBackends(t, func(t *testing.T, tr tandem.Transport) {
+		_, err := tandem.ListenConn(tr, "tcp", "127.0.0.1:0", &tandem.ListenOptions{TLS: &tls.Config{}})
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		_, err = tandem.DialConn(context.Background(), tr, "tcp", "127.0.0.1:1", &tandem.DialOptions{TLS: &tls.Config{}})
+		require.ErrorIs(t, err, errors.ErrUnsupported)
 	})
 }

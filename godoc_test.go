@@ -60,6 +60,7 @@ var aliases = map[string]reflect.Type{
 	"Stream":            reflect.TypeFor[*tandem.Stream](),
 	"StreamOptions":     reflect.TypeFor[tandem.StreamOptions](),
 	"StreamStats":       reflect.TypeFor[tandem.StreamStats](),
+	"TLSState":          reflect.TypeFor[tandem.TLSState](),
 	"Timer":             reflect.TypeFor[*tandem.Timer](),
 }
 
@@ -267,8 +268,13 @@ func symbols(p *doc.Package) map[string]bool {
 			for _, name := range field.Names {
 				all[one.Name+"."+name.Name] = true
 			}
-			if embedded, ok := field.Type.(*ast.Ident); ok && len(field.Names) == 0 {
-				all[one.Name+"."+embedded.Name] = true
+			if len(field.Names) == 0 {
+				switch embedded := field.Type.(type) {
+				case *ast.Ident:
+					all[one.Name+"."+embedded.Name] = true
+				case *ast.SelectorExpr: // of another package
+					all[one.Name+"."+embedded.Sel.Name] = true
+				}
 			}
 			return true
 		})

@@ -47,6 +47,11 @@ type Options struct {
 	// Default 0: none.
 	MemoryLimit int64
 
+	// TLSHandshakes is how many TLS handshakes run at once on each loop, of servers and as many of clients. Further ones
+	// wait, and their peers' bytes wait unread in the kernel. A handshake whose peer is silent for 100 ms keeps nobody
+	// waiting any longer. Default 0: 64.
+	TLSHandshakes int
+
 	// StreamOptions are the limits of all streams, where a listener or a dial does not set its own.
 	StreamOptions
 
@@ -118,6 +123,8 @@ func (o *Options) check() error {
 		return bad("Affinity", o.Affinity, fmt.Sprintf("one CPU for each of %d loops, or nil", o.Loops))
 	case o.ExpectedStreams < 0:
 		return bad("ExpectedStreams", o.ExpectedStreams, "positive, or 0")
+	case o.TLSHandshakes < 0:
+		return bad("TLSHandshakes", o.TLSHandshakes, "positive, or 0 for 64")
 	case o.MemoryLimit < 0:
 		return bad("MemoryLimit", o.MemoryLimit, "positive, or 0 for none")
 	}

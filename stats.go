@@ -55,6 +55,9 @@ type ConnStats = session.ConnStats
 //   - [session.LoopStats.WakeUps] counts times that another goroutine woke the loop.
 //   - [session.LoopStats.Timers] counts timers that fired.
 //   - [session.LoopStats.Panics] counts panics caught in callbacks.
+//   - [session.LoopStats.TLSHandshakes] counts TLS handshakes that were done.
+//   - [session.LoopStats.TLSHandshakeErrors] counts those that failed.
+//   - [session.LoopStats.TLSOverhead] counts received bytes that were no user's.
 //   - [session.LoopStats.LongestTurn] is how long the longest turn took.
 //   - [session.LoopStats.LongestCallback] is how long the longest callback for data took.
 //   - [session.LoopStats.LongestCallbackStream] is the ID of its stream.

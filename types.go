@@ -49,6 +49,11 @@ import (
 //   - [session.Stream.AbortWith] does the same with an error for OnClose.
 //   - [session.Stream.Detach] gives the socket back as a net.Conn, with all bytes in both directions.
 //
+// Encryption, beside the TLS of ListenOptions and DialOptions:
+//
+//   - [session.Stream.StartTLS] encrypts what follows, on the loop.
+//   - [session.Stream.TLS] returns what is known of the stream's TLS, from any goroutine.
+//
 // Time and work on the loop, from any goroutine:
 //
 //   - [session.Stream.SetIdleTimeout] ends a stream on which no byte comes or goes.
@@ -124,9 +129,16 @@ type Timer = session.Timer
 //   - [session.StreamOptions.IdleTimeout] ends a stream on which no byte comes or goes for so long. Default 0: none.
 //   - [session.StreamOptions.ReadIdleTimeout] ends a stream on which no byte comes for so long. Default 0: none.
 //   - [session.StreamOptions.HalfCloseTimeout] ends a half-closed stream on which nothing moves. Default 0: none.
+//   - [session.StreamOptions.TLSHandshakeTimeout] bounds a TLS handshake. Default 10 s.
 //
 // Packages that open Transports fill in the defaults by [session.StreamOptions.Complete].
 type StreamOptions = session.StreamOptions
+
+// TLSState is what [session.Stream.TLS] returns: a tls.ConnectionState, and how the peer has ended.
+//
+//   - [session.TLSState.ConnectionState] is what crypto/tls says.
+//   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
+type TLSState = session.TLSState
 
 // StreamStats are a stream's figures, exact at the moment of the call.
 //
@@ -142,6 +154,8 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
 //   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default 0: no limit.
 //   - [session.ListenOptions.RejectOverLimit] resets further connections, instead of letting them wait.
+//   - [session.ListenOptions.TLS] encrypts accepted streams. Default nil: none.
+//   - [session.ListenOptions.NotTLS] answers a peer that does not speak TLS.
 //   - [session.ListenOptions.StreamOptions] are for accepted streams, where they differ from the Transport's.
 type ListenOptions = session.ListenOptions
 
@@ -175,6 +189,7 @@ type ListenerStats = session.ListenerStats
 //   - [session.DialOptions.Resolver] looks names up. Default nil: net.DefaultResolver.
 //   - [session.DialOptions.SameLoop] is a stream whose loop the new one shares. Default nil: Options.Balance chooses.
 //   - [session.DialOptions.Socket] lists socket options.
+//   - [session.DialOptions.TLS] encrypts the stream. Default nil: none.
 //   - [session.DialOptions.StreamOptions] are for the stream, where they differ from the Transport's.
 type DialOptions = session.DialOptions
 

@@ -35,6 +35,9 @@ func loadCommand() *cobra.Command {
 			if config.Addr, err = sockets.Resolve(addr); err != nil {
 				return usageError{err}
 			}
+			if !c.Flags().Changed("size") {
+				config.Size = workload.SizeOf(config.Kind, config.Size)
+			}
 			if err := config.Check(); err != nil {
 				return usageError{err}
 			}

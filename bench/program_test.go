@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -56,6 +57,9 @@ func start(t *testing.T, impl, mode string, more ...string) *campaign.Server {
 // TestServerEndsWithConnectionsOpen also ends it the other way, by SIGINT.
 func TestServerEndsWithConnectionsOpen(t *testing.T) {
 	for _, im := range servers.All() {
+		if !slices.Contains(im.Modes, workload.ModeEcho) {
+			continue
+		}
 		t.Run(im.Name, func(t *testing.T) {
 			s := start(t, im.Name, workload.ModeEcho)
 			for range 3 {

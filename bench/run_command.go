@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -63,7 +64,7 @@ func runCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVar(&f.quick, "quick", false, "some servers, 64 and 1000 connections × 64 B, within a minute")
+	flags.BoolVar(&f.quick, "quick", false, "some servers, echo on 64 and 1000 connections, TLS, WebSocket, within a minute")
 	flags.BoolVar(&f.full, "full", false, "all servers, all kinds of load, in about 20 minutes")
 	flags.StringSliceVar(&f.impls, "impl", nil, "servers to measure (default: all except variants)")
 	flags.StringSliceVar(&f.kinds, "kind", []string{workload.KindEcho}, "kinds of load")
@@ -104,8 +105,16 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 		}
 	}
 	p.Workloads = f.workloads(shaped)
+	if !changed("size") {
+		for i, w := range p.Workloads {
+			p.Workloads[i].Size = workload.SizeOf(w.Kind, w.Size)
+		}
+	}
 	if f.quick && !changed("rounds") {
 		p.Rounds = campaign.QuickRounds
+	}
+	if f.quick && !changed("warmup") {
+		p.Warmup = campaign.QuickWarmup
 	}
 	if err := p.Check(); err != nil {
 		return campaign.Plan{}, usageError{err}
@@ -133,9 +142,9 @@ func (f runFlags) plan(c *cobra.Command) (campaign.Plan, error) {
 func (f runFlags) workloads(shaped bool) []workload.Workload {
 	switch {
 	case f.full:
-		return campaign.FullWorkloads
+		return slices.Clone(campaign.FullWorkloads)
 	case f.quick && !shaped:
-		return campaign.QuickWorkloads
+		return slices.Clone(campaign.QuickWorkloads)
 	}
 	return campaign.Combinations(f.kinds, f.conns, f.sizes, f.depth, f.rate)
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"net"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +42,18 @@ func workloadsOf(mode string) []workload.Workload {
 		return []workload.Workload{{Kind: workload.KindFanOut, Conns: 20, Size: 64, Depth: 4}, {Kind: workload.KindFanOut, Conns: 3, Size: 100_000, Depth: 1}}
 	case workload.ModeWorker:
 		return echoes(workload.KindWorker)
+	case workload.ModeTLSEcho:
+		return append(echoes(workload.KindTLSEcho),
+			workload.Workload{Kind: workload.KindTLSFull, Conns: 8, Size: 64, Depth: 1},
+			workload.Workload{Kind: workload.KindTLSResume, Conns: 8, Size: 64, Depth: 1})
+	case workload.ModeWSEcho:
+		return echoes(workload.KindWSEcho)
+	case workload.ModeHTTP:
+		return []workload.Workload{
+			{Kind: workload.KindHTTP, Conns: 300, Size: len(workload.Hello), Depth: 1},
+			{Kind: workload.KindHTTP, Conns: 3, Size: len(workload.Hello), Depth: 16},
+			{Kind: workload.KindHTTP, Conns: 3, Size: len(workload.Hello), Depth: 1, Rate: 2000},
+		}
 	}
 	return nil
 }
@@ -73,7 +87,7 @@ func TestEveryImplementationInEveryMode(t *testing.T) {
 func TestWork(t *testing.T) {
 	const work = 300 * time.Microsecond
 	for _, im := range servers.All() {
-		if im.Extra {
+		if im.Extra || !slices.Contains(im.Modes, workload.ModeEcho) {
 			continue
 		}
 		t.Run(im.Name, func(t *testing.T) {
@@ -94,18 +108,24 @@ func TestWork(t *testing.T) {
 
 // TestIdleMemory holds connections open and looks at what they cost.
 func TestIdleMemory(t *testing.T) {
-	s := start(t, "net", workload.ModeEcho)
-	addr, err := net.ResolveTCPAddr("tcp", s.Addr)
-	require.NoError(t, err)
-	const conns = 500
-	r, err := load.Run(load.Config{
-		Workload: workload.Workload{Kind: workload.KindIdle, Conns: conns, Size: 64, Depth: 1}, Addr: addr, Window: 10 * time.Millisecond,
-		Stall: time.Minute, PID: s.PID(),
-	})
-	require.NoError(t, err)
-	// A goroutine's stack and a touched page of its buffer: some thousand bytes, and not the 64 KiB of the whole buffer.
-	assert.GreaterOrEqual(t, r.PerConn, 2.0*1024)
-	assert.LessOrEqual(t, r.PerConn, 64.0*1024)
-	assert.Zero(t, r.Messages, "nothing is sent in the window")
-	assert.Empty(t, r.Latency)
+	for kind, mode := range map[string]string{workload.KindIdle: workload.ModeEcho, workload.KindTLSIdle: workload.ModeTLSEcho} {
+		t.Run(kind, func(t *testing.T) {
+			control := filepath.Join(t.TempDir(), "control")
+			s := start(t, "net", mode, "--control", control)
+			addr, err := net.ResolveTCPAddr("tcp", s.Addr)
+			require.NoError(t, err)
+			const conns = 500
+			r, err := load.Run(load.Config{
+				Workload: workload.Workload{Kind: kind, Conns: conns, Size: 64, Depth: 1}, Addr: addr, Window: 10 * time.Millisecond,
+				Stall: time.Minute, PID: s.PID(), Control: control,
+			})
+			require.NoError(t, err)
+			// A goroutine's stack and a touched page of its buffer: some thousand bytes, and not the 64 KiB of the whole
+			// buffer. TLS adds what a connection keeps, and not what its handshake took.
+			assert.GreaterOrEqual(t, r.PerConn, 2.0*1024)
+			assert.LessOrEqual(t, r.PerConn, 64.0*1024)
+			assert.Zero(t, r.Messages, "nothing is sent in the window")
+			assert.Empty(t, r.Latency)
+		})
+	}
 }

@@ -107,7 +107,7 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	waits := s.life.phase == releasing
 	s.mu.Unlock()
 	if waits || s.loop.draining {
-		s.loop.Sockets.CloseSocket(fd, backend.Closing{Reset: len(h.unsent) > 0})
+		s.closeUnopened(fd)
 	}
 	switch {
 	case waits:
@@ -115,6 +115,7 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 		s.finish()
 		return
 	case s.loop.draining:
+		s.loop.add(s)
 		s.failed(net.ErrClosed)
 		return
 	}

@@ -46,14 +46,14 @@ func (s *Stream) Close() error {
 
 // closeStreamLocked is Close, in stages or at once. mu is held.
 func (s *Stream) closeStreamLocked(staged bool) {
-	if s.life.phase == detaching || s.handOff != nil {
+	if s.handOff != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
-	switch s.life.phase {
-	case dialing:
+	switch {
+	case s.life.phase == dialing, s.life.phase == open && s.tls != nil && !s.tls.open && !s.tls.late:
 		s.failLocked(net.ErrClosed, s.loop.OnLoop())
-	case open:
+	case s.life.phase == open:
 		s.life.staged = staged
 		s.tx.finWant = s.tx.finWant || staged
 		s.life.move(closing)
@@ -148,6 +148,9 @@ func (s *Stream) watchClose(sent bool) {
 		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
 		s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
 		s.rx.in.drop()
+		if s.tls != nil {
+			s.tls.dropIn()
+		}
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}
@@ -167,9 +170,6 @@ func (s *Stream) lastStage() time.Duration {
 func (s *Stream) taken() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fd.Valid() {
-		return s.tx.sent
-	}
 	return s.tx.sent - uint64(s.loop.Sockets.Unsent(s.fd)) // of a Unix socket it may be more than that; what counts is a change
 }
 

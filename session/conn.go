@@ -209,6 +209,9 @@ func reset(c backend.Conn) {
 
 // DialConn is Dial for a net.Conn. Its goroutine waits for the kernel itself: no loop carries the bytes.
 func (e *Engine) DialConn(ctx context.Context, network, address string, o *DialOptions) (net.Conn, error) {
+	if o != nil && o.TLS != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errTLSConn}
+	}
 	given := make(chan backend.Descriptor, 1)
 	_, err := e.dial(ctx, network, address, BaseHandler{}, o, given)
 	select {

@@ -41,12 +41,12 @@ func (e *Engine) buryAll(l *Loop, cause error) {
 	}
 	for len(l.dialing) > 0 {
 		for d := range l.dialing {
-			delete(l.dialing, d)
 			if d.given {
 				d.loopDied()
 			} else {
 				d.stream.die(d.failure(cause))
 			}
+			delete(l.dialing, d) // only now, so that it is found again if a callback ends the goroutine
 		}
 	}
 	for len(l.streams) > 0 {

@@ -15,7 +15,7 @@ import (
 // The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. In callbacks of
 // the Transport, which cannot wait, Read returns an error until then, and Write keeps its bytes.
 //
-// Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
+// A stream with TLS cannot be detached: errors.Is(err, errors.ErrUnsupported). Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
 // syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
 	return DetachWith(s, func() (unread, unsent []byte) {
@@ -43,6 +43,8 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 		return nil, s.opErrorLocked("detach", syscall.ENOTCONN)
 	case s.life.phase != open:
 		return nil, net.ErrClosed
+	case s.tls != nil:
+		return nil, s.opErrorLocked("detach", errTLSDetach)
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
 	if err != nil {

@@ -77,7 +77,7 @@ func TestDetachAfterCloseWrite(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func TestDetachFails(t *testing.T) {
+func TestDetachFails(t *testing.T) { //nolint:funlen // one story, in order
 	t.Run("without a descriptor to spare", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})
 		a.refuse = syscall.EMFILE
@@ -100,6 +100,25 @@ func TestDetachFails(t *testing.T) {
 			assert.ErrorContains(t, err, "on purpose")
 		})
 		_ = c.Close()
+	})
+	t.Run("the loop dies before the queue is sent", func(t *testing.T) {
+		a := newActor(t, StreamOptions{})
+		var told []error
+		require.NoError(t, a.s.WriteNotify([]byte("not sent yet"), func(err error) { told = append(told, err) }))
+		a.f.room = 0
+		a.turn()
+		c, err := a.s.Detach()
+		require.NoError(t, err)
+		a.turn()
+		require.Equal(t, releasing, a.s.life.phase, "somebody waits to be told")
+		require.Empty(t, told)
+		a.kill(a.engine.loops[0], errors.New("on purpose"))
+		require.Len(t, told, 1, "the function of WriteNotify")
+		assert.ErrorContains(t, told[0], "on purpose")
+		assert.Equal(t, closed, a.s.life.phase)
+		assert.Equal(t, "close <nil>", a.took())
+		go func() { _, _ = io.Copy(io.Discard, a.given[0]) }() // the Conn goes on
+		require.NoError(t, c.Close())
 	})
 	t.Run("the connection fails meanwhile", func(t *testing.T) {
 		a := newActor(t, StreamOptions{})

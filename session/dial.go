@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,13 @@ type DialOptions struct {
 	// Socket are options of each socket, set before Control is called. They come after the defaults, which are
 	// NoDelay(true) and KeepAlive(0, 0, 0). Default none.
 	Socket []backend.SocketOption
+
+	// TLS encrypts the stream, as a client. OnOpen comes, or Dial returns, when the handshake is done; Timeout and the
+	// context bound that, too. A Config without ServerName gets the host of the address. It must not allow
+	// renegotiation, and must not be changed any longer. Functions of the Config run on a goroutine of their own during
+	// the handshake, where they may block, and later, such as Put of a ClientSessionCache, on the loop, where they must
+	// not. On a CallerDriven Transport all of them run in Poll. Default nil: no TLS.
+	TLS *tls.Config
 
 	// StreamOptions are those of the stream, where they are not the Transport's.
 	StreamOptions
@@ -115,7 +123,7 @@ func (e *Engine) dial(ctx context.Context, network, address string, h Handler, o
 		return nil, d.failure(err)
 	}
 	result := make(chan error, 1)
-	d.result, d.giveTo = result, given
+	d.waited, d.result, d.giveTo = true, result, given
 	timed, stop := d.opts.timed(ctx, e.clock)
 	defer stop()
 	inner, cancel := context.WithCancel(timed)
@@ -172,7 +180,7 @@ func (d *dial) giveUp(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.life.phase == dialing:
+	case s.life.phase == dialing, s.life.phase == open && s.dial != nil: // in its TLS handshake
 		err = d.failure(err)
 		s.rx.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
 		s.failLocked(err, s.loop.OnLoop())
@@ -205,6 +213,10 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket); err != nil {
 		return refuse(err)
 	}
+	config, err := d.opts.clientTLS(address)
+	if err != nil {
+		return refuse(fmt.Errorf("DialOptions.%w", err))
+	}
 	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {
 		return refuse(errors.New("SameLoop is a stream of another Transport"))
 	}
@@ -216,6 +228,9 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	}
 	d.stream = newStream(e.loopOf(&d.opts, d.target), h, opts)
 	d.stream.dial = d
+	if config != nil {
+		d.stream.tls = newTLS(d.stream, config, false)
+	}
 	return d, nil
 }
 

@@ -44,7 +44,8 @@ type dial struct {
 	decided bool                      // an attempt has won, or the stream has ended
 	given   bool                      // the stream has its descriptor, and with it its end
 	ends    bool                      // the stream waits for the last attempt, to finish
-	result  chan<- error              // for Dial, which waits; nil for Connect
+	waited  bool                      // by Dial, which has the result
+	result  chan<- error              // for Dial, until it is told; nil for Connect
 	giveTo  chan<- backend.Descriptor // gets the connection, instead of the stream; nil: the stream has it
 }
 
@@ -83,9 +84,6 @@ func (d *dial) start() {
 
 // resolved follows the look-up of a name.
 func (d *dial) resolved(addrs []backend.Address, err error) {
-	if d.decided {
-		return
-	}
 	if err != nil {
 		d.stream.failed(d.opError(backend.Address{}, err))
 		return
@@ -226,11 +224,11 @@ func (d *dial) closeMade() {
 func (d *dial) connected(fd backend.Descriptor, addr backend.Address) {
 	s := d.stream
 	if s.ended() {
-		d.closeSocket(fd)
+		s.closeUnopened(fd)
 		return
 	}
 	if err := d.sockopt.connected(s.loop.Sockets, fd); err != nil {
-		d.closeSocket(fd)
+		s.closeUnopened(fd)
 		s.failed(d.opError(addr, err))
 		return
 	}
@@ -266,6 +264,7 @@ func (d *dial) cancel() {
 	if !d.decided {
 		d.decide(nil)
 	}
+	d.stream.loop.dialing[d] = struct{}{} // also if it has not begun yet
 	d.ends = true
 	d.settle()
 }

@@ -181,6 +181,51 @@ func TestDialIsGivenUp(t *testing.T) {
 	})
 }
 
+// TestDialEndsWithItsAttempts has a dial end while an attempt is still the driver's: nothing is left of it when OnClose
+// runs, and if the loop dies meanwhile, the dial is found.
+func TestDialEndsWithItsAttempts(t *testing.T) {
+	t.Run("OnClose comes last", func(t *testing.T) {
+		c := newCaller(t)
+		c.connect(nil)
+		c.then = func(*Stream, string) {
+			assert.True(t, c.made[0].closed, "OnClose, and the attempt's descriptor is open")
+		}
+		require.NoError(t, c.s.Close())
+		c.gone()
+		assert.Equal(t, "close use of closed network connection", c.took())
+	})
+	for name, end := range map[string]func(c *caller){
+		"the loop dies as it is given up": func(c *caller) { _ = c.s.Abort() },
+		"the loop dies as it has won":     func(c *caller) { c.drivers[0].sockets[0].sock.Owner.Connected(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t)
+			c.connect(nil)
+			end(c)
+			c.kill(c.engine.loops[0], errors.New("on purpose"))
+			assert.Equal(t, closed, c.s.life.phase)
+			assert.Len(t, c.events, 1, "OnClose")
+			c.gone()
+		})
+	}
+	t.Run("the loop dies before it has let go of the one that lost", func(t *testing.T) {
+		c := newCaller(t)
+		d := c.race()
+		c.serve(d)
+		c.pass(attemptDelay)
+		c.serve(d)
+		require.Len(t, c.made, 2)
+		won := c.made[1].sock.Owner.(*attempt)
+		won.Connected(nil)
+		c.made[1].driver = nil // which lets go of this one first
+		won.Released()
+		require.Equal(t, "open", c.took())
+		c.kill(c.engine.loops[0], errors.New("on purpose"))
+		assert.Len(t, c.events, 1, "OnClose")
+		c.gone()
+	})
+}
+
 func TestDialWithoutConnection(t *testing.T) {
 	t.Run("options", func(t *testing.T) {
 		for _, atOnce := range []bool{false, true} {

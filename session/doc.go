@@ -51,6 +51,16 @@
 // peer may still be sending, [Memory] is the loop's memory, a [Poller] shares a CallerDriven Transport, and a
 // [MessageBuffer] decodes messages from bytes that do not come from a Stream.
 //
+// # TLS
+//
+// With ListenOptions.TLS or DialOptions.TLS the bytes of a stream are encrypted by crypto/tls. The handshake runs on a
+// goroutine of its own, and what comes then is decrypted on the loop, a whole record at a time:
+//
+//	driver ── Received ─► records ─► tls.Conn ─► in ─► OnData
+//	driver ◄── Send ───── out ◄───── tls.Conn ◄─────── Write, from any goroutine
+//
+// crypto/tls allocates an object for each Read, and keeps a buffer of the size of the peer's records for each connection.
+//
 // # The contract
 //
 // CONTRACT.md in this directory says what a Stream promises on every backend. Each rule has a number, and a link to its

@@ -23,25 +23,27 @@ type Config struct {
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
+	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
 	Clock        backend.Clock // nil: backend.SystemClock
 	Stream       StreamOptions
 }
 
 // Engine owns loops, and all that runs on them.
 type Engine struct {
-	loops     []*Loop
-	defaults  StreamOptions
-	balance   Balance
-	driven    bool
-	propagate bool
-	log       *slog.Logger
-	clock     backend.Clock
-	next      atomic.Uint64
-	memory    memory
-	conns     conns
-	panics    panicLog
-	dials     sync.WaitGroup // goroutines that look names up for a dial and make its sockets
-	running   sync.WaitGroup // goroutines of loops
+	loops      []*Loop
+	defaults   StreamOptions
+	balance    Balance
+	driven     bool
+	propagate  bool
+	log        *slog.Logger
+	clock      backend.Clock
+	next       atomic.Uint64
+	memory     memory
+	handshakes int
+	conns      conns
+	panics     panicLog
+	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
+	running    sync.WaitGroup // goroutines of loops
 
 	lastResolver atomic.Pointer[guardedResolver]
 
@@ -63,6 +65,9 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
+	}
+	if e.handshakes = c.Handshakes; e.handshakes == 0 {
+		e.handshakes = defaultTLSHandshakes
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}

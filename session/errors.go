@@ -9,5 +9,11 @@ import (
 // errNoFunction is for a nil function where one has to be called later.
 var errNoFunction = errors.New("tandem: the function to call is nil")
 
+// errTLSDetach is for Detach of a stream with TLS.
+var errTLSDetach = fmt.Errorf("a stream with TLS cannot be detached: %w", errors.ErrUnsupported)
+
+// errTLSConn is for ListenConn and DialConn with a tls.Config, which would otherwise carry plain bytes.
+var errTLSConn = fmt.Errorf("TLS is for streams; wrap the listener by tls.NewListener, or the Conn by tls.Client: %w", errors.ErrUnsupported)
+
 // errNotTold is for a WriteNotify of a detached stream whose Transport ends before it is known what became of the bytes.
 var errNotTold = fmt.Errorf("tandem: the Transport has ended before the bytes were sent: %w", net.ErrClosed)

@@ -21,13 +21,24 @@ func (d *fakeDriver) Start(*backend.Counters) error { return nil }
 func (d *fakeDriver) Wake()                         {}
 func (d *fakeDriver) Keep() func()                  { return nil }
 func (d *fakeDriver) Features() []string            { return nil }
-func (d *fakeDriver) Close() error                  { return nil }
+
+func (d *fakeDriver) Close() error {
+	for _, f := range d.sockets {
+		if f.driver == d {
+			f.driver = nil
+		}
+	}
+	return nil
+}
 
 func (d *fakeDriver) Attach(s *backend.Socket) error {
 	if d.refuse != nil {
 		return d.refuse
 	}
 	f := d.of(s.Descriptor)
+	if f.driver != nil {
+		panic("a descriptor is attached that a driver has not let go of")
+	}
 	f.sock, f.driver = s, d
 	d.sockets = append(d.sockets, f)
 	return nil
@@ -72,6 +83,11 @@ func (d *fakeDriver) Outstanding() backend.Outstanding {
 
 // Poll reports, for each socket, what it was asked for and what has come. It never sleeps.
 func (d *fakeDriver) Poll(time.Duration) (int, error) {
+	for _, f := range d.sockets {
+		if f.sock == nil && f.driver == d {
+			f.driver = nil
+		}
+	}
 	n := d.released.Report()
 	for _, f := range d.sockets {
 		if f.sock != nil && f.driver == d {

@@ -15,7 +15,7 @@ import (
 // fakeSocket is a socket of a fakeKernel, with what its peer does.
 type fakeSocket struct {
 	sock   *backend.Socket // nil: not attached
-	driver *fakeDriver     // to which it is attached
+	driver *fakeDriver     // to which it is attached, and that has not let go of it
 
 	receiving, accepting, connecting bool // what the driver was asked for
 	sending                          bool // a Send found no room, or is answered later
@@ -98,8 +98,11 @@ func (k *fakeKernel) ShutdownWrite(d backend.Descriptor) error { k.of(d).fin = t
 
 func (k *fakeKernel) CloseSocket(d backend.Descriptor, how backend.Closing) {
 	f := k.of(d)
-	if f.closed {
+	switch {
+	case f.closed:
 		panic("a descriptor is closed twice")
+	case f.driver != nil:
+		panic("a descriptor is closed that a driver has not let go of")
 	}
 	f.closed, f.how = true, how
 }

@@ -319,6 +319,37 @@ func TestSetHandler(t *testing.T) {
 	assert.Empty(t, a.took(), "callbacks of the handler that was there before")
 }
 
+// TestNewBytesAreWhatIsDeliveredAgain has bytes come in the turn in which what is there was to be delivered again, and the
+// handler has read all of that meanwhile: OnData is called for the new bytes, and not once more.
+func TestNewBytesAreWhatIsDeliveredAgain(t *testing.T) {
+	for name, again := range map[string]func(a *actor){
+		"SetHandler": func(a *actor) { a.s.SetHandler(a.recorder) },
+		"ResumeRead": func(a *actor) { a.s.PauseRead(); a.s.ResumeRead() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newActor(t, StreamOptions{})
+			a.leave = true
+			a.then = func(_ *Stream, event string) {
+				if event == "data one" {
+					again(a)
+					_, _ = a.s.Discard(-1)
+				}
+			}
+			require.NoError(t, a.s.Post(func() {
+				a.s.events().Received([]byte("one"))
+				a.s.events().Received([]byte("two"))
+			}))
+			a.turn()
+			assert.Equal(t, "data one, data two", a.took())
+			again(a)
+			a.turn()
+			assert.Equal(t, "data two", a.took(), "what was left is delivered again")
+			require.NoError(t, a.s.Close())
+			a.ended("close <nil>", inOrder)
+		})
+	}
+}
+
 // TestTurnBudget has more come for a stream than one turn is to deliver.
 func TestTurnBudget(t *testing.T) {
 	a := newActor(t, StreamOptions{TurnBudget: 4})

@@ -76,8 +76,14 @@ func (p phase) String() string {
 
 // progress moves the stream towards its end, as far as it can go now.
 func (s *Stream) progress() {
+	if s.tls != nil {
+		s.tls.closeNotify()
+	}
 	s.mu.Lock()
 	drained := s.tx.drained()
+	if s.tls != nil && s.tls.late && !s.tls.open && s.life.phase == open {
+		drained = false // the handshake comes first, and close_notify
+	}
 	fin := s.tx.finWant && !s.tx.finSent && drained && (s.life.phase == open || s.life.phase == closing && s.life.staged)
 	if fin {
 		s.tx.finSent = true
@@ -127,7 +133,18 @@ func (s *Stream) failLocked(err error, here bool) {
 func (s *Stream) broken(op string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failLocked(s.opErrorLocked(op, err), s.loop.OnLoop())
+	s.brokenLocked(op, err, s.loop.OnLoop())
+}
+
+// brokenLocked is broken, for a caller that holds mu. A stream that closes, and has only its close_notify left to send,
+// has lost nothing.
+func (s *Stream) brokenLocked(op string, err error, here bool) {
+	if s.life.phase == closing && s.life.cause == nil && s.tls != nil && s.tls.saidAllLocked() {
+		s.life.move(ending)
+		s.scheduleLocked(here)
+		return
+	}
+	s.failLocked(s.opErrorLocked(op, err), here)
 }
 
 // opError says which operation failed on which connection, as those of package net do. Any goroutine, without mu.
@@ -202,6 +219,9 @@ func (s *Stream) finish() {
 		return
 	}
 	s.rx.draining = false
+	if s.tls != nil {
+		s.tls.end()
+	}
 	s.stopTimers()
 	lost := err
 	if lost == nil {
@@ -221,7 +241,7 @@ func (s *Stream) finish() {
 	}
 	defer s.finished() // also if OnClose ends the goroutine
 	switch {
-	case d != nil && d.result != nil:
+	case d != nil && d.waited:
 		d.tell(err) // Dial returns the error, and there never was a stream
 	case s.from != nil && !s.opened: // nobody has heard of it
 	default:
@@ -233,12 +253,24 @@ func (s *Stream) finish() {
 func (s *Stream) finished() {
 	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
 	s.rx.in.drop()
+	if s.tls != nil {
+		s.tls.dropIn()
+	}
 	s.account()
 	if s.from != nil {
 		s.from.ended()
 	}
 	s.loop.release()
 	s.runAllPosts() // of a stream that never opened
+}
+
+// closeUnopened closes a connection that has come to a stream which does not open: with a reset if that was asked for, or
+// if the peer would take nothing for all there was.
+func (s *Stream) closeUnopened(fd backend.Descriptor) {
+	s.mu.Lock()
+	how := backend.Closing{Reset: s.life.reset || s.tx.out.n > 0}
+	s.mu.Unlock()
+	s.loop.Sockets.CloseSocket(fd, how)
 }
 
 // closeLocked closes the descriptor as the stream has ended: with a reset if the peer would take what it got for all

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -38,6 +39,17 @@ type ListenOptions struct {
 
 	// RejectOverLimit resets connections above MaxConns instead.
 	RejectOverLimit bool
+
+	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
+	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
+	// the keys of session tickets. Its functions run on a goroutine of their own, where they may block; on a CallerDriven
+	// Transport in Poll, where they must not. Default nil: no TLS.
+	TLS *tls.Config
+
+	// NotTLS is called for a peer whose first bytes are no TLS, such as a plain HTTP request; they are begins, the first
+	// five. What it returns is sent to the peer before the connection is closed. It runs on the loop. Default nil:
+	// nothing is sent.
+	NotTLS func(begins []byte) (answer []byte)
 
 	// StreamOptions are those of accepted streams, where they are not the Transport's.
 	StreamOptions
@@ -97,6 +109,8 @@ type listener struct {
 	shared  bool // the socket is from elsewhere
 	addr    net.Addr
 	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
+	tls     *tls.Config                  // nil: none
+	notTLS  func(begins []byte) []byte   // or nil
 	conns   *connQueue                   // where connections wait for Accept; nil: they become streams
 
 	mu      sync.Mutex      // guards what follows
@@ -170,6 +184,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, bad
 	case err != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", err)
+	case o.TLS != nil && checkTLS(o.TLS, true) != nil:
+		return nil, fmt.Errorf("ListenOptions.%w", checkTLS(o.TLS, true))
 	case o.MaxConns < 0:
 		return nil, fmt.Errorf("ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case o.Backlog < 0:
@@ -181,7 +197,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	}
 	l := &listener{
 		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
-		shared: o.From != nil,
+		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS,
 	}
 	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
 		return nil, err

@@ -51,18 +51,25 @@ func newListenSocket(l *listener, fd backend.Descriptor) *listenSocket {
 // start begins to accept. The loop holds itself for it.
 func (a *listenSocket) start() {
 	if a.loop.draining {
-		a.Released()
+		a.abandon()
 		return
 	}
 	if err := a.loop.Driver.Attach(&a.sock); err != nil {
 		if a.loop.Err() != nil {
 			return // the loop is dying: loopDied follows
 		}
-		a.Released()
+		a.abandon()
 		a.listener.lost(a, err)
 		return
 	}
 	a.settle()
+}
+
+// abandon closes a socket that the driver does not have, and what is parked: it may have moved here with some.
+func (a *listenSocket) abandon() {
+	a.stopped = true
+	a.dropParked()
+	a.Released()
 }
 
 // stop lets go of the socket, and of what is parked.

@@ -54,13 +54,10 @@ func (q *connQueue) put(fd backend.Descriptor) bool {
 	return true
 }
 
-// close returns what nobody will accept.
+// close returns what nobody will accept. It is called once.
 func (q *connQueue) close() (left []backend.Descriptor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return nil
-	}
 	q.closed = true
 	close(q.over)
 	for {
@@ -130,6 +127,9 @@ var _ net.Listener = connListener{} //nolint:forbidigo // an interface, and no s
 // ListenConn is Listen for code that takes a net.Listener. Loops accept; what Accept returns is the caller's, and no loop
 // carries its bytes.
 func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.Listener, error) { //nolint:forbidigo // an interface, and no socket
+	if o != nil && o.TLS != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: errTLSConn}
+	}
 	l, err := e.listen(network, address, BaseHandler{}, o, newConnQueue())
 	if err != nil {
 		return nil, err

@@ -90,8 +90,7 @@ func (a *listenSocket) loopDied(err error) {
 	if moved {
 		return
 	}
-	a.dropParked()
-	a.Released()
+	a.abandon()
 	if !was {
 		l.lost(a, err)
 	}

@@ -250,6 +250,38 @@ func TestCloseFreesTheParked(t *testing.T) {
 	assert.Zero(t, l.waiting.Load())
 }
 
+// TestParkedWithoutALoop has the loop die that has parked connections, and the next one not take the socket.
+func TestParkedWithoutALoop(t *testing.T) {
+	for name, refuses := range map[string]func(s *stage, l *Loop){
+		"the engine shuts down":   func(_ *stage, l *Loop) { l.draining = true },
+		"the driver has no room":  func(s *stage, _ *Loop) { s.refuse = syscall.ENOBUFS },
+		"it dies before it looks": func(s *stage, l *Loop) { s.kill(l, errors.New("as well")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, 2)
+			l := s.listen(&ListenOptions{MaxConns: 1})
+			a := l.listenSockets()[0]
+			l.live.Store(1)
+			parked := s.connection()
+			a.Accepted(parked, backend.Address{}, nil)
+			require.Equal(t, 1, l.Stats().Parked)
+			s.kill(a.loop, errors.New("on purpose"))
+			b := l.listenSockets()[0]
+			require.NotSame(t, a, b, "the listener has not moved")
+			refuses(s, b.loop)
+			s.turn()
+			s.closed(a.sock.Descriptor, "the socket")
+			s.closed(parked, "the parked connection")
+			assert.Equal(t, backend.Closing{Reset: true}, s.of(parked).how)
+			assert.Zero(t, l.Stats().Parked)
+			assert.Zero(t, l.waiting.Load())
+			assert.Zero(t, b.loop.refs, "the loop is held")
+			_ = l.Close()
+			s.turn()
+		})
+	}
+}
+
 // TestRejectedAreClosed has a listener that resets what is above its limit, also what came in a pause.
 func TestRejectedAreClosed(t *testing.T) {
 	s := newStage(t, 1)

@@ -49,8 +49,11 @@ type Loop struct {
 
 	lent []*Stream // whose unread bytes a callback has; only if poisoning is on
 
-	vec  [][]byte // scratch for one send
-	read []byte   // scratch for draining a failed connection
+	vec   [][]byte // scratch for one send
+	read  []byte   // scratch for draining a failed connection
+	clear []byte   // scratch for what TLS decrypts
+
+	tlsSlots tlsSlots
 }
 
 func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
@@ -60,6 +63,7 @@ func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
 	}
 	c.Culprit, c.Died = l.culprit, l.bury
 	l.Loop = backend.NewLoop(c)
+	l.tlsSlots = tlsSlots{loop: l, limit: e.handshakes}
 	return l
 }
 
@@ -73,6 +77,14 @@ func (l *Loop) scratch() []byte {
 		l.read = make([]byte, 64<<10)
 	}
 	return l.read
+}
+
+// plain is memory for what TLS decrypts.
+func (l *Loop) plain() []byte {
+	if l.clear == nil {
+		l.clear = make([]byte, tlsScratch)
+	}
+	return l.clear
 }
 
 // lend notes that bytes of s are lent until the present callback returns. Only if poisoning is on.
@@ -187,6 +199,9 @@ func (l *Loop) open(fd backend.Descriptor, peer backend.Address, from *listener)
 	}
 	s := newStream(l, from.handler, from.opts)
 	s.from = from
+	if from.tls != nil {
+		s.tls = newTLS(s, from.tls, true)
+	}
 	l.retain()
 	s.attach(fd, peer)
 }

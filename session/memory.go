@@ -33,6 +33,9 @@ func (s *Stream) account() {
 		return
 	}
 	n := s.rx.in.len()
+	if s.tls != nil {
+		n += s.tls.in.len()
+	}
 	if s.running && s.stopsShort() {
 		n = 0 // what is left at the end is dropped
 	}

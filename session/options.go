@@ -46,6 +46,10 @@ type StreamOptions struct {
 	// its peer has finished sending, with AllowHalfClose, or after CloseWrite. Default 0: none.
 	HalfCloseTimeout time.Duration
 
+	// TLSHandshakeTimeout bounds the TLS handshake of a stream, from its connection on, waiting for its turn included.
+	// Default 10 s. Negative: no limit.
+	TLSHandshakeTimeout time.Duration
+
 	// TurnBudget is how many bytes of one stream are delivered, or sent, in one turn of the loop before other streams
 	// have their turn. In bytes. Default 256 KiB, at least 1. In addition a turn delivers at most 16 reads of a stream,
 	// and gives its callbacks for data about a millisecond.
@@ -57,6 +61,7 @@ const (
 	defaultWriteBufferLimit = 16 << 20
 	defaultHighWater        = 128 << 10
 	defaultCloseTimeout     = 5 * time.Second
+	defaultHandshakeTimeout = 10 * time.Second
 	defaultTurnBudget       = 256 << 10
 	readsPerTurn            = 16
 	gatherLimit             = 64 << 10
@@ -79,6 +84,7 @@ func (o StreamOptions) withDefaultsFrom(base StreamOptions) StreamOptions {
 	for _, f := range []struct{ mine, theirs *time.Duration }{
 		{&o.CloseTimeout, &base.CloseTimeout}, {&o.IdleTimeout, &base.IdleTimeout},
 		{&o.ReadIdleTimeout, &base.ReadIdleTimeout}, {&o.HalfCloseTimeout, &base.HalfCloseTimeout},
+		{&o.TLSHandshakeTimeout, &base.TLSHandshakeTimeout},
 	} {
 		if *f.mine == 0 {
 			*f.mine = *f.theirs
@@ -112,6 +118,9 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = defaultCloseTimeout
+	}
+	if o.TLSHandshakeTimeout == 0 {
+		o.TLSHandshakeTimeout = defaultHandshakeTimeout
 	}
 	for _, f := range []struct {
 		name  string

@@ -73,9 +73,17 @@ func (s *Stream) postAgain() {
 	}
 }
 
-// runAllPosts runs what was posted and has not run, at the stream's end.
+// runAllPosts runs what was posted and has not run, at the stream's end: all of it, also if a function ends the goroutine,
+// because nobody comes back to a stream that is over.
 func (s *Stream) runAllPosts() {
+	whole := false
+	defer func() {
+		if !whole {
+			s.runAllPosts()
+		}
+	}()
 	for fn := s.nextPost(); fn != nil; fn = s.nextPost() {
 		s.call("Post", fn)
 	}
+	whole = true
 }

@@ -101,8 +101,8 @@ func (s *Stream) Take(n int) (*Buffer, error) {
 		return nil, s.endOr(io.ErrShortBuffer)
 	}
 	keep := s.loop.Driver.Keep
-	if s.rx.draining {
-		keep = func() func() { return nil } // the bytes are in the loop's scratch memory, not in the driver's
+	if s.rx.draining || s.tls != nil {
+		keep = func() func() { return nil } // the bytes are in scratch memory of the loop, not in the driver's
 	}
 	b := s.rx.in.take(n, keep)
 	s.consumed(n)

@@ -57,8 +57,11 @@ func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
 
 // waiting reports whether OnData has to be called: bytes wait that count as new.
 func (r *rx) waiting() bool {
-	return r.in.len() > 0 && (r.unseen > 0 || r.redeliver || r.flow.Load()&flowResumed != 0)
+	return r.in.len() > 0 && (r.unseen > 0 || r.resumed())
 }
+
+// resumed reports whether the next OnData is called for bytes that it has seen, too, and is the one that they wait for.
+func (r *rx) resumed() bool { return r.redeliver || r.flow.Load()&flowResumed != 0 }
 
 // beginTurn gives the stream a new share if the turn is a new one.
 func (r *rx) beginTurn(turn uint64) {
@@ -81,6 +84,11 @@ func (e *streamEvents) Received(p []byte) {
 	if s.loop.gatherSize >= gatherLimit {
 		s.loop.flushGathered()
 	}
+	if s.tls != nil {
+		s.tls.received(p)
+		s.controlReceive()
+		return
+	}
 	s.arrive(p)
 	if s.rx.in.mem != nil || s.rx.flow.Load() != 0 {
 		s.controlReceive()
@@ -90,7 +98,7 @@ func (e *streamEvents) Received(p []byte) {
 // arrive brings bytes for the user: to OnData now, or to the inbox for later. p is lent until it returns. Received has
 // them from the driver; a transform of the stream's bytes, such as TLS, belongs between the two.
 func (s *Stream) arrive(p []byte) {
-	if s.rx.in.mem == nil && s.deliverable() {
+	if s.rx.in.mem == nil && !s.rx.resumed() && s.deliverable() {
 		s.rx.turnBytes += len(p)
 		s.rx.in.lend(p)
 		s.callData()
@@ -140,7 +148,7 @@ func (s *Stream) redeliver() {
 
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
 func (s *Stream) deliver() {
-	resumed := s.rx.redeliver || s.rx.flow.Load()&flowResumed != 0
+	resumed := s.rx.resumed()
 	if s.rx.unseen == 0 && !resumed && !s.rx.eof {
 		return
 	}
@@ -208,6 +216,10 @@ func (e *streamEvents) ReceiveEnded(err error) {
 	if failed {
 		return // the error was taken by a send of another goroutine; what looks like an end is what it left
 	}
+	if s.tls != nil {
+		s.tls.receiveEnded()
+		return
+	}
 	s.rx.eof = true
 	s.deliver()
 	s.scheduleTurnEnd()
@@ -230,6 +242,9 @@ func (e *streamEvents) HungUp() {
 func (s *Stream) controlReceive() {
 	s.account()
 	unread := s.rx.in.len()
+	if s.tls != nil && s.tls.in.len() > largestRecord { // a part of a record never keeps it from coming
+		unread += s.tls.in.len()
+	}
 	switch {
 	case unread >= max(s.opts.ReadBufferLimit, s.rx.in.wanted):
 		s.rx.full = true
@@ -237,14 +252,14 @@ func (s *Stream) controlReceive() {
 	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
 		s.rx.full = false
 	}
-	on := s.running && !s.rx.done && !s.rx.full && !s.rx.tight && s.wants()
+	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && s.wants() || s.tls != nil && s.tls.wants())
 	if on == s.rx.receiving {
 		return
 	}
 	s.mu.Lock()
 	p, staged := s.life.phase, s.life.staged
 	s.mu.Unlock()
-	if p == open || p == closing && (staged || !on) {
+	if p == open || p == closing && (staged || !on || s.tls != nil && s.tls.finishes()) {
 		s.rx.receiving = on
 		s.loop.Driver.Receive(&s.sock, on)
 	}
@@ -266,13 +281,20 @@ func (s *Stream) wants() bool {
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) readRemaining() {
 	s.deliver()
+	if s.tls != nil {
+		s.tls.catchUp()
+	}
 	for !s.rx.drained && s.deliverable() && s.rx.in.len() < s.opts.ReadBufferLimit {
 		s.receiveRest()
 	}
+	waiting := s.rx.waiting() || s.tls != nil && s.tls.hasRecord()
 	switch {
-	case s.rx.refuses(), s.stops() != 0, s.rx.drained && !s.rx.waiting(), s.rx.in.len() >= s.opts.ReadBufferLimit && !s.rx.waiting():
+	case s.rx.refuses(), s.stops() != 0, s.rx.drained && !waiting, s.rx.in.len() >= s.opts.ReadBufferLimit && !waiting:
 		for !s.rx.drained && !s.rx.refuses() && s.rx.in.len() < s.opts.ReadBufferLimit {
 			s.receiveRest() // for OnClose, which may read it
+		}
+		if s.tls != nil {
+			s.tls.decryptRest()
 		}
 		s.finish()
 	default:

@@ -206,7 +206,7 @@ func (l *Loop) beginShutdown() {
 		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
-		if h, ok := s.handler.(Drainer); ok && s.isOpen() {
+		if h, ok := s.handler.(Drainer); ok && s.opened && s.isOpen() {
 			s.call("OnDrain", func() { h.OnDrain(s) })
 		} else {
 			_ = s.Close()

@@ -7,7 +7,7 @@ import (
 )
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
-// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread;
+// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, TLSOverhead, and what streams hold unread;
 // Opened equals Closed and the streams that are open.
 type Stats struct {
 	LoopStats
@@ -37,6 +37,7 @@ type LoopStats struct {
 	BytesIn        uint64 // received from the kernel
 	BytesDelivered uint64 // bytes among these that handlers read
 	BytesDropped   uint64 // bytes among these that were unread when their stream ended
+	TLSOverhead    uint64 // bytes among these that were no user's: handshakes, and what encryption adds
 	BytesCopied    uint64 // bytes among these that were copied: left unread, received in a pause, or taken in small pieces
 	BytesOut       uint64 // taken by the kernel
 	Reads          uint64 // receives that brought bytes
@@ -54,6 +55,9 @@ type LoopStats struct {
 	WakeUps     uint64 // times that another goroutine woke a loop
 	Timers      uint64 // timers that fired
 	Panics      uint64 // panics caught in callbacks
+
+	TLSHandshakes      uint64 // TLS handshakes that were done
+	TLSHandshakeErrors uint64 // TLS handshakes that failed
 
 	// LongestTurn is how long the loop's longest turn took, without its sleep. All other streams waited for so long.
 	LongestTurn time.Duration
@@ -111,6 +115,9 @@ var shown = [...]struct {
 	{backend.WakeUps, func(s *LoopStats) *uint64 { return &s.WakeUps }},
 	{backend.TimersFired, func(s *LoopStats) *uint64 { return &s.Timers }},
 	{backend.Panics, func(s *LoopStats) *uint64 { return &s.Panics }},
+	{backend.TLSOverhead, func(s *LoopStats) *uint64 { return &s.TLSOverhead }},
+	{backend.TLSHandshakes, func(s *LoopStats) *uint64 { return &s.TLSHandshakes }},
+	{backend.TLSHandshakeErrors, func(s *LoopStats) *uint64 { return &s.TLSHandshakeErrors }},
 }
 
 func loopStats(l *Loop) LoopStats {

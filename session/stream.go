@@ -24,8 +24,9 @@ type Stream struct {
 	mu      sync.Mutex // guards what follows, up to the next comment
 	life    life
 	tx      tx
-	posted  bool     // a task of this stream is on its way to the loop
-	posts   []func() // accepted by Post and not run yet
+	tls     *tlsLayer // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
+	posted  bool      // a task of this stream is on its way to the loop
+	posts   []func()  // accepted by Post and not run yet
 	fd      backend.Descriptor
 	pins    int16              // calls that use the descriptor without the lock
 	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
@@ -86,7 +87,9 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	wasDialing := s.life.phase == dialing
 	if err == nil && wasDialing {
 		s.life.move(open)
-		s.dial = nil
+		if s.tls == nil {
+			s.dial = nil
+		}
 	}
 	s.mu.Unlock()
 	switch {
@@ -104,6 +107,15 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		return
 	}
 	s.loop.add(s)
+	if s.tls != nil {
+		s.tls.begin(s.handshakeLimit()) // and when that is done, it opens
+		return
+	}
+	s.opens()
+}
+
+// opens tells the user that the stream is there.
+func (s *Stream) opens() {
 	s.opened = true
 	s.loop.Count[backend.Opened]++
 	s.callOpen()
@@ -183,12 +195,16 @@ func (e *streamEvents) OnTurnEnd() {
 	}
 	writable := s.unblockLocked()
 	goesOn := s.life.phase == open && !s.tx.finWant
+	t := s.tls
 	s.mu.Unlock()
 	if writable && !s.rx.refuses() {
 		s.goesOn()
 		s.callWritable()
 	}
 	s.deliver()
+	if t != nil {
+		t.catchUp()
+	}
 	if !goesOn {
 		s.progress()
 	}
@@ -248,7 +264,7 @@ func (s *Stream) RemoteAddr() net.Addr {
 
 // StreamStats are a stream's figures, exact at the moment of the call.
 type StreamStats struct {
-	BytesQueued uint64 // given to writes, ever
+	BytesQueued uint64 // given to writes, ever; with TLS, encrypted bytes
 	BytesSent   uint64 // of these, taken by the kernel
 }
 

@@ -12,6 +12,8 @@ type tx struct {
 	accepted uint64 // bytes that writes have been given, ever
 	sent     uint64 // of these, bytes that the kernel took
 	notify   []notification
+	early    int  // bytes that wait for a TLS handshake
+	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
@@ -26,7 +28,7 @@ type notification struct {
 }
 
 // drained reports whether the kernel has everything.
-func (t *tx) drained() bool { return t.out.n == 0 && !t.sending }
+func (t *tx) drained() bool { return t.out.n == 0 && !t.sending && t.early == 0 }
 
 // isDue reports whether the bytes of the first notification have all been taken.
 func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }
@@ -42,7 +44,7 @@ func (t *tx) took(n int) {
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
-	return s.tx.drained() && s.life.phase == open && len(s.tx.notify) == 0
+	return s.tx.out.n == 0 && !s.tx.sending && s.life.phase == open && len(s.tx.notify) == 0
 }
 
 // sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
@@ -58,7 +60,7 @@ func (s *Stream) sendNowLocked(here bool, p []byte) int {
 func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
 	if err != nil {
-		s.failLocked(s.opErrorLocked("write", err), false)
+		s.brokenLocked("write", err, false)
 	}
 	if n == 0 {
 		return 0
@@ -126,7 +128,7 @@ func (s *Stream) sendLocked() {
 		case err == backend.ErrPending:
 			s.tx.sending = true
 		case err != nil:
-			s.failLocked(s.opErrorLocked("write", err), true)
+			s.brokenLocked("write", err, true)
 			return
 		default:
 			s.tookLocked(n)
@@ -146,7 +148,7 @@ func (s *Stream) flushLocked() {
 		s.loop.Count[backend.SystemCalls]++
 		switch {
 		case err != nil:
-			s.failLocked(s.opErrorLocked("write", err), true)
+			s.brokenLocked("write", err, true)
 			return
 		case n == 0:
 			s.sendLocked()
@@ -176,7 +178,7 @@ func (e *streamEvents) Sent(n int, err error) {
 		s.tookLocked(n)
 	}
 	if err != nil {
-		s.failLocked(s.opErrorLocked("write", err), true)
+		s.brokenLocked("write", err, true)
 	}
 	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
 		s.scheduleTurnEnd()
@@ -186,6 +188,9 @@ func (e *streamEvents) Sent(n int, err error) {
 // dropQueueLocked drops what is queued. If a driver has failed with a Send in flight, the kernel may still read the memory,
 // which must not be used again.
 func (s *Stream) dropQueueLocked() {
+	if s.tls != nil {
+		s.tls.loseEarlyLocked()
+	}
 	if s.sock.Busy() {
 		s.tx.out.abandon()
 	} else {
@@ -225,7 +230,7 @@ func (s *Stream) nextNotify(due bool) func(error) {
 
 // unblockLocked reports that the queue has fallen under LowWater, once.
 func (s *Stream) unblockLocked() bool {
-	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.out.n >= s.opts.LowWater {
+	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.out.n+s.tx.early >= s.opts.LowWater {
 		return false
 	}
 	s.rx.flow.And(^flowBlocked)

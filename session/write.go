@@ -17,6 +17,12 @@ func (s *Stream) Write(p []byte) (int, error) {
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.tls != nil {
+		if err := s.tls.writeLocked(here, p, nil); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
 	if err := s.admitLocked(len(p)); err != nil {
 		return 0, err
 	}
@@ -41,6 +47,9 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	}
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if s.tls != nil {
+		return s.tls.partLocked(here, p)
 	}
 	n := s.sendNowLocked(here, p)
 	if s.life.phase > open {
@@ -73,6 +82,12 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.tls != nil {
+		if err := s.tls.writevLocked(here, bufs, total); err != nil {
+			return 0, err
+		}
+		return int64(total), nil
+	}
 	if err := s.admitLocked(total); err != nil {
 		return 0, err
 	}
@@ -101,6 +116,13 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.tls != nil {
+		err := s.tls.writeLocked(here, b.bytes, nil)
+		if err == nil {
+			b.Release()
+		}
+		return err
+	}
 	if err := s.admitLocked(len(b.bytes)); err != nil {
 		return err
 	}
@@ -129,6 +151,9 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.tls != nil {
+		return s.tls.writeLocked(here, p, fn)
+	}
 	if err := s.admitLocked(len(p)); err != nil {
 		return err
 	}
@@ -154,11 +179,12 @@ func (s *Stream) Flush() error {
 	return nil
 }
 
-// Queued returns how many bytes have been written and not yet been taken by the kernel. Any goroutine.
+// Queued returns how many bytes have been written and not yet been taken by the kernel: with TLS encrypted bytes, and what
+// waits for the handshake. Any goroutine.
 func (s *Stream) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.out.n
+	return s.tx.out.n + s.tx.early
 }
 
 // Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,

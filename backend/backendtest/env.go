@@ -3,6 +3,7 @@ package backendtest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -128,7 +129,7 @@ func (e *Env) tally(s session.Stats) {
 	assert.Zero(e, s.Requests, "figures after the end: %+v", s)
 	assert.Zero(e, s.BuffersTaken, "figures after the end: %+v", s)
 	assert.Equal(e, s.Closed, s.Opened, "streams that were opened, and that were closed")
-	assert.Equal(e, s.BytesDelivered+s.BytesDropped, s.BytesIn, "bytes that came in, and those that were delivered or dropped")
+	assert.Equal(e, s.BytesDelivered+s.BytesDropped+s.TLSOverhead, s.BytesIn, "bytes that came in, and those that were delivered or dropped")
 }
 
 // inherited looks for descriptors of the rule that are not close-on-exec, so that child processes would get them.
@@ -238,9 +239,9 @@ func (e *Env) PairOn(t *session.Engine, h *Hooks, o session.StreamOptions) (*ses
 	if e.Dialled {
 		return e.dialled(t, h, o)
 	}
-	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o})
+	l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o, TLS: e.serverTLS()})
 	require.NoError(e, err, "listen")
-	p := e.Connect(l.Addr())
+	p := e.connect(l.Addr(), e.TLS)
 	s := h.Opened()
 	require.NoError(e, l.Close(), "close the listener")
 	return s, p
@@ -254,11 +255,14 @@ func (e *Env) dialled(t *session.Engine, h *Hooks, o session.StreamOptions) (*se
 	accepted := make(chan net.Conn, 1)
 	go func() {
 		c, _ := l.Accept()
+		if e.TLS && c != nil {
+			c = shakenHands(tls.Server(c, serverTLS()))
+		}
 		accepted <- c
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o})
+	s, err := t.Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o, TLS: e.clientTLS()})
 	require.NoError(e, err, "dial")
 	c := arrives(e, accepted)
 	require.NotNil(e, c, "accept failed")
@@ -267,6 +271,12 @@ func (e *Env) dialled(t *session.Engine, h *Hooks, o session.StreamOptions) (*se
 
 // Connect connects a Peer to an address.
 func (e *Env) Connect(a net.Addr) Peer {
+	e.Helper()
+	return e.connect(a, false)
+}
+
+// connect is Connect, with TLS or without.
+func (e *Env) connect(a net.Addr, encrypted bool) Peer {
 	e.Helper()
 	if e.Peers != nil {
 		if e.peers == nil {
@@ -279,6 +289,10 @@ func (e *Env) Connect(a net.Addr) Peer {
 	}
 	c, err := net.DialTimeout(a.Network(), a.String(), patience)
 	require.NoError(e, err, "connect")
+	if encrypted {
+		c = shakenHands(tls.Client(c, clientTLS()))
+		require.NotNil(e, c, "the peer's TLS handshake")
+	}
 	return e.plain(c)
 }
 

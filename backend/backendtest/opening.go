@@ -45,8 +45,9 @@ func (e *Env) roomy() []backend.SocketOption {
 func (e *Env) heldUp(t *session.Engine, h *Hooks, o session.StreamOptions, before, first func(*session.Stream)) opening {
 	e.Helper()
 	h.env(e)
-	in, release := make(chan *session.Stream, 1), make(chan struct{})
+	in, release, given := make(chan *session.Stream, 1), make(chan struct{}), make(chan struct{})
 	h.Open = func(s *session.Stream) {
+		await(given) // the kernel connects without an Accept
 		first(s)
 		in <- s
 		await(release)
@@ -59,10 +60,12 @@ func (e *Env) heldUp(t *session.Engine, h *Hooks, o session.StreamOptions, befor
 		s, err := t.Connect(e.Network, l.Addr().String(), h, &session.DialOptions{StreamOptions: o, Socket: e.roomy()})
 		require.NoError(e, err)
 		before(s)
+		close(given)
 		c, err := l.Accept()
 		require.NoError(e, err)
 		result.p = e.plain(c)
 	} else {
+		close(given)
 		l, err := t.Listen(e.Network, e.Address(), h, &session.ListenOptions{StreamOptions: o, Socket: e.roomy()})
 		require.NoError(e, err)
 		e.Cleanup(func() { _ = l.Close() }) // which waits for the loop

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,8 +55,13 @@ func overdue(err error, what string) error {
 }
 
 func (p plainPeer) Reset() error {
-	if c, ok := p.halfCloser.(*net.TCPConn); ok {
+	var below any = p.halfCloser
+	if c, ok := below.(*tls.Conn); ok {
+		below = c.NetConn()
+	}
+	if c, ok := below.(*net.TCPConn); ok {
 		_ = c.SetLinger(0)
+		return c.Close()
 	}
 	return p.Close()
 }

@@ -19,6 +19,7 @@ type Setup struct {
 	Peers   Drivers // makes the drivers of the peers' Transport; nil: peers are plain net.Conns
 	Network string  // "tcp" (default) or "unix"
 	Dialled bool    // streams under test dial, instead of being accepted
+	TLS     bool    // streams of Pair speak TLS, and so do their peers, which are Conns of crypto/tls
 	Beside  string  // what else is on the loop: "idle" or "bulk" streams; ""
 
 	// Required makes it a failure that the drivers cannot run here. By default the setup is skipped then.

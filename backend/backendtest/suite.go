@@ -42,6 +42,8 @@ func Rules() []Rule {
 		scaleRules,
 		deathRules,
 		detachRules,
+		tlsRules,
+		tlsFailureRules,
 		detachedRules,
 		stageRules,
 		memoryRules,

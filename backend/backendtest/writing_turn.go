@@ -257,7 +257,7 @@ func waterDefaults(e *Env) {
 	s, _ := e.Pair(NewHooks(), session.StreamOptions{})
 	want := session.StreamOptions{
 		ReadBufferLimit: 1 << 20, WriteBufferLimit: 16 << 20, HighWater: 128 << 10, LowWater: 64 << 10,
-		CloseTimeout: 5 * time.Second, TurnBudget: 256 << 10,
+		CloseTimeout: 5 * time.Second, TLSHandshakeTimeout: 10 * time.Second, TurnBudget: 256 << 10,
 	}
 	assert.Equal(e, want, s.Options(), "the defaults")
 	s, _ = e.Pair(NewHooks(), session.StreamOptions{HighWater: 3000})

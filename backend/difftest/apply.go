@@ -131,6 +131,8 @@ func (l *planner) others(s *state, b *batch, a action) bool {
 // admit decides whether a write is taken. It changes the size to one with which that is the same everywhere.
 func (s *state) admit(b *batch, n int) (size int, refused, ok bool) {
 	switch {
+	case s.phase == alive && s.dead && n > 0 && s.reading() && s.finished && !s.eof:
+		return n, false, false // it fails before OnEOF or behind it, as the kernel completes them
 	case s.phase != alive || s.fin || s.dead:
 		return n, false, true
 	case s.flooded && s.SmallQueue:

@@ -139,6 +139,32 @@ func (x *subject) run(p Place) {
 	}
 }
 
+// atData has fn run in the first OnData that has seen so many bytes. Those of earlier steps may be arriving right now.
+func (x *subject) atData(until int, fn func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.next[InData], x.until = fn, until
+}
+
+// runData runs what is to run in an OnData that has seen so many bytes.
+func (x *subject) runData(seen int) {
+	if fn := x.dueData(seen); fn != nil {
+		fn()
+	}
+}
+
+// dueData looks at the bytes and at what waits for them in one step, or a function could run that has come in between.
+func (x *subject) dueData(seen int) func() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if seen < x.until {
+		return nil
+	}
+	fn := x.next[InData]
+	delete(x.next, InData)
+	return fn
+}
+
 // enter checks that a callback may begin; the function that it returns ends it.
 func (h *handler) enter(callback string) (leave func()) {
 	x := h.x
@@ -195,12 +221,7 @@ func (h *handler) OnData(s *session.Stream) {
 	} else {
 		h.collect(s)
 	}
-	x.mu.Lock()
-	due := seen >= x.until
-	x.mu.Unlock()
-	if due {
-		x.run(InData)
-	}
+	x.runData(seen)
 }
 
 // collect reads everything.
@@ -313,11 +334,8 @@ func (x *subject) cause(k int, s step, batch func()) error {
 	case InTimer:
 		x.stream().After(0, batch)
 	case InData:
-		x.at(InData, batch)
-		x.mu.Lock()
 		sent, _, _ := x.p.promised()
-		x.until = sent + s.trigger
-		x.mu.Unlock()
+		x.atData(sent+s.trigger, batch)
 		x.p.write(fill())
 	case InEOF:
 		x.at(InEOF, batch)

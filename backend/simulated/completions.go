@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -32,6 +33,8 @@ const (
 //	        cancel ─────────►                                      overflow ──► (ends what would go on)
 type completions struct {
 	*driver
+	batch    []completion // what look reports; batch[:at] was begun
+	at       int
 	deferred []completion // of streams that had their share of the turn; in order
 	loan     *loan        // what Received has
 
@@ -62,16 +65,21 @@ func newCompletions(base *driver) *completions {
 
 // Receive implements backend.Driver.
 func (d *completions) Receive(s *backend.Socket, on bool) {
+	d.point()
 	s.State |= stream
 	d.SetInterest(s, wantReceive, on)
 	s.State &^= hupTold | errorTold
 }
 
 // Accept implements backend.Driver.
-func (d *completions) Accept(s *backend.Socket, on bool) { d.SetInterest(s, wantAccept, on) }
+func (d *completions) Accept(s *backend.Socket, on bool) {
+	d.point()
+	d.SetInterest(s, wantAccept, on)
+}
 
 // Connect implements backend.Driver.
 func (d *completions) Connect(s *backend.Socket) {
+	d.point()
 	s.State |= wantConnect
 	d.request(s, opConnect)
 }
@@ -86,6 +94,7 @@ func (d *completions) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 
 // Release implements backend.Driver.
 func (d *completions) Release(s *backend.Socket) {
+	d.point()
 	s.State |= releasing
 	if s.InFlight == 0 {
 		d.detach(s)
@@ -124,21 +133,25 @@ func (d *completions) updateArmed(s *backend.Socket, want, armed uint32, op oper
 	}
 }
 
-// look implements engine.
+// look implements engine. What it has not reported when a callback ends it is the next look's, or Close's.
 func (d *completions) look() int {
 	d.k.mu.Lock()
 	d.k.runDue()
 	d.fill()
 	d.progress()
-	all := append(d.deferred, d.queue...)
-	d.queue, d.deferred = nil, nil
+	d.batch = slices.Concat(d.deferred, d.batch[d.at:], d.queue)
+	d.at, d.queue, d.deferred = 0, nil, nil
 	d.fill()
 	starving := len(d.buffers) > 0
 	d.k.mu.Unlock()
 	waiting := map[backend.ID]bool{}
-	for _, c := range all {
+	for d.at < len(d.batch) {
+		c := d.batch[d.at]
+		d.at++
 		d.complete(c, waiting)
 	}
+	n := len(d.batch)
+	d.batch, d.at = nil, 0
 	if starving {
 		d.All(func(s *backend.Socket) {
 			if s.State&awaitsBuffer != 0 {
@@ -147,12 +160,12 @@ func (d *completions) look() int {
 			}
 		})
 	}
-	return len(all)
+	return n
 }
 
 // due implements engine.
 func (d *completions) due() bool {
-	if len(d.queue)+len(d.overflow)+len(d.deferred)+len(d.cancels) > 0 {
+	if len(d.batch)-d.at+len(d.queue)+len(d.overflow)+len(d.deferred)+len(d.cancels) > 0 {
 		return true
 	}
 	for _, r := range d.requests {
@@ -372,12 +385,11 @@ func (d *completions) Close() error {
 	for _, r := range d.requests {
 		d.k.unref(r.file, false)
 	}
-	all := append(d.queue, d.overflow...)
-	d.requests, d.cancels, d.queue, d.overflow = nil, nil, nil, nil
+	all := slices.Concat(d.deferred, d.batch[d.at:], d.queue, d.overflow)
+	d.requests, d.cancels, d.batch, d.at, d.deferred, d.queue, d.overflow = nil, nil, nil, 0, nil, nil, nil
 	d.k.mu.Unlock()
-	for _, c := range append(all, d.deferred...) {
+	for _, c := range all {
 		d.stale(c)
 	}
-	d.deferred = nil
 	return d.driver.Close()
 }

@@ -108,7 +108,7 @@ func (c *Conn) await(which int, fn func() error) error {
 		switch {
 		case c.closed:
 			return net.ErrClosed
-		case !c.deadline[which].IsZero() && !start.Add(c.k.now).Before(c.deadline[which]):
+		case c.late(which):
 			return os.ErrDeadlineExceeded
 		}
 		if err := fn(); err != syscall.EAGAIN {
@@ -117,11 +117,27 @@ func (c *Conn) await(which int, fn func() error) error {
 		if c.asks(which, true) && which == reads {
 			return net.ErrClosed
 		}
-		c.k.changed.Wait()
+		for c.idle(which) {
+			c.k.changed.Wait()
+		}
 		if which == reads && c.asks(which, false) {
 			return net.ErrClosed
 		}
 	}
+}
+
+// late reports whether a deadline has passed.
+func (c *Conn) late(which int) bool {
+	return !c.deadline[which].IsZero() && !start.Add(c.k.now).Before(c.deadline[which])
+}
+
+// idle reports whether a call has to go on waiting: nobody but the kernel, Close and a deadline end that.
+func (c *Conn) idle(which int) bool {
+	bit := readyIn
+	if which == writes {
+		bit = readyOut
+	}
+	return !c.closed && !c.late(which) && c.end.ready()&bit == 0
 }
 
 // asks tells the owner that a call waits, or goes on. It reports whether the Conn is to end. mu is held.

@@ -41,9 +41,13 @@ var dialFailures = map[string]struct {
 		var dns *net.DNSError
 		require.ErrorAs(t, err, &dns)
 	}},
-	"Control":        {"192.0.2.1:1", control(func() error { return errOnPurpose }), is(errOnPurpose)},
-	"name Control":   {"none.test.:1", control(func() error { return errOnPurpose }), is(errOnPurpose)},
-	"Control panics": {"192.0.2.1:1", control(func() error { panic(errOnPurpose) }), is(errOnPurpose)},
+	"Control":      {"192.0.2.1:1", control(func() error { return errOnPurpose }), is(errOnPurpose)},
+	"name Control": {"none.test.:1", control(func() error { return errOnPurpose }), is(errOnPurpose)},
+	"name service": {"none.test.:nothing", nil, func(t *testing.T, err error) {
+		require.ErrorContains(t, err, "nothing")
+	}},
+	"name unknown timed out before": {"unknown.test.:1", &session.DialOptions{Timeout: -1}, is(os.ErrDeadlineExceeded)},
+	"Control panics":                {"192.0.2.1:1", control(func() error { panic(errOnPurpose) }), is(errOnPurpose)},
 	"name Control exits": {"none.test.:1", control(func() error { runtime.Goexit(); return nil }), func(t *testing.T, err error) {
 		require.ErrorContains(t, err, "Goexit")
 	}},

@@ -18,7 +18,8 @@
 // no room, sleeps end early, completions come late and in another order, a cancellation comes before what it cancels or
 // finds nothing although the request lives, a completion comes after its descriptor's number has a new holder, buffers
 // run out, the completion queue overflows and ends requests that would have gone on, descriptors and memory are short,
-// connections are reset at any point. Bytes of one direction of a connection stay in order, always.
+// a connect is over when it has begun, connections are reset at any point. With [Kernel.AcceptError] and [Kernel.Forbid] a
+// test has accepts and options fail. Bytes of one direction of a connection stay in order, always.
 //
 // Memory that is lent for the time of a call is overwritten when the call has returned. Bytes given to a send are read
 // when the kernel takes them, which may be long after the call.

@@ -3,6 +3,7 @@ package simulated
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -87,6 +88,7 @@ func (d *driver) Fail() {
 
 // Attach implements backend.Driver.
 func (d *driver) Attach(s *backend.Socket) error {
+	d.point()
 	defer d.locked()()
 	d.k.file(s.Descriptor)
 	err := d.k.shortage()
@@ -95,6 +97,11 @@ func (d *driver) Attach(s *backend.Socket) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: attach: %w", d.name, err)
+	}
+	for _, other := range d.k.drivers {
+		if _, ok := other.attached[s.FD()]; ok {
+			panic("simulated: a descriptor is attached that a driver still has: " + strconv.Itoa(s.FD()))
+		}
 	}
 	d.attached[s.FD()] = struct{}{}
 	return nil
@@ -112,6 +119,9 @@ func (d *driver) detach(s *backend.Socket) {
 func (d *driver) point() {
 	d.k.mu.Lock()
 	fn := d.k.interrupt
+	if d.closed { // its loop ends beside the others, and Step does not wait for it
+		fn = nil
+	}
 	d.k.mu.Unlock()
 	if fn != nil {
 		fn()

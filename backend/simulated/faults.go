@@ -11,6 +11,7 @@ type Faults struct {
 	Abort      float64 // a connection is gone when it is accepted
 	Reset      float64 // a segment that arrives is a reset instead
 	Refuse     float64 // a connect is refused
+	Instant    float64 // a connect within the host is over when it has begun
 	Stall      float64 // time passes, up to 2 ms, when the clock is read
 
 	// Of drivers with completions.
@@ -25,7 +26,7 @@ type Faults struct {
 func Nasty() Faults {
 	return Faults{
 		ShortRead: 0.3, ShortWrite: 0.3, Again: 0.1, Interrupt: 0.1, Delay: 0.2, Scarcity: 0.02, Abort: 0.02, Reset: 0.002,
-		Refuse: 0.02, Stall: 0.001, Missed: 0.2, Overflow: 0.05, NoBuffer: 0.05, Ended: 0.1,
+		Refuse: 0.02, Instant: 0.2, Stall: 0.001, Missed: 0.2, Overflow: 0.05, NoBuffer: 0.05, Ended: 0.1,
 	}
 }
 

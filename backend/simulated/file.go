@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -184,44 +183,6 @@ func (l *listener) accept() (*end, error) {
 		e.failWith(syscall.ECONNRESET)
 	}
 	return e, nil
-}
-
-// connect begins a connection from local to remote, and calls done with its end or an error, later, with mu held.
-func (k *Kernel) connect(local, remote backend.Address, done func(*end, error)) {
-	k.connectUntil(local, remote, k.now+connectTimeout, time.Second, done)
-}
-
-func (k *Kernel) connectUntil(local, remote backend.Address, until, again time.Duration, done func(*end, error)) {
-	k.later(func() {
-		l := k.listenerAt(remote)
-		switch {
-		case l == nil || k.chance(k.cfg.Faults.Refuse):
-			done(nil, syscall.ECONNREFUSED)
-			return
-		case l.peer != nil && l.peer.silent, len(l.queue) > l.backlog:
-			if k.now+again > until {
-				k.after(until-k.now, func() { done(nil, syscall.ETIMEDOUT) })
-				return
-			}
-			k.after(again, func() { k.connectUntil(local, remote, until, 2*again, done) })
-			return
-		}
-		ours, theirs := k.pair(local, remote)
-		k.note("connect", len(l.queue), 0)
-		if l.peer != nil {
-			l.peer.arrived(theirs)
-		} else {
-			l.queue = append(l.queue, theirs)
-		}
-		k.changed.Broadcast()
-		k.later(func() {
-			if ours.err != nil {
-				done(nil, ours.takeError())
-				return
-			}
-			done(ours, nil)
-		})
-	})
 }
 
 // listenKey names the place where a listener is found.

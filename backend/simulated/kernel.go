@@ -66,7 +66,9 @@ type Kernel struct {
 	names     map[string][]netip.Addr
 	nextPort  uint16
 	drivers   []*driver
-	scarce    error // what every call gets that takes a resource; nil: there is no shortage
+	scarce    error            // what every call gets that takes a resource; nil: there is no shortage
+	accepts   error            // what every accept gets; nil: a connection
+	forbidden map[string]error // what setting an option gets, by the option's name
 	digest    uint64
 	count     uint64 // events so far
 	interrupt func()
@@ -91,7 +93,7 @@ func New(c Config) *Kernel {
 	}
 	k := &Kernel{
 		cfg: c, random: rand.New(rand.NewPCG(c.Seed, 0x7a5d)), listeners: map[string]*listener{},
-		names: map[string][]netip.Addr{}, nextPort: 40000,
+		names: map[string][]netip.Addr{}, forbidden: map[string]error{}, nextPort: 40000,
 		digest: 14695981039346656037,
 	}
 	k.changed.L = &k.mu
@@ -130,8 +132,8 @@ func (k *Kernel) Spend(d time.Duration) {
 }
 
 // Interrupt has fn called on a loop's goroutine at each point at which another goroutine could come between: before a
-// look, before a loop says that it sleeps, after its last look at its tasks, and while it sleeps. nil: nobody is called.
-// fn may call anything but the driver.
+// look, before a loop says that it sleeps, after its last look at its tasks, while it sleeps, and in calls of the driver
+// that are made with no lock held. nil: nobody is called. fn may call anything but the driver, and StepOther.
 func (k *Kernel) Interrupt(fn func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -145,6 +147,24 @@ func (k *Kernel) Shortage(err error) {
 	defer k.mu.Unlock()
 	k.note("shortage", 0, 0)
 	k.scarce = err
+}
+
+// AcceptError makes every accept fail with err, such as syscall.EINVAL, until it is called again with nil. What waits
+// to be accepted goes on waiting.
+func (k *Kernel) AcceptError(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.note("accept error", 0, 0)
+	k.accepts = err
+}
+
+// Forbid makes setting an option fail with err, as if the process had dropped a privilege, until it is called again with
+// nil. The option's value does not matter.
+func (k *Kernel) Forbid(o backend.SocketOption, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.note("forbid", 0, 0)
+	k.forbidden[o.Name()] = err
 }
 
 // SetFaults changes how the kernel misbehaves from now on.
@@ -238,14 +258,15 @@ func (k *Kernel) latency() time.Duration {
 	return d
 }
 
-// runDue lets everything happen whose time has come.
-func (k *Kernel) runDue() {
+// runDue lets everything happen whose time has come, and reports whether there was anything.
+func (k *Kernel) runDue() (ran bool) {
 	for {
 		for len(k.events) > 0 && k.events[0].at <= k.now {
 			heap.Pop(&k.events).(*event).fn()
+			ran = true
 		}
 		if k.running == 0 {
-			return
+			return ran
 		}
 		k.changed.Wait() // functions of AfterFunc, which may schedule more
 	}
@@ -321,9 +342,6 @@ func (q *eventQueue) Pop() any {
 // Drivers makes n drivers of the kernel. With completions they are of the kind that makes requests, else of the kind
 // that asks what is ready.
 func (k *Kernel) Drivers(n int, completions bool) []backend.Driver {
-	var all []backend.Driver
-	for range n {
-		all = append(all, k.NewDriver(completions))
-	}
+	all, _ := backend.MakeDrivers(n, func() (backend.Driver, error) { return k.NewDriver(completions), nil })
 	return all
 }

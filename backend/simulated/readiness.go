@@ -38,15 +38,22 @@ func newReadiness(base *driver) *readiness {
 
 // Receive implements backend.Driver.
 func (d *readiness) Receive(s *backend.Socket, on bool) {
+	d.point()
 	d.SetInterest(s, wantReceive, on)
 	s.State &^= hupTold | errorTold
 }
 
 // Accept implements backend.Driver.
-func (d *readiness) Accept(s *backend.Socket, on bool) { d.SetInterest(s, wantAccept, on) }
+func (d *readiness) Accept(s *backend.Socket, on bool) {
+	d.point()
+	d.SetInterest(s, wantAccept, on)
+}
 
 // Connect implements backend.Driver.
-func (d *readiness) Connect(s *backend.Socket) { d.SetInterest(s, wantConnect, true) }
+func (d *readiness) Connect(s *backend.Socket) {
+	d.point()
+	d.SetInterest(s, wantConnect, true)
+}
 
 // Send implements backend.Driver.
 func (d *readiness) Send(s *backend.Socket, bufs [][]byte) (int, error) {
@@ -61,6 +68,7 @@ func (d *readiness) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 
 // Release implements backend.Driver.
 func (d *readiness) Release(s *backend.Socket) {
+	d.point()
 	s.State = 0
 	d.detach(s)
 }
@@ -233,6 +241,9 @@ func (d *readiness) acceptOne(s *backend.Socket) (backend.Descriptor, backend.Ad
 func (k *Kernel) accept(l *listener) (backend.Descriptor, backend.Address, error) {
 	if len(l.queue) == 0 && !l.closed || k.chance(k.cfg.Faults.Again) {
 		return backend.Descriptor{}, backend.Address{}, syscall.EAGAIN
+	}
+	if k.accepts != nil {
+		return backend.Descriptor{}, backend.Address{}, k.accepts
 	}
 	f, d, err := k.newFile()
 	if err != nil {

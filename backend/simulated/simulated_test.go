@@ -17,11 +17,15 @@ import (
 // echo answers, and keeps how its streams have ended.
 type echo struct {
 	session.BaseHandler
+	s              *session.Stream // the last one
 	opened, closed int
 	errs           []error
 }
 
-func (h *echo) OnOpen(*session.Stream) { h.opened++ }
+func (h *echo) OnOpen(s *session.Stream) {
+	h.s = s
+	h.opened++
+}
 
 func (h *echo) OnData(s *session.Stream) {
 	p, _ := s.Next(s.Buffered())

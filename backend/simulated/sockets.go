@@ -141,11 +141,14 @@ func (s sockets) RemoteAddress(d backend.Descriptor) backend.Address {
 	return backend.Address{}
 }
 
-// SetOptions implements backend.Sockets. Options are kept, and do nothing.
+// SetOptions implements backend.Sockets. Options are kept, and do nothing; Forbid has one fail.
 func (s sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, _ backend.SocketPlace) error {
 	defer s.locked()()
 	f := s.k.file(d)
 	for _, o := range options {
+		if err := s.k.forbidden[o.Name()]; err != nil {
+			return &backend.SocketOptionError{Option: o, Err: os.NewSyscallError("setsockopt", err)}
+		}
 		f.options[o.Name()] = o
 	}
 	return nil
@@ -180,7 +183,9 @@ func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backen
 			s.CloseSocket(d, backend.Closing{})
 		}
 	}()
-	_ = s.SetOptions(d, o.Options, backend.OnDial)
+	if err := s.SetOptions(d, o.Options, backend.OnDial); err != nil {
+		return backend.Descriptor{}, err
+	}
 	if o.Control != nil {
 		if err := o.Control(networkOf(remote), remote.NetAddr().String(), rawConn(d.FD())); err != nil {
 			return backend.Descriptor{}, err
@@ -211,6 +216,10 @@ func (s sockets) BeginConnect(d backend.Descriptor, remote backend.Address) (con
 	if local.Kind == backend.NoAddress {
 		local = k.freshAddress(remote)
 	}
+	if e := k.connectNow(local, remote); e != nil {
+		f.end = e
+		return true, nil
+	}
 	in := &dialing{}
 	f.dialing = in
 	f.refs++ // the connect itself
@@ -223,59 +232,6 @@ func (s sockets) BeginConnect(d backend.Descriptor, remote backend.Address) (con
 		k.unref(f, false)
 	})
 	return false, nil
-}
-
-// Listen implements backend.Sockets. A path of a Unix socket is a name, and no file.
-func (s sockets) Listen(network, address string, o backend.ListenSocket) (backend.Listening, error) {
-	addr, err := parseAddress(network, address)
-	if err != nil {
-		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}
-	}
-	s.k.mu.Lock()
-	f, d, err := s.k.newFile()
-	if err == nil {
-		if f.listens, err = s.k.listen(addr, 4096, o.ReusePort); err != nil {
-			s.k.closeFile(d, false)
-		}
-	}
-	s.k.mu.Unlock()
-	if err == nil {
-		_ = s.SetOptions(d, o.Options, backend.OnListener)
-		if o.Control != nil {
-			if err = o.Control(network, address, rawConn(d.FD())); err != nil {
-				s.CloseSocket(d, backend.Closing{})
-			}
-		}
-	}
-	if err != nil {
-		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Addr: addr.NetAddr(), Err: backend.CallError("bind", err)}
-	}
-	return backend.Listening{Descriptor: d, Addr: f.listens.addr.NetAddr()}, nil
-}
-
-// SetBacklog implements backend.Sockets.
-func (s sockets) SetBacklog(d backend.Descriptor, backlog int) error {
-	defer s.locked()()
-	if l := s.k.file(d).listens; l != nil {
-		l.backlog = backlog
-	}
-	return nil
-}
-
-// MaxBacklog implements backend.Sockets.
-func (s sockets) MaxBacklog() int { return 4096 }
-
-// AdoptListener implements backend.Sockets.
-func (s sockets) AdoptListener(network string, c syscall.Conn) (backend.Listening, error) {
-	d, f, err := s.duplicate(c)
-	if err == nil && f.listens == nil {
-		s.CloseSocket(d, backend.Closing{})
-		err = syscall.EINVAL
-	}
-	if err != nil {
-		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}
-	}
-	return backend.Listening{Descriptor: d, Addr: f.listens.addr.NetAddr()}, nil
 }
 
 // Adopt implements backend.Sockets, for what File and NewConn return.
@@ -313,9 +269,13 @@ func (s sockets) duplicate(c syscall.Conn) (d backend.Descriptor, f *file, err e
 	return d, f, err
 }
 
-// Conn implements backend.Sockets.
+// Conn implements backend.Sockets. Waiting for the socket takes memory of the kernel's.
 func (s sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.Conn, error) {
 	defer s.locked()()
+	if err := s.k.shortage(); err != nil {
+		s.k.closeFile(d, false)
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
 	c := newConn(s.k, d, s.k.file(d).end)
 	c.owner = owner
 	return c, nil

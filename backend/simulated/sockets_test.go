@@ -28,10 +28,30 @@ var options = []struct {
 	{backend.UserTimeout(30 * time.Second), "user-timeout=30s", 30 * time.Second},
 	{backend.Congestion("cubic"), "congestion=cubic", "cubic"},
 	{backend.KeepAlive(time.Second, 0, 0), "keepalive=1s,15s,9", net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: 15 * time.Second, Count: 9}},
+	{backend.KeepAlive(0, 2*time.Second, 3), "keepalive=15s,2s,3", net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 2 * time.Second, Count: 3}},
 	{backend.KeepAliveOff(), "keepalive=off", net.KeepAliveConfig{}},
+	{backend.QuickAck(true), "quickack=on", true},
+	{backend.Timestamp(true), "timestamp=on", true},
+	{backend.ReuseAddress(true), "reuseaddr=on", true},
+	{backend.ReusePortGroup(true), "reuseport=on", true},
+	{backend.FastOpenConnect(true), "fastopen-connect=on", true},
+	{backend.V6Only(true), "v6only=on", true},
+	{backend.TypeOfService(0x28), "tos=40", int64(0x28)},
+	{backend.FastOpen(16), "fastopen=16", int64(16)},
+	{backend.ReceiveBuffer(1 << 16), "rcvbuf=65536", int64(1 << 16)},
+	{backend.ReceiveBufferForce(1 << 16), "rcvbufforce=65536", int64(1 << 16)},
+	{backend.ReceiveLowWater(2), "rcvlowat=2", int64(2)},
+	{backend.SendBuffer(1 << 16), "sndbuf=65536", int64(1 << 16)},
+	{backend.SendBufferForce(1 << 16), "sndbufforce=65536", int64(1 << 16)},
+	{backend.NotSentLowWater(1 << 14), "notsent-lowat=16384", int64(1 << 14)},
+	{backend.DeferAccept(time.Second), "defer-accept=1s", time.Second},
+	{backend.BusyPoll(time.Millisecond), "busy-poll=1ms", time.Millisecond},
+	{backend.BindToDevice("lo"), "bindtodevice=lo", "lo"},
 }
 
 func TestSocketOptions(t *testing.T) {
+	cure := &backend.SocketOptionError{Option: backend.Mark(1), Err: syscall.EPERM, Cure: "more privileges"}
+	require.Equal(t, "socket option mark=1: operation not permitted; more privileges", cure.Error())
 	for _, c := range options {
 		require.Equal(t, c.value, c.o.Value())
 		require.Equal(t, c.text, c.o.String())
@@ -44,7 +64,12 @@ func TestSocketOptions(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.o, got)
 		}
-		_, err := h.s.SocketOption(backend.Mark(1)) // this kernel knows only what it was told
+		w.k.Forbid(backend.NoDelay(true), syscall.EPERM)
+		err := h.s.SetSocketOption(backend.NoDelay(true))
+		require.ErrorIs(t, err, syscall.EPERM)
+		require.ErrorContains(t, err, "socket option nodelay=on: setsockopt: ")
+		w.k.Forbid(backend.NoDelay(true), nil)
+		_, err = h.s.SocketOption(backend.Mark(1)) // this kernel knows only what it was told
 		require.ErrorIs(t, err, syscall.ENOPROTOOPT)
 		dial, err := w.e.Connect("tcp", "192.0.2.1:1", &hooks{}, nil)
 		require.NoError(t, err)

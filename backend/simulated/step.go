@@ -1,6 +1,10 @@
 package simulated
 
-import "time"
+import (
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
 
 // Step lets one driver go on, or time pass until one can, and returns when that driver sleeps or asks again. It reports
 // false if nothing can happen any longer: every driver sleeps, and nothing is scheduled. It is for a Kernel whose Config
@@ -13,17 +17,35 @@ func (k *Kernel) Step() bool {
 	k.awaitParked()
 	for {
 		k.settle()
-		k.runDue()
+		ran := k.runDue()
 		if d := k.chooseDriver(); d != nil {
 			d.grant = true
 			k.changed.Broadcast()
 			k.awaitParked()
 			return true
 		}
-		if !k.passTime() {
+		if !ran && !k.passTime() { // else goroutines of the program may have something to do first
 			return false
 		}
 	}
+}
+
+// StepOther lets another driver go on than the one whose loop calls the function of Interrupt, which calls this, and returns
+// when it sleeps or asks again. No time passes. It reports false if no other can go on.
+func (k *Kernel) StepOther() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := k.chooseDriver()
+	if d == nil {
+		return false
+	}
+	d.grant = true
+	k.changed.Broadcast()
+	for !d.closed && (!d.parked || d.grant) {
+		k.changed.Wait()
+	}
+	k.settle() // if it has ended, its loop is at work still
+	return true
 }
 
 // awaitParked waits until every driver that runs has asked for its turn, or is closed.
@@ -46,7 +68,7 @@ func (k *Kernel) busy() bool {
 func (k *Kernel) chooseDriver() *driver {
 	var able []*driver
 	for _, d := range k.drivers {
-		if d.parked && !d.closed && (d.woken || d.fails || d.until >= 0 && k.now >= d.until || d.due()) {
+		if d.parked && !d.grant && !d.closed && (d.woken || d.fails || d.until >= 0 && k.now >= d.until || d.due()) {
 			able = append(able, d)
 		}
 	}
@@ -72,7 +94,20 @@ func (k *Kernel) passTime() bool {
 func (k *Kernel) Advance(d time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for until := k.now + d; k.advance(until); {
+	for until := k.now + d; ; {
+		k.settle()
+		if !k.advance(until) {
+			return
+		}
+	}
+}
+
+// sleep returns when d has passed. On a Kernel that is stepped somebody else has to move the time.
+func (k *Kernel) sleep(d time.Duration) {
+	if k.cfg.Stepped {
+		backend.Sleep(k.Clock(), d)
+	} else {
+		k.Advance(d)
 	}
 }
 

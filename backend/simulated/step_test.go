@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -132,4 +133,41 @@ func testFailedDriver(t *testing.T, completions bool) {
 	require.ErrorIs(t, l.Err(), simulated.ErrFailed)
 	w.beside("Close", func() { _ = w.e.Close() })
 	require.Zero(t, w.k.OpenDescriptors())
+}
+
+// TestGoroutinesActBeforeTimePasses has one send through buffers that are much too small: as soon as there is room it
+// goes on, so no time passes between two pieces but that on their way.
+func TestGoroutinesActBeforeTimePasses(t *testing.T) {
+	for name, pass := range map[string]func(w *world){
+		"Step":    func(w *world) { w.k.Step() },
+		"Advance": func(w *world) { w.k.Advance(time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, network := range []string{"tcp", "unix"} {
+				bubbles(t, func(t *testing.T, completions bool) {
+					w, _ := stepped(t, completions, simulated.Config{SendBuffer: 10, ReceiveBuffer: 10}, 1)
+					c, p, err := w.k.NewConn(network)
+					require.NoError(t, err)
+					require.NoError(t, c.SetWriteDeadline(w.k.Clock().Now().Add(500*time.Millisecond)))
+					over := false
+					go func() {
+						_, err = c.Write(make([]byte, 1000))
+						over = true
+					}()
+					for range 10_000 {
+						if synctest.Wait(); over {
+							break
+						}
+						pass(w)
+					}
+					require.True(t, over, "Write does not end")
+					require.NoError(t, err)
+					require.NoError(t, c.Close())
+					w.k.Advance(time.Second)
+					require.Equal(t, 1000, p.Count())
+					w.endStepped()
+				})
+			}
+		})
+	}
 }

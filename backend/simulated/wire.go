@@ -41,6 +41,14 @@ func (k *Kernel) pair(a, b backend.Address) (*end, *end) {
 	return one, two
 }
 
+// selfConnected is the one end of a connection to itself, which is what comes of a connect to its own address. RFC 9293,
+// 3.5: a simultaneous open.
+func (k *Kernel) selfConnected(a backend.Address) *end {
+	e := &end{k: k, local: a, remote: a}
+	e.other = e
+	return e
+}
+
 // room is how many bytes out takes.
 func (e *end) room() int { return max(e.k.cfg.SendBuffer-len(e.out), 0) }
 

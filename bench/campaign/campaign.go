@@ -66,7 +66,7 @@ func (c *campaign) fail(at Cell, err error) {
 
 // measure starts a server, loads it, and stops it. It reports whether all went well.
 func (c *campaign) measure(ctx context.Context, at Cell) bool {
-	s, err := StartServer(ctx, c.Plan, at, c.controls.Next())
+	s, err := StartServer(ctx, c.Plan.of(at.Workload), at, c.controls.Next())
 	if err != nil {
 		c.startFailed(ctx, at, err)
 		return false
@@ -82,10 +82,10 @@ func (c *campaign) measure(ctx context.Context, at Cell) bool {
 
 // load makes one measurement.
 func (c *campaign) load(ctx context.Context, s *Server, at Cell) bool {
-	result, err := loadServer(ctx, c.Plan, s, at.Workload)
+	result, err := loadServer(ctx, c.Plan.of(at.Workload), s, at.Workload)
 	switch {
 	case err == nil:
-		result.Impl, result.Round = at.Impl, at.Round
+		result.Impl, result.Workload, result.Round = at.Impl, at.Workload, at.Round
 		c.Samples = append(c.Samples, result)
 	case ctx.Err() == nil: // otherwise the run was interrupted, which is no failure
 		c.fail(at, err)

@@ -15,7 +15,7 @@ func loadNotes(p Plan, samples []results.Sample) []string {
 	var limited, behind []string
 	for _, s := range samples {
 		name := fmt.Sprintf("%s (%v)", s.Impl, s.Workload)
-		if clientLimited(s, p.Procs) && !slices.Contains(limited, name) {
+		if clientLimited(s, p.of(s.Workload).Procs) && !slices.Contains(limited, name) {
 			limited = append(limited, name)
 		}
 		if fellBehind(s) && !slices.Contains(behind, name) {

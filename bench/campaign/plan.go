@@ -30,6 +30,7 @@ type Plan struct {
 	ServeFlags []string
 
 	ServerCPUs, LoadCPUs []int // none: not confined
+	cpus                 []int // that there are
 }
 
 // Cell names one measurement.
@@ -77,7 +78,7 @@ func (p Plan) lacking() []string {
 		order = append(order, mode)
 		for _, name := range p.Impls {
 			im, err := servers.Find(name)
-			if err != nil || im.Supports(w) {
+			if err != nil || im.Supports(w) || len(im.Modes) == 1 && !p.Named { // which nobody expects elsewhere
 				continue
 			}
 			if why := im.Lacks[mode]; why != "" {
@@ -108,9 +109,25 @@ func (p *Plan) Fit(d, shortest, longest time.Duration) {
 
 // Confine assigns the first CPUs to the servers and the next one to the load generator, if there are enough.
 func (p *Plan) Confine(cpus []int) {
-	if p.Procs < len(cpus) {
-		p.ServerCPUs, p.LoadCPUs = cpus[:p.Procs], cpus[p.Procs:p.Procs+1]
+	p.cpus = cpus
+	p.ServerCPUs, p.LoadCPUs = p.confined(p.Procs)
+}
+
+// confined chooses the CPUs for a server of so many.
+func (p Plan) confined(procs int) (server, load []int) {
+	if procs >= len(p.cpus) {
+		return nil, nil
 	}
+	return p.cpus[:procs], p.cpus[procs : procs+1]
+}
+
+// of is the plan for the measurements under a workload, which may have its own GOMAXPROCS.
+func (p Plan) of(w workload.Workload) Plan {
+	if w.Procs > 0 && w.Procs != p.Procs {
+		p.Procs = w.Procs
+		p.ServerCPUs, p.LoadCPUs = p.confined(w.Procs)
+	}
+	return p
 }
 
 // Check reports what is wrong with a plan made from flags.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -16,14 +17,20 @@ import (
 )
 
 // Counts holds what a server counted since it began and only its own runtime knows. A client that connects to the Unix
-// socket of serve --control receives one line of JSON and then the end of the stream. A server without such a socket is
-// measured without these counts.
+// socket of serve --control sends one byte, and receives one line of JSON and then the end of the stream. A server
+// without such a socket is measured without these counts.
 type Counts struct {
 	Mallocs  int64         `json:"mallocs"` // exact within some dozens: objects in the caches of the allocator are counted when a cache is filled
 	GCs      int64         `json:"gcs"`
 	GCPause  time.Duration `json:"gc_pause_ns"`
 	Syscalls int64         `json:"syscalls"` // 0: not counted
 }
+
+// What a client sends.
+const (
+	askCounts  = 'c'
+	askCollect = 'g' // collect garbage before
+)
 
 // Minus is the difference between two counts.
 func (c Counts) Minus(d Counts) Counts {
@@ -79,16 +86,24 @@ func Serve(path string, syscalls func() int64) error {
 			if err != nil {
 				return // clients then see that nobody answers
 			}
-			send(to, ownCounts(syscalls))
+			answer(to, syscalls)
 		}
 	}()
 	return nil
 }
 
-// send sends one answer. It ignores a client that has gone.
-func send(fd int, c Counts) {
+// answer answers one client. It ignores one that has gone.
+func answer(fd int, syscalls func() int64) {
 	defer unix.Close(fd)
-	line, err := json.Marshal(c)
+	var asked [1]byte
+	if _, err := unix.Read(fd, asked[:]); err != nil {
+		return
+	}
+	if asked[0] == askCollect {
+		runtime.GC() // pools keep what they have over one collection
+		debug.FreeOSMemory()
+	}
+	line, err := json.Marshal(ownCounts(syscalls))
 	if err != nil {
 		return
 	}
@@ -96,7 +111,12 @@ func send(fd int, c Counts) {
 }
 
 // Ask asks a server for its counts.
-func Ask(path string) (c Counts, err error) {
+func Ask(path string) (Counts, error) { return ask(path, askCounts) }
+
+// Collect has a server collect its garbage and give memory back to the kernel, and returns its counts after that.
+func Collect(path string) (Counts, error) { return ask(path, askCollect) }
+
+func ask(path string, what byte) (c Counts, err error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return c, os.NewSyscallError("socket", err)
@@ -105,6 +125,9 @@ func Ask(path string) (c Counts, err error) {
 	defer f.Close()
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return c, fmt.Errorf("ask the server at %s: %w", path, os.NewSyscallError("connect", err))
+	}
+	if err := unix.Sendto(fd, []byte{what}, unix.MSG_NOSIGNAL, nil); err != nil {
+		return c, fmt.Errorf("ask the server at %s: %w", path, os.NewSyscallError("send", err))
 	}
 	line, err := io.ReadAll(f)
 	if err != nil {

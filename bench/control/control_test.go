@@ -47,6 +47,19 @@ func TestAServerTellsItsCounts(t *testing.T) {
 	assert.Equal(t, int64(99), s.Syscalls, "the kernel's count stays")
 }
 
+func TestAServerCollectsItsGarbage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control")
+	require.NoError(t, Serve(path, nil))
+	before, err := Ask(path)
+	require.NoError(t, err)
+	same, err := Ask(path)
+	require.NoError(t, err)
+	assert.Zero(t, same.Minus(before).GCs, "asking collects nothing")
+	after, err := Collect(path)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, after.Minus(before).GCs, int64(2))
+}
+
 func TestAskingAServerThatIsNotThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nobody")
 	_, err := Ask(path)

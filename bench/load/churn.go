@@ -3,17 +3,21 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/tandem-io/tandem/bench/sockets"
+	"github.com/tandem-io/tandem/bench/workload"
 	"golang.org/x/sys/unix"
 )
 
 // churnTraffic connects, sends one message, checks its echo, closes, and starts again, on as many connections at once
 // as Conns says. The time of a message starts before it connects. Connections are closed by a reset: otherwise each
 // would keep its port for a minute, and none would be left within seconds.
+//
+//	connect ── handshake of the layer ── send the message ── receive its echo ── reset ── connect ...
 type churnTraffic struct {
 	unpaced
 	g      *generator
@@ -26,8 +30,11 @@ type churnTraffic struct {
 // churnSlot holds one connection at a time.
 type churnSlot struct {
 	fd        int // -1: none
+	layer     layer
 	seq       uint64
 	connected bool
+	opened    bool   // the handshake is over
+	watched   uint32 // events
 	want      []byte
 	frames    []byte
 	sent, got int
@@ -62,7 +69,7 @@ func (t *churnTraffic) connect(i int, now time.Duration) error {
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
-	s.fd, s.connected, s.sent, s.got, s.began = fd, false, 0, 0, now
+	s.fd, s.layer, s.connected, s.opened, s.sent, s.got, s.began = fd, t.g.newLayer(i, fd), false, false, 0, 0, now
 	s.want = t.wire.batch(i, s.seq, &s.frames)
 	s.seq++
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
@@ -74,45 +81,92 @@ func (t *churnTraffic) connect(i int, now time.Duration) error {
 	if err := unix.Connect(fd, t.to); err != nil && err != unix.EINPROGRESS {
 		return fmt.Errorf("connection %d of slot %d: %w", s.seq, i, os.NewSyscallError("connect", err))
 	}
-	return t.g.watch(unix.EPOLL_CTL_ADD, fd, i, unix.EPOLLOUT)
+	s.watched = unix.EPOLLOUT
+	return t.g.watch(unix.EPOLL_CTL_ADD, fd, i, s.watched)
 }
 
 func (t *churnTraffic) ready(i int, events uint32) error {
 	s := &t.slots[i]
 	if !s.connected {
-		e, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && e != 0 {
-			err = unix.Errno(e)
-		}
-		if err != nil {
-			return fmt.Errorf("connection %d of slot %d: %w", s.seq, i, os.NewSyscallError("connect", err))
+		if err := t.checkConnected(i); err != nil {
+			return err
 		}
 		s.connected = true
 	}
-	if s.sent < len(s.want) {
+	if !s.opened {
+		if over, err := s.layer.open(); !over || err != nil {
+			return errors.Join(err, t.await(i, unix.EPOLLIN))
+		}
+		s.opened = true
+		if err := t.checkResumed(i); err != nil {
+			return err
+		}
+	}
+	if s.sent < len(s.want) || s.layer.pending() {
 		return t.send(i)
 	}
 	if !readable(events) {
 		return nil
 	}
-	p, err := t.g.receive(i, s.fd)
+	p, err := s.layer.read()
 	if len(p) == 0 || err != nil {
 		return err
 	}
 	return t.received(i, p)
 }
 
+func (t *churnTraffic) checkConnected(i int) error {
+	s := &t.slots[i]
+	e, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && e != 0 {
+		err = unix.Errno(e)
+	}
+	if err != nil {
+		return fmt.Errorf("connection %d of slot %d: %w", s.seq, i, os.NewSyscallError("connect", err))
+	}
+	return nil
+}
+
+// checkResumed returns an error if a handshake that was to resume the session of the one before it did not.
+func (t *churnTraffic) checkResumed(i int) error {
+	s := &t.slots[i]
+	l, ok := s.layer.(*tlsLayer)
+	if !ok || t.g.Kind != workload.KindTLSResume || s.seq == 1 || l.resumed() {
+		return nil
+	}
+	return fmt.Errorf("connection %d of slot %d: the server has not resumed the session", s.seq, i)
+}
+
+// await watches for events, and for room to send if the layer needs it.
+func (t *churnTraffic) await(i int, events uint32) error {
+	s := &t.slots[i]
+	if s.layer.pending() {
+		events |= unix.EPOLLOUT
+	}
+	if s.watched == events {
+		return nil
+	}
+	s.watched = events
+	return t.g.watch(unix.EPOLL_CTL_MOD, s.fd, i, events)
+}
+
 // send sends the message. When all of it is sent, the slot waits for the echo.
 func (t *churnTraffic) send(i int) error {
 	s := &t.slots[i]
-	n, err := t.g.send(i, s.fd, s.want[s.sent:])
-	if err != nil {
+	if err := s.layer.flush(); err != nil {
 		return err
 	}
-	if s.sent += n; s.sent < len(s.want) {
-		return nil
+	if !s.layer.pending() && s.sent < len(s.want) {
+		n, err := s.layer.write(s.want[s.sent:])
+		if err != nil {
+			return err
+		}
+		s.sent += n
 	}
-	return t.g.watch(unix.EPOLL_CTL_MOD, s.fd, i, unix.EPOLLIN)
+	if s.sent < len(s.want) {
+		return t.await(i, unix.EPOLLOUT)
+	}
+	return t.await(i, unix.EPOLLIN)
 }
 
 func (t *churnTraffic) received(i int, p []byte) error {
@@ -123,6 +177,7 @@ func (t *churnTraffic) received(i int, p []byte) error {
 	if s.got += len(p); s.got < len(s.want) {
 		return nil
 	}
+	s.layer.close()
 	if err := unix.Close(s.fd); err != nil { // which takes it out of the set
 		return os.NewSyscallError("close", err)
 	}
@@ -150,6 +205,7 @@ func (t *churnTraffic) stalled(now time.Duration) error {
 func (t *churnTraffic) close() {
 	for i := range t.slots {
 		if t.slots[i].fd >= 0 {
+			t.slots[i].layer.close()
 			_ = unix.Close(t.slots[i].fd)
 		}
 	}

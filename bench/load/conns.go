@@ -17,6 +17,7 @@ type connections struct {
 // connection is one of them.
 type connection struct {
 	fd      int
+	layer   layer
 	blocked bool // waits for room to send
 }
 
@@ -28,14 +29,18 @@ type exchange interface {
 	received(i int, p []byte) error
 }
 
-// dial connects all.
+// dial connects all, handshakes included.
 func (c *connections) dial() error {
 	for i := range c.g.Conns {
 		fd, err := c.g.dial(i)
 		if err != nil {
 			return err
 		}
-		c.all = append(c.all, connection{fd: fd})
+		l := c.g.newLayer(i, fd)
+		c.all = append(c.all, connection{fd: fd, layer: l})
+		if err := c.g.openNow(l, fd); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -55,7 +60,14 @@ func (c *connections) open() error {
 
 // ready handles what epoll reports for connection i.
 func (c *connections) ready(i int, events uint32) error {
+	l := c.all[i].layer
 	if events&unix.EPOLLOUT != 0 && c.all[i].blocked {
+		if err := l.flush(); err != nil {
+			return err
+		}
+		if l.pending() {
+			return nil
+		}
 		if err := c.use.send(i); err != nil {
 			return err
 		}
@@ -63,18 +75,25 @@ func (c *connections) ready(i int, events uint32) error {
 	if !readable(events) {
 		return nil
 	}
-	p, err := c.g.receive(i, c.all[i].fd)
+	p, err := l.read()
 	if len(p) == 0 || err != nil {
 		return err
 	}
 	return c.use.received(i, p)
 }
 
-// write sends what the kernel takes of p now.
-func (c *connections) write(i int, p []byte) (int, error) { return c.g.send(i, c.all[i].fd, p) }
+// write sends p, and returns how much of it was taken. Nothing is taken while the layer keeps something.
+func (c *connections) write(i int, p []byte) (int, error) {
+	l := c.all[i].layer
+	if l.pending() {
+		return 0, l.flush()
+	}
+	return l.write(p)
+}
 
 // block notes whether connection i waits for room to send, and watches for it.
 func (c *connections) block(i int, blocked bool) error {
+	blocked = blocked || c.all[i].layer.pending()
 	if c.all[i].blocked == blocked {
 		return nil
 	}
@@ -93,6 +112,7 @@ func (c *connections) watch(op, i int, events uint32) error {
 
 func (c *connections) close() {
 	for i := range c.all {
+		c.all[i].layer.close()
 		_ = unix.Close(c.all[i].fd)
 	}
 }

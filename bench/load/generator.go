@@ -3,6 +3,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math"
@@ -24,6 +25,9 @@ type generator struct {
 	ep      int
 	events  [512]unix.EpollEvent
 	buf     []byte
+	plain   []byte // what layers decrypt
+
+	tlsConfigs []*tls.Config // by connection or slot
 
 	epoch     time.Time // all times count from here
 	latencies latencies
@@ -84,7 +88,7 @@ func newTraffic(g *generator) traffic {
 		return newStreamTraffic(g)
 	case g.Kind == workload.KindFanOut:
 		return newFanOutTraffic(g)
-	case g.Kind == workload.KindChurn:
+	case g.Kind == workload.KindChurn || g.Kind == workload.KindTLSFull || g.Kind == workload.KindTLSResume:
 		return newChurnTraffic(g)
 	case g.Rate > 0:
 		return newOpenTraffic(g)

@@ -34,8 +34,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("bad times: warm-up %v, window %v, stall %v", c.Warmup, c.Window, c.Stall)
 	case c.PID < 0:
 		return fmt.Errorf("bad --pid %d: want the number of a process", c.PID)
-	case c.PID == 0 && c.Kind == workload.KindIdle:
-		return fmt.Errorf("%s needs --pid: it looks at the memory of the server", workload.KindIdle)
+	case c.PID == 0 && workload.IsIdle(c.Kind):
+		return fmt.Errorf("%s needs --pid: it looks at the memory of the server", c.Kind)
 	case c.PID == 0 && c.Syscalls:
 		return fmt.Errorf("--syscalls needs --pid: it looks at the server's threads")
 	}
@@ -46,7 +46,7 @@ func (c Config) Check() error {
 func Run(config Config) (results.Sample, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if config.Kind == workload.KindIdle {
+	if workload.IsIdle(config.Kind) {
 		return runIdle(config)
 	}
 	g, err := newGenerator(config)

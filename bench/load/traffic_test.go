@@ -95,6 +95,11 @@ func TestEveryKindCatchesAWrongByte(t *testing.T) {
 		"frame head": {workload.Workload{Kind: workload.KindFrameEcho, Conns: 3, Size: 64, Depth: 2}, 72 * 5, spoilingEcho, 5, 0},
 		"open loop":  {workload.Workload{Kind: workload.KindEcho, Conns: 3, Size: 64, Depth: 1, Rate: 3000}, 64*5 + 7, spoilingEcho, 5, 7},
 		"churn":      {workload.Workload{Kind: workload.KindChurn, Conns: 3, Size: 64, Depth: 1}, 63, spoilingEcho, 0, 63},
+		"tls":        {workload.Workload{Kind: workload.KindTLSEcho, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, overTLS(t, spoilingEcho), 5, 7},
+		"tls, paced": {workload.Workload{Kind: workload.KindTLSEcho, Conns: 3, Size: 64, Depth: 1, Rate: 3000}, 64*5 + 7, overTLS(t, spoilingEcho), 5, 7},
+		"tls churn":  {workload.Workload{Kind: workload.KindTLSFull, Conns: 3, Size: 64, Depth: 1}, 63, overTLS(t, spoilingEcho), 0, 63},
+		"websocket":  {workload.Workload{Kind: workload.KindWSEcho, Conns: 3, Size: 64, Depth: 2}, 66*5 + 2 + 7, overWS(t), 5, 7},
+		"http":       {workload.Workload{Kind: workload.KindHTTP, Conns: 3, Size: 13, Depth: 2}, len(goodAnswer)*5 - 1, spoilingHTTP(goodAnswer), 4, 12},
 		"fan-out":    {workload.Workload{Kind: workload.KindFanOut, Conns: 3, Size: 64, Depth: 2}, 64*5 + 7, spoilingFanOut, 5, 7},
 	} {
 		t.Run(name, func(t *testing.T) {

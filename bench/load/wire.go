@@ -3,6 +3,7 @@
 package load
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -13,15 +14,19 @@ import (
 // is a frame. An echo brings back the same.
 type wire struct {
 	pattern *pattern
-	size    int // bytes of a message
-	count   int // messages sent at once
-	head    int // bytes in front of each message
+	size    int    // bytes of a message
+	count   int    // messages sent at once
+	head    int    // bytes in front of each message
+	fixed   []byte // every batch, if it is always the same; nil: the pattern
 }
 
 func newWire(w workload.Workload) wire {
 	head := 0
 	if w.Kind == workload.KindFrameEcho {
 		head = workload.FrameHead
+	}
+	if w.Kind == workload.KindHTTP {
+		return wire{size: w.Size, count: w.Depth, fixed: bytes.Repeat([]byte(workload.Hello), w.Depth)}
 	}
 	return wire{pattern: newPattern(w.Size * w.Depth), size: w.Size, count: w.Depth, head: head}
 }
@@ -32,6 +37,9 @@ func (w *wire) length() int { return w.head + w.size }
 // batch is the bytes that connection conn sends as batch number seq. With heads it is written to *buf, which grows;
 // without, it is the memory of the pattern and must not be modified.
 func (w *wire) batch(conn int, seq uint64, buf *[]byte) []byte {
+	if w.fixed != nil {
+		return w.fixed
+	}
 	plain := w.pattern.batch(conn, seq, w.size*w.count)
 	if w.head == 0 {
 		return plain

@@ -75,7 +75,7 @@ func columnsOf(s results.Section) []column {
 	switch {
 	case s.Open:
 		return slices.Concat([]column{columnOffered, columnRate, columnP50, columnP99, columnP999}, costs, []column{columnLate})
-	case s.Workload.Kind == workload.KindIdle:
+	case workload.IsIdle(s.Workload.Kind):
 		return []column{columnPerConn, columnResident}
 	case s.Workload.Kind == workload.KindStream:
 		return slices.Concat([]column{columnBandwidth, columnRate, columnP50, columnP99, columnP999}, costs,

@@ -14,6 +14,9 @@ import (
 // readBuffer is the size of the receive buffer of every server that allows a choice: 64 KiB.
 const readBuffer = 64 << 10
 
+// tlsBuffer is that of servers over TLS: a read returns one record at most, which has up to 16 KiB.
+const tlsBuffer = 16 << 10
+
 // checkMode returns an error for a mode that does not exist or that the implementation does not have.
 func (im Implementation) checkMode(mode string) error {
 	switch {
@@ -23,8 +26,6 @@ func (im Implementation) checkMode(mode string) error {
 		return fmt.Errorf("%s has no mode %s: %s", im.Name, mode, im.Lacks[mode])
 	case slices.Contains(workload.Modes, mode):
 		return fmt.Errorf("%s has no mode %s: it has %s", im.Name, mode, strings.Join(im.Modes, ", "))
-	case slices.Contains(workload.FutureModes, mode):
-		return fmt.Errorf("mode %s is not implemented yet: choose one of %s", mode, strings.Join(im.Modes, ", "))
 	}
 	return fmt.Errorf("unknown mode %q for %s: choose one of %s", mode, im.Name, strings.Join(im.Modes, ", "))
 }

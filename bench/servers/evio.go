@@ -20,9 +20,10 @@ func evioImplementation() Implementation {
 		About:  "tidwall/evio: event loops on epoll; it has no way to ask for TCP_NODELAY",
 		Module: "github.com/tidwall/evio",
 		Modes:  []string{workload.ModeEcho, workload.ModeDiscard},
-		Lacks:  map[string]string{workload.ModeFrameEcho: returns, workload.ModeFanOut: returns, workload.ModeWorker: returns},
-		Loops:  true,
-		Open:   openEvio,
+		Lacks: map[string]string{workload.ModeFrameEcho: returns, workload.ModeFanOut: returns, workload.ModeWorker: returns,
+			workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP"},
+		Loops: true,
+		Open:  openEvio,
 	}
 }
 

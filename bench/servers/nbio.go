@@ -19,7 +19,7 @@ func nbioImplementation() Implementation {
 		Name:   "nbio",
 		About:  "lesismal/nbio: pollers on epoll",
 		Module: "github.com/lesismal/nbio",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP},
 		Loops:  true,
 		Open:   openNbio,
 	}
@@ -30,10 +30,16 @@ const nbioCloseLimit = 2 * time.Second
 
 func openNbio(c Config) (*Server, error) {
 	logging.SetLevel(logging.LevelNone)
+	if c.Mode == workload.ModeWSEcho || c.Mode == workload.ModeHTTP {
+		return openNbioHTTP(c)
+	}
 	e := nbio.NewEngine(nbio.Config{
 		Network: "tcp", Addrs: []string{c.Addr}, NPoller: c.loops(), ReadBufferSize: readBuffer,
 	})
-	end := nbioMode(e, c)
+	end, err := nbioMode(e, c)
+	if err != nil {
+		return nil, err
+	}
 	if err := e.Start(); err != nil {
 		end()
 		return nil, err
@@ -58,7 +64,7 @@ func openNbio(c Config) (*Server, error) {
 }
 
 // nbioMode sets the handlers of a mode. Call end when none can run any more.
-func nbioMode(e *nbio.Engine, c Config) (end func()) {
+func nbioMode(e *nbio.Engine, c Config) (end func(), err error) {
 	end = func() {}
 	switch c.Mode {
 	case workload.ModeFrameEcho:
@@ -84,13 +90,15 @@ func nbioMode(e *nbio.Engine, c Config) (end func()) {
 		var keys atomic.Uint64
 		e.OnOpen(func(conn *nbio.Conn) { conn.SetSession(keys.Add(1)) })
 		e.OnData(func(conn *nbio.Conn, p []byte) { w.hand(conn.Session().(uint64), nbioAnswer{conn}, p) })
+	case workload.ModeTLSEcho:
+		err = nbioTLS(e)
 	default:
 		e.OnData(func(conn *nbio.Conn, p []byte) {
 			burn(c.Work)
 			_, _ = conn.Write(p) // which closes the connection if it fails
 		})
 	}
-	return end
+	return end, err
 }
 
 func nbioFrames(c *nbio.Conn, p []byte, work time.Duration) {

@@ -3,8 +3,10 @@
 package servers
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,8 +16,8 @@ import (
 func netImplementation() Implementation {
 	return Implementation{
 		Name:  "net",
-		About: "package net, one goroutine and one 64 KiB buffer per connection",
-		Modes: []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
+		About: "package net, one goroutine and one 64 KiB buffer per connection; crypto/tls with buffers of 16 KiB; gobwas/ws; net/http",
+		Modes: workload.Modes,
 		Open:  openNet,
 	}
 }
@@ -34,7 +36,10 @@ type netServer struct {
 }
 
 func openNet(c Config) (*Server, error) {
-	l, err := net.Listen("tcp", c.Addr)
+	if c.Mode == workload.ModeHTTP {
+		return openNetHTTP(c, http.HandlerFunc(serveHello))
+	}
+	l, err := listenNet(c)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +47,17 @@ func openNet(c Config) (*Server, error) {
 	s.serve, s.end = netMode(c)
 	s.running.Go(s.accept)
 	return &Server{Addr: l.Addr(), Failed: s.failed, Close: s.close}, nil
+}
+
+func listenNet(c Config) (net.Listener, error) {
+	if c.Mode != workload.ModeTLSEcho {
+		return net.Listen("tcp", c.Addr)
+	}
+	config, err := tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Listen("tcp", c.Addr, config)
 }
 
 func (s *netServer) accept() {

@@ -28,15 +28,19 @@ func netMode(c Config) (serve func(net.Conn), end func()) {
 		w := startWorkers()
 		var keys atomic.Uint64
 		serve, end = func(conn net.Conn) { netWorker(conn, keys.Add(1), w) }, w.stop
+	case workload.ModeTLSEcho:
+		serve = func(conn net.Conn) { netEcho(conn, tlsBuffer, 0) }
+	case workload.ModeWSEcho:
+		serve = netWS
 	default:
-		serve = func(conn net.Conn) { netEcho(conn, c.Work) }
+		serve = func(conn net.Conn) { netEcho(conn, readBuffer, c.Work) }
 	}
 	return serve, end
 }
 
-// netEach calls each with everything that is read.
-func netEach(c net.Conn, each func(p []byte) error) {
-	buf := make([]byte, readBuffer)
+// netEach calls each with everything that is read, into a buffer of the given size.
+func netEach(c net.Conn, size int, each func(p []byte) error) {
+	buf := make([]byte, size)
 	for {
 		n, err := c.Read(buf)
 		if err != nil {
@@ -48,15 +52,15 @@ func netEach(c net.Conn, each func(p []byte) error) {
 	}
 }
 
-func netEcho(c net.Conn, work time.Duration) {
-	netEach(c, func(p []byte) error {
+func netEcho(c net.Conn, size int, work time.Duration) {
+	netEach(c, size, func(p []byte) error {
 		burn(work)
 		_, err := c.Write(p)
 		return err
 	})
 }
 
-func netDiscard(c net.Conn) { netEach(c, func([]byte) error { return nil }) }
+func netDiscard(c net.Conn) { netEach(c, readBuffer, func([]byte) error { return nil }) }
 
 // netFrames reads through a bufio.Reader, as is usual with package net. A frame that fits into it is answered from
 // there; a larger one is assembled first.
@@ -99,7 +103,7 @@ func netFanOut(c net.Conn, m *members[net.Conn]) {
 	if _, err := c.Write([]byte{workload.Greeting}); err != nil {
 		return
 	}
-	netEach(c, func(p []byte) error {
+	netEach(c, readBuffer, func(p []byte) error {
 		for _, to := range m.all() {
 			_, _ = to.Write(p) // its own goroutine finds out if it has ended
 		}
@@ -108,7 +112,7 @@ func netFanOut(c net.Conn, m *members[net.Conn]) {
 }
 
 func netWorker(c net.Conn, key uint64, w *workers) {
-	netEach(c, func(p []byte) error {
+	netEach(c, readBuffer, func(p []byte) error {
 		w.hand(key, netAnswer{c}, p)
 		return nil
 	})

@@ -54,6 +54,7 @@ type Implementation struct {
 func All() []Implementation {
 	all := []Implementation{
 		netImplementation(), gnetImplementation(), netpollImplementation(), nbioImplementation(), evioImplementation(),
+		gorillaImplementation(), coderImplementation(), fasthttpImplementation(),
 	}
 	all = append(all, bareImplementations()...)
 	all = append(all, tandemImplementations()...)

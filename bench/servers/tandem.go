@@ -40,7 +40,7 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 		Name:   name,
 		About:  about,
 		Module: "github.com/tandem-io/tandem",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP},
 		Loops:  true,
 		Spins:  true,
 		Open:   func(c Config) (*Server, error) { return openTandem(c, o) },
@@ -77,7 +77,13 @@ func listenTandem(t tandem.Transport, c Config) (addr net.Addr, end func(), err 
 		return listenTandemConn(t, c)
 	}
 	h, end := tandemHandler(c)
-	l, err := t.Listen("tcp", c.Addr, h, nil)
+	var o tandem.ListenOptions
+	if c.Mode == workload.ModeTLSEcho {
+		if o.TLS, err = tlsConfig(); err != nil {
+			return nil, end, err
+		}
+	}
+	l, err := t.Listen("tcp", c.Addr, h, &o)
 	if err != nil {
 		return nil, end, err
 	}
@@ -100,7 +106,7 @@ func listenTandemConn(t tandem.Transport, c Config) (addr net.Addr, end func(), 
 			}
 			serving.Go(func() {
 				defer conn.Close()
-				netEcho(conn, c.Work)
+				netEcho(conn, readBuffer, c.Work)
 			})
 		}
 	})

@@ -3,10 +3,14 @@
 package servers
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/bench/workload"
+	"github.com/tandem-io/tandem/frame/websocket"
+	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/wssession"
 )
 
 // tandemHandler returns the handler of a mode. Call end when no more callbacks can come.
@@ -21,6 +25,10 @@ func tandemHandler(c Config) (h tandem.Handler, end func()) {
 	case workload.ModeWorker:
 		w := startWorkers()
 		return tandemWorker{workers: w}, w.stop
+	case workload.ModeWSEcho:
+		return httpsession.Handler(wssession.Serve(tandemWS{}, nil), nil), func() {}
+	case workload.ModeHTTP:
+		return httpsession.Handler(http.HandlerFunc(serveHello), nil), func() {}
 	default:
 		return tandemEcho{work: c.Work}, func() {}
 	}
@@ -40,6 +48,12 @@ func (h tandemEcho) OnData(s *tandem.Stream) {
 	burn(h.work)
 	_, _ = s.Write(p)
 }
+
+// tandemWS sends back the messages that it receives.
+type tandemWS struct{ wssession.BaseHandler }
+
+// OnMessage implements wssession.Handler.
+func (tandemWS) OnMessage(c *wssession.Conn, m websocket.Message) { _ = c.Write(m) }
 
 // tandemDiscard drops what it receives.
 type tandemDiscard struct{ tandem.BaseHandler }

@@ -12,6 +12,7 @@ type Kind struct {
 	About string
 	Deep  bool // more than one message of a connection may be in flight
 	Paced bool // it can be offered at a fixed rate
+	Size  int  // bytes of a message, if they cannot be chosen
 }
 
 // The names of the kinds.
@@ -24,18 +25,40 @@ const (
 	KindChurn     = "churn"
 	KindIdle      = "idle"
 	KindWorker    = "worker"
+	KindTLSEcho   = "tls-echo"
+	KindTLSFull   = "tls-full"
+	KindTLSResume = "tls-resume"
+	KindTLSIdle   = "tls-idle"
+	KindWSEcho    = "ws-echo"
+	KindHTTP      = "http"
 )
 
 // Kinds lists all of them, in the order of the help.
 var Kinds = []Kind{
-	{KindEcho, ModeEcho, "every connection sends --depth messages, waits for all answers, and sends the next", true, true},
-	{KindFrameEcho, ModeFrameEcho, "the same with U64 frames, which the server decodes and answers one by one", true, true},
-	{KindConnEcho, ModeConnEcho, "echo from a goroutine per connection, over a net.Conn", true, true},
-	{KindStream, ModeDiscard, "one way: every connection sends as fast as it can, and the server drops the data", false, false},
-	{KindFanOut, ModeFanOut, "one connection sends, and all receive; a message counts once per receiver", true, false},
-	{KindChurn, ModeEcho, "connect, send one message, receive its echo, reset the connection, repeat; --conns at a time", false, false},
-	{KindIdle, ModeEcho, "resident memory per connection, of --conns connections that exchanged one message each", false, false},
-	{KindWorker, ModeWorker, "echo, but a worker goroutine of the server writes the answer", true, true},
+	{Name: KindEcho, Mode: ModeEcho, Deep: true, Paced: true,
+		About: "every connection sends --depth messages, waits for all answers, and sends the next"},
+	{Name: KindFrameEcho, Mode: ModeFrameEcho, Deep: true, Paced: true,
+		About: "the same with U64 frames, which the server decodes and answers one by one"},
+	{Name: KindConnEcho, Mode: ModeConnEcho, Deep: true, Paced: true,
+		About: "echo from a goroutine per connection, over a net.Conn"},
+	{Name: KindStream, Mode: ModeDiscard,
+		About: "one way: every connection sends as fast as it can, and the server drops the data"},
+	{Name: KindFanOut, Mode: ModeFanOut, Deep: true,
+		About: "one connection sends, and all receive; a message counts once per receiver"},
+	{Name: KindChurn, Mode: ModeEcho,
+		About: "connect, send one message, receive its echo, reset the connection, repeat; --conns at a time"},
+	{Name: KindIdle, Mode: ModeEcho,
+		About: "resident memory per connection, of --conns connections that exchanged one message each"},
+	{Name: KindWorker, Mode: ModeWorker, Deep: true, Paced: true,
+		About: "echo, but a worker goroutine of the server writes the answer"},
+	{Name: KindTLSEcho, Mode: ModeTLSEcho, Deep: true, Paced: true, About: "echo over TLS 1.3"},
+	{Name: KindTLSFull, Mode: ModeTLSEcho, About: "churn over TLS: each connection makes a full handshake"},
+	{Name: KindTLSResume, Mode: ModeTLSEcho, About: "the same, but each connection resumes the session of the one before it"},
+	{Name: KindTLSIdle, Mode: ModeTLSEcho, About: "idle over TLS"},
+	{Name: KindWSEcho, Mode: ModeWSEcho, Deep: true, Paced: true,
+		About: "echo of WebSocket messages, each in one frame, masked by the client"},
+	{Name: KindHTTP, Mode: ModeHTTP, Deep: true, Paced: true, Size: len(Hello),
+		About: "requests, --depth of them pipelined; a message is the content of an answer"},
 }
 
 // findKind looks up a name that a user typed.
@@ -57,4 +80,15 @@ func ListKinds() string {
 		fmt.Fprintf(&b, "  %-12s %s\n", k.Name, k.About)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// IsIdle reports whether the kind looks at the memory of connections that are silent.
+func IsIdle(kind string) bool { return kind == KindIdle || kind == KindTLSIdle }
+
+// SizeOf is the size of a message: that of the kind, if it cannot be chosen, else size.
+func SizeOf(kind string, size int) int {
+	if k, err := findKind(kind); err == nil && k.Size > 0 {
+		return k.Size
+	}
+	return size
 }

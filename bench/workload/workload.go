@@ -8,11 +8,12 @@ import (
 
 // Workload is the load on a server. Samples are comparable if their workloads are equal.
 type Workload struct {
-	Kind  string `json:"kind"`  // echo, frame-echo, conn-echo, stream, fan-out, churn, idle, worker
-	Conns int    `json:"conns"` //
-	Size  int    `json:"size"`  // bytes of a message
-	Depth int    `json:"depth"` // messages of a connection in flight
-	Rate  int    `json:"rate"`  // messages per second offered, of all connections together; 0: closed loop
+	Kind  string `json:"kind"`            // the Name of one of Kinds
+	Conns int    `json:"conns"`           //
+	Size  int    `json:"size"`            // bytes of a message
+	Depth int    `json:"depth"`           // messages of a connection in flight
+	Rate  int    `json:"rate"`            // messages per second offered, of all connections together; 0: closed loop
+	Procs int    `json:"procs,omitempty"` // GOMAXPROCS of the server, if it is not that of the run; 0: it is
 }
 
 // String describes the workload as tables and messages do.
@@ -26,6 +27,9 @@ func (w Workload) String() string {
 	}
 	if w.Rate > 0 {
 		text += fmt.Sprintf(", %s/s offered", format.Grouped(float64(w.Rate)))
+	}
+	if w.Procs > 0 {
+		text += fmt.Sprintf(", GOMAXPROCS %d", w.Procs)
 	}
 	return text
 }
@@ -51,6 +55,10 @@ func (w Workload) Check() error {
 		return fmt.Errorf("bad number of connections %d: want 1 to %d", w.Conns, most)
 	case w.Size < 1 || w.Depth < 1 || w.Size > most || w.Depth > most/w.Size:
 		return fmt.Errorf("bad size %d and depth %d: want 1 or more, and at most %d bytes together", w.Size, w.Depth, most)
+	case k.Size > 0 && w.Size != k.Size:
+		return fmt.Errorf("messages of %s have %d bytes: omit --size %d", w.Kind, k.Size, w.Size)
+	case w.Procs < 0:
+		return fmt.Errorf("bad GOMAXPROCS %d: want 1 or more, or 0 for that of the run", w.Procs)
 	case w.Depth > 1 && !k.Deep:
 		return fmt.Errorf("%s has one message in flight: omit --depth %d", w.Kind, w.Depth)
 	case w.Rate < 0 || w.Rate > 1e9:

@@ -201,104 +201,80 @@ func TestHandOverSimulated(t *testing.T) {
 	}
 }
 
-// asking is a simulated world with a server that switches.
-type asking struct {
-	*testing.T
-	k       *simulated.Kernel
-	tr      tandem.Transport
-	address string
-}
-
-// ask connects to address with a request, and calls answered.
-func (a asking) ask(address string, q *http1.Request, answered func(s *tandem.Stream, r *http1.Response, err error)) *tandem.Stream {
-	h, err := httpsession.Ask(q, nil, answered)
-	require.NoError(a, err)
-	s, err := a.tr.Connect("tcp", address, h, nil)
-	require.NoError(a, err)
-	return s
-}
-
-// until runs the world until done reports true.
-func (a asking) until(what string, done func() bool) { require.NoError(a, a.k.Run(done, a.tr), what) }
-
 // TestAsk dials a server, and takes the stream over; or learns why not.
-func TestAsk(t *testing.T) {
+func TestAsk(t *testing.T) { //nolint:funlen // one story, in order
+	site := switching(nil)
 	for seed := range uint64(40) {
 		k := simulated.New(simulated.Config{Seed: seed, Faults: simulated.Rough()})
 		tr, err := tandem.Simulated(k, nil)
 		require.NoError(t, err)
-		l, err := tr.Listen("tcp", "localhost:0", httpsession.Handler(switching(nil), nil), nil)
+		l, err := tr.Listen("tcp", "localhost:0", httpsession.Handler(site, nil), nil)
 		require.NoError(t, err)
-		a := asking{t, k, tr, l.Addr().String()}
-		a.switches()
-		a.answers()
-		a.fails()
+		q := request(t, "GET", "http://a/switch", "")
+		q.Header.Set("Upgrade", "shout")
+		q.Header.Set("Connection", "upgrade")
+		l2 := &listener{}
+		h, err := httpsession.Ask(q, nil, func(s *tandem.Stream, r *http1.Response, err error) {
+			require.NoError(t, err)
+			require.True(t, r.Switched())
+			s.SetHandler(l2)
+			_, err = s.Write([]byte("hello"))
+			require.NoError(t, err)
+		})
+		require.NoError(t, err)
+		s, err := tr.Connect("tcp", l.Addr().String(), h, nil)
+		require.NoError(t, err)
+		require.NoError(t, k.Run(func() bool { return l2.got == "true true\nHELLO" }, tr), "seed %d: %q", seed, l2.got)
+		_ = s.Close()
+
+		calls := 0
+		for _, path := range []string{"/plain", "/nowhere"} {
+			var got *http1.Response
+			h, err = httpsession.Ask(request(t, "GET", "http://a"+path, ""), nil, func(_ *tandem.Stream, r *http1.Response, err error) {
+				require.NoError(t, err)
+				calls++
+				got = r
+				require.Equal(t, path, string(r.Content))
+			})
+			require.NoError(t, err)
+			_, err = tr.Connect("tcp", l.Addr().String(), h, nil)
+			require.NoError(t, err)
+			require.NoError(t, k.Run(func() bool { return got != nil && tr.Stats().Streams == 0 }, tr))
+		}
+		require.Equal(t, 2, calls)
+
+		for name, answer := range map[string]string{"FIN": "", "half": "HTTP/1.1 200 OK\r\nContent-L", "unasked": "HTTP/1.1 101 X\r\n\r\n", "garbage": "hello\r\n\r\n"} {
+			nl, err := k.Listen("tcp", "localhost:0")
+			require.NoError(t, err)
+			var failure error
+			h, err = httpsession.Ask(request(t, "GET", "http://a/", ""), nil, func(_ *tandem.Stream, r *http1.Response, err error) {
+				calls++
+				failure = err
+				require.Nil(t, r)
+			})
+			require.NoError(t, err)
+			_, err = tr.Connect("tcp", nl.Addr().String(), h, nil)
+			require.NoError(t, err)
+			var peer *simulated.Peer
+			require.NoError(t, k.Run(func() bool {
+				if all := nl.Peers(); peer == nil && len(all) > 0 {
+					peer = all[0]
+					peer.Send([]byte(answer))
+					peer.Finish()
+				}
+				return failure != nil && tr.Stats().Streams == 0
+			}, tr), name)
+			if answer == "" || name == "half" {
+				require.ErrorIs(t, failure, io.ErrUnexpectedEOF, name)
+			}
+		}
+		require.Equal(t, 6, calls)
 		require.NoError(t, tr.Close())
 	}
 	_, err := httpsession.Ask(request(t, "A B", "http://a/", ""), nil, func(*tandem.Stream, *http1.Response, error) {})
 	require.Error(t, err)
 	_, err = httpsession.Ask(request(t, "GET", "http://a/", ""), nil, nil)
 	require.Error(t, err)
-}
-
-// switches takes a stream over.
-func (a asking) switches() {
-	q := request(a.T, "GET", "http://a/switch", "")
-	q.Header.Set("Upgrade", "shout")
-	q.Header.Set("Connection", "upgrade")
-	next := &listener{}
-	s := a.ask(a.address, q, func(s *tandem.Stream, r *http1.Response, err error) {
-		require.NoError(a, err)
-		require.True(a, r.Switched())
-		s.SetHandler(next)
-		_, err = s.Write([]byte("hello"))
-		require.NoError(a, err)
-	})
-	a.until("the other protocol", func() bool { return next.got == "true true\nHELLO" })
-	_ = s.Close()
-}
-
-// answers has responses that end the stream.
-func (a asking) answers() {
-	for _, path := range []string{"/plain", "/nowhere"} {
-		calls := 0
-		a.ask(a.address, request(a.T, "GET", "http://a"+path, ""), func(_ *tandem.Stream, r *http1.Response, err error) {
-			require.NoError(a, err)
-			calls++
-			require.Equal(a, path, string(r.Content))
-		})
-		a.until(path, func() bool { return calls > 0 && a.tr.Stats().Streams == 0 })
-		require.Equal(a, 1, calls)
-	}
-}
-
-// fails has servers that do not answer properly.
-func (a asking) fails() {
-	for name, answer := range map[string]string{
-		"FIN": "", "half": "HTTP/1.1 200 OK\r\nContent-L", "unasked": "HTTP/1.1 101 X\r\n\r\n", "garbage": "hello\r\n\r\n",
-	} {
-		l, err := a.k.Listen("tcp", "localhost:0")
-		require.NoError(a, err)
-		var failures []error
-		a.ask(l.Addr().String(), request(a.T, "GET", "http://a/", ""), func(_ *tandem.Stream, r *http1.Response, err error) {
-			failures = append(failures, err)
-			require.Nil(a, r)
-		})
-		answered := false
-		a.until(name, func() bool {
-			if all := l.Peers(); !answered && len(all) > 0 {
-				answered = true
-				all[0].Send([]byte(answer))
-				all[0].Finish()
-			}
-			return len(failures) > 0 && a.tr.Stats().Streams == 0
-		})
-		require.Len(a, failures, 1)
-		require.Error(a, failures[0], name)
-		if name == "FIN" || name == "half" {
-			require.ErrorIs(a, failures[0], io.ErrUnexpectedEOF, name)
-		}
-	}
 }
 
 // listener collects what comes.
@@ -312,13 +288,17 @@ func (l *listener) OnData(s *tandem.Stream) {
 	l.got += string(p)
 }
 
-// TestPolledHandOver has a Server hand its connection over.
-func TestPolledHandOver(t *testing.T) {
+// TestPolledHandOver has a Server and a Client, or an Exchange, hand their connections over.
+func TestPolledHandOver(t *testing.T) { //nolint:funlen // one story, in order
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
-		for ask, answer := range map[string]*http1.Response{askSwitch: response(101, ""), askConnect: response(200, "")} {
+		for _, method := range []string{"GET", "CONNECT"} {
 			a, err := polled.Listen(tr, "tcp", "127.0.0.1:0", nil)
 			require.NoError(t, err)
 			peer := dialPlain(t, a.Addr().String())
+			ask := askSwitch
+			if method == "CONNECT" {
+				ask = askConnect
+			}
 			_, err = io.WriteString(peer, "GET /one HTTP/1.1\r\nHost: a\r\n\r\n"+ask+"behind GET")
 			require.NoError(t, err)
 			var inner *polled.StreamSession
@@ -329,7 +309,30 @@ func TestPolledHandOver(t *testing.T) {
 				return ok
 			})
 			server := httpsession.NewServer(inner, nil)
-			b := handedOver(t, server, answer)
+			_, err = next(t, server, server)
+			require.NoError(t, err)
+			r, err := next(t, server, server)
+			require.NoError(t, err)
+			require.Equal(t, method, r.Method)
+			for range 10 {
+				_, status, err := server.Read()
+				require.NoError(t, err)
+				require.NotEqual(t, polled.Data, status)
+			}
+			put(t, server, response(200, "one"))
+			_, err = server.HandOver()
+			require.Error(t, err)
+			if method == "GET" {
+				r := response(101, "")
+				r.Header.Set("Upgrade", "shout")
+				put(t, server, r)
+			} else {
+				put(t, server, response(200, ""))
+			}
+			b, err := server.HandOver()
+			require.NoError(t, err)
+			_, _, err = server.Read()
+			require.Error(t, err)
 			got := ""
 			until(t, func() bool {
 				p, err := next(t, b, driver(b))
@@ -338,48 +341,22 @@ func TestPolledHandOver(t *testing.T) {
 				return got == "behind GET"
 			})
 			put(t, b, []byte("through"))
-			hears(t, peer, b, "\r\n\r\nthrough")
+			all := ""
+			p := make([]byte, 1000)
+			require.NoError(t, peer.SetReadDeadline(time.Now().Add(patience)))
+			for !strings.HasSuffix(all, "\r\n\r\nthrough") {
+				_, err := b.Drive()
+				require.NoError(t, err)
+				require.NoError(t, peer.SetReadDeadline(time.Now().Add(time.Millisecond)))
+				n, err := peer.Read(p)
+				if err != nil {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded, "%q", all)
+				}
+				all += string(p[:n])
+			}
 			require.NoError(t, b.Close())
 			require.NoError(t, a.Close())
 		}
-	})
-}
-
-// handedOver answers two requests, and takes the connection away from HTTP.
-func handedOver(t *testing.T, server *httpsession.Server, answer *http1.Response) polled.Bytes {
-	for range 2 {
-		_, err := next(t, server, server)
-		require.NoError(t, err)
-	}
-	for range 10 {
-		_, status, err := server.Read()
-		require.NoError(t, err)
-		require.NotEqual(t, polled.Data, status)
-	}
-	put(t, server, response(200, "one"))
-	_, err := server.HandOver()
-	require.Error(t, err)
-	put(t, server, answer)
-	b, err := server.HandOver()
-	require.NoError(t, err)
-	_, _, err = server.Read()
-	require.Error(t, err)
-	return b
-}
-
-// hears drives b until the peer has received what ends with end.
-func hears(t *testing.T, peer net.Conn, b polled.Bytes, end string) {
-	all, p := "", make([]byte, 1000)
-	until(t, func() bool {
-		_, err := b.Drive()
-		require.NoError(t, err)
-		require.NoError(t, peer.SetReadDeadline(time.Now().Add(time.Millisecond)))
-		n, err := peer.Read(p)
-		if err != nil {
-			require.ErrorIs(t, err, os.ErrDeadlineExceeded, "%q", all)
-		}
-		all += string(p[:n])
-		return strings.HasSuffix(all, end)
 	})
 }
 

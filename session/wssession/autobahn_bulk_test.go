@@ -34,7 +34,7 @@ func limits() (all []bulk) {
 	add := func(id string, opcode, size, fragment, chop, count int) {
 		all = append(all, bulk{id, opcode, size, fragment, chop, count})
 	}
-	for i, opcode := range []int{text, blob} {
+	for i, opcode := range []int{text, binaryFrame} {
 		for j, n := range []int{64 << 10, 256 << 10, 1 << 20, 4 << 20, 8 << 20, 16 << 20} {
 			add(fmt.Sprintf("9.%d.%d", 1+i, j+1), opcode, n, 0, 0, 1)
 		}
@@ -171,7 +171,7 @@ func corpora() []struct {
 	return []struct {
 		opcode int
 		data   []byte
-	}{{text, []byte(json.String())}, {text, []byte(prose.String())}, {blob, bitmap}, {blob, noise}, {text, []byte(source.String())}}
+	}{{text, []byte(json.String())}, {text, []byte(prose.String())}, {binaryFrame, bitmap}, {binaryFrame, noise}, {text, []byte(source.String())}}
 }
 
 // deflateSizes are the sizes of messages, and of fragments, in each subgroup of 12 and 13.

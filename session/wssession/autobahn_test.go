@@ -52,10 +52,10 @@ func fragments(opcode int, parts ...string) (frames [][]byte) {
 }
 
 func framing() (all []sends) {
-	for group, opcode := range map[string]int{"1.1": text, "1.2": blob} {
+	for group, opcode := range map[string]int{"1.1": text, "1.2": binaryFrame} {
 		for i, n := range []int{0, 125, 126, 127, 128, 65535, 65536, 65536} {
 			payload := strings.Repeat("*", n)
-			if opcode == blob {
+			if opcode == binaryFrame {
 				payload = bin(n)
 			}
 			chop := 0
@@ -99,7 +99,7 @@ func reserved() (all []sends) {
 		fails("3.2", 0, 1002, echoed, small, bits(text, 2, hello), whole(ping, "")),
 		fails("3.3", 0, 1002, echoed, small, bits(text, 3, hello), whole(ping, "")),
 		fails("3.4", 1, 1002, echoed, small, bits(text, 4, hello), whole(ping, "")),
-		fails("3.5", 0, 1002, nil, bits(blob, 5, bin(8))),
+		fails("3.5", 0, 1002, nil, bits(binaryFrame, 5, bin(8))),
 		fails("3.6", 0, 1002, nil, bits(ping, 6, hello)),
 		fails("3.7", 0, 1002, nil, bits(closes, 7, code(1000, ""))),
 	}

@@ -21,7 +21,7 @@ func BenchmarkEcho(b *testing.B) {
 				}
 				defer tr.Close()
 				p := dialPeer(b, listen(b, tr, echo{}, nil), "")
-				message := whole(blob, strings.Repeat("x", n))
+				message := whole(binaryFrame, strings.Repeat("x", n))
 				answer := make([]byte, len(message)-4)
 				b.SetBytes(int64(n))
 				b.ReportAllocs()

@@ -251,8 +251,8 @@ func TestEnds(t *testing.T) {
 			"2^63":            {func(p *peer) { p.send([]byte{0x82, 0xff, 128, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, 0) }, frame.ErrMalformed, []string{"close 1002"}},
 			"garbage":         {func(p *peer) { p.send([]byte("GET / HTTP/1.1\r\n\r\n"), 0) }, frame.ErrMalformed, []string{"close 1002"}},
 			"no UTF-8":        {func(p *peer) { p.send(whole(text, "\xff"), 0) }, websocket.ErrInvalidData, []string{"close 1007"}},
-			"a bomb":          {func(p *peer) { p.send(wire(blob, true, 4, deflated(make([]byte, 2<<20))), 0) }, frame.ErrTooLarge, []string{"close 1009"}},
-			"nothing inflate": {func(p *peer) { p.send(wire(blob, true, 4, []byte("\xff\xff")), 0) }, websocket.ErrInvalidData, []string{"close 1007"}},
+			"a bomb":          {func(p *peer) { p.send(wire(binaryFrame, true, 4, deflated(make([]byte, 2<<20))), 0) }, frame.ErrTooLarge, []string{"close 1009"}},
+			"nothing inflate": {func(p *peer) { p.send(wire(binaryFrame, true, 4, []byte("\xff\xff")), 0) }, websocket.ErrInvalidData, []string{"close 1007"}},
 		} {
 			ended := make(chan error, 1)
 			address := listen(t, tr, echo{closed: func(_ *wssession.Conn, err error) { ended <- err }},
@@ -319,7 +319,7 @@ func TestFragments(t *testing.T) {
 			require.Equal(t, want, string(payload))
 			require.Equal(t, []byte{1, 0, 0, 0x80}[i], first)
 		}
-		p.send(wire(blob, false, 0, make([]byte, 1001)), 0)
+		p.send(wire(binaryFrame, false, 0, make([]byte, 1001)), 0)
 		require.Equal(t, []string{"close 1009"}, p.all(t))
 	})
 }

@@ -19,7 +19,7 @@ import (
 // What a peer does on the wire is written here anew, so that no mistake of the codec is its own judge.
 
 const (
-	text, blob, continuation, closes, ping, pong = 1, 2, 0, 8, 9, 10
+	text, binaryFrame, continuation, closes, ping, pong = 1, 2, 0, 8, 9, 10
 )
 
 // wire makes the frame of a client: opcode, fin, reserved bits, payload.
@@ -62,7 +62,7 @@ type got struct {
 }
 
 func (g got) String() string {
-	switch name := map[int]string{text: "text", blob: "binary", ping: "ping", pong: "pong"}[g.opcode]; {
+	switch name := map[int]string{text: "text", binaryFrame: "binary", ping: "ping", pong: "pong"}[g.opcode]; {
 	case g.opcode == closes && len(g.payload) >= 2:
 		return fmt.Sprintf("close %d", binary.BigEndian.Uint16(g.payload))
 	case g.opcode == closes:

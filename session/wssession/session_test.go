@@ -181,7 +181,7 @@ func TestPolledBulk(t *testing.T) {
 		go func() {
 			defer close(done)
 			for _, offer := range []string{"", "permessage-deflate"} {
-				for _, k := range []bulk{{"", blob, 4 << 20, 64 << 10, 0, 2}, {"", text, 1000, 0, 0, 1000}, {"", text, 100 << 10, 0, 0, 20}} {
+				for _, k := range []bulk{{"", binaryFrame, 4 << 20, 64 << 10, 0, 2}, {"", text, 1000, 0, 0, 1000}, {"", text, 100 << 10, 0, 0, 20}} {
 					if brief() {
 						k.size, k.count = min(k.size, 256<<10), min(k.count, 100)
 					}
@@ -243,97 +243,75 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// pair is a client and a server that are driven in turn.
-type pair struct {
-	*testing.T
-	k      *simulated.Kernel
-	tr     tandem.Transport
-	client *wssession.Session
-	server *polledServer
-}
-
-// newPair connects them.
-func newPair(t *testing.T, config simulated.Config, o wssession.Options) *pair {
-	k, tr := world(t, config)
-	l, err := polled.Listen(tr, "tcp", "localhost:0", nil)
-	require.NoError(t, err)
-	client, err := wssession.ConnectSession(tr, "ws://"+l.Addr().String(), &wssession.DialOptions{Options: o})
-	require.NoError(t, err)
-	client.Now = func() time.Time { return time.Unix(0, int64(k.Now())) }
-	p := &pair{t, k, tr, client, &polledServer{Listener: l}}
-	p.until("the handshake", func() bool { return client.Status() == polled.Established && len(p.server.sessions) == 1 })
-	return p
-}
-
-// until drives both until done reports true.
-func (p *pair) until(what string, done func() bool) {
-	for range 100_000 {
-		if done() {
-			return
-		}
-		_, err := p.client.Drive()
-		require.NoError(p, err)
-		p.server.turn(p)
-	}
-	require.FailNow(p, "never: "+what)
-}
-
-// write writes a message of the client.
-func (p *pair) write(m websocket.Message) {
-	p.until("a write", func() bool {
-		_, status, err := p.client.Write(m)
-		require.NoError(p, err)
-		return status == polled.Success
-	})
-}
-
-// TestPolledClose has either end close, behind messages and pings, and looks at what the other one makes of it.
-func TestPolledClose(t *testing.T) {
+// TestPolledClose has either end close, and look at how the other one does.
+func TestPolledClose(t *testing.T) { //nolint:funlen // one story, in order
 	for _, config := range configs(40) {
-		p := newPair(t, config, wssession.Options{CloseTimeout: time.Minute})
-		for i := range 6 {
-			p.write(websocket.Message{Kind: websocket.Text, Data: []byte(strings.Repeat("x", i*1000)), More: i%2 == 1})
-			if i%2 == 1 {
-				p.write(websocket.Message{Kind: websocket.Text, Data: []byte("end")})
+		k, tr := world(t, config)
+		l, err := polled.Listen(tr, "tcp", "localhost:0", nil)
+		require.NoError(t, err)
+		server := &polledServer{Listener: l}
+		client, err := wssession.ConnectSession(tr, "ws://"+l.Addr().String(), &wssession.DialOptions{Options: wssession.Options{CloseTimeout: time.Minute}})
+		require.NoError(t, err)
+		k2 := k.Now
+		client.Now = func() time.Time { return time.Unix(0, int64(k2())) }
+		cycle := func(what string, done func() bool) {
+			for range 100_000 {
+				if done() {
+					return
+				}
+				_, err := client.Drive()
+				require.NoError(t, err)
+				server.turn(t)
 			}
-			_, err := p.client.Ping([]byte("hello"))
+			require.FailNow(t, "never: "+what)
+		}
+		cycle("the handshake", func() bool { return client.Status() == polled.Established && len(server.sessions) == 1 })
+		var got []string
+		for i := range 6 {
+			m := websocket.Message{Kind: websocket.Text, Data: []byte(strings.Repeat("x", i*1000)), More: i%2 == 1}
+			cycle("a write", func() bool {
+				_, status, err := client.Write(m)
+				require.NoError(t, err)
+				return status == polled.Success
+			})
+			if m.More {
+				m.Data, m.More = []byte("end"), false
+				cycle("a write", func() bool {
+					_, status, err := client.Write(m)
+					require.NoError(t, err)
+					return status == polled.Success
+				})
+			}
+			_, err = client.Ping([]byte("hello"))
 			require.NoError(t, err)
 		}
-		echoes := 0
 		read := func() (end error) {
-			_, status, err := p.client.Read()
+			m, status, err := client.Read()
 			if status == polled.Data {
-				echoes++
+				got = append(got, string(m.Data))
 			}
 			return err
 		}
-		p.until("the echo", func() bool { require.NoError(t, read()); return echoes == 6 })
+		cycle("the echo", func() bool { require.NoError(t, read()); return len(got) == 6 })
 		var serverEnd error
-		p.server.ended = func(s *wssession.Session, err error) { serverEnd = err; require.NotNil(t, s.PeerClose()) }
+		server.ended = func(s *wssession.Session, err error) { serverEnd = err; require.NotNil(t, s.PeerClose()) }
 		if config.Seed%2 == 0 {
-			require.NoError(t, p.client.CloseWith(4001, "enough"))
-			require.ErrorIs(t, p.client.CloseWith(4001, "enough"), net.ErrClosed)
+			require.NoError(t, client.CloseWith(4001, "enough"))
+			require.ErrorIs(t, client.CloseWith(4001, "enough"), net.ErrClosed)
 		} else {
-			require.NoError(t, p.server.sessions[0].CloseWith(4001, "enough"))
+			require.NoError(t, server.sessions[0].CloseWith(4001, "enough"))
 		}
-		p.until("the end", func() bool {
-			return read() == io.EOF && p.client.Status() == polled.Terminated && serverEnd != nil
-		})
-		p.over(serverEnd)
+		cycle("the end", func() bool { return read() == io.EOF && client.Status() == polled.Terminated && serverEnd != nil })
+		require.Equal(t, io.EOF, serverEnd)
+		require.EqualValues(t, 4001, client.PeerClose().Code)
+		_, _, err = client.Write(websocket.Message{Kind: websocket.Text})
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.NoError(t, client.Close())
+		_, _, err = client.Read()
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.NoError(t, k.Run(func() bool { return tr.Stats().Streams == 0 }, tr))
+		require.NoError(t, tr.Close())
 	}
-}
-
-// over looks at both ends when they have closed.
-func (p *pair) over(serverEnd error) {
-	require.Equal(p, io.EOF, serverEnd)
-	require.EqualValues(p, 4001, p.client.PeerClose().Code)
-	_, _, err := p.client.Write(websocket.Message{Kind: websocket.Text})
-	require.ErrorIs(p, err, net.ErrClosed)
-	require.NoError(p, p.client.Close())
-	_, _, err = p.client.Read()
-	require.ErrorIs(p, err, net.ErrClosed)
-	require.NoError(p, p.k.Run(func() bool { return p.tr.Stats().Streams == 0 }, p.tr))
-	require.NoError(p, p.tr.Close())
 }
 
 // TestPolledAndCalled has a Session talk to a Conn.
@@ -427,17 +405,28 @@ func TestAcceptRefuses(t *testing.T) {
 
 // TestPolledTimeout closes a session whose peer does not answer.
 func TestPolledTimeout(t *testing.T) {
-	p := newPair(t, simulated.Config{}, wssession.Options{})
-	require.NoError(t, p.client.CloseWith(1000, ""))
-	begin := p.k.Now()
-	for p.client.Status() != polled.Terminated {
-		_, err := p.tr.Poll(time.Second)
+	k, tr := world(t, simulated.Config{})
+	l, err := polled.Listen(tr, "tcp", "localhost:0", nil)
+	require.NoError(t, err)
+	server := &polledServer{Listener: l}
+	client, err := wssession.ConnectSession(tr, "ws://"+l.Addr().String(), nil)
+	require.NoError(t, err)
+	client.Now = func() time.Time { return time.Unix(0, int64(k.Now())) }
+	for client.Status() != polled.Established {
+		_, err := client.Drive()
 		require.NoError(t, err)
-		_, err = p.client.Drive()
+		server.turn(t)
+	}
+	require.NoError(t, client.CloseWith(1000, ""))
+	begin := k.Now()
+	for client.Status() != polled.Terminated {
+		_, err := tr.Poll(time.Second)
+		require.NoError(t, err)
+		_, err = client.Drive()
 		require.NoError(t, err)
 	}
-	_, _, err := p.client.Read()
+	_, _, err = client.Read()
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	require.InDelta(t, 5, (p.k.Now() - begin).Seconds(), 2)
-	require.NoError(t, p.tr.Close())
+	require.InDelta(t, 5, (k.Now() - begin).Seconds(), 2)
+	require.NoError(t, tr.Close())
 }

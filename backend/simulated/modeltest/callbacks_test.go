@@ -78,6 +78,10 @@ func (h *handler) OnData(s *session.Stream) {
 	case 1:
 		m.opNext((s.Buffered() + 1) / 2)
 	}
+	if n := h.w.p.Answers; n > 0 && m.answers < 20 { // not for ever, if both ends do it
+		m.answers++
+		m.opWrite(n)
+	}
 }
 
 // OnEOF implements session.Handler.

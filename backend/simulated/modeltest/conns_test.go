@@ -26,6 +26,7 @@ type conn struct {
 	fin    bool
 	stop   bool // todo is closed
 	failed bool // a write has failed
+	late   bool // it has a deadline for writes
 }
 
 func (w *world) newConn(m *stream, c net.Conn, n int) {
@@ -151,8 +152,10 @@ func (c *conn) look(n int) {
 	now := c.w.k.Clock().Now()
 	switch n % 4 {
 	case 0:
+		c.late = true
 		_ = c.c.SetWriteDeadline(now.Add(time.Duration(n) * time.Microsecond))
 	case 1:
+		c.late = false
 		_ = c.c.SetDeadline(time.Time{})
 	case 2:
 		_, _ = c.c.(interface {

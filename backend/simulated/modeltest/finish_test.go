@@ -56,12 +56,20 @@ func (w *world) until(what string, steps int, fn func() (string, bool)) {
 	w.failf("a hang, at the end of %s: %s has not come", what, missing)
 }
 
-// finish heals the world, waits until everything has come that has to, and ends it.
+// finish heals the world, waits until everything has come that has to, and ends it. If operations are left for the end,
+// that comes at once.
 func (w *world) finish() {
 	w.heal()
-	w.until("the program", 20_000, w.settled)
-	w.quiet()
+	if w.p.Late == 0 {
+		w.until("the program", 20_000, w.settled)
+		w.quiet()
+	}
 	w.endEngine()
+	w.dead = true // time has to pass without the engine
+	for w.pc < w.ready() && w.err == nil {
+		w.perform(w.p.Ops[w.pc])
+	}
+	w.heal() // once more
 	w.closeConns()
 	w.checkAll()
 	w.checkEnd()
@@ -76,7 +84,7 @@ func (w *world) heal() {
 	w.k.SetFaults(simulated.Faults{})
 	w.k.Shortage(nil)
 	for _, p := range w.peers {
-		p.p.Stop(false)
+		p.stop(false)
 		p.p.Vanish(false)
 	}
 }
@@ -159,7 +167,6 @@ func (w *world) closeConns() {
 	for _, c := range w.conns {
 		w.goAsync("the end of the Conn of "+c.m.String(), c.done.Wait)
 	}
-	w.dead = true // time has to pass without the engine
 	w.until("the connections", 5000, w.returned)
 	for i := 0; i < 2000 && w.k.OpenDescriptors() > 0; i++ {
 		w.step(10 * time.Millisecond)
@@ -232,7 +239,7 @@ func (m *stream) checkOver() {
 		m.checkConn(p)
 	case m.closeErr == nil && !unread && (got != nil || p.read != m.sent() || !p.p.EOF()):
 		m.failf("S16: OnClose(nil), and its peer got %d bytes of %d, EOF %v, error %v", p.read, m.sent(), p.p.EOF(), got)
-	case m.opened && m.abortedWith(m.closeErr) && !m.unix && !errors.Is(got, syscall.ECONNRESET):
+	case (m.opened || m.how == adopted && !m.closing) && m.abortedWith(m.closeErr) && !m.unix && !errors.Is(got, syscall.ECONNRESET):
 		m.failf("S17: it was aborted, and its peer got %v", got)
 	}
 }
@@ -246,6 +253,9 @@ func (m *stream) checkConn(p *peer) {
 		in := m.in
 		if c.in.off > 0 {
 			in = c.in
+		}
+		if m.opts.CloseTimeout > 0 && p.held >= m.opts.CloseTimeout {
+			continue // it may have seen a reset
 		}
 		if got := p.p.Err(); in.off == p.sent() && (got != nil || p.read != m.sent()) {
 			m.failf("S30: it was detached, and its peer got %d bytes of %d, and %v", p.read, m.sent(), got)

@@ -25,10 +25,13 @@ type framing struct {
 	sizes       []int // of messages
 	pause       int   // after so many messages; 0: never
 	options     int
+	buffers     int  // of the kernel
 	timeout     bool // the peer stops in the middle of a message
 	invalid     bool // the peer sends what is no message, at the end
+	upgrade     bool // behind the last message come bytes of another protocol
 
 	next   int // message that comes next
+	tail   reader
 	closed int
 	err    error
 	broken error
@@ -41,10 +44,15 @@ func framings() *rapid.Generator[*framing] {
 			sizes:   rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 7, 100, 999, 5000, 20000}), 1, 20).Draw(t, "sizes"),
 			pause:   rapid.IntRange(0, 4).Draw(t, "pause"),
 			options: rapid.IntRange(0, 3).Draw(t, "options"),
+			buffers: rapid.SampledFrom([]int{3000, 20000}).Draw(t, "buffers"),
 			timeout: rapid.Bool().Draw(t, "timeout"), invalid: rapid.Bool().Draw(t, "invalid"),
+			upgrade: rapid.Bool().Draw(t, "upgrade"),
 		}
 	})
 }
+
+// tailName and tailSize are those of the bytes behind the last message, if the protocol changes there.
+const tailName, tailSize = 999, 9000
 
 var codec = frame.U64{MaxPayload: 30000}
 
@@ -66,8 +74,23 @@ func (f *framing) got(s *session.Stream, m []byte) {
 		f.failf("message %d is wrong; it has %d bytes, want %d", f.next, len(m), f.sizes[f.next])
 	}
 	f.next++
+	last := f.upgrade && f.next == len(f.sizes)
+	if last { // reads what is behind the message, and gives the memory back
+		if b, err := s.Take(-1); err == nil {
+			f.more(b.Bytes())
+			b.Release()
+		}
+	}
 	if err := session.WriteFrame(s, codec, m); err != nil {
 		f.failf("WriteFrame: %w", err)
+	}
+	if want := f.message(f.next - 1); firstDifference(m, want) >= 0 {
+		f.failf("S04: message %d has changed", f.next-1)
+	}
+	if last {
+		s.SetHandler(&upgraded{f: f})
+		f.endTail(s)
+		return
 	}
 	if f.pause > 0 && f.next%f.pause == 0 {
 		s.PauseRead()
@@ -75,9 +98,44 @@ func (f *framing) got(s *session.Stream, m []byte) {
 	}
 }
 
+// more follows that bytes behind the last message were read.
+func (f *framing) more(p []byte) {
+	if err := f.tail.read(p); err != nil {
+		f.failf("behind the last message: %w", err)
+	}
+}
+
+// endTail closes the stream when all that follows the last message has come.
+func (f *framing) endTail(s *session.Stream) {
+	if f.tail.off == tailSize {
+		_ = s.Close()
+	}
+}
+
+// upgraded is the Handler of the other protocol.
+type upgraded struct {
+	session.BaseHandler
+	f *framing
+}
+
+// OnData implements session.Handler.
+func (u *upgraded) OnData(s *session.Stream) {
+	p, _ := s.Next(-1)
+	u.f.more(p)
+	u.f.endTail(s)
+}
+
+// OnClose implements session.Handler.
+func (u *upgraded) OnClose(_ *session.Stream, err error) {
+	u.f.closed, u.f.err = u.f.closed+1, err
+	if u.f.tail.off != tailSize {
+		u.f.failf("%d bytes behind the last message; want %d", u.f.tail.off, tailSize)
+	}
+}
+
 // run returns the rule that was broken.
 func (f *framing) run() {
-	k := simulated.New(simulated.Config{Seed: f.seed, Faults: simulated.Rough(), SendBuffer: 3000, ReceiveBuffer: 3000, Settle: synctest.Wait})
+	k := simulated.New(simulated.Config{Seed: f.seed, Faults: simulated.Rough(), SendBuffer: f.buffers, ReceiveBuffer: f.buffers, Settle: synctest.Wait})
 	o := limits[f.options]
 	o.IdleTimeout, o.ReadIdleTimeout, o.WriteBufferLimit, o.AllowHalfClose = 0, 0, 0, true
 	opts, _ := o.Complete()
@@ -116,13 +174,15 @@ func (f *framing) send(p *simulated.Peer) {
 		all, _ = codec.Append(all, f.message(i))
 	}
 	switch {
+	case f.upgrade:
+		all = append(all, sequence(tailName, 0, tailSize)...)
 	case f.timeout:
 		all = append(all, 0, 0)
 	case f.invalid:
 		all = append(all, bytes.Repeat([]byte{0xff}, 8)...) // a length beyond all limits
 	}
 	p.Send(all)
-	if !f.timeout {
+	if !f.timeout || f.upgrade {
 		p.Finish()
 	}
 }
@@ -135,6 +195,10 @@ func (f *framing) check(p *simulated.Peer) {
 		f.failf("OnClose was called %d times, after %d messages of %d", f.closed, f.next, len(f.sizes))
 	case f.next != len(f.sizes):
 		f.failf("%d messages came of %d, and then %v", f.next, len(f.sizes), f.err)
+	case f.upgrade:
+		if f.err != nil {
+			f.failf("OnClose(%v) of the other protocol", f.err)
+		}
 	case f.timeout && !errors.Is(f.err, os.ErrDeadlineExceeded):
 		f.failf("a message was late: %v", f.err)
 	case f.invalid && !f.timeout && !errors.As(f.err, &invalid):
@@ -151,8 +215,9 @@ func (f *framing) check(p *simulated.Peer) {
 	}
 }
 
+// TestRandomFrames runs random messages, for a tenth of the time that TANDEM_SIMULATE says.
 func TestRandomFrames(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	again(t, 10, func(rt *rapid.T) {
 		f := framings().Draw(rt, "framing")
 		synctest.Test(t, func(*testing.T) { f.run() })
 		if f.broken != nil {

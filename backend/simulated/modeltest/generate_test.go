@@ -33,14 +33,18 @@ func programs() *rapid.Generator[Program] {
 			Memory:      rapid.SampledFrom([]int64{0, 0, 0, 3000}).Draw(t, "memory"),
 			Balance:     rapid.IntRange(0, 3).Draw(t, "balance"),
 			Reads:       rapid.IntRange(0, 3).Draw(t, "reads"),
+			Answers:     rapid.SampledFrom([]int{0, 0, 0, 10, 1000}).Draw(t, "answers"),
 			End:         rapid.SampledFrom([]int{0, 0, 10, 1000, 20000}).Draw(t, "end"),
+			Late:        rapid.SampledFrom([]int{0, 0, 0, 2, 8}).Draw(t, "late"),
 		}
 		p.Ops = append(p.Ops, Op{Do: "Listen", N: rapid.IntRange(0, 3).Draw(t, "network")})
 		for range rapid.IntRange(1, 3).Draw(t, "connections") {
 			p.Ops = append(p.Ops, beginnings(t))
 		}
-		p.Ops = append(p.Ops, Op{Do: "Turns", N: 4})
-		p.Ops = append(p.Ops, rapid.SliceOfN(operation(), 0, 40).Draw(t, "operations")...)
+		if rapid.IntRange(0, 3).Draw(t, "turns") > 0 {
+			p.Ops = append(p.Ops, Op{Do: "Turns", N: 4})
+		}
+		p.Ops = append(p.Ops, rapid.SliceOfN(choices(t).operation(), 0, 40).Draw(t, "operations")...)
 		for i := range p.Ops {
 			p.Ops[i].N = min(p.Ops[i].N, p.largest())
 		}
@@ -64,22 +68,56 @@ func (p Program) largest() int {
 func beginnings(t *rapid.T) Op {
 	return Op{
 		Do: rapid.SampledFrom([]string{"PeerDial", "PeerDial", "Connect", "Adopt"}).Draw(t, "beginning"),
+		On: rapid.IntRange(0, 3).Draw(t, "on"),
 		N:  rapid.SampledFrom(sizes).Draw(t, "n"),
 	}
 }
 
-func operation() *rapid.Generator[Op] {
+// choice is what the operations of a program are taken from: half of the programs have few kinds, so that these meet.
+type choice struct {
+	names  []string
+	places []Place
+	sizes  []int
+}
+
+// choices makes a choice.
+func choices(t *rapid.T) choice {
+	c := choice{places: places, sizes: sizes}
+	if rapid.Bool().Draw(t, "all kinds") {
+		return c
+	}
+	c.names = few(t, "kinds", slices.Concat(streamNames, worldNames, often, often), 2, 6)
+	c.places = few(t, "places", places, 1, 3)
+	c.sizes = few(t, "sizes", sizes, 1, 3)
+	return c
+}
+
+// often are operations that few kinds have more often than others: those that end something, and those that others wait
+// for.
+var often = []string{
+	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerReset", "PeerSend", "Write", "WriteNotify",
+}
+
+// few takes some of all.
+func few[T comparable](t *rapid.T, what string, all []T, least, most int) []T {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(all), least, most, rapid.ID[T]).Draw(t, what)
+}
+
+func (c choice) operation() *rapid.Generator[Op] {
 	return rapid.Custom(func(t *rapid.T) Op {
-		names := streamNames
-		if rapid.IntRange(0, 9).Draw(t, "kind") >= 6 {
-			names = worldNames
+		names := c.names
+		if names == nil {
+			names = streamNames
+			if rapid.IntRange(0, 9).Draw(t, "kind") >= 6 {
+				names = worldNames
+			}
 		}
 		return Op{
 			Do:  rapid.SampledFrom(names).Draw(t, "operation"),
 			On:  rapid.IntRange(0, 3).Draw(t, "on"),
-			In:  rapid.SampledFrom(places).Draw(t, "in"),
+			In:  rapid.SampledFrom(c.places).Draw(t, "in"),
 			Via: rapid.IntRange(0, 3).Draw(t, "via"),
-			N:   rapid.SampledFrom(sizes).Draw(t, "n"),
+			N:   rapid.SampledFrom(c.sizes).Draw(t, "n"),
 		}
 	})
 }

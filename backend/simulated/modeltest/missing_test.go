@@ -40,7 +40,7 @@ func (w *world) bytes() int {
 
 // missing is what has not come of a listener.
 func (l *listener) missing(w *world) string {
-	if l.closed || w.dead || l.paused || w.p.MaxConns > 0 || w.trouble || w.scarce() || l.l.Err() != nil {
+	if l.closed || w.dead || l.paused || w.trouble || w.scarce() || l.l.Err() != nil || l.full(w) {
 		return ""
 	}
 	for _, p := range w.peers {
@@ -48,7 +48,7 @@ func (l *listener) missing(w *world) string {
 			return "the connection of " + p.String()
 		}
 	}
-	over := 0
+	over := int(l.l.Stats().Rejected)
 	for _, p := range w.peers {
 		if p.from == l && p.over {
 			over++
@@ -65,6 +65,20 @@ func (l *listener) missing(w *world) string {
 	return ""
 }
 
+// full reports whether the listener has as many streams as it may have.
+func (l *listener) full(w *world) bool {
+	if w.p.MaxConns == 0 {
+		return false
+	}
+	n := 0
+	for _, s := range w.streams {
+		if s.from == l && !s.over() {
+			n++
+		}
+	}
+	return n >= w.p.MaxConns
+}
+
 // missing is what has not come of a stream.
 func (m *stream) missing() string {
 	if m.s == nil {
@@ -74,7 +88,11 @@ func (m *stream) missing() string {
 		return m.missingBehind()
 	}
 	switch {
-	case m.closing, len(m.causes) > 0, m.panicked:
+	case len(m.causes) > 0, m.panicked:
+		return "OnClose"
+	case m.closing && m.peer() == nil && m.opts.CloseTimeout <= 0:
+		return "" // the other end may be a stream that reads nothing
+	case m.closing:
 		return "OnClose"
 	case m.refused:
 		return "OnClose, after it had refused " + m.refusedIn + ","
@@ -104,6 +122,11 @@ func (m *stream) missingOfDetached() string {
 // missingBehind is what has not come of a Conn that has gone on after the stream: the end that CloseWrite asked for.
 func (m *stream) missingBehind() string {
 	p, w := m.peer(), m.w
+	for _, c := range w.conns {
+		if c.m == m && c.late {
+			return "" // its queue waits until the deadline is moved
+		}
+	}
 	if !m.detached || !m.fin || p == nil || p.troubled() || w.trouble || w.dead || len(w.failing) > 0 || p.p.EOF() {
 		return ""
 	}

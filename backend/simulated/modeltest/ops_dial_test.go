@@ -15,7 +15,7 @@ import (
 func opConnect(w *world, o Op) {
 	d := &dialResult{began: w.now()}
 	network, address := "tcp", "127.0.0.1:9"
-	switch o.N % 8 {
+	switch (o.N + 3*o.On) % 8 {
 	case 0: // nobody
 		d.errno = syscall.ECONNREFUSED
 	case 1:
@@ -38,13 +38,14 @@ func opConnect(w *world, o Op) {
 		l := w.listeners[o.On%len(w.listeners)]
 		network, address = l.l.Addr().Network(), l.l.Addr().String()
 		l.dials++
+		d.own = l
 		d.errno = syscall.ECONNREFUSED // it may be closed
 	default:
 		address = w.newTarget(false).l.Addr().String()
 	}
 	opts := &session.DialOptions{}
 	if network == "tcp" && o.N%11 == 0 {
-		network, address = "tcp4", w.named(address)
+		network, address = "tcp4", w.named(address, o.On%2 == 1)
 		d.first = syscall.ECONNREFUSED // nobody answers at the first address
 		opts.Resolver = w.k.Resolver()
 	}
@@ -68,14 +69,21 @@ func opConnect(w *world, o Op) {
 // opDial is opConnect that waits, where that is possible.
 func opDial(w *world, o Op) { opConnect(w, o) }
 
-// named gives the host of an address a name.
-func (w *world) named(address string) string {
+// named gives the host of an address a name, with an address before it at which nobody listens, or somebody who does not
+// answer: then two attempts run at a time.
+func (w *world) named(address string, silent bool) string {
 	host, port, _ := net.SplitHostPort(address)
 	ip := netip.MustParseAddr(host)
 	if !ip.Is4() {
 		return address
 	}
-	w.k.Name("host.test", netip.MustParseAddr("192.0.2.1"), ip)
+	first := netip.MustParseAddr("192.0.2.1")
+	if silent {
+		if l, err := w.k.Listen("tcp", net.JoinHostPort(first.String(), port)); err == nil { // else there is one
+			l.Silent(true)
+		}
+	}
+	w.k.Name("host.test", first, ip)
 	return "host.test.:" + port
 }
 
@@ -133,6 +141,7 @@ func (w *world) connect(network, address string, opts *session.DialOptions, d *d
 	h := w.newHandler(nil, m)
 	m.handle = h.base()
 	s, err := w.e.Connect(network, address, h, opts)
+	_ = w.refused("Connect", err)
 	if err != nil {
 		m.closes++ // there never was one
 		if !w.dead && !w.down && len(w.failing) == 0 {

@@ -20,13 +20,15 @@ func onStream(fn func(m *stream, n int)) func(w *world, o Op) {
 // onItsLoop is an operation on a stream that belongs to its loop.
 func onItsLoop(fn func(m *stream, n int)) func(w *world, o Op) {
 	return onStream(func(m *stream, n int) {
-		if m.holds {
-			return // it would read what is behind bytes that a layer has read
+		do := func() {
+			if !m.holds { // else it would read what is behind bytes that a layer has read
+				fn(m, n)
+			}
 		}
 		if m.w.onLoopOf(m) || m.w.dead {
-			fn(m, n)
+			do()
 		} else {
-			m.post(func() { fn(m, n) })
+			m.post(do)
 		}
 	})
 }
@@ -381,7 +383,7 @@ func (m *stream) opInspect(int) {
 
 // refuses notes that the stream has ended although nobody has ended it: its connection must have failed.
 func (m *stream) refuses() {
-	if !m.refused {
+	if !m.refused && !m.mayClose {
 		m.refused, m.refusedIn = true, m.w.last
 	}
 }

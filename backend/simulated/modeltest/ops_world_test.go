@@ -35,6 +35,7 @@ var streamOps = map[string]func(w *world, o Op){
 	"Stop":          onStream((*stream).opStop),
 	"Idle":          onStream((*stream).opIdle),
 	"Detach":        onStream((*stream).opDetach),
+	"NotifyDetach":  onStream(func(m *stream, n int) { m.opWriteNotify(n); m.opDetach(n) }),
 	"Inspect":       onStream((*stream).opInspect),
 	"Peek":          onItsLoop((*stream).opPeek),
 	"Next":          onItsLoop((*stream).opNext),
@@ -62,7 +63,7 @@ var worldOps = map[string]func(w *world, o Op){
 	"PeerFinish": onPeer(func(p *peer, _ int) { p.finished = true; p.p.Finish() }),
 	"PeerClose":  onPeer(func(p *peer, _ int) { p.over = true; p.p.Close() }),
 	"PeerReset":  onPeer(func(p *peer, _ int) { p.over, p.reset = true, true; p.p.Reset() }),
-	"PeerStop":   onPeer(func(p *peer, n int) { p.p.Stop(n%3 != 0) }),
+	"PeerStop":   onPeer(func(p *peer, n int) { p.stop(n%3 != 0) }),
 	"PeerVanish": onPeer(func(p *peer, n int) { p.vanished = true; p.p.Vanish(n%3 != 0) }),
 	"Release":    func(w *world, o Op) { w.release(o.On) },
 	"Shortage":   opShortage,
@@ -98,7 +99,7 @@ func opPanic(w *world, o Op) {
 // opGoexit ends the goroutine of a loop, in a callback. Elsewhere it does nothing.
 func opGoexit(w *world, o Op) {
 	m := w.stream(o.Via)
-	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.N%3 != 1 {
+	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%3 != 1 {
 		return
 	}
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
@@ -134,12 +135,21 @@ func opListen(w *world, o Op) {
 	var err error
 	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject})
 	switch {
+	case w.refused("Listen", err):
 	case err == nil:
 		w.listeners = append(w.listeners, l)
 	case w.dead, len(w.failing) == len(w.drivers), isScarce(err) && w.scarce():
 	default:
 		w.failf("S25: Listen: %w", err)
 	}
+}
+
+// refused checks that nothing new begins when the engine ends, and reports whether it does.
+func (w *world) refused(what string, err error) bool {
+	if w.down && !errors.Is(err, net.ErrClosed) && len(w.failing) == 0 && !(isScarce(err) && w.scarce()) {
+		w.failf("S32: %s while the engine ends: %w", what, errOrNil(err))
+	}
+	return w.down
 }
 
 // unlisten closes a listener.
@@ -200,6 +210,7 @@ func opAdopt(w *world, o Op) {
 	m.handle = h.base()
 	w.pair(q, m)
 	s, err := w.e.Adopt(c, h)
+	_ = w.refused("Adopt", err)
 	if err != nil {
 		_ = c.Close()
 		m.closes++
@@ -223,7 +234,7 @@ func opShortage(w *world, o Op) {
 // opFail has the driver of a loop fail.
 func opFail(w *world, o Op) {
 	i := o.On % len(w.drivers)
-	if o.N%4 != 1 {
+	if o.chance()%4 != 1 {
 		return // seldom
 	}
 	w.failing[i] = errors.New("it was told to")

@@ -25,6 +25,9 @@ type peer struct {
 	over     bool // Close or Reset
 	reset    bool
 	vanished bool // once
+	stopped  bool // it reads nothing, since then
+	since    time.Duration
+	held     time.Duration // the longest time that it has read nothing
 	stream   *stream
 
 	in   reader
@@ -53,6 +56,19 @@ func (p *peer) send(n int) {
 	b := sequence(p.number, p.given, n)
 	p.given += n
 	p.p.Send(b)
+}
+
+// stop has the peer read nothing, or go on.
+func (p *peer) stop(on bool) {
+	now := p.w.now()
+	if p.stopped {
+		p.held = max(p.held, now-p.since)
+	}
+	if on && !p.stopped {
+		p.since = now
+	}
+	p.stopped = on
+	p.p.Stop(on)
 }
 
 // check looks at what has come since.
@@ -199,6 +215,14 @@ type listener struct {
 	handler session.Handler
 }
 
+// mayReset reports whether connections to the listener may have been reset, also before anybody has accepted them.
+func (l *listener) mayReset(w *world) bool {
+	if w.p.MaxConns > 0 && w.p.Reject || l.closed || w.down || l.l.Err() != nil {
+		return true
+	}
+	return slices.ContainsFunc(w.streams, func(m *stream) bool { return m.from == l && m.troubled() })
+}
+
 // handlerOf is a handler with or without OnDrain.
 type handlerOf interface {
 	session.Handler
@@ -223,6 +247,7 @@ type dialResult struct {
 	silent  bool
 	timeout time.Duration
 	began   time.Duration
+	own     *listener // the engine's that was dialled; nil: none was
 }
 
 // check checks the error of a dial.
@@ -243,7 +268,7 @@ func (d *dialResult) check(m *stream, err error) {
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
 	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent || w.anyReset())):
-	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset()):
+	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset() || d.own != nil && d.own.mayReset(w)):
 	default:
 		m.failf("S26: a dial has ended with %w", err)
 	}

@@ -26,7 +26,9 @@ type Program struct {
 	Memory      int64
 	Balance     int
 	Reads       int // what OnData reads: 0 everything, 1 a part, 2 nothing, else in turn
+	Answers     int // how many bytes OnData writes then, the first times
 	End         int // 0: Close; else Shutdown with so many milliseconds
+	Late        int // so many of the last Ops come while the engine ends, and after that
 	Ops         []Op
 }
 
@@ -63,14 +65,17 @@ func (p Program) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Program{\n\tSeed: %d, Completions: %v, Loops: %d, Faults: %d, Buffers: %d, Files: %d, Options: %d, HalfClose: %v,\n",
 		p.Seed, p.Completions, p.Loops, p.Faults, p.Buffers, p.Files, p.Options, p.HalfClose)
-	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, End: %d,\n\tOps: []Op{\n",
-		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.End)
+	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, Answers: %d, End: %d, Late: %d,\n\tOps: []Op{\n",
+		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.Answers, p.End, p.Late)
 	for _, o := range p.Ops {
 		fmt.Fprintf(&b, "\t\t%s,\n", o)
 	}
 	b.WriteString("\t},\n}")
 	return b.String()
 }
+
+// chance is a number that decides what happens seldom.
+func (o Op) chance() int { return o.N + o.On + o.Via }
 
 // String prints the operation as a Go literal.
 func (o Op) String() string {

@@ -15,26 +15,31 @@ import (
 
 // TestRandomPrograms runs random programs, for as long as TANDEM_SIMULATE says, such as 10m, by default some hundred.
 func TestRandomPrograms(t *testing.T) {
+	n, failed := 0, false
+	defer func() { t.Logf("%d programs", n) }()
+	again(t, 1, func(rt *rapid.T) {
+		p := programs().Draw(rt, "program")
+		if !failed { // else it is made smaller
+			n++
+		}
+		if err := run(t, p); err != nil {
+			failed = true
+			rt.Fatalf("%v\n%v", err, p)
+		}
+	})
+}
+
+// again checks again and again, for a part of the time that TANDEM_SIMULATE says.
+func again(t *testing.T, part int, check func(*rapid.T)) {
 	until := time.Now()
 	if s := os.Getenv("TANDEM_SIMULATE"); s != "" {
 		d, err := time.ParseDuration(s)
 		require.NoError(t, err)
-		until = until.Add(d)
+		until = until.Add(d / time.Duration(part))
 		require.NoError(t, flag.Set("rapid.checks", "200"))
 	}
-	n, failed := 0, false
-	defer func() { t.Logf("%d programs", n) }()
 	for again := true; again && !t.Failed(); again = time.Now().Before(until) {
-		rapid.Check(t, func(rt *rapid.T) {
-			p := programs().Draw(rt, "program")
-			if !failed { // else it is made smaller
-				n++
-			}
-			if err := run(t, p); err != nil {
-				failed = true
-				rt.Fatalf("%v\n%v", err, p)
-			}
-		})
+		rapid.Check(t, check)
 	}
 }
 

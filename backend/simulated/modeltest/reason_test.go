@@ -87,7 +87,11 @@ func (m *stream) failure(op *net.OpError) bool {
 // late reports whether a timeout may have ended the stream.
 func (m *stream) late() bool {
 	now := m.w.now()
-	if m.closing && m.opts.CloseTimeout > 0 && now-m.since >= m.opts.CloseTimeout {
+	since := m.since
+	if !m.closing {
+		since = m.w.downSince
+	}
+	if (m.closing || m.mayClose) && m.opts.CloseTimeout > 0 && now-since >= m.opts.CloseTimeout {
 		return true
 	}
 	return m.wasLate || m.silent()

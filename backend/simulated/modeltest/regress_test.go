@@ -57,6 +57,90 @@ var regressions = map[string]Program{
 			{"Detach", 0, "post", 0, 10},
 		},
 	},
+	// The simulated driver forgot what it had accepted when the first of several new streams ended its goroutine.
+	"Goexit as several have come": {
+		Completions: true, Loops: 2, Faults: 2, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"Abort", 0, "open", 0, 0}, {"Abort", 0, "data", 0, 0}, {"Abort", 0, "open", 0, 0},
+			{"Goexit", 2, "open", 1, 1},
+		},
+	},
+	"Goexit as the first of several opens": {
+		Seed: 7, Completions: true, Loops: 2, Faults: 1, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"Goexit", 0, "open", 0, 1},
+		},
+	},
+	// SetHandler asked for another OnData, new bytes came before that, and OnData was called for them twice.
+	"new bytes after SetHandler": {
+		Completions: true, Reads: 3,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 2500}, {"PeerDial", 0, "", 0, 0}, {"Turns", 0, "", 0, 4},
+			{"SetHandler", 0, "data", 0, 0},
+		},
+	},
+	// The model read behind the bytes that a layer had read, in a function that it had posted before DetachWith.
+	"posted before DetachWith": {
+		Buffers: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 64}, {"Connect", 0, "", 0, 0}, {"Turns", 0, "", 0, 4},
+			{"Abort", 0, "open", 0, 0}, {"Discard", 1, "other", 0, 1}, {"Detach", 1, "data", 1, 1},
+		},
+	},
+	// The model did not know that a Conn has a CloseTimeout, too.
+	"Close of a Conn whose peer reads nothing": {
+		Loops: 2, Buffers: 1000, Balance: 1,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"Connect", 0, "", 0, 1}, {"Adopt", 0, "", 0, 20000}, {"Turns", 0, "", 0, 4},
+			{"Detach", 1, "close", 0, 2500}, {"ConnClose", 0, "close", 3, 300}, {"PeerStop", 1, "", 1, 1},
+			{"Every", 3, "writable", 1, 1000},
+		},
+	},
+	// The simulated kernel let time pass although a goroutine that sends had room again.
+	"Close of a Conn with a queue for small buffers": {
+		Seed: 12, Completions: true, Loops: 2, Buffers: 10, Files: 12, Options: 1, MaxConns: 3, Reject: true, Memory: 3000,
+		Balance: 3, Reads: 2,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 64}, {"PeerDial", 0, "", 0, 3}, {"Turns", 0, "", 0, 4},
+			{"Writev", 1, "writable", 3, 1}, {"Detach", 3, "", 0, 600}, {"Panic", 1, "eof", 3, 600},
+			{"Detach", 1, "post", 2, 0}, {"Dial", 2, "writable", 1, 1}, {"Abort", 2, "eof", 0, 64},
+			{"ConnClose", 0, "eof", 1, 0},
+		},
+	},
+	// A function of Post ended the goroutine behind OnClose of a dial that had failed, and the others never ran.
+	"Goexit behind the end of a dial": {
+		Completions: true, Loops: 2,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"Connect", 0, "", 0, 1}, {"Turns", 0, "", 0, 4}, {"Unlisten", 0, "post", 0, 0},
+			{"Detach", 0, "open", 0, 0}, {"After", 0, "notify", 0, 0}, {"Goexit", 0, "post", 0, 1},
+		},
+	},
+	// The model did not know that a Shutdown of an engine that is polled makes turns of its own.
+	"turns of a Shutdown": {
+		Seed: 2, Completions: true, Buffers: 3000, Options: 1, Memory: 3000, Reads: 1, End: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 9000}, {"PeerDial", 0, "", 0, 90300}, {"Adopt", 0, "", 0, 0},
+			{"Turns", 0, "", 0, 4}, {"SetHandler", 1, "", 0, 0},
+		},
+	},
+	// A loop that died beside the others was interrupted, and both it and the test waited for all goroutines.
+	"interrupted as it dies": {
+		Seed: 957, Loops: 3, Faults: 2, Buffers: 1000, ReadBlocked: true, Reads: 2, End: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 0, "", 0, 0}, {"Adopt", 0, "", 0, 30300}, {"Turns", 0, "", 0, 4},
+			{"ConnClose", 3, "open", 1, 30300}, {"Fail", 1, "notify", 3, 1}, {"ConnLook", 2, "post", 0, 5000},
+			{"Dial", 2, "other", 2, 30300},
+		},
+	},
+	// A stream was aborted before its socket came, and its peer saw FIN instead of a reset.
+	"aborted before its socket has come": {
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"Turns", 0, "", 0, 4}, {"Adopt", 0, "open", 0, 0},
+			{"Writev", 1, "open", 0, 1}, {"Abort", 1, "open", 0, 0},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {

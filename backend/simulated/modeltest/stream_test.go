@@ -77,6 +77,7 @@ type stream struct {
 	wasLate   bool          // an idle timeout may have ended it
 	cameBytes int
 	wentBytes uint64
+	answers   int // that OnData has written
 	turn      int // of the last OnData
 	turnReads int
 	turnBytes int
@@ -101,7 +102,7 @@ type timer struct {
 }
 
 func (w *world) newStream(s *session.Stream, how origin, opts session.StreamOptions) *stream {
-	m := &stream{w: w, s: s, how: how, opts: opts, number: len(w.ends) + 1}
+	m := &stream{w: w, s: s, how: how, opts: opts, number: len(w.ends) + 1, mayClose: w.down}
 	shorten(&m.idle, opts.IdleTimeout)
 	shorten(&m.idle, opts.HalfCloseTimeout)
 	shorten(&m.readIdle, opts.ReadIdleTimeout)
@@ -143,7 +144,7 @@ func (m *stream) loop() int {
 
 // inTrouble reports whether the connection may fail without anything that the model would see.
 func (m *stream) inTrouble() bool {
-	if m.w.trouble {
+	if m.w.trouble || m.dial != nil && m.dial.own != nil && m.dial.own.mayReset(m.w) {
 		return true
 	}
 	if m.in.id > 0 && m.in.off >= header || m.in.id > 0 && m.how != dialled {
@@ -227,8 +228,8 @@ func (m *stream) onData() {
 
 // share checks the stream's share of a turn.
 func (m *stream) share(n int) {
-	if m.w.p.stepped() {
-		return // a step is no turn
+	if m.w.p.stepped() || m.w.down {
+		return // a step is no turn, and a Shutdown makes turns of its own
 	}
 	if m.turn != m.w.turn {
 		m.turn, m.turnReads, m.turnBytes = m.w.turn, 0, 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -42,6 +43,7 @@ type world struct {
 	opened    uint64 // OnOpen
 	failing   map[int]error
 	down      bool // the engine was told to end
+	downSince time.Duration
 	aborted   bool // and to wait for nobody
 	dead      bool // no loop is left
 	taken     []*taken
@@ -49,8 +51,9 @@ type world struct {
 	shortage  bool // resources were short
 	trouble   bool // connections may fail without anybody's doing
 	stalls    bool // the clock may jump
-	inFlight  bool // an operation runs on another goroutine
-	atRest    int  // bytes that had moved when the run seemed to have settled
+	inFlight  bool // an operation runs on another goroutine, or another loop goes on
+	random    *rand.Rand
+	atRest    int // bytes that had moved when the run seemed to have settled
 	restSince time.Duration
 	last      string
 	err       error
@@ -74,7 +77,9 @@ func run(t *testing.T, p Program) error {
 }
 
 func runWorld(t *testing.T, p Program) (w *world, err error) {
-	w = &world{p: p, of: map[*session.Stream]*stream{}, failing: map[int]error{}, current: -1}
+	w = &world{
+		p: p, of: map[*session.Stream]*stream{}, failing: map[int]error{}, current: -1, random: rand.New(rand.NewPCG(p.Seed, 1)),
+	}
 	defer func() {
 		if v := recover(); v != nil { // a deadlock, among others because a run that has failed is left where it is
 			err = w.err
@@ -96,7 +101,7 @@ func (w *world) main() {
 	if w.setUp(); w.err != nil {
 		return
 	}
-	for w.pc < len(w.p.Ops) && w.err == nil {
+	for w.pc < w.ready() && w.err == nil {
 		w.attend()
 	}
 	w.finish()
@@ -195,7 +200,7 @@ func (w *world) attend() {
 
 // perform performs the next operation, here.
 func (w *world) perform(o Op) {
-	if w.pc >= len(w.p.Ops) || w.err != nil {
+	if w.pc >= w.ready() || w.err != nil {
 		return
 	}
 	w.pc++
@@ -224,16 +229,49 @@ func (w *world) elsewhere(o Op) {
 	w.inFlight, w.current = false, was
 }
 
-// interrupted is called on a loop, where another goroutine could come between.
+// interrupted is called on a loop, where another goroutine could come between, and now and then one does.
 func (w *world) interrupted() {
-	for w.pc < len(w.p.Ops) && w.p.Ops[w.pc].In == Other && !w.inFlight && w.err == nil {
+	if w.inFlight || w.err != nil || w.random.IntN(2) == 0 {
+		return
+	}
+	if w.p.stepped() && w.random.IntN(4) == 0 {
+		w.otherLoop()
+		return
+	}
+	for w.pc < w.ready() && w.err == nil && w.comesHere(w.p.Ops[w.pc]) {
 		w.elsewhere(w.p.Ops[w.pc])
 	}
 }
 
+// ready is how many operations may be performed by now: the last ones wait for the end of the engine.
+func (w *world) ready() int {
+	if w.down {
+		return len(w.p.Ops)
+	}
+	return max(len(w.p.Ops)-w.p.Late, 0)
+}
+
+// comesHere reports whether an operation is for another goroutine: while the engine ends, also one whose place does not
+// come.
+func (w *world) comesHere(o Op) bool {
+	if w.down {
+		w.waited++
+	}
+	return o.In == Other || w.down && w.waited > 6
+}
+
+// otherLoop has another loop go on while this one is interrupted.
+func (w *world) otherLoop() {
+	was := w.current
+	w.inFlight, w.current = true, -1
+	for n := w.random.IntN(8); n >= 0 && w.k.StepOther(); n-- {
+	}
+	w.inFlight, w.current = false, was
+}
+
 // offer performs operations that have waited for a callback of s, which runs.
 func (w *world) offer(at Place, s *stream) {
-	for w.pc < len(w.p.Ops) && w.err == nil && !w.down {
+	for w.pc < w.ready() && w.err == nil {
 		o := w.p.Ops[w.pc]
 		if o.In != at || w.stream(o.Via) != s {
 			return
@@ -334,7 +372,7 @@ func (w *world) returned() (what string, ok bool) {
 
 // endEngine ends the engine, as the program says.
 func (w *world) endEngine() {
-	w.down = true
+	w.down, w.downSince = true, w.now()
 	for _, s := range w.streams {
 		s.mayClose = true
 	}

@@ -1,0 +1,28 @@
+package difftest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestWriteThatRacesWithTheEndIsLeftOut has a stream read on in the callback that writes, when its peer is gone: the kernel
+// chooses whether the failed write or the end of the peer's bytes comes first. A write that is not preceded by that fails.
+func TestWriteThatRacesWithTheEndIsLeftOut(t *testing.T) {
+	for _, resumes := range []bool{true, false} {
+		p := Program{Streams: []Config{{Unix: true}}, Ops: []Op{{Kind: Pause, Place: InPost}, {Kind: PeerReset}}}
+		if resumes {
+			p.Ops = append(p.Ops, Op{Kind: Resume, Place: InPost, With: true})
+		}
+		p.Ops = append(p.Ops, Op{Kind: Write, Place: InPost, With: resumes, Arg: 2})
+		writes := 0
+		for _, s := range plan(p).steps {
+			for _, a := range s.ops {
+				if a.Kind == Write {
+					writes++
+				}
+			}
+		}
+		require.Equal(t, !resumes, writes == 1)
+	}
+}

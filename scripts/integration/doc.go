@@ -1,0 +1,10 @@
+// Package integration has real programs talk over the net.Conns of the library, those of ListenConn and DialConn, on each
+// backend: net/http, HTTP/2, gRPC, Redis, NATS, PostgreSQL, nginx, HAProxy, OpenSSL, curl, wrk and h2load. It is a module
+// of its own, so that what it needs reaches no user. It has tests only:
+//
+//	go -C scripts/integration test ./...
+//
+// A test is skipped, loudly, where the program that it starts is missing; with CI=true or TANDEM_REQUIRE_TOOLS=1 it fails.
+// Programs run as children of the test, on addresses of 127.0.0.0/8 that nobody else uses and in folders of their own,
+// and end with it. PostgreSQL, which refuses to run as root, runs as nobody then.
+package integration

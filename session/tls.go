@@ -1,0 +1,410 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// tlsLayer is TLS between the driver of a stream and its user. It lets a crypto/tls Conn do the work, and is the
+// connection below that: it gives the Conn one whole record at a time, and queues what the Conn writes.
+//
+//	driver ── Received ─► in: encrypted bytes ─ whole records ─► Conn.Read ─► arrive ─► rx.in ─► OnData
+//	driver ◄─ Send ────── tx.out: encrypted bytes ◄──────────── Conn.Write ◄─ Write, from any goroutine
+//
+// The handshake runs on a goroutine of its own, because it computes for long and calls functions of the user's that may
+// block; for a Transport that is CallerDriven, in a coroutine on the loop. After it the Conn is read on the loop alone. A
+// Read that finds no record gets errNoRecord, which crypto/tls does not keep, because it is a temporary net.Error; every
+// other error is for good, and so is every error of a Write below.
+//
+// A record that was encrypted has to be sent, else the peer can decrypt none behind it. So a write is admitted before it
+// is encrypted. The lock of the Conn puts writes in order, and close_notify behind them.
+type tlsLayer struct {
+	stream *Stream
+	conn   *tls.Conn
+	server bool
+	late   bool // it began by StartTLS: the user knows the stream already
+
+	truncated atomic.Bool
+
+	// The stream's mu guards what follows.
+	open  bool         // the handshake is done, and what waited for it is encrypted
+	early []earlyWrite // what was written before
+	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
+
+	// What follows belongs to the loop.
+	in       inbox
+	record   []byte     // what Conn.Read may read now
+	shake    *handshake // nil: it is done, or the stream has ended
+	hand     *handshake // for Read of the Conn while it shakes hands
+	reading  bool       // the handshake is done
+	fin      bool       // the peer's FIN has come
+	closed   bool       // the peer's close_notify has come
+	notified bool       // close_notify, or the alert of an error, was queued
+}
+
+// earlyWrite is a write that waits for the handshake.
+type earlyWrite struct {
+	bytes []byte
+	fn    func(error) // of WriteNotify, or nil
+}
+
+// errNoRecord is what Conn.Read gets between two records.
+var errNoRecord net.Error = noRecord{}
+
+type noRecord struct{}
+
+func (noRecord) Error() string   { return "no whole record has come" }
+func (noRecord) Timeout() bool   { return true }
+func (noRecord) Temporary() bool { return true }
+
+const (
+	recordHeader  = 5
+	largestPlain  = 16 << 10                            // RFC 8446, 5.1
+	largestRecord = recordHeader + largestPlain + 2<<10 // RFC 5246, 6.2.3; TLS 1.3 allows less
+	tlsReadAhead  = 64 << 10                            // bytes that are held for a handshake
+	tlsScratch    = 4 * largestPlain                    // what is decrypted at a time
+)
+
+// wholeRecord returns the length of the first record in p, or 0 if it has not come yet. What cannot be a record is
+// passed on as it is, for crypto/tls to refuse.
+func wholeRecord(p []byte) int {
+	if len(p) < recordHeader {
+		return 0
+	}
+	n := recordHeader + int(p[3])<<8 + int(p[4])
+	if p[0] < 20 || p[0] > 23 || p[1] != 3 || n > largestRecord {
+		return len(p)
+	}
+	if n > len(p) {
+		return 0
+	}
+	return n
+}
+
+// TLSState is what is known of the TLS of a stream.
+type TLSState struct {
+	tls.ConnectionState
+
+	// Truncated is set if the peer has finished by a FIN without close_notify, between two records. Somebody in between
+	// may have sent that FIN: a protocol in which the end of the stream ends a message should not believe it.
+	Truncated bool
+}
+
+// TLS returns what is known of the stream's TLS, and false if it has none or its handshake is not done. Any goroutine; it
+// does not block.
+func (s *Stream) TLS() (TLSState, bool) {
+	s.mu.Lock()
+	t := s.tls
+	open := t != nil && t.open
+	s.mu.Unlock()
+	if !open {
+		return TLSState{}, false
+	}
+	return TLSState{ConnectionState: t.conn.ConnectionState(), Truncated: t.truncated.Load()}, true
+}
+
+// checkTLS refuses a configuration with which no handshake could succeed, or that a loop cannot honour.
+func checkTLS(c *tls.Config, server bool) error {
+	switch {
+	case server && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil:
+		return errors.New("TLS: the Config has neither Certificates, GetCertificate nor GetConfigForClient; a server needs one of them")
+	case !server && c.Renegotiation != tls.RenegotiateNever:
+		return errors.New("TLS: the Config allows renegotiation, which would block a loop; set Renegotiation to tls.RenegotiateNever")
+	case !server && c.ServerName == "" && !c.InsecureSkipVerify:
+		return errors.New("TLS: the Config has neither ServerName nor InsecureSkipVerify, and the address has no host name to verify")
+	}
+	return nil
+}
+
+// newTLS gives the stream its TLS. begin follows, on the loop.
+func newTLS(s *Stream, c *tls.Config, server bool) *tlsLayer {
+	t := &tlsLayer{stream: s, server: server}
+	t.in.pool = &s.loop.Pool
+	if server {
+		t.conn = tls.Server((*tlsWire)(t), c)
+	} else {
+		t.conn = tls.Client((*tlsWire)(t), c)
+	}
+	return t
+}
+
+// tlsWire is a tlsLayer as its Conn sees it: the connection that carries the records.
+type tlsWire tlsLayer
+
+var _ net.Conn = (*tlsWire)(nil) //nolint:forbidigo // an interface, and no socket
+
+// Read implements net.Conn. It returns bytes of one record at most, so that the Conn never holds a part of the next.
+func (w *tlsWire) Read(p []byte) (int, error) {
+	if !w.reading {
+		return w.hand.read(p)
+	}
+	if len(w.record) == 0 {
+		return 0, errNoRecord
+	}
+	n := copy(p, w.record)
+	w.record = w.record[n:]
+	return n, nil
+}
+
+// Write implements net.Conn. It takes everything.
+func (w *tlsWire) Write(p []byte) (int, error) {
+	s := w.stream
+	here := s.loop.OnLoop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.phase > closing {
+		return 0, net.ErrClosed
+	}
+	direct := !here && s.idleLocked()
+	s.tx.out.push(p)
+	s.tx.accepted += uint64(len(p))
+	if s.tx.sealing == 0 { // else the write sends it, with its other records
+		s.sealedLocked(here, direct, len(p))
+	}
+	return len(p), nil
+}
+
+// Close implements net.Conn. The stream is closed by its user.
+func (*tlsWire) Close() error { return nil }
+
+// LocalAddr implements net.Conn.
+func (w *tlsWire) LocalAddr() net.Addr { return w.stream.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (w *tlsWire) RemoteAddr() net.Addr { return w.stream.RemoteAddr() }
+
+// SetDeadline implements net.Conn. Nothing below waits.
+func (*tlsWire) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn.
+func (*tlsWire) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (*tlsWire) SetWriteDeadline(time.Time) error { return nil }
+
+// received takes encrypted bytes of the driver, lent until it returns.
+func (t *tlsLayer) received(p []byte) {
+	s := t.stream
+	switch {
+	case s.rx.refuses() && !t.finishes(), t.closed:
+		s.rx.discarded += uint64(len(p))
+		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+		return
+	case t.in.mem == nil:
+		t.in.lend(p)
+		defer t.in.endLoan() // also if a callback ends the goroutine
+	default:
+		t.in.push(p)
+	}
+	if s.rx.flow.Load()&flowPaused != 0 {
+		s.rx.pausedWithData = true
+	}
+	t.catchUp()
+}
+
+// catchUp goes on with what has come: the handshake, or decrypting for the user as long as that may be delivered.
+func (t *tlsLayer) catchUp() {
+	if t.shake != nil {
+		t.feedHandshake()
+	}
+	if !t.reading {
+		return
+	}
+	s := t.stream
+	for !t.closed && t.hasRecord() {
+		if !s.deliverable() {
+			if s.stops() == 0 {
+				s.scheduleTurnEnd() // its share of this turn is used up
+			}
+			return
+		}
+		t.decryptSome()
+	}
+	if t.fin && !s.rx.eof {
+		t.ended()
+	}
+}
+
+// hasRecord reports whether there is something to decrypt.
+func (t *tlsLayer) hasRecord() bool { return t.reading && !t.closed && wholeRecord(t.in.bytes()) > 0 }
+
+// decryptSome decrypts some records and delivers what was in them.
+func (t *tlsLayer) decryptSome() {
+	s := t.stream
+	plain := s.loop.plain()
+	n, err := t.decrypt(plain)
+	t.in.tidy()
+	if n > 0 {
+		s.arrive(plain[:n:n])
+		backend.Poison(plain[:n])
+	}
+	t.failed(err)
+}
+
+// decrypt decrypts whole records into p, until it is full or there are none. It runs functions of the user's Config.
+func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
+	s := t.stream
+	s.loop.enter(s, "TLS")
+	defer s.recovered()
+	for len(p)-n >= largestPlain && err == nil {
+		k := wholeRecord(t.in.bytes())
+		if k == 0 {
+			break
+		}
+		t.record = t.in.bytes()[:k]
+		t.in.consume(k)
+		var m int
+		if m, err = t.conn.Read(p[n:]); errors.Is(err, errNoRecord) {
+			err = nil
+		}
+		t.record = nil
+		n += m
+		s.loop.Count[backend.TLSOverhead] += uint64(k) - uint64(m)
+	}
+	return n, err
+}
+
+// failed follows an error of Conn.Read, or the peer's close_notify. The Conn has queued an alert.
+func (t *tlsLayer) failed(err error) {
+	s := t.stream
+	switch {
+	case err == nil:
+	case err == io.EOF:
+		t.closed = true
+		t.dropIn()
+		s.rx.eof = true
+		s.deliver()
+		s.scheduleTurnEnd()
+	default:
+		t.closed, t.notified = true, true
+		t.dropIn()
+		s.closeWith(s.opError("read", fmt.Errorf("TLS: %w", err)), true)
+	}
+}
+
+// dropIn forgets what nobody will decrypt.
+func (t *tlsLayer) dropIn() {
+	t.stream.loop.Count[backend.BytesDropped] += uint64(t.in.len())
+	t.in.drop()
+}
+
+// receiveEnded follows the peer's FIN.
+func (t *tlsLayer) receiveEnded() {
+	t.fin = true
+	t.catchUp()
+	t.stream.scheduleTurnEnd()
+}
+
+// ended follows the end of the encrypted bytes, all of which were decrypted.
+func (t *tlsLayer) ended() {
+	s := t.stream
+	switch {
+	case t.closed: // by close_notify
+	case t.in.len() > 0:
+		s.failed(io.ErrUnexpectedEOF)
+		return
+	default:
+		t.truncated.Store(true)
+	}
+	s.rx.eof = true
+	s.deliver()
+}
+
+// decryptRest decrypts what was received for OnClose, which may read it, up to the stream's limit.
+func (t *tlsLayer) decryptRest() {
+	s := t.stream
+	for t.hasRecord() && s.rx.in.len() < s.opts.ReadBufferLimit {
+		plain := s.loop.plain()
+		n, err := t.decrypt(plain)
+		if n > 0 {
+			s.rx.in.push(plain[:n])
+			backend.Poison(plain[:n])
+		}
+		if err != nil {
+			t.closed = true
+		}
+	}
+}
+
+// finishes reports whether a stream that was closed still has to end its handshake, for what was written before.
+func (t *tlsLayer) finishes() bool {
+	s := t.stream
+	if t.shake == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life.phase == closing && s.tx.early > 0
+}
+
+// wants reports whether encrypted bytes are to be received although the stream does not run, or reads nothing: for the
+// handshake, or to find the peer's end after one that failed.
+func (t *tlsLayer) wants() bool {
+	h, s := t.shake, t.stream
+	switch {
+	case h == nil:
+		return !s.running && !t.reading && s.wants()
+	case s.rx.refuses() && !t.finishes():
+		return false
+	}
+	if !h.begun {
+		return wholeRecord(t.in.bytes()) == 0 // the rest waits unread
+	}
+	return h.wants(t.in.len())
+}
+
+// end lets go of the handshake as the stream ends. Loop only.
+func (t *tlsLayer) end() {
+	if h := t.shake; h != nil {
+		t.shake = nil
+		t.stream.loop.StopTimer(&h.timer)
+		t.stream.loop.tlsSlots.leave(h)
+		h.end(t.handshakeCause())
+	}
+}
+
+// handshakeCause is what the goroutine of the handshake is told.
+func (t *tlsLayer) handshakeCause() error {
+	s := t.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.causeOr(net.ErrClosed)
+}
+
+// handshakeLimit is how long the handshake may take from now on, 0: no limit.
+func (s *Stream) handshakeLimit() time.Duration {
+	limit := max(s.opts.TLSHandshakeTimeout, 0)
+	s.mu.Lock()
+	d := s.dial
+	s.mu.Unlock()
+	if d == nil || d.opts.Timeout <= 0 || d.waited { // Dial, which waits, looks after that itself
+		return limit
+	}
+	left := max(d.deadline.Sub(s.loop.Time.Now()), 1)
+	if limit == 0 {
+		return left
+	}
+	return min(limit, left)
+}
+
+// clientTLS returns the configuration of a dial to address, or nil.
+func (o *DialOptions) clientTLS(address string) (*tls.Config, error) {
+	c := o.TLS
+	if c == nil {
+		return nil, nil
+	}
+	if c.ServerName == "" && !c.InsecureSkipVerify {
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
+			c = c.Clone()
+			c.ServerName = host
+		}
+	}
+	return c, checkTLS(c, false)
+}

@@ -1,0 +1,329 @@
+package session
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// handshake is the handshake of a tlsLayer, until it is done. The loop hands whole records over; the goroutine of the
+// handshake, or the coroutine, reads them.
+type handshake struct {
+	layer  *tlsLayer
+	timer  backend.Timer // the loop's
+	begun  bool          // the loop's: it has a slot, and runs
+	slot   bool          // the loop's: it counts as one of those that run
+	queued bool          // the loop's: it waits for a slot
+	cancel context.CancelFunc
+
+	next func() (struct{}, bool) // the loop's: goes on with the coroutine; nil: there is a goroutine
+	stop func()
+	wait func(struct{}) bool // the coroutine's: waits for more
+
+	mu    sync.Mutex // guards what follows
+	cond  sync.Cond
+	in    []byte // whole records
+	left  int    // bytes of the first of them that are not read yet
+	err   error  // nothing more comes, because
+	full  bool   // the loop has stopped receiving, because enough waits here
+	since int64  // when the goroutine began to wait for the peer, on the loop's clock; 0: it does not
+
+	done error // the coroutine's: how it has ended
+}
+
+// errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
+var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
+
+// begin begins the handshake, or has it wait for its turn. limit is how long it may take in all, 0: no limit. Loop only.
+func (t *tlsLayer) begin(limit time.Duration) {
+	s := t.stream
+	h := &handshake{layer: t}
+	h.cond.L = &h.mu
+	t.shake, t.hand = h, h
+	h.timer.Fire = func() { t.handshakeFailed(os.ErrDeadlineExceeded) }
+	if limit > 0 {
+		s.loop.StartTimer(&h.timer, limit)
+	}
+	s.scheduleTurnEnd() // to receive, and as a client to say hello
+}
+
+// feedHandshake hands over what has come, and lets the handshake begin as soon as it can do something. Loop only.
+func (t *tlsLayer) feedHandshake() {
+	h := t.shake
+	if !h.begun {
+		if t.server && wholeRecord(t.in.bytes()) == 0 { // a connection that is silent costs no goroutine
+			if t.fin {
+				t.handshakeFailed(io.EOF)
+			}
+			return
+		}
+		if !t.stream.loop.tlsSlots.enter(h) {
+			return
+		}
+		t.run(h)
+		if t.shake != h {
+			return
+		}
+	}
+	h.mu.Lock()
+	for {
+		p := t.in.bytes()
+		n := wholeRecord(p)
+		if n == 0 {
+			break
+		}
+		h.in = append(h.in, p[:n]...)
+		t.in.consume(n)
+		t.stream.loop.Count[backend.TLSOverhead] += uint64(n)
+	}
+	if t.fin && h.err == nil {
+		h.err = io.EOF
+		if t.in.len() > 0 {
+			h.err = io.ErrUnexpectedEOF
+		}
+	}
+	goes := len(h.in) > 0 || h.err != nil
+	h.mu.Unlock()
+	t.in.tidy()
+	if goes {
+		t.wake(h)
+	}
+}
+
+// run begins to compute. Loop only.
+func (t *tlsLayer) run(h *handshake) {
+	s := t.stream
+	h.begun = true
+	e := s.loop.engine
+	if e.driven {
+		h.next, h.stop = iter.Pull(func(yield func(struct{}) bool) {
+			h.wait = yield
+			h.done = errNotDone
+			h.done = t.conn.HandshakeContext(context.Background())
+		})
+		t.wake(h)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	e.dials.Add(1) // the loop holds the engine meanwhile
+	go t.compute(ctx, h)
+}
+
+// compute is the goroutine of a handshake.
+func (t *tlsLayer) compute(ctx context.Context, h *handshake) {
+	e := t.stream.loop.engine
+	defer e.dials.Done()
+	err := errNotDone
+	defer func() {
+		if !e.propagate {
+			if v := recover(); v != nil {
+				err = &PanicError{Value: v, Stack: debug.Stack()}
+			}
+		}
+		_ = t.stream.loop.Post(backend.TaskFunc(func() { t.computed(h, err) })) // if the loop has ended, so has the stream
+	}()
+	err = t.conn.HandshakeContext(ctx)
+}
+
+// wake has the handshake go on, with records that have come or an end. Loop only.
+func (t *tlsLayer) wake(h *handshake) {
+	if h.next == nil {
+		h.mu.Lock()
+		h.since = 0
+		h.cond.Signal()
+		h.mu.Unlock()
+		return
+	}
+	if more, ok := t.resume(h); ok && !more {
+		t.computed(h, h.done)
+	}
+}
+
+// resume runs the coroutine until it waits, or is done: then more is false. ok is false if it panicked.
+func (t *tlsLayer) resume(h *handshake) (more, ok bool) {
+	s := t.stream
+	s.loop.enterUntimed(s, "TLS")
+	defer s.recovered()
+	_, more = h.next()
+	return more, true
+}
+
+// read is Read of the Conn while it shakes hands: it waits for the next record.
+func (h *handshake) read(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.in) == 0 {
+		switch {
+		case h.err != nil:
+			return 0, h.err
+		case h.full:
+			h.full = false
+			s := h.layer.stream
+			_ = s.loop.Post(backend.TaskFunc(s.scheduleTurnEnd))
+		}
+		h.since = h.layer.stream.loop.Clock()
+		if h.wait == nil {
+			h.cond.Wait()
+			continue
+		}
+		h.mu.Unlock()
+		goesOn := h.wait(struct{}{})
+		h.mu.Lock()
+		if !goesOn && h.err == nil {
+			h.err = errNotDone
+		}
+	}
+	h.since = 0
+	if h.left == 0 {
+		h.left = wholeRecord(h.in)
+	}
+	n := copy(p, h.in[:h.left])
+	h.in = h.in[n:]
+	h.left -= n
+	return n, nil
+}
+
+// wants reports whether more may be received, with n bytes of a record that is not whole yet.
+func (h *handshake) wants(n int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.full = len(h.in)+n >= tlsReadAhead
+	return !h.full
+}
+
+// silent returns for how long the handshake has waited for its peer, 0 if it does not.
+func (h *handshake) silent(now int64) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.since == 0 || len(h.in) > 0 {
+		return 0
+	}
+	return time.Duration(now - h.since)
+}
+
+// end gives up: the stream has ended, because of err. Loop only.
+func (h *handshake) end(err error) {
+	if h.cancel != nil {
+		h.cancel()
+	}
+	h.mu.Lock()
+	if h.err == nil {
+		h.err = err
+	}
+	h.in, h.left = nil, 0
+	h.cond.Signal()
+	h.mu.Unlock()
+	if h.stop != nil {
+		h.layer.stop(h)
+	}
+}
+
+// stop ends the coroutine, which runs to its end.
+func (t *tlsLayer) stop(h *handshake) {
+	s := t.stream
+	s.loop.enterUntimed(s, "TLS")
+	defer s.recovered()
+	h.stop()
+}
+
+// computed follows the end of the handshake. Loop only.
+func (t *tlsLayer) computed(h *handshake, err error) {
+	if h.cancel != nil {
+		h.cancel()
+	}
+	if t.shake != h {
+		return // the stream has ended before
+	}
+	if err != nil {
+		t.handshakeFailed(err)
+		return
+	}
+	s := t.stream
+	rest := h.in // behind the last message of the handshake; nobody else has it any longer
+	s.loop.Count[backend.TLSOverhead] -= uint64(len(rest))
+	s.loop.Count[backend.TLSHandshakes]++
+	t.in.endLoan()
+	if t.in.len() > 0 {
+		rest = append(rest[:len(rest):len(rest)], t.in.bytes()...)
+		t.in.drop()
+	}
+	if len(rest) > 0 {
+		t.in.push(rest)
+	}
+	t.reading, t.hand = true, nil
+	t.end()
+	t.sealEarly()
+	if !t.late {
+		s.mu.Lock()
+		d := s.dial
+		begins := s.life.phase == open
+		if begins {
+			s.dial = nil
+		}
+		s.mu.Unlock()
+		if begins {
+			s.opens()
+			if d != nil {
+				d.tell(nil)
+			}
+		}
+	}
+	s.scheduleTurnEnd()
+}
+
+// handshakeFailed ends a stream whose handshake has failed. What crypto/tls had to say about it, an alert, is sent first.
+// The user of a stream that was accepted never hears of it.
+func (t *tlsLayer) handshakeFailed(err error) {
+	s := t.stream
+	s.loop.Count[backend.TLSHandshakeErrors]++
+	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+	answer := t.plainAnswer(err)
+	t.notified = true
+	if _, ok := err.(*PanicError); !ok {
+		err = fmt.Errorf("TLS handshake: %w", err)
+	}
+	t.end()
+	t.dropIn()
+	t.closed = true
+	s.mu.Lock()
+	d := s.dial
+	s.mu.Unlock()
+	if d != nil {
+		err = d.failure(err)
+	} else if !t.late {
+		err = s.opError("accept", err)
+	} else {
+		err = s.opError("read", err)
+	}
+	if len(answer) > 0 {
+		s.mu.Lock()
+		s.tx.accepted += uint64(len(answer))
+		s.tx.out.push(answer)
+		s.mu.Unlock()
+	}
+	s.closeWith(err, true)
+	if d != nil {
+		d.tell(err) // and the rest of its end is nobody's business
+	}
+}
+
+// plainAnswer is what the user's hook says to a peer that does not speak TLS.
+func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
+	s := t.stream
+	var header tls.RecordHeaderError
+	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
+		return nil
+	}
+	s.call("NotTLS", func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	return answer
+}

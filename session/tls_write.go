@@ -1,0 +1,156 @@
+package session
+
+import (
+	"net"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// sealedSize is about how many bytes n bytes are when they are encrypted. The first records of a connection are small:
+// crypto/tls fits them into one packet each.
+func sealedSize(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return n + 29*(n/1150+2)
+}
+
+// writeLocked is Write and WriteNotify through TLS. fn is nil for Write. The stream's mu is held, but not while p is
+// encrypted.
+func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
+	s := t.stream
+	size := sealedSize(len(p))
+	if s.refusesLocked() {
+		return net.ErrClosed
+	}
+	if q := s.tx.out.n + s.tx.early + s.tx.sealing; q > 0 && q+size > s.opts.WriteBufferLimit {
+		return ErrWriteBufferFull
+	}
+	if len(p) == 0 && fn == nil {
+		return nil
+	}
+	if !t.open {
+		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})
+		s.tx.early += len(p)
+		if s.tx.out.n+s.tx.early > s.opts.HighWater {
+			s.rx.flow.Or(flowBlocked)
+		}
+		return nil
+	}
+	return t.sealLocked(here, p, fn)
+}
+
+// sealLocked encrypts p and queues it. The stream's mu is held, but not while p is encrypted.
+func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
+	s := t.stream
+	size := sealedSize(len(p))
+	direct, before := !here && s.idleLocked(), s.tx.accepted
+	s.tx.sealing += size
+	s.mu.Unlock()
+	_, err := t.conn.Write(p)
+	s.mu.Lock()
+	s.tx.sealing -= size
+	if err != nil || s.life.phase == closed { // or it is being closed
+		return net.ErrClosed
+	}
+	if fn != nil {
+		s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
+	}
+	s.sealedLocked(here, direct, int(s.tx.accepted-before))
+	return nil
+}
+
+// writevLocked is Writev through TLS.
+func (t *tlsLayer) writevLocked(here bool, bufs net.Buffers, total int) error {
+	mem := t.stream.loop.Pool.Get(total)
+	p := mem[:0]
+	for _, b := range bufs {
+		p = append(p, b...)
+	}
+	err := t.writeLocked(here, p, nil)
+	t.stream.loop.Pool.Put(mem)
+	return err
+}
+
+// partLocked is WritePart through TLS.
+func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
+	s := t.stream
+	queued := s.tx.out.n + s.tx.early + s.tx.sealing
+	n := min(len(p), max(s.opts.HighWater-queued, 0))
+	if n == 0 {
+		return 0, nil
+	}
+	if err := t.writeLocked(here, p[:n], nil); err != nil {
+		if err == ErrWriteBufferFull {
+			return 0, nil
+		}
+		return 0, s.causeOr(err)
+	}
+	return n, nil
+}
+
+// sealedLocked follows n encrypted bytes that were queued. With direct they go to the kernel now, as far as it takes them.
+func (s *Stream) sealedLocked(here, direct bool, n int) {
+	if direct && s.tx.out.n > 0 && !s.tx.sending && s.life.phase == open {
+		v := vectors.Get().(*[backend.MaxVector][]byte)
+		took := s.directLocked(s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(v[:0])))
+		clear(v[:])
+		vectors.Put(v)
+		s.tx.out.advance(took)
+	}
+	if s.tx.out.n > 0 || len(s.tx.notify) > 0 {
+		s.queuedLocked(here, min(n, s.tx.out.n))
+	}
+}
+
+// sealEarly encrypts what was written before the handshake was done, and what is written meanwhile, in order. From then on
+// writes encrypt for themselves. Loop only.
+func (t *tlsLayer) sealEarly() {
+	s := t.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(t.early) > 0 {
+		batch := t.early
+		t.early = nil
+		for i, w := range batch {
+			if t.sealLocked(true, w.bytes, w.fn) != nil { // the stream has ended
+				t.early = append(batch[i:], t.early...)
+				return
+			}
+			s.tx.early -= len(w.bytes)
+		}
+	}
+	t.open = true
+}
+
+// loseEarlyLocked has those told who wait for early writes that nobody will encrypt. mu is held.
+func (t *tlsLayer) loseEarlyLocked() {
+	for _, w := range t.early {
+		if w.fn != nil {
+			t.stream.tx.notify = append(t.stream.tx.notify, notification{end: 1<<64 - 1, fn: w.fn})
+		}
+	}
+	t.early, t.stream.tx.early = nil, 0
+}
+
+// closeNotify says, once, that nothing more comes from this end, behind all that was written. Loop only, without mu.
+func (t *tlsLayer) closeNotify() {
+	s := t.stream
+	s.mu.Lock()
+	due := !t.notified && t.open && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	t.notified = true
+	s.mu.Lock()
+	t.last = s.tx.accepted + 1
+	s.mu.Unlock()
+	_ = t.conn.CloseWrite() // fails only if an alert was sent
+	s.mu.Lock()
+	s.sendLocked()
+	s.mu.Unlock()
+}
+
+// saidAllLocked reports whether the kernel has taken everything but close_notify. mu is held.
+func (t *tlsLayer) saidAllLocked() bool { return t.last > 0 && t.stream.tx.sent+1 >= t.last }
