@@ -2,7 +2,7 @@ package wssession
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -22,7 +22,8 @@ type Transport interface {
 }
 
 // Connect begins to connect to a server, and returns at once. OnOpen tells that the handshake has ended; if it fails, there is
-// OnClose alone. rawURL has the scheme ws. It panics if h is nil. o may be nil.
+// OnClose alone. rawURL has the scheme ws, or wss: then the stream is encrypted, by TLS of DialOptions.Stream or, without that,
+// with the host of the URL as its ServerName. It panics if h is nil. o may be nil.
 func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
@@ -92,10 +93,10 @@ func newDialing(rawURL string, h Handler, o *DialOptions) (*dialing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wssession: dial: %w", err)
 	}
-	if u.Scheme == "wss" {
-		return nil, fmt.Errorf("wssession: dial %s: TLS: %w", rawURL, errors.ErrUnsupported)
+	d := &dialing{conn: newConn(h, mine.Options.withDefaults(), true), timeout: mine.HandshakeTimeout}
+	if d.stream, err = mine.below(u); err != nil {
+		return nil, err
 	}
-	d := &dialing{conn: newConn(h, mine.Options.withDefaults(), true), timeout: mine.HandshakeTimeout, stream: mine.Stream}
 	if d.timeout == 0 {
 		d.timeout = defaultHandshakeTimeout
 	}
@@ -118,10 +119,29 @@ func (o *DialOptions) where(u *url.URL) (network, address string) {
 		return network, o.Address
 	}
 	port := u.Port()
-	if port == "" {
+	switch {
+	case port != "":
+	case u.Scheme == "wss":
+		port = "443"
+	default:
 		port = "80"
 	}
 	return network, net.JoinHostPort(u.Hostname(), port)
+}
+
+// below returns the options of the connection for a URL: with TLS for wss, and without it for ws.
+func (o *DialOptions) below(u *url.URL) (*session.DialOptions, error) {
+	var mine session.DialOptions
+	if o.Stream != nil {
+		mine = *o.Stream
+	}
+	switch {
+	case u.Scheme != "wss" && mine.TLS != nil:
+		return nil, fmt.Errorf("wssession: dial %v: DialOptions.Stream has TLS, which is for wss", u)
+	case u.Scheme == "wss" && mine.TLS == nil:
+		mine.TLS = &tls.Config{ServerName: u.Hostname()}
+	}
+	return &mine, nil
 }
 
 // OnOpen implements session.Handler.

@@ -1,7 +1,6 @@
 package wssession
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,17 +62,18 @@ func NewSession(inner polled.Bytes, rawURL string, o *DialOptions) (*Session, er
 	return s, nil
 }
 
-// ConnectSession is NewSession on a connection of polled.Connect. rawURL has the scheme ws.
+// ConnectSession is NewSession on a connection of polled.Connect, which is encrypted for wss, as of the function Connect.
 func ConnectSession(t polled.Transport, rawURL string, o *DialOptions) (*Session, error) {
 	s, mine, u, err := newSession(rawURL, o)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "ws" {
-		return nil, fmt.Errorf("wssession: connect to %s: TLS: %w", rawURL, errors.ErrUnsupported)
+	below, err := mine.below(u)
+	if err != nil {
+		return nil, err
 	}
 	network, address := mine.where(u)
-	inner, err := polled.Connect(t, network, address, mine.Stream)
+	inner, err := polled.Connect(t, network, address, below)
 	if err != nil {
 		return nil, err
 	}
