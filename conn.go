@@ -11,9 +11,9 @@ import (
 // connection, and io_uring has no part in it.
 //
 // What Accept returns belongs to the caller, who closes it; the Transport keeps it until then. ListenOptions hold, as far
-// as they concern sockets and MaxConns; StreamOptions mean nothing. TLS is an error: crypto/tls does that
-// on top, by tls.NewListener and tls.Client. Up to 64 connections wait for Accept, and count
-// towards MaxConns; Stats.Conns has the figures of those that Accept has returned.
+// as they concern sockets and MaxConns; StreamOptions mean nothing, and TLS is an error: wrap what is returned by
+// tls.NewListener, or tls.Client. Up to 64 connections wait for Accept, and count towards MaxConns; Stats.Conns has the
+// figures of those that Accept has returned.
 //
 // Shutdown ends the connections that wait for their peer, in Read or in a transfer, unless they are also sending; each of
 // the others when it begins to wait, and what is left when the context ends, by a reset. A server that reads while it is

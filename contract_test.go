@@ -15,15 +15,15 @@ import (
 	"github.com/tandem-io/tandem/backend/backendtest"
 )
 
-// TestContract keeps session/CONTRACT.md and the tests in step: every rule has subtests in the suite or, those of
-// Conns, tests of this package, every numbered
-// subtest has a rule, and the links of a rule are the files in which its tests are.
+// TestContract keeps session/CONTRACT.md and the tests in step: every rule has subtests in the suite or, those of Conns and
+// of WebSocket, tests of their packages; every numbered subtest has a rule; and the links of a rule are the files in which
+// its tests are.
 func TestContract(t *testing.T) {
 	rules, holders := contractRules(t), ruleFiles(t)
 	require.NotEmpty(t, rules)
 	tested := map[string]bool{}
-	for number, files := range holders { // those of Conns are tests of this package
-		tested[number] = slices.ContainsFunc(files, func(f string) bool { return filepath.Dir(f) == "." })
+	for number, files := range holders { // those of Conns and of WebSocket are no subtests of the suite
+		tested[number] = slices.ContainsFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
 	}
 	for _, r := range backendtest.Rules() {
 		number, _, _ := strings.Cut(r.Name, "_")
@@ -42,7 +42,7 @@ func TestContract(t *testing.T) {
 // contractRules are the rules of session/CONTRACT.md, each with its links, which are relative to the page.
 func contractRules(t *testing.T) map[string][]string {
 	t.Helper()
-	rule := regexp.MustCompile(`(?m)^- \*\*([SNT]\d\d)\*\* .*\n(?:  .*\n?)*`)
+	rule := regexp.MustCompile(`(?m)^- \*\*([SNTW]\d\d)\*\* .*\n(?:  .*\n?)*`)
 	link := regexp.MustCompile(`\]\(([^)\s]+\.go)\)`)
 	rules := map[string][]string{}
 	for _, m := range rule.FindAllStringSubmatch(read(t, "session/CONTRACT.md"), -1) {
@@ -56,13 +56,15 @@ func contractRules(t *testing.T) map[string][]string {
 	return rules
 }
 
-// ruleFiles are the files that have subtests of each rule, or in the root tests of it.
+// ruleFiles are the files that have subtests of each rule, or tests of it: in the root by their names, of WebSocket by their
+// comments.
 func ruleFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
 	for pattern, test := range map[string]string{
 		filepath.Join("backend", "backendtest", "*.go"): `(?m)^\t+\{"([ST]\d\d)_`,
 		"*_test.go": `\bTest([SN]\d\d)_`,
+		filepath.Join("session", "wssession", "*_test.go"): `(?m)^// Test.*\b(W\d\d)\b`,
 	} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)

@@ -105,6 +105,18 @@ func (s *Stream) layerRecovered() {
 	}
 }
 
+// guarded calls a function of the user's that runs off the loops. A panic in it is its error.
+func (e *Engine) guarded(fn func() error) (err error) {
+	if !e.propagate {
+		defer func() {
+			if v := recover(); v != nil {
+				err = &PanicError{Value: v, Stack: debug.Stack()}
+			}
+		}()
+	}
+	return fn()
+}
+
 // call calls a function of the user's; what says which method it was given to.
 func (s *Stream) call(what string, fn func()) {
 	s.loop.enterUntimed(s, what)

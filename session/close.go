@@ -146,11 +146,7 @@ func (s *Stream) watchClose(sent bool) {
 	}
 	if sent && c.lasts == 0 {
 		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
-		s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
-		s.rx.in.drop()
-		if s.tls != nil {
-			s.tls.dropIn()
-		}
+		s.dropUnread()
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}

@@ -15,8 +15,9 @@ import (
 // The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. In callbacks of
 // the Transport, which cannot wait, Read returns an error until then, and Write keeps its bytes.
 //
-// A stream with TLS cannot be detached: errors.Is(err, errors.ErrUnsupported). Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is
-// syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are *net.OpErrors.
+// Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed, and of a stream with TLS
+// errors.ErrUnsupported. If there is no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives
+// on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
 	return DetachWith(s, func() (unread, unsent []byte) {
 		if h, ok := s.handler.(Holder); ok {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -74,18 +73,13 @@ func (d *dial) makeSocket(ctx context.Context, addr backend.Address) madeSocket 
 }
 
 // callControl calls the user's function. A panic in it is the dial's error.
-func (d *dial) callControl(ctx context.Context, network, address string, c syscall.RawConn) (err error) {
-	if !d.stream.loop.engine.propagate {
-		defer func() {
-			if v := recover(); v != nil {
-				err = &PanicError{Value: v, Stack: debug.Stack()}
-			}
-		}()
-	}
-	if with := d.opts.ControlContext; with != nil {
-		return with(ctx, network, address, c)
-	}
-	return d.opts.Control(network, address, c)
+func (d *dial) callControl(ctx context.Context, network, address string, c syscall.RawConn) error {
+	return d.stream.loop.engine.guarded(func() error {
+		if with := d.opts.ControlContext; with != nil {
+			return with(ctx, network, address, c)
+		}
+		return d.opts.Control(network, address, c)
+	})
 }
 
 // selfConnected reports whether a TCP socket was connected to itself, which happens when the kernel gives it the very

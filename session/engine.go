@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,9 +66,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
-	}
-	if e.handshakes = c.Handshakes; e.handshakes == 0 {
-		e.handshakes = defaultTLSHandshakes
+		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}

@@ -251,11 +251,7 @@ func (s *Stream) finish() {
 
 // finished gives back what the stream had, after OnClose.
 func (s *Stream) finished() {
-	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
-	s.rx.in.drop()
-	if s.tls != nil {
-		s.tls.dropIn()
-	}
+	s.dropUnread()
 	s.account()
 	if s.from != nil {
 		s.from.ended()

@@ -178,14 +178,14 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, net.UnknownNetworkError(network)
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
-	bad := checkHandler(h)
+	bad, badTLS := checkHandler(h), checkTLS(o.TLS, true)
 	switch {
 	case bad != nil:
 		return nil, bad
 	case err != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", err)
-	case o.TLS != nil && checkTLS(o.TLS, true) != nil:
-		return nil, fmt.Errorf("ListenOptions.%w", checkTLS(o.TLS, true))
+	case badTLS != nil:
+		return nil, fmt.Errorf("ListenOptions.%w", badTLS)
 	case o.MaxConns < 0:
 		return nil, fmt.Errorf("ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case o.Backlog < 0:

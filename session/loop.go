@@ -51,7 +51,7 @@ type Loop struct {
 
 	vec   [][]byte // scratch for one send
 	read  []byte   // scratch for draining a failed connection
-	clear []byte   // scratch for what TLS decrypts
+	plain []byte   // scratch for what TLS decrypts
 
 	tlsSlots tlsSlots
 }
@@ -79,12 +79,11 @@ func (l *Loop) scratch() []byte {
 	return l.read
 }
 
-// plain is memory for what TLS decrypts.
-func (l *Loop) plain() []byte {
-	if l.clear == nil {
-		l.clear = make([]byte, tlsScratch)
+func (l *Loop) plainScratch() []byte {
+	if l.plain == nil {
+		l.plain = make([]byte, tlsScratch)
 	}
-	return l.clear
+	return l.plain
 }
 
 // lend notes that bytes of s are lent until the present callback returns. Only if poisoning is on.

@@ -302,6 +302,15 @@ func (s *Stream) readRemaining() {
 	}
 }
 
+// dropUnread drops what was received and nobody will read.
+func (s *Stream) dropUnread() {
+	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
+	s.rx.in.drop()
+	if s.tls != nil {
+		s.tls.dropIn()
+	}
+}
+
 // receiveRest takes a piece of what the kernel still has.
 func (s *Stream) receiveRest() {
 	scratch := s.loop.scratch()

@@ -7,8 +7,8 @@ import (
 )
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
-// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, TLSOverhead, and what streams hold unread;
-// Opened equals Closed and the streams that are open.
+// longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, TLSOverhead, and what streams hold
+// unread; Opened equals Closed and the streams that are open.
 type Stats struct {
 	LoopStats
 	Loops []LoopStats // in the order of their indices

@@ -108,7 +108,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	}
 	s.loop.add(s)
 	if s.tls != nil {
-		s.tls.begin(s.handshakeLimit()) // and when that is done, it opens
+		s.tls.begin() // and when that is done, it opens
 		return
 	}
 	s.opens()

@@ -20,7 +20,7 @@ import (
 //
 // The handshake runs on a goroutine of its own, because it computes for long and calls functions of the user's that may
 // block; for a Transport that is CallerDriven, in a coroutine on the loop. After it the Conn is read on the loop alone. A
-// Read that finds no record gets errNoRecord, which crypto/tls does not keep, because it is a temporary net.Error; every
+// Read that finds no record gets ErrWouldBlock, which crypto/tls does not keep, because it is a temporary net.Error; every
 // other error is for good, and so is every error of a Write below.
 //
 // A record that was encrypted has to be sent, else the peer can decrypt none behind it. So a write is admitted before it
@@ -45,7 +45,7 @@ type tlsLayer struct {
 	hand     *handshake // for Read of the Conn while it shakes hands
 	reading  bool       // the handshake is done
 	fin      bool       // the peer's FIN has come
-	closed   bool       // the peer's close_notify has come
+	closed   bool       // nothing more is decrypted: close_notify has come, or something has failed
 	notified bool       // close_notify, or the alert of an error, was queued
 }
 
@@ -54,15 +54,6 @@ type earlyWrite struct {
 	bytes []byte
 	fn    func(error) // of WriteNotify, or nil
 }
-
-// errNoRecord is what Conn.Read gets between two records.
-var errNoRecord net.Error = noRecord{}
-
-type noRecord struct{}
-
-func (noRecord) Error() string   { return "no whole record has come" }
-func (noRecord) Timeout() bool   { return true }
-func (noRecord) Temporary() bool { return true }
 
 const (
 	recordHeader  = 5
@@ -110,9 +101,10 @@ func (s *Stream) TLS() (TLSState, bool) {
 	return TLSState{ConnectionState: t.conn.ConnectionState(), Truncated: t.truncated.Load()}, true
 }
 
-// checkTLS refuses a configuration with which no handshake could succeed, or that a loop cannot honour.
+// checkTLS refuses a configuration, if there is one, with which no handshake could succeed, or that a loop cannot honour.
 func checkTLS(c *tls.Config, server bool) error {
 	switch {
+	case c == nil:
 	case server && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil:
 		return errors.New("TLS: the Config has neither Certificates, GetCertificate nor GetConfigForClient; a server needs one of them")
 	case !server && c.Renegotiation != tls.RenegotiateNever:
@@ -146,7 +138,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 		return w.hand.read(p)
 	}
 	if len(w.record) == 0 {
-		return 0, errNoRecord
+		return 0, ErrWouldBlock
 	}
 	n := copy(p, w.record)
 	w.record = w.record[n:]
@@ -218,7 +210,7 @@ func (t *tlsLayer) catchUp() {
 		return
 	}
 	s := t.stream
-	for !t.closed && t.hasRecord() {
+	for t.hasRecord() {
 		if !s.deliverable() {
 			if s.stops() == 0 {
 				s.scheduleTurnEnd() // its share of this turn is used up
@@ -227,7 +219,7 @@ func (t *tlsLayer) catchUp() {
 		}
 		t.decryptSome()
 	}
-	if t.fin && !s.rx.eof {
+	if t.fin && !t.closed && !s.rx.eof {
 		t.ended()
 	}
 }
@@ -238,7 +230,7 @@ func (t *tlsLayer) hasRecord() bool { return t.reading && !t.closed && wholeReco
 // decryptSome decrypts some records and delivers what was in them.
 func (t *tlsLayer) decryptSome() {
 	s := t.stream
-	plain := s.loop.plain()
+	plain := s.loop.plainScratch()
 	n, err := t.decrypt(plain)
 	t.in.tidy()
 	if n > 0 {
@@ -261,7 +253,7 @@ func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 		t.record = t.in.bytes()[:k]
 		t.in.consume(k)
 		var m int
-		if m, err = t.conn.Read(p[n:]); errors.Is(err, errNoRecord) {
+		if m, err = t.conn.Read(p[n:]); errors.Is(err, ErrWouldBlock) {
 			err = nil
 		}
 		t.record = nil
@@ -302,17 +294,14 @@ func (t *tlsLayer) receiveEnded() {
 	t.stream.scheduleTurnEnd()
 }
 
-// ended follows the end of the encrypted bytes, all of which were decrypted.
+// ended follows a FIN without close_notify. All whole records were decrypted.
 func (t *tlsLayer) ended() {
 	s := t.stream
-	switch {
-	case t.closed: // by close_notify
-	case t.in.len() > 0:
+	if t.in.len() > 0 {
 		s.failed(io.ErrUnexpectedEOF)
 		return
-	default:
-		t.truncated.Store(true)
 	}
+	t.truncated.Store(true)
 	s.rx.eof = true
 	s.deliver()
 }
@@ -321,7 +310,7 @@ func (t *tlsLayer) ended() {
 func (t *tlsLayer) decryptRest() {
 	s := t.stream
 	for t.hasRecord() && s.rx.in.len() < s.opts.ReadBufferLimit {
-		plain := s.loop.plain()
+		plain := s.loop.plainScratch()
 		n, err := t.decrypt(plain)
 		if n > 0 {
 			s.rx.in.push(plain[:n])
@@ -366,16 +355,8 @@ func (t *tlsLayer) end() {
 		t.shake = nil
 		t.stream.loop.StopTimer(&h.timer)
 		t.stream.loop.tlsSlots.leave(h)
-		h.end(t.handshakeCause())
+		h.end()
 	}
-}
-
-// handshakeCause is what the goroutine of the handshake is told.
-func (t *tlsLayer) handshakeCause() error {
-	s := t.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.causeOr(net.ErrClosed)
 }
 
 // handshakeLimit is how long the handshake may take from now on, 0: no limit.
@@ -397,10 +378,7 @@ func (s *Stream) handshakeLimit() time.Duration {
 // clientTLS returns the configuration of a dial to address, or nil.
 func (o *DialOptions) clientTLS(address string) (*tls.Config, error) {
 	c := o.TLS
-	if c == nil {
-		return nil, nil
-	}
-	if c.ServerName == "" && !c.InsecureSkipVerify {
+	if c != nil && c.ServerName == "" && !c.InsecureSkipVerify {
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
 			c = c.Clone()
 			c.ServerName = host

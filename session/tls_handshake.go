@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -43,14 +43,14 @@ type handshake struct {
 // errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
 var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
 
-// begin begins the handshake, or has it wait for its turn. limit is how long it may take in all, 0: no limit. Loop only.
-func (t *tlsLayer) begin(limit time.Duration) {
+// begin begins the handshake, or has it wait for its turn. Loop only.
+func (t *tlsLayer) begin() {
 	s := t.stream
 	h := &handshake{layer: t}
 	h.cond.L = &h.mu
 	t.shake, t.hand = h, h
 	h.timer.Fire = func() { t.handshakeFailed(os.ErrDeadlineExceeded) }
-	if limit > 0 {
+	if limit := s.handshakeLimit(); limit > 0 {
 		s.loop.StartTimer(&h.timer, limit)
 	}
 	s.scheduleTurnEnd() // to receive, and as a client to say hello
@@ -125,14 +125,9 @@ func (t *tlsLayer) compute(ctx context.Context, h *handshake) {
 	defer e.dials.Done()
 	err := errNotDone
 	defer func() {
-		if !e.propagate {
-			if v := recover(); v != nil {
-				err = &PanicError{Value: v, Stack: debug.Stack()}
-			}
-		}
 		_ = t.stream.loop.Post(backend.TaskFunc(func() { t.computed(h, err) })) // if the loop has ended, so has the stream
 	}()
-	err = t.conn.HandshakeContext(ctx)
+	err = e.guarded(func() error { return t.conn.HandshakeContext(ctx) })
 }
 
 // wake has the handshake go on, with records that have come or an end. Loop only.
@@ -151,11 +146,11 @@ func (t *tlsLayer) wake(h *handshake) {
 
 // resume runs the coroutine until it waits, or is done: then more is false. ok is false if it panicked.
 func (t *tlsLayer) resume(h *handshake) (more, ok bool) {
-	s := t.stream
-	s.loop.enterUntimed(s, "TLS")
-	defer s.recovered()
-	_, more = h.next()
-	return more, true
+	t.stream.call("TLS", func() {
+		_, more = h.next()
+		ok = true
+	})
+	return more, ok
 }
 
 // read is Read of the Conn while it shakes hands: it waits for the next record.
@@ -211,29 +206,21 @@ func (h *handshake) silent(now int64) time.Duration {
 	return time.Duration(now - h.since)
 }
 
-// end gives up: the stream has ended, because of err. Loop only.
-func (h *handshake) end(err error) {
+// end lets the goroutine, or the coroutine, end: the handshake is done, or the stream has ended. Loop only.
+func (h *handshake) end() {
 	if h.cancel != nil {
 		h.cancel()
 	}
 	h.mu.Lock()
 	if h.err == nil {
-		h.err = err
+		h.err = net.ErrClosed
 	}
 	h.in, h.left = nil, 0
 	h.cond.Signal()
 	h.mu.Unlock()
 	if h.stop != nil {
-		h.layer.stop(h)
+		h.layer.stream.call("TLS", h.stop) // it runs to its end
 	}
-}
-
-// stop ends the coroutine, which runs to its end.
-func (t *tlsLayer) stop(h *handshake) {
-	s := t.stream
-	s.loop.enterUntimed(s, "TLS")
-	defer s.recovered()
-	h.stop()
 }
 
 // computed follows the end of the handshake. Loop only.
@@ -298,18 +285,16 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	s.mu.Lock()
 	d := s.dial
 	s.mu.Unlock()
-	if d != nil {
+	switch {
+	case d != nil:
 		err = d.failure(err)
-	} else if !t.late {
-		err = s.opError("accept", err)
-	} else {
+	case t.late:
 		err = s.opError("read", err)
+	default:
+		err = s.opError("accept", err)
 	}
 	if len(answer) > 0 {
-		s.mu.Lock()
-		s.tx.accepted += uint64(len(answer))
-		s.tx.out.push(answer)
-		s.mu.Unlock()
+		_, _ = (*tlsWire)(t).Write(answer) // as it is; it fails only if the stream has ended
 	}
 	s.closeWith(err, true)
 	if d != nil {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -57,25 +58,15 @@ func (t *tlsSlots) enter(h *handshake) bool {
 // leave gives the slot of h to the next, or forgets that h waits.
 func (t *tlsSlots) leave(h *handshake) {
 	g := t.group(h)
-	g.running = without(g.running, h, &h.slot)
-	g.waiting = without(g.waiting, h, &h.queued)
+	same := func(x *handshake) bool { return x == h }
+	switch {
+	case h.slot:
+		g.running = slices.DeleteFunc(g.running, same)
+	case h.queued:
+		g.waiting = slices.DeleteFunc(g.waiting, same)
+	}
+	h.slot, h.queued = false, false
 	t.serve(g)
-}
-
-// without returns list without h, if h is in it.
-func without(list []*handshake, h *handshake, in *bool) []*handshake {
-	if !*in {
-		return list
-	}
-	*in = false
-	for i, x := range list {
-		if x == h {
-			copy(list[i:], list[i+1:])
-			list[len(list)-1] = nil
-			return list[:len(list)-1]
-		}
-	}
-	return list
 }
 
 // serve lets those begin who wait, as far as there are slots.
@@ -112,16 +103,10 @@ func (t *tlsSlots) look() {
 		if len(g.waiting) == 0 {
 			continue
 		}
-		kept := g.running[:0]
-		for _, h := range g.running {
-			if h.begun && h.silent(now) >= tlsPatience {
-				h.slot = false
-				continue
-			}
-			kept = append(kept, h)
-		}
-		clear(g.running[len(kept):])
-		g.running = kept
+		g.running = slices.DeleteFunc(g.running, func(h *handshake) bool {
+			h.slot = !h.begun || h.silent(now) < tlsPatience
+			return !h.slot
+		})
 		t.serve(g)
 		waits = waits || len(g.waiting) > 0
 	}

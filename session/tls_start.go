@@ -38,7 +38,7 @@ func (s *Stream) StartTLS(config *tls.Config, server bool) error {
 		s.rx.in.consume(len(p))
 		s.rx.unseen = 0
 	}
-	t.begin(max(s.opts.TLSHandshakeTimeout, 0))
+	t.begin()
 	return nil
 }
 

@@ -19,12 +19,8 @@ func sealedSize(n int) int {
 // encrypted.
 func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	s := t.stream
-	size := sealedSize(len(p))
-	if s.refusesLocked() {
-		return net.ErrClosed
-	}
-	if q := s.tx.out.n + s.tx.early + s.tx.sealing; q > 0 && q+size > s.opts.WriteBufferLimit {
-		return ErrWriteBufferFull
+	if err := s.mayWriteLocked(sealedSize(len(p))); err != nil {
+		return err
 	}
 	if len(p) == 0 && fn == nil {
 		return nil
@@ -32,7 +28,7 @@ func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	if !t.open {
 		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})
 		s.tx.early += len(p)
-		if s.tx.out.n+s.tx.early > s.opts.HighWater {
+		if s.tx.queued() > s.opts.HighWater {
 			s.rx.flow.Or(flowBlocked)
 		}
 		return nil
@@ -40,24 +36,37 @@ func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	return t.sealLocked(here, p, fn)
 }
 
-// sealLocked encrypts p and queues it. The stream's mu is held, but not while p is encrypted.
+// sealLocked encrypts p and queues it. The stream's mu is held, but not while p is encrypted: the stream may be closed
+// meanwhile, and sends p nevertheless.
 func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
 	s := t.stream
 	size := sealedSize(len(p))
 	direct, before := !here && s.idleLocked(), s.tx.accepted
-	s.tx.sealing += size
-	s.mu.Unlock()
-	_, err := t.conn.Write(p)
-	s.mu.Lock()
-	s.tx.sealing -= size
-	if err != nil || s.life.phase == closed { // or it is being closed
-		return net.ErrClosed
+	err := t.encryptLocked(p, size)
+	if s.tx.sealing == 0 && (s.tx.finWant || s.life.phase == closing) {
+		s.scheduleLocked(here) // the end waits for it
 	}
-	if fn != nil {
+	switch {
+	case err != nil, fn != nil && s.life.phase == closed: // nobody would call fn
+		return net.ErrClosed
+	case fn != nil:
 		s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
 	}
 	s.sealedLocked(here, direct, int(s.tx.accepted-before))
 	return nil
+}
+
+// encryptLocked has p encrypted, without mu, which it locks again even if a function of the user's Config panics.
+func (t *tlsLayer) encryptLocked(p []byte, size int) error {
+	s := t.stream
+	s.tx.sealing += size
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.tx.sealing -= size
+	}()
+	_, err := t.conn.Write(p)
+	return err
 }
 
 // writevLocked is Writev through TLS.
@@ -75,8 +84,7 @@ func (t *tlsLayer) writevLocked(here bool, bufs net.Buffers, total int) error {
 // partLocked is WritePart through TLS.
 func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
 	s := t.stream
-	queued := s.tx.out.n + s.tx.early + s.tx.sealing
-	n := min(len(p), max(s.opts.HighWater-queued, 0))
+	n := min(len(p), max(s.opts.HighWater-s.tx.queued()-s.tx.sealing, 0))
 	if n == 0 {
 		return 0, nil
 	}
@@ -137,15 +145,14 @@ func (t *tlsLayer) loseEarlyLocked() {
 func (t *tlsLayer) closeNotify() {
 	s := t.stream
 	s.mu.Lock()
-	due := !t.notified && t.open && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
+	due := !t.notified && t.open && s.tx.sealing == 0 && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
+	if due {
+		t.notified, t.last = true, s.tx.accepted+1
+	}
 	s.mu.Unlock()
 	if !due {
 		return
 	}
-	t.notified = true
-	s.mu.Lock()
-	t.last = s.tx.accepted + 1
-	s.mu.Unlock()
 	_ = t.conn.CloseWrite() // fails only if an alert was sent
 	s.mu.Lock()
 	s.sendLocked()

@@ -27,8 +27,14 @@ type notification struct {
 	fn  func(error)
 }
 
-// drained reports whether the kernel has everything.
-func (t *tx) drained() bool { return t.out.n == 0 && !t.sending && t.early == 0 }
+// queued is how many bytes wait for the kernel, or for a TLS handshake.
+func (t *tx) queued() int { return t.out.n + t.early }
+
+// idle reports whether nothing is queued for the kernel, or on its way there.
+func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
+
+// drained reports whether the kernel has everything that was admitted.
+func (t *tx) drained() bool { return t.idle() && t.early == 0 && t.sealing == 0 }
 
 // isDue reports whether the bytes of the first notification have all been taken.
 func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }
@@ -44,7 +50,7 @@ func (t *tx) took(n int) {
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
-	return s.tx.out.n == 0 && !s.tx.sending && s.life.phase == open && len(s.tx.notify) == 0
+	return s.tx.idle() && s.life.phase == open && len(s.tx.notify) == 0
 }
 
 // sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
@@ -108,7 +114,7 @@ func (s *Stream) queuedLocked(here bool, n int) {
 			s.flushLocked()
 		}
 	}
-	if s.life.phase == open {
+	if s.life.phase == open || s.life.phase == closing { // which is still in its TLS handshake
 		s.scheduleLocked(here)
 	}
 }
@@ -230,7 +236,7 @@ func (s *Stream) nextNotify(due bool) func(error) {
 
 // unblockLocked reports that the queue has fallen under LowWater, once.
 func (s *Stream) unblockLocked() bool {
-	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.out.n+s.tx.early >= s.opts.LowWater {
+	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.queued() >= s.opts.LowWater {
 		return false
 	}
 	s.rx.flow.And(^flowBlocked)

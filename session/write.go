@@ -184,7 +184,7 @@ func (s *Stream) Flush() error {
 func (s *Stream) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.out.n + s.tx.early
+	return s.tx.queued()
 }
 
 // Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,
@@ -194,14 +194,22 @@ func (s *Stream) Writable() bool { return s.rx.flow.Load()&(flowBlocked|flowShut
 // refusesLocked reports whether nothing may be written any longer.
 func (s *Stream) refusesLocked() bool { return s.life.phase > open || s.tx.finWant }
 
-// admitLocked decides whether a write of n bytes is taken.
+// admitLocked takes a write of n bytes, or says why not.
 func (s *Stream) admitLocked(n int) error {
+	err := s.mayWriteLocked(n)
+	if err == nil {
+		s.tx.accepted += uint64(n)
+	}
+	return err
+}
+
+// mayWriteLocked decides whether a write of n bytes is taken.
+func (s *Stream) mayWriteLocked(n int) error {
 	if s.refusesLocked() {
 		return net.ErrClosed
 	}
-	if s.tx.out.n > 0 && s.tx.out.n+n > s.opts.WriteBufferLimit {
+	if q := s.tx.queued() + s.tx.sealing; q > 0 && q+n > s.opts.WriteBufferLimit {
 		return ErrWriteBufferFull
 	}
-	s.tx.accepted += uint64(n)
 	return nil
 }

@@ -207,7 +207,7 @@ func (x *trial) detach(s *session.Stream) {
 		x.errorLocked("Detach again: %v, nil", c)
 	case errors.Is(err, syscall.EMFILE) && x.full: // the stream may have ended since
 	case err != nil && x.full && x.m.open():
-		if !(x.mayEnd() && errors.Is(err, net.ErrClosed)) {
+		if !((x.mayEnd() || x.at == across) && errors.Is(err, net.ErrClosed)) {
 			x.errorLocked("Detach without a free descriptor: %v", err)
 		}
 	default:

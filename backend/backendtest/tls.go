@@ -3,10 +3,12 @@ package backendtest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +25,7 @@ var tlsRules = []Rule{
 	{"T01_WritesBeforeOnOpen", tlsEarlyWrites},
 	{"T01_PiecesOfRecords", tlsPieces},
 	{"T01_ManyWriters", tlsManyWriters},
+	{"T01_EndsDuringWrites", tlsEndsDuringWrites},
 	{"T01_Driven", tlsDriven},
 	{"T02_SilentPeersHaveNoGoroutine", tlsSilent},
 	{"T02_NoMoreThanTheLimit", tlsLimit},
@@ -32,39 +35,19 @@ var tlsRules = []Rule{
 	{"T04_UnreadPlainBytes", startTLSUnread},
 }
 
-// answering returns Hooks that answer with what they get.
-func answering() *Hooks {
-	h := NewHooks()
-	h.Data = func(s *session.Stream) {
-		b, _ := s.Next(-1)
-		if _, err := s.Write(b); err != nil {
-			_ = s.Abort()
-		}
-	}
-	return h
-}
-
 // listenTLS listens with h, until the rule ends.
 func (e *Env) listenTLS(t *session.Engine, h *Hooks, o *session.ListenOptions) net.Addr {
 	e.Helper()
-	h.env(e)
 	if o.TLS == nil {
 		o.TLS = serverTLS()
 	}
-	l, err := t.Listen(e.Network, e.Address(), h, o)
-	require.NoError(e, err, "listen")
-	e.Cleanup(func() { _ = l.Close() })
-	return l.Addr()
+	return e.listenWith(t, h, o)
 }
 
 // rawPeer connects a net.Conn.
 func (e *Env) rawPeer(a net.Addr) net.Conn {
 	e.Helper()
-	c, err := net.DialTimeout(a.Network(), a.String(), patience)
-	require.NoError(e, err, "connect")
-	e.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return c
+	return e.many(1, a)[0]
 }
 
 // tlsPeer connects a Conn of crypto/tls.
@@ -96,7 +79,7 @@ func tlsBothEnds(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server := serverTLS()
 		server.MaxVersion = version
-		a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{TLS: server})
+		a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{TLS: server})
 		h := NewHooks()
 		h.env(e)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -121,7 +104,7 @@ func tlsState(e *Env) {
 	server := serverTLS()
 	server.NextProtos, server.ClientAuth = []string{"h2", "echo"}, tls.RequireAndVerifyClientCert
 	states := make(chan session.TLSState, 1)
-	h := answering()
+	h := echo()
 	h.Open = func(s *session.Stream) {
 		state, ok := s.TLS()
 		assert.True(e, ok, "OnOpen without TLS")
@@ -138,7 +121,7 @@ func tlsState(e *Env) {
 	assert.Equal(e, serverName, state.ServerName)
 	assert.Len(e, state.PeerCertificates, 1, "the client's certificates")
 	assert.False(e, state.Truncated)
-	assert.EqualValues(e, 1, e.Under().Stats().TLSHandshakes)
+	e.Eventually(func() bool { return e.Under().Stats().TLSHandshakes == 1 }, "a count of one handshake") // when the turn has ended
 }
 
 // tlsResumption dials twice with a cache of sessions. Tickets come behind the handshake, on the loop.
@@ -146,7 +129,7 @@ func tlsResumption(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server := serverTLS()
 		server.MaxVersion = version
-		a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{TLS: server})
+		a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{TLS: server})
 		client := clientTLS()
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 		for i := range 2 {
@@ -167,7 +150,7 @@ func tlsResumption(e *Env) {
 
 // tlsEarlyWrites writes before the handshake, from several goroutines, and closes at once.
 func tlsEarlyWrites(e *Env) {
-	a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{})
+	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
 	h := NewHooks()
 	h.env(e)
 	s, err := e.Under().Connect(a.Network(), a.String(), h, &session.DialOptions{TLS: clientTLS()})
@@ -189,7 +172,7 @@ func tlsEarlyWrites(e *Env) {
 // tlsPieces has a peer whose bytes come one at a time, handshake included.
 func tlsPieces(e *Env) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		h := answering()
+		h := echo()
 		a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 		client := clientTLS()
 		client.MaxVersion = version
@@ -244,11 +227,70 @@ func tlsManyWriters(e *Env) {
 	}
 }
 
+// tlsEndsDuringWrites ends streams while a write is being encrypted on another goroutine. It was admitted, so its bytes
+// come before close_notify. Its cipher takes random bytes for each record, which the rule holds back.
+func tlsEndsDuringWrites(e *Env) {
+	ends := map[string]func(*session.Stream) error{"Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite}
+	writes := map[string]func(*session.Stream, []byte, func(error)) error{
+		"Write": func(s *session.Stream, p []byte, told func(error)) error {
+			told(nil)
+			_, err := s.Write(p)
+			return err
+		},
+		"WriteNotify": (*session.Stream).WriteNotify,
+	}
+	for end, finish := range ends {
+		for name, write := range writes {
+			held := &heldReader{reads: make(chan struct{}, 10), release: make(chan struct{})}
+			server := serverTLS()
+			server.MaxVersion, server.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			server.Rand = held
+			h := NewHooks()
+			a := e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: server})
+			c := e.tlsPeer(a, clientTLS())
+			s := h.Opened()
+			held.hold.Store(true)
+			result, told := make(chan error, 1), make(chan error, 1)
+			go func() { result <- write(s, []byte("rest"), func(err error) { told <- err }) }()
+			arrives(e, held.reads)
+			next := make(chan struct{}, 1)
+			require.NoError(e, s.Post(func() {
+				assert.NoError(e, s.Post(func() { next <- struct{}{} }), "Post")
+				assert.NoError(e, finish(s), end)
+			}))
+			arrives(e, next) // the loop has looked at the stream, and makes another turn
+			held.hold.Store(false)
+			close(held.release)
+			assert.NoError(e, arrives(e, result), "%s during %s", end, name)
+			assert.NoError(e, arrives(e, told), "%s during %s", end, name)
+			got, err := io.ReadAll(c)
+			assert.NoError(e, err, "%s during %s: the end", end, name)
+			assert.Equal(e, "rest", string(got), "%s during %s", end, name)
+			require.NoError(e, c.CloseWrite())
+			h.closedWith(nil)
+		}
+	}
+}
+
+// heldReader is a source of random bytes that can be held back.
+type heldReader struct {
+	hold    atomic.Bool
+	reads   chan struct{} // gets something for each Read that waits
+	release chan struct{}
+}
+
+func (r *heldReader) Read(p []byte) (int, error) {
+	if r.hold.Load() {
+		r.reads <- struct{}{}
+		<-r.release
+	}
+	return rand.Read(p)
+}
+
 // tlsDriven does a handshake, and echoes, in Poll.
 func tlsDriven(e *Env) {
-	t := e.Open(func(o *Options) { o.CallerDriven = true })
-	h := answering()
-	a := e.listenTLS(t, h, &session.ListenOptions{})
+	t := e.driven(session.StreamOptions{})
+	a := e.listenTLS(t, echo(), &session.ListenOptions{})
 	result := make(chan error, 1)
 	go func() {
 		c, err := net.DialTimeout(a.Network(), a.String(), patience)
@@ -265,28 +307,8 @@ func tlsDriven(e *Env) {
 		}
 		result <- err
 	}()
-	var err error
-	require.True(e, pollUntil(e, t, func() bool {
-		select {
-		case err = <-result:
-			return true
-		default:
-			return false
-		}
-	}), "no echo within %v", patience)
-	require.NoError(e, err)
-}
-
-// pollUntil polls until done returns true.
-func pollUntil(e *Env, t *session.Engine, done func() bool) bool {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		_, err := t.Poll(time.Millisecond)
-		require.NoError(e, err, "Poll")
-		if done() {
-			return true
-		}
-	}
-	return false
+	e.poll(func() bool { return len(result) > 0 }, "the echo", t)
+	require.NoError(e, <-result)
 }
 
 // startTLS begins in plain, and goes on encrypted.

@@ -34,7 +34,7 @@ var tlsFailureRules = []Rule{
 
 // tlsSilent has peers that connect and say nothing, or a part of a record.
 func tlsSilent(e *Env) {
-	h := answering()
+	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 	before := runtime.NumGoroutine()
 	for i := range 50 {
@@ -60,11 +60,11 @@ func tlsLimit(e *Env) {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // so that others are at it meanwhile, if they may be
 		now.Add(-1)
 		return nil, nil
 	}
-	a := e.listenTLS(t, answering(), &session.ListenOptions{TLS: server})
+	a := e.listenTLS(t, echo(), &session.ListenOptions{TLS: server})
 	results := make(chan error, peers)
 	for range peers {
 		go func() {
@@ -87,7 +87,7 @@ func tlsLimit(e *Env) {
 // tlsStalled has as many peers as there may be handshakes say hello, and then nothing.
 func tlsStalled(e *Env) {
 	t := e.Open(func(o *Options) { o.Handshakes, o.Loops = 2, 1 })
-	a := e.listenTLS(t, answering(), &session.ListenOptions{})
+	a := e.listenTLS(t, echo(), &session.ListenOptions{})
 	for range 5 {
 		c := tls.Client(mute{e.rawPeer(a)}, clientTLS())
 		go func() { _ = c.Handshake() }()
@@ -110,7 +110,7 @@ func (c mute) Read([]byte) (int, error) {
 
 // tlsTruncated has a peer that finishes by a FIN alone, between two records.
 func tlsTruncated(e *Env) {
-	h := answering()
+	h := echo()
 	truncated := make(chan bool, 1)
 	h.EOF = func(s *session.Stream) {
 		state, _ := s.TLS()
@@ -126,7 +126,7 @@ func tlsTruncated(e *Env) {
 
 // tlsCut has a peer whose FIN comes within a record.
 func tlsCut(e *Env) {
-	h := answering()
+	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 	c := e.tlsPeer(a, clientTLS())
 	e.echoes(c, 1000)
@@ -139,7 +139,7 @@ func tlsCut(e *Env) {
 
 // tlsCloseNotify has both ends say close_notify, and only then finish.
 func tlsCloseNotify(e *Env) {
-	h := answering()
+	h := echo()
 	truncated := make(chan bool, 1)
 	h.EOF = func(s *session.Stream) {
 		state, _ := s.TLS()
@@ -162,7 +162,7 @@ func tlsCloseNotify(e *Env) {
 
 // tlsFailedHandshakes has peers that send what is no handshake. No handler hears of them, and they are told.
 func tlsFailedHandshakes(e *Env) {
-	h := answering()
+	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 	for name, p := range map[string][]byte{
 		"plain text": []byte("GET / HTTP/1.1\r\n\r\n"), "an alert": {21, 3, 3, 0, 2, 2, 40}, "no hello": {22, 3, 1, 0, 4, 99, 0, 0, 0},
@@ -178,8 +178,10 @@ func tlsFailedHandshakes(e *Env) {
 	require.NoError(e, c.(halfCloser).CloseWrite())
 	_, err := io.ReadAll(c)
 	require.NoError(e, err, "a FIN instead of a hello")
-	e.Eventually(func() bool { return e.Under().Stats().Streams == 0 }, "the end of all of them")
-	assert.EqualValues(e, 7, e.Under().Stats().TLSHandshakeErrors)
+	e.Eventually(func() bool {
+		s := e.Under().Stats()
+		return s.Streams == 0 && s.TLSHandshakeErrors == 7
+	}, "the end of all seven, and their count")
 	assert.Zero(e, h.Count("OnOpen"))
 	assert.Zero(e, h.Count("OnClose"))
 	e.echoes(e.tlsPeer(a, clientTLS()), 1000)
@@ -187,7 +189,7 @@ func tlsFailedHandshakes(e *Env) {
 
 // tlsTimeout has a peer that says hello, and then nothing.
 func tlsTimeout(e *Env) {
-	h := answering()
+	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{StreamOptions: session.StreamOptions{TLSHandshakeTimeout: 50 * time.Millisecond}})
 	silent := e.rawPeer(a)
 	c := tls.Client(mute{e.rawPeer(a)}, clientTLS())
@@ -205,7 +207,7 @@ func tlsPlainRequest(e *Env) {
 		assert.Equal(e, "GET /", string(begins))
 		return []byte(answer)
 	}}
-	a := e.listenTLS(e.Under(), answering(), &o)
+	a := e.listenTLS(e.Under(), echo(), &o)
 	c := e.rawPeer(a)
 	_, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 	require.NoError(e, err)
@@ -218,7 +220,7 @@ func tlsPlainRequest(e *Env) {
 func tlsFailedDials(e *Env) {
 	h := NewHooks()
 	h.env(e)
-	a := e.listenTLS(e.Under(), answering(), &session.ListenOptions{})
+	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
 	dial := func(a net.Addr, c *tls.Config) error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -294,7 +296,7 @@ func tlsDialsThatEnd(e *Env) {
 
 // tlsGarbage sends what cannot be decrypted. The peer gets an alert, and the others live.
 func tlsGarbage(e *Env) {
-	h := answering()
+	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 	other := e.tlsPeer(a, clientTLS())
 	for _, p := range [][]byte{
@@ -321,7 +323,7 @@ func tlsPanic(e *Env) {
 	server := serverTLS()
 	for _, fn := range []func(){func() { panic("mine") }, runtime.Goexit} {
 		server.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { fn(); return nil, nil }
-		h := answering()
+		h := echo()
 		a := e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: server.Clone()})
 		c := tls.Client(e.rawPeer(a), clientTLS())
 		err := c.Handshake()

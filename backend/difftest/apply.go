@@ -169,6 +169,7 @@ func (l *planner) writes(s *state, b *batch, a *action) {
 			b.stop = true
 			s.phase, b.ended = over, true
 			l.loose[l.index(s)].gone = true
+			l.loosenIn(l.index(s))
 		}
 		return
 	}

@@ -80,18 +80,23 @@ func (l *planner) resets(s *state, i int) bool {
 		return true
 	}
 	w.gone = w.gone || flooded || s.Unix || s.finished // behind a FIN the kernel calls it EPIPE
-	held := s.held
-	if unread := s.unread(); !reading || s.keep || unread > handedOn {
-		most := min(s.limit(), handedOn)
-		if unread > most {
-			w.in, w.inFrom, w.inStep = true, s.read-s.taken+min(held, most), len(l.steps)
-		}
+	if !reading || s.keep || s.unread() > handedOn {
+		l.loosenIn(i)
 	}
 	w.seen[len(l.steps)] = true
 	s.phase = over
 	s.read = s.sent
 	s.held = 0
 	return true
+}
+
+// loosenIn says that of what the peer has written and nobody read only so much need be delivered as the stream may hold.
+func (l *planner) loosenIn(i int) {
+	s := &l.m[i]
+	if most := min(s.limit(), handedOn); s.unread() > most {
+		w := &l.loose[i]
+		w.in, w.inFrom, w.inStep = true, s.read-s.taken+min(s.held, most), len(l.steps)
+	}
 }
 
 // conn plans what is done with a Conn that Detach has returned.

@@ -26,3 +26,14 @@ func TestWriteThatRacesWithTheEndIsLeftOut(t *testing.T) {
 		require.Equal(t, !resumes, writes == 1)
 	}
 }
+
+// TestFailedWriteDeliversWhatTheStreamMayHold has a paused stream have more than its limit when a write fails: how much it took
+// from the kernel, and so how much is delivered beyond the limit, depends on the size of its receives.
+func TestFailedWriteDeliversWhatTheStreamMayHold(t *testing.T) {
+	for _, limit := range []int{4096, 0} {
+		p := Program{Streams: []Config{{Unix: true, ReadLimit: limit}}, Ops: []Op{
+			{Kind: Pause, Place: InPost}, {Kind: PeerWrite, Arg: 9}, {Kind: PeerReset}, {Kind: Write, Place: InPost, Arg: 2},
+		}}
+		require.Equal(t, limit > 0, plan(p).loose[0].in)
+	}
+}

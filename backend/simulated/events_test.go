@@ -72,7 +72,7 @@ func TestPanicAmongEvents(t *testing.T) {
 		w.waiting(5, address)
 		poll := func() {
 			defer func() {
-				if recover() != nil {
+				if recover() != nil { // the program goes on after the panic of its callback
 					panics++
 				}
 			}()

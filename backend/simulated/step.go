@@ -22,6 +22,9 @@ func (k *Kernel) Step() bool {
 			d.grant = true
 			k.changed.Broadcast()
 			k.awaitParked()
+			if d.closed {
+				k.settle() // its loop is at work still, to end what was on it
+			}
 			return true
 		}
 		if !ran && !k.passTime() { // else goroutines of the program may have something to do first

@@ -55,13 +55,7 @@ var faults = map[string]fault{
 		return &careless{Handler: h, came: func(*tandem.Stream) { panic("a fault that was asked for") }}
 	}},
 	"spins": {start: func(t tandem.Transport) {
-		// A dial that fails at once keeps the loops busy.
-		go func() {
-			for t.Err() == nil {
-				_, _ = t.Connect("tcp", "127.0.0.1:1", tandem.BaseHandler{}, nil)
-				time.Sleep(time.Millisecond)
-			}
-		}()
+		(&redialer{transport: t}).dial()
 	}},
 }
 
@@ -72,6 +66,17 @@ func findFault(name string) (fault, error) {
 	}
 	return f, nil
 }
+
+// redialer dials an address at which nobody listens, again as soon as that has failed: the loops turn as fast as they can.
+type redialer struct {
+	tandem.BaseHandler
+	transport tandem.Transport
+}
+
+func (r *redialer) dial() { _, _ = r.transport.Connect("tcp", "127.0.0.1:1", r, nil) }
+
+// OnClose implements tandem.Handler.
+func (r *redialer) OnClose(*tandem.Stream, error) { r.dial() }
 
 // careless is a Handler with something in front of its callbacks.
 type careless struct {

@@ -292,7 +292,11 @@ func TestGRPCEnds(t *testing.T) {
 		s, err := c.FullDuplexCall(t.Context())
 		require.NoError(t, err)
 		over(t, s, 1, 1000)
-		quiet := func() uint64 { in := tr.Stats().Conns.BytesIn; time.Sleep(100 * time.Millisecond); return in }
+		quiet := func() uint64 { // the bytes so far; a tenth of a second later there may be more
+			in := tr.Stats().Conns.BytesIn
+			time.Sleep(100 * time.Millisecond)
+			return in
+		}
 		before := quiet()
 		until(t, "silence", func() bool {
 			last := before

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -155,6 +156,24 @@ func TestHTTPCurl(t *testing.T) {
 		s := tr.Stats().Conns
 		assert.GreaterOrEqual(t, s.BytesIn, uint64(4*len(large)), "the files came over Conns")
 		assert.GreaterOrEqual(t, s.BytesOut, uint64(2*len(large)), "sendfile counts, too")
+	})
+}
+
+// TestHTTPUnix has curl ask over a Unix socket.
+func TestHTTPUnix(t *testing.T) {
+	curl := tool(t, "curl")
+	file := writeFile(t, "body", large)
+	onBackends(t, func(t *testing.T, tr tandem.Transport) {
+		socket := filepath.Join(folder(t), "socket")
+		l, err := tandem.ListenConn(tr, "unix", socket, nil)
+		require.NoError(t, err)
+		serve(t, l, handler(t), nil)
+		got := run(t, nil, curl, "-sS", "--noproxy", "*", "--unix-socket", socket, "http://here/large")
+		sameBytes(t, large, []byte(got), "10 MB")
+		got = run(t, nil, curl, "-sS", "--noproxy", "*", "--unix-socket", socket, "-T", file, "http://here/whole")
+		sameBytes(t, large, []byte(got), "10 MB over and back")
+		got = run(t, nil, curl, "-sS", "--noproxy", "*", "--unix-socket", socket, "http://here/from")
+		require.Equal(t, "@", got, "what package net calls a peer without a name")
 	})
 }
 

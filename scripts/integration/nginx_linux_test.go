@@ -45,7 +45,7 @@ func nginx(t *testing.T, dir, address, servers, modules string) {
 	t.Helper()
 	conf := filepath.Join(dir, "conf")
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, servers, modules), 0o644))
-	start(t, exec.Command(tool(t, "nginx"), "-p", dir, "-c", conf, "-e", filepath.Join(dir, "errors")), syscall.SIGTERM, "tcp", address)
+	start(t, exec.Command(tool(t, "nginx", "/usr/sbin/nginx"), "-p", dir, "-c", conf, "-e", filepath.Join(dir, "errors")), syscall.SIGTERM, "tcp", address)
 }
 
 // TestHTTPClientNginx has a client over DialConn ask nginx, over TCP and a Unix socket.

@@ -3,14 +3,12 @@ package integration
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,63 +76,74 @@ listen http
 	server s %[4]s send-proxy-v2 check check-send-proxy inter 20ms fall 100
 `
 
-// TestProxyProtocol has nginx and HAProxy pass connections on to a listener, and say where they came from.
-func TestProxyProtocol(t *testing.T) {
+// TestProxyProtocolHAProxy has HAProxy pass connections on to a listener, and say where they came from.
+func TestProxyProtocolHAProxy(t *testing.T) {
+	haproxy := tool(t, "haproxy", "/usr/sbin/haproxy")
 	onBackends(t, func(t *testing.T, tr tandem.Transport) {
 		address, seen := behind(t, tr)
-		dir := folder(t)
-		fronts := map[string]string{}
-		for _, name := range []string{"haproxy v1", "haproxy v2", "haproxy http", "nginx v1"} {
-			fronts[name] = net.JoinHostPort(freeAddress(t))
-		}
-		conf := filepath.Join(dir, "haproxy.conf")
-		require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, haproxyConf,
-			fronts["haproxy v1"], fronts["haproxy v2"], fronts["haproxy http"], address), 0o644))
-		haproxy := tool(t, "haproxy", "/usr/sbin/haproxy")
-		start(t, exec.Command(haproxy, "-db", "-f", conf), syscall.SIGTERM, "tcp", fronts["haproxy http"])
-		nginxStream(t, dir, fronts["nginx v1"], address)
-		for name, front := range fronts {
-			t.Run(name, func(t *testing.T) {
-				var local net.Addr
-				c := httpClient(t, func(ctx context.Context, network, _ string) (net.Conn, error) {
-					conn, err := (&net.Dialer{}).DialContext(ctx, network, front)
-					if err == nil {
-						local = conn.LocalAddr()
-					}
-					return conn, err
-				})
-				seen.mu.Lock()
-				clear(seen.seen)
-				seen.mu.Unlock()
-				_, p := ask(t, c, "GET", "http://"+front+"/from", nil, nil)
-				assert.Equal(t, local.String(), string(p), "where the connection came from")
-				version := byte(2)
-				if strings.HasSuffix(name, "v1") {
-					version = 1
-				}
-				seen.mu.Lock()
-				assert.Positive(t, seen.seen[version], "headers of each version: %v", seen.seen)
-				seen.mu.Unlock()
-				clientAsks(t, httpClient(t, (&net.Dialer{}).DialContext), "http://"+front)
-			})
-		}
-		headersByHand(t, tr, address)
+		v1, v2, inHTTP := net.JoinHostPort(freeAddress(t)), net.JoinHostPort(freeAddress(t)), net.JoinHostPort(freeAddress(t))
+		conf := writeFile(t, "haproxy.conf", fmt.Appendf(nil, haproxyConf, v1, v2, inHTTP, address))
+		start(t, exec.Command(haproxy, "-db", "-f", conf), syscall.SIGTERM, "tcp", inHTTP)
+		t.Run("v1", func(t *testing.T) { throughProxy(t, v1, 1, seen) })
+		t.Run("v2", func(t *testing.T) { throughProxy(t, v2, 2, seen) })
+		t.Run("http", func(t *testing.T) { throughProxy(t, inHTTP, 2, seen) })
 	})
 }
 
-// nginxStream starts an nginx that passes connections on with a header of version 1.
-func nginxStream(t *testing.T, dir, front, address string) {
+// TestProxyProtocolNginx has nginx do so, which knows version 1 only.
+func TestProxyProtocolNginx(t *testing.T) {
+	load := streamModule(t)
+	onBackends(t, func(t *testing.T, tr tandem.Transport) {
+		address, seen := behind(t, tr)
+		front := net.JoinHostPort(freeAddress(t))
+		nginx(t, folder(t), front, "", load+fmt.Sprintf("\nstream { server { listen %s; proxy_pass %s; proxy_protocol on; } }", front, address))
+		throughProxy(t, front, 1, seen)
+	})
+}
+
+// streamModule is what nginx needs in its configuration to pass connections on. Debian has it in libnginx-mod-stream.
+func streamModule(t *testing.T) string {
 	t.Helper()
+	out, err := exec.Command(tool(t, "nginx", "/usr/sbin/nginx"), "-V").CombinedOutput()
+	require.NoError(t, err)
+	if strings.Contains(string(out), "--with-stream ") {
+		return ""
+	}
 	const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-	modules := ""
-	if _, err := os.Stat(module); err == nil {
-		modules = "load_module " + module + ";"
-	} else if inCI() {
-		require.NoError(t, err)
-	} else if !errors.Is(err, os.ErrNotExist) {
+	if _, err = os.Stat(module); err != nil && !inCI() {
 		t.Skipf("NOT TESTED: %v", err)
 	}
-	nginx(t, dir, front, "", modules+fmt.Sprintf("\nstream { server { listen %s; proxy_pass %s; proxy_protocol on; } }", front, address))
+	require.NoError(t, err)
+	return "load_module " + module + ";"
+}
+
+// throughProxy asks a server behind a proxy, which learns where the connection came from by a header of a version.
+func throughProxy(t *testing.T, front string, version byte, seen *headers) {
+	var local net.Addr
+	c := httpClient(t, func(ctx context.Context, network, _ string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, front)
+		if err == nil {
+			local = conn.LocalAddr()
+		}
+		return conn, err
+	})
+	seen.mu.Lock()
+	clear(seen.seen)
+	seen.mu.Unlock()
+	_, p := ask(t, c, "GET", "http://"+front+"/from", nil, nil)
+	assert.Equal(t, local.String(), string(p), "where the connection came from")
+	seen.mu.Lock()
+	assert.Positive(t, seen.seen[version], "headers of each version: %v", seen.seen)
+	seen.mu.Unlock()
+	clientAsks(t, httpClient(t, (&net.Dialer{}).DialContext), "http://"+front)
+}
+
+// TestProxyProtocol has a client over DialConn send headers itself.
+func TestProxyProtocol(t *testing.T) {
+	onBackends(t, func(t *testing.T, tr tandem.Transport) {
+		address, _ := behind(t, tr)
+		headersByHand(t, tr, address)
+	})
 }
 
 // headersByHand sends headers in pieces, with what follows in the same piece, wrong ones and none.

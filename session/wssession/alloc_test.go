@@ -2,7 +2,6 @@ package wssession_test
 
 import (
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -20,11 +19,7 @@ func TestAnEchoAllocatesNothing(t *testing.T) {
 	}
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, CallerDriven: true, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			defer tr.Close()
+			tr := openOn(t, &tandem.Options{Backend: b, CallerDriven: true})
 			var conn *wssession.Conn
 			address := listen(t, tr, &hooks{open: func(c *wssession.Conn) { conn = c }, message: echo{}.OnMessage}, nil)
 			c, err := net.Dial("tcp", address)

@@ -127,6 +127,7 @@ func inflated(p []byte) ([]byte, error) {
 // brief reports whether a test is to take less time than it would.
 func brief() bool { return testing.Short() || raceEnabled }
 
+// TestAutobahnLimits, of W01, has group 9.
 func TestAutobahnLimits(t *testing.T) {
 	require.Len(t, limits(), 54)
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {
@@ -196,6 +197,7 @@ var offers = []struct {
 		"permessage-deflate; client_max_window_bits; server_no_context_takeover, permessage-deflate; client_max_window_bits", true},
 }
 
+// TestAutobahnDeflate, of W01, has groups 12 and 13.
 func TestAutobahnDeflate(t *testing.T) {
 	total := 128 << 10 // bytes of messages in each case
 	if brief() {

@@ -186,7 +186,7 @@ func closeHandshake() (all []sends) {
 	return append(all, fails("7.13.1", 0, 1002, nil, whole(closes, code(5000, ""))), fails("7.13.2", 0, 1002, nil, whole(closes, code(65535, ""))))
 }
 
-// TestAutobahn has groups 1 to 7, and 10.
+// TestAutobahn, of W01, has groups 1 to 7, and 10.
 func TestAutobahn(t *testing.T) {
 	var cases []sends
 	for _, group := range [][]sends{framing(), pings(), reserved(), fragmentation(), characters(), closeHandshake(), miscellaneous()} {

@@ -46,7 +46,7 @@ func (c *Conn) late(s *session.Stream) {
 }
 
 // sendClose sends a Close, if none was sent. An error shows in the end of the stream.
-func (c *Conn) sendClose(_ *session.Stream, code websocket.StatusCode, reason string) {
+func (c *Conn) sendClose(code websocket.StatusCode, reason string) {
 	var room [websocket.MostReason + 2]byte
 	p, err := websocket.AppendClose(room[:0], code, reason)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Conn) peerCloses(s *session.Stream, p []byte) {
 		return
 	}
 	c.ended, c.err = true, closed
-	c.sendClose(s, closed.Code, "")
+	c.sendClose(closed.Code, "")
 	if c.client {
 		s.After(c.options.CloseTimeout, func() { _ = s.Close() })
 		return
@@ -86,7 +86,7 @@ func (c *Conn) fail(s *session.Stream, err error) {
 func (c *Conn) giveUp(s *session.Stream, err error) {
 	c.ended, c.err = true, err
 	if code := websocket.CodeOf(err); code != websocket.StatusAbnormal {
-		c.sendClose(s, code, reasonOf(err))
+		c.sendClose(code, reasonOf(err))
 	}
 }
 

@@ -121,10 +121,7 @@ func (c *Conn) frame(s *session.Stream, f websocket.Frame) {
 
 // message calls the handler.
 func (c *Conn) message(m websocket.Message) {
-	returned := false
-	defer func() { c.after(returned) }()
-	c.handler.OnMessage(c, m)
-	returned = true
+	c.guarded(func() { c.handler.OnMessage(c, m) })
 	c.in.Done()
 }
 
@@ -142,7 +139,7 @@ func (c *Conn) after(returned bool) {
 		return
 	}
 	if s := c.Stream(); s != nil {
-		c.sendClose(s, websocket.StatusInternalError, "")
+		c.sendClose(websocket.StatusInternalError, "")
 		_ = s.Flush()
 	}
 }

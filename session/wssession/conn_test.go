@@ -304,7 +304,7 @@ func idleServer(l net.Listener) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// TestFragments takes messages in fragments, and sends them so.
+// TestFragments, of W02, takes messages in fragments, and sends them so.
 func TestFragments(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {
 		address := listen(t, tr, echo{}, &wssession.ServerOptions{Options: wssession.Options{Fragments: true, MaxMessage: 1000}})
@@ -351,7 +351,7 @@ func TestWriteRefuses(t *testing.T) {
 	})
 }
 
-// TestPingsOfAPeerThatDoesNotRead get few answers, and the last one.
+// TestPingsOfAPeerThatDoesNotRead, of W01, get few answers, and the last one.
 func TestPingsOfAPeerThatDoesNotRead(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {
 		conn := make(chan *wssession.Conn, 1)
@@ -414,7 +414,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestManyWritersAndAnEnd has goroutines write while either end closes: whatever is written before is whole, nothing follows
+// TestManyWritersAndAnEnd, of W02, has goroutines write while either end closes: whatever is written before is whole, nothing follows
 // a Close.
 func TestManyWritersAndAnEnd(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {

@@ -21,8 +21,8 @@ type Transport interface {
 	Dial(ctx context.Context, network, address string, h session.Handler, o *session.DialOptions) (*session.Stream, error)
 }
 
-// Connect begins to connect to a server, and returns at once. OnOpen tells that the handshake has ended; if it fails, there is
-// OnClose alone. rawURL has the scheme ws, or wss: then the stream is encrypted, by TLS of DialOptions.Stream or, without that,
+// Connect begins to connect to a server, and returns at once. OnOpen is called when the handshake is done; if it fails, only
+// OnClose is. rawURL has the scheme ws, or wss: then the stream is encrypted, by TLS of DialOptions.Stream or, without that,
 // with the host of the URL as its ServerName. It panics if h is nil. o may be nil.
 func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)

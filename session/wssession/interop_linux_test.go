@@ -194,13 +194,7 @@ func TestChromium(t *testing.T) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		for _, compression := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v compression=%v", b, compression), func(t *testing.T) {
-				tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 1})
-				if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-					t.Skipf("NOT TESTED: %v", err)
-				}
-				require.NoError(t, err)
-				defer tr.Close()
-				chats(t, tr, browser, compression)
+				chats(t, openOn(t, &tandem.Options{Backend: b, Loops: 1}), browser, compression)
 			})
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -31,13 +30,7 @@ func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport))
 	onEachBackend(t, test)
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String()+"-driven", func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, CallerDriven: true, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			defer tr.Close()
-			test(t, tr)
+			test(t, openOn(t, &tandem.Options{Backend: b, CallerDriven: true}))
 		})
 	}
 }
@@ -138,7 +131,7 @@ func (s *polledEcho) turn(ended func(*wssession.Session, error)) bool {
 	return false
 }
 
-// TestAutobahnPolled plays the cases against a polled server.
+// TestAutobahnPolled, of W01, plays the cases against a polled server.
 func TestAutobahnPolled(t *testing.T) {
 	var cases []sends
 	for _, group := range [][]sends{framing(), pings(), reserved(), fragmentation(), characters(), closeHandshake(), miscellaneous()} {

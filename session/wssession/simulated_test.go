@@ -109,7 +109,7 @@ func TestSimulatedConns(t *testing.T) {
 	}
 }
 
-// TestSimulatedLiveness pings every ten seconds, and ends a connection whose peer is silent for thirty.
+// TestSimulatedLiveness, of W02, pings every ten seconds, and ends a connection whose peer is silent for thirty.
 func TestSimulatedLiveness(t *testing.T) {
 	k, tr := world(t, simulated.Config{})
 	var end error

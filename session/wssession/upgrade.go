@@ -1,6 +1,7 @@
 package wssession
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/tandem-io/tandem/frame/http1"
@@ -35,9 +36,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, h Handler, server *websocke
 		refuse(w, answer)
 		return nil, err
 	}
-	for name, values := range answer.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header)
 	c.prepare(agreed)
 	s, err := httpsession.HandOver(w, http.StatusSwitchingProtocols, c.frames)
 	if err != nil {
@@ -51,9 +50,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, h Handler, server *websocke
 
 // refuse writes a refusal.
 func refuse(w http.ResponseWriter, answer *http1.Response) {
-	for name, values := range answer.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header)
 	w.WriteHeader(answer.StatusCode)
 	_, _ = w.Write(answer.Content)
 }
