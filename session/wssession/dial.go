@@ -2,12 +2,7 @@ package wssession
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"time"
 
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -29,7 +24,11 @@ func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.Connect(d.network, d.address, d, d.stream)
+	network, address, below, err := d.where()
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.Connect(network, address, d, below)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +43,12 @@ func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOpt
 	if err != nil {
 		return nil, err
 	}
+	network, address, below, err := d.where()
+	if err != nil {
+		return nil, err
+	}
 	d.result = make(chan error, 1)
-	s, err := t.Dial(ctx, d.network, d.address, d, d.stream)
+	s, err := t.Dial(ctx, network, address, d, below)
 	if err != nil {
 		return nil, err
 	}
@@ -75,80 +78,27 @@ func (d *dialing) wait(ctx context.Context, s *session.Stream) error {
 type dialing struct {
 	session.Handler // of httpsession.Ask
 
-	conn             *Conn
-	handshake        *websocket.Client
-	network, address string
-	stream           *session.DialOptions
-	timeout          time.Duration
-	timer            *session.Timer
-	result           chan error // of Dial; nil: Connect
+	*opening
+	conn   *Conn
+	timer  *session.Timer
+	result chan error // of Dial; nil: Connect
 }
 
 func newDialing(rawURL string, h Handler, o *DialOptions) (*dialing, error) {
-	var mine DialOptions
-	if o != nil {
-		mine = *o
-	}
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("wssession: dial: %w", err)
-	}
-	d := &dialing{conn: newConn(h, mine.Options.withDefaults(), true), timeout: mine.HandshakeTimeout}
-	if d.stream, err = mine.below(u); err != nil {
-		return nil, err
-	}
-	if d.timeout == 0 {
-		d.timeout = defaultHandshakeTimeout
-	}
-	d.network, d.address = mine.where(u)
-	d.handshake = &websocket.Client{URL: u, Subprotocols: mine.Subprotocols, Compression: mine.Compression, Header: mine.Header}
-	q, err := d.handshake.Request()
+	opening, err := newOpening(rawURL, o)
 	if err != nil {
 		return nil, err
 	}
-	d.Handler, err = httpsession.Ask(q, &httpsession.ClientOptions{Limits: http1.Limits{BodyBytes: 1 << 20}}, d.answered)
+	d := &dialing{opening: opening, conn: newConn(h, opening.options, true)}
+	d.Handler, err = httpsession.Ask(opening.request, opening.http(), d.answered)
 	return d, err
-}
-
-// where returns where to connect for a URL.
-func (o *DialOptions) where(u *url.URL) (network, address string) {
-	if network = o.Network; network == "" {
-		network = "tcp"
-	}
-	if o.Address != "" {
-		return network, o.Address
-	}
-	port := u.Port()
-	switch {
-	case port != "":
-	case u.Scheme == "wss":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return network, net.JoinHostPort(u.Hostname(), port)
-}
-
-// below returns the options of the connection for a URL: with TLS for wss, and without it for ws.
-func (o *DialOptions) below(u *url.URL) (*session.DialOptions, error) {
-	var mine session.DialOptions
-	if o.Stream != nil {
-		mine = *o.Stream
-	}
-	switch {
-	case u.Scheme != "wss" && mine.TLS != nil:
-		return nil, fmt.Errorf("wssession: dial %v: DialOptions.Stream has TLS, which is for wss", u)
-	case u.Scheme == "wss" && mine.TLS == nil:
-		mine.TLS = &tls.Config{ServerName: u.Hostname()}
-	}
-	return &mine, nil
 }
 
 // OnOpen implements session.Handler.
 func (d *dialing) OnOpen(s *session.Stream) {
 	d.conn.bind(s)
-	if d.timeout > 0 {
-		d.timer = s.After(d.timeout, func() { _ = s.AbortWith(os.ErrDeadlineExceeded) })
+	if d.HandshakeTimeout > 0 {
+		d.timer = s.After(d.HandshakeTimeout, func() { _ = s.AbortWith(os.ErrDeadlineExceeded) })
 	}
 	d.Handler.OnOpen(s)
 }
