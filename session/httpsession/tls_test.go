@@ -284,7 +284,7 @@ func asks(t *testing.T, tr tandem.Transport, address string, check func(string, 
 	require.NoError(t, err)
 	s, err := tr.Connect("tcp", address, h, &tandem.DialOptions{TLS: clientTLS()})
 	require.NoError(t, err)
-	defer s.Abort()
+	defer func() { _ = s.Abort() }()
 	driven := strings.HasSuffix(t.Name(), "-driven")
 	until(t, func() bool {
 		if driven {
