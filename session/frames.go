@@ -25,7 +25,8 @@ import (
 //
 // Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
 // CloseInStages, also if Invalid calls Close, and OnClose gets the *frame.Error, whose Offset counts from the first byte
-// of the peer. There is no EOF before it. A stream that had failed already ends with its failure.
+// of the peer. There is no EOF before it. A message that the end of the stream would end is not delivered if the stream has
+// TLS, and its peer has finished without close_notify: that is an end within a message, too. A stream that had failed already ends with its failure.
 //
 // codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
@@ -182,7 +183,11 @@ func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
 	p := s.rx.in.bytes()
-	m, ok, err := f.end(p, s.rx.read)
+	end := f.end
+	if s.truncated() {
+		end = f.cut
+	}
+	m, ok, err := end(p, s.rx.read)
 	if err != nil {
 		f.of.invalid(s, err)
 		return

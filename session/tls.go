@@ -101,6 +101,9 @@ func (s *Stream) TLS() (TLSState, bool) {
 	return TLSState{ConnectionState: t.conn.ConnectionState(), Truncated: t.truncated.Load()}, true
 }
 
+// truncated reports whether the peer has finished without close_notify. Loop only.
+func (s *Stream) truncated() bool { return s.tls != nil && s.tls.truncated.Load() }
+
 // checkTLS refuses a configuration, if there is one, with which no handshake could succeed, or that a loop cannot honour.
 func checkTLS(c *tls.Config, server bool) error {
 	switch {

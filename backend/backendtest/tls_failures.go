@@ -14,12 +14,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on peers that get TLS wrong.
 var tlsFailureRules = []Rule{
 	{"T03_Truncated", tlsTruncated},
+	{"T03_TruncatedMessage", tlsTruncatedMessage},
 	{"T03_CutInARecord", tlsCut},
 	{"T03_CloseNotify", tlsCloseNotify},
 	{"T03_FailedHandshakes", tlsFailedHandshakes},
@@ -122,6 +124,36 @@ func tlsTruncated(e *Env) {
 	require.NoError(e, c.NetConn().(halfCloser).CloseWrite())
 	assert.True(e, arrives(e, truncated), "Truncated")
 	h.closedWith(nil)
+}
+
+// tlsTruncatedMessage has a peer that finishes behind a part of a line. The end makes it a whole line only if the peer has
+// said that it is the end.
+func tlsTruncatedMessage(e *Env) {
+	for _, notify := range []bool{true, false} {
+		lines, closed := make(chan string, 10), make(chan error, 1)
+		h := session.Frames[[]byte](frame.Line{}, func(_ *session.Stream, line []byte) { lines <- string(line) })
+		h.EOF = func(*session.Stream) { lines <- "EOF" }
+		h.Close = func(_ *session.Stream, err error) { closed <- err }
+		l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{TLS: serverTLS()})
+		require.NoError(e, err)
+		c := e.tlsPeer(l.Addr(), clientTLS())
+		_, err = c.Write([]byte("whole\npart"))
+		require.NoError(e, err)
+		if notify {
+			require.NoError(e, c.CloseWrite())
+		}
+		require.NoError(e, c.NetConn().(halfCloser).CloseWrite())
+		assert.Equal(e, "whole", arrives(e, lines))
+		if notify {
+			assert.Equal(e, "part", arrives(e, lines))
+			assert.Equal(e, "EOF", arrives(e, lines))
+			assert.NoError(e, arrives(e, closed))
+		} else {
+			require.ErrorIs(e, arrives(e, closed), io.ErrUnexpectedEOF)
+			assert.Empty(e, lines)
+		}
+		require.NoError(e, l.Close())
+	}
 }
 
 // tlsCut has a peer whose FIN comes within a record.
