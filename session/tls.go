@@ -19,7 +19,7 @@ import (
 //	driver ◄─ Send ────── tx.out: encrypted bytes ◄──────────── Conn.Write ◄─ Write, from any goroutine
 //
 // The handshake runs on a goroutine of its own, because it computes for long and calls functions of the user's that may
-// block; for a Transport that is CallerDriven, in a coroutine on the loop. After it the Conn is read on the loop alone. A
+// block; for a Transport that is CallerDriven, only while Poll waits for it. After it the Conn is read on the loop alone. A
 // Read that finds no record gets ErrWouldBlock, which crypto/tls does not keep, because it is a temporary net.Error; every
 // other error is for good, and so is every error of a Write below.
 //
