@@ -81,7 +81,7 @@ func (s *Stream) progress() {
 	}
 	s.mu.Lock()
 	drained := s.tx.drained()
-	if s.tls != nil && s.tls.late && !s.tls.open && s.life.phase == open {
+	if s.tls != nil && !s.tls.open && s.life.phase == open {
 		drained = false // the handshake comes first, and close_notify
 	}
 	fin := s.tx.finWant && !s.tx.finSent && drained && (s.life.phase == open || s.life.phase == closing && s.life.staged)

@@ -280,6 +280,10 @@ func (s *Stream) wants() bool {
 // readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) readRemaining() {
+	if !s.running { // nobody reads a stream whose TLS handshake was not done
+		s.finish()
+		return
+	}
 	s.deliver()
 	if s.tls != nil {
 		s.tls.catchUp()

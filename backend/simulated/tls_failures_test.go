@@ -49,6 +49,51 @@ func TestTLSHandshakeFails(t *testing.T) {
 	})
 }
 
+// clientHello is the first record of a client's.
+func clientHello(t *testing.T) []byte {
+	record := &recordedConn{}
+	require.ErrorIs(t, tls.Client(record, clientTLS()).HandshakeContext(t.Context()), net.ErrClosed)
+	return record.wrote
+}
+
+// recordedConn keeps what is written, and has nothing to read.
+type recordedConn struct {
+	net.Conn
+	wrote []byte
+}
+
+func (c *recordedConn) Write(p []byte) (int, error) {
+	c.wrote = append(c.wrote, p...)
+	return len(p), nil
+}
+func (*recordedConn) Read([]byte) (int, error)    { return 0, net.ErrClosed }
+func (*recordedConn) Close() error                { return nil }
+func (*recordedConn) SetDeadline(time.Time) error { return nil }
+
+// TestTLSHandshakeCannotWrite has a peer reset its connection while its hello is being answered. The stream ends at once,
+// although it had not opened.
+func TestTLSHandshakeCannotWrite(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		h, config := &hooks{}, serverTLS()
+		var p *simulated.Peer
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			p.Reset()
+			w.k.Advance(time.Millisecond)
+			return nil, nil
+		}
+		p = w.dial(w.serve(h, &session.ListenOptions{TLS: config}))
+		p.Send(clientHello(t))
+		w.until("a stream", func() bool { return w.e.Stats().Streams == 1 })
+		began := w.k.Now()
+		w.until("its end", func() bool { return w.e.Stats().Streams == 0 })
+		require.Less(t, w.k.Now()-began, time.Second)
+		require.Less(t, w.e.Stats().Turns, uint64(50))
+		require.False(t, h.opened)
+		w.end()
+	})
+}
+
 // tlsDialFailures are servers with which a dial fails, and how.
 var tlsDialFailures = map[string]struct {
 	client func(*tls.Config)

@@ -105,7 +105,7 @@ func (c Codec) Append(dst []byte, f Frame) ([]byte, error) {
 	if err := checkOutgoing(&f); err != nil {
 		return dst, err
 	}
-	dst = c.appendHeader(dst, &f, len(f.Payload))
+	dst = c.appendHeader(dst, &f)
 	if !c.Client {
 		return append(dst, f.Payload...), nil
 	}
@@ -115,6 +115,18 @@ func (c Codec) Append(dst []byte, f Frame) ([]byte, error) {
 	dst = append(dst, f.Payload...)
 	ws.Cipher(dst[start:], mask, 0)
 	return dst, nil
+}
+
+// AppendHeader appends the header of a server's f, for those that send Payload by itself. Errors are those of Append, and of a
+// Client, which has to mask.
+func (c Codec) AppendHeader(dst []byte, f Frame) ([]byte, error) {
+	if c.Client {
+		return dst, malformed(0, "a client's payload has to be masked")
+	}
+	if err := checkOutgoing(&f); err != nil {
+		return dst, err
+	}
+	return c.appendHeader(dst, &f), nil
 }
 
 func checkOutgoing(f *Frame) error {
@@ -132,7 +144,8 @@ func checkOutgoing(f *Frame) error {
 }
 
 // appendHeader appends the header without its mask.
-func (c Codec) appendHeader(dst []byte, f *Frame, length int) []byte {
+func (c Codec) appendHeader(dst []byte, f *Frame) []byte {
+	length := len(f.Payload)
 	first, masked := byte(f.Opcode), byte(0)
 	if f.Fin {
 		first |= 0x80

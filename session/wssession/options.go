@@ -70,7 +70,8 @@ type DialOptions struct {
 	// Network and Address say where to connect. Default "tcp", and host and port of the URL.
 	Network, Address string
 
-	// Stream are the options of the connection below. Default nil: all defaults.
+	// Stream are the options of the connection below. Its TLS is for the scheme wss; with Address and without a ServerName
+	// in it, the name that the certificate must have is that of Address. Default nil: all defaults.
 	Stream *session.DialOptions
 }
 

@@ -43,15 +43,18 @@ func (l *listener) check(w *world) {
 	}
 }
 
-// until takes steps until fn reports true, and says what has not come after too many of them.
+// until takes steps until fn reports true, and says what has not come after too many of them in which nothing has moved.
 func (w *world) until(what string, steps int, fn func() (string, bool)) {
 	missing := ""
-	for range steps {
+	for i, last, moved := 0, 0, 0; i-last < steps && i < 20*steps; i++ {
 		var ok bool
 		if missing, ok = fn(); ok || w.err != nil {
 			return
 		}
 		w.step(50 * time.Millisecond)
+		if n := w.moves(); n != moved {
+			last, moved = i, n
+		}
 	}
 	w.failf("a hang, at the end of %s: %s has not come", what, missing)
 }

@@ -63,6 +63,7 @@ var worldOps = map[string]func(w *world, o Op){
 	"PeerFinish": onPeer(func(p *peer, _ int) { p.finished = true; p.p.Finish() }),
 	"PeerClose":  onPeer(func(p *peer, _ int) { p.over = true; p.p.Close() }),
 	"PeerReset":  onPeer(func(p *peer, _ int) { p.over, p.reset = true, true; p.p.Reset() }),
+	"PeerCut":    onPeer(func(p *peer, n int) { p.send(n); p.over, p.reset = true, true; p.p.Cut() }),
 	"PeerStop":   onPeer(func(p *peer, n int) { p.stop(n%3 != 0) }),
 	"PeerVanish": onPeer(func(p *peer, n int) { p.vanished = true; p.p.Vanish(n%3 != 0) }),
 	"Release":    func(w *world, o Op) { w.release(o.On) },

@@ -141,6 +141,23 @@ var regressions = map[string]Program{
 			{"Writev", 1, "open", 0, 1}, {"Abort", 1, "open", 0, 0},
 		},
 	},
+	// The model counted bytes to a turn's share that had been read without OnData.
+	"bytes that were read before OnData": {
+		Seed: 39, Completions: true, Faults: 2, Buffers: 3000, Options: 2, ReadBlocked: true, Answers: 1000,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 3300}, {"Discard", 0, "post", 0, 1000}, {"Abort", 0, "open", 0, 0},
+		},
+	},
+	// The simulated kernel did not answer what had had no room at an end that was closed, and a Conn waited for ever.
+	"a Write to an end that is closed": {
+		Seed: 6, Completions: true, Faults: 1, Buffers: 1000, Options: 1, HalfClose: true, ReadBlocked: true, MaxConns: 3,
+		Reject: true, Balance: 3, Reads: 2, End: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 2}, {"PeerDial", 0, "", 0, 0}, {"Connect", 3, "", 0, 300}, {"PeerDial", 2, "", 0, 1},
+			{"Turns", 0, "", 0, 4}, {"SetValue", 1, "open", 2, 1000}, {"Detach", 2, "open", 1, 300},
+			{"ConnWrite", 2, "notify", 1, 30300},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {

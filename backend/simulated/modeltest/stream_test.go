@@ -220,7 +220,7 @@ func (m *stream) onData() {
 	if !m.s.Writable() && !m.opts.ReadWhileBlocked {
 		m.blocked = true
 	}
-	m.share(total - m.seen)
+	m.share(min(total-m.seen, m.s.Buffered())) // the rest was read without a call
 	m.again, m.expect = false, false
 	m.seen = total
 	m.ahead()
