@@ -35,7 +35,8 @@ type tlsLayer struct {
 
 	// The stream's mu guards what follows.
 	open  bool         // the handshake is done, and what waited for it is encrypted
-	early []earlyWrite // what was written before
+	early []earlyWrite // what was written before that
+	lost  bool         // the connection has failed before
 	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
 
 	// What follows belongs to the loop.

@@ -260,15 +260,44 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	s.scheduleTurnEnd()
 }
 
+// lostLocked returns the error of a stream whose connection has failed before its handshake was done. mu is held.
+func (t *tlsLayer) lostLocked(op string, err error) error {
+	s := t.stream
+	t.lost = true
+	err = fmt.Errorf("TLS handshake: %w", backend.CallError(op, err))
+	if s.dial != nil {
+		return s.dial.failure(err)
+	}
+	return s.opErrorLocked(op, err)
+}
+
+// gone follows that the stream has ended, with err. Loop only.
+func (t *tlsLayer) gone(err error) {
+	s := t.stream
+	s.mu.Lock()
+	lost := t.lost
+	s.mu.Unlock()
+	if lost && t.shake != nil {
+		t.countFailure(err)
+	}
+	t.end()
+}
+
+func (t *tlsLayer) countFailure(err error) {
+	s := t.stream
+	s.loop.Count[backend.TLSHandshakeErrors]++
+	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+}
+
 // handshakeFailed ends a stream whose handshake has failed. What crypto/tls had to say about it, an alert, is sent first.
 // The user of a stream that was accepted never hears of it.
 func (t *tlsLayer) handshakeFailed(err error) {
 	s := t.stream
-	s.loop.Count[backend.TLSHandshakeErrors]++
-	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+	t.countFailure(err)
 	answer := t.plainAnswer(err)
 	t.notified = true
-	if _, ok := err.(*PanicError); !ok {
+	panicked, _ := err.(*PanicError)
+	if panicked == nil {
 		err = fmt.Errorf("TLS handshake: %w", err)
 	}
 	t.end()
@@ -288,7 +317,15 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	if len(answer) > 0 {
 		_, _ = (*tlsWire)(t).Write(answer) // as it is; it fails only if the stream has ended
 	}
-	s.closeWith(err, true)
+	switch {
+	case panicked == nil:
+		s.closeWith(err, true)
+	case d == nil:
+		s.loop.enterUntimed(s, "TLS")
+		s.panickedWith(panicked, err)
+	default:
+		_ = s.AbortWith(err)
+	}
 	if d != nil {
 		d.tell(err) // and the rest of its end is nobody's business
 	}
