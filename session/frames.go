@@ -53,6 +53,10 @@ type FrameHandler[M any] struct {
 	// each other for ever. Default 0: none.
 	MessageTimeout time.Duration
 
+	// Continue goes on with work that took too long for one turn: it is called once in the next turn after Later was, before
+	// anything else is delivered.
+	Continue func(s *Stream)
+
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
 	Invalid func(s *Stream, err *frame.Error)
 }
@@ -116,10 +120,18 @@ func (h *FrameHandler[M]) OnOpen(s *Stream) {
 // OnData implements Handler.
 func (h *FrameHandler[M]) OnData(s *Stream) {
 	f, handler := h.decoder(s), s.changes
-	for s.rx.in.len() > 0 {
+	for s.rx.unfinished || s.rx.in.len() > 0 {
 		if f.spent(s) {
 			s.redeliver()
 			return
+		}
+		if s.rx.unfinished {
+			s.rx.unfinished = false
+			h.Continue(s)
+			if s.changes != handler {
+				return
+			}
+			continue
 		}
 		p := s.rx.in.bytes()
 		m, n, ok, err := f.next(p, s.rx.read)
@@ -150,6 +162,20 @@ func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
 	s.rx.in.lendMessage()
 	defer s.rx.in.endMessage(p)
 	h.Message(s, m)
+}
+
+// Later ends the turn of a stream whose messages h has. Message and Continue call it when there is more to do for a message
+// than a turn has room for: then Continue is called in the next turn, and until it has returned without calling Later again,
+// nothing else is delivered, neither messages nor EOF. A stream that is paused, or whose queue is above HighWater, does not
+// go on. After Close, Abort, Detach and SetHandler it never does. It panics if Continue is nil. Loop only.
+func (h *FrameHandler[M]) Later(s *Stream) {
+	if h.Continue == nil {
+		panic("tandem: Later of a FrameHandler that has no Continue function")
+	}
+	if f, ok := s.rx.decoder.(*streamDecoder[M]); ok && f.of == h {
+		s.rx.unfinished = true
+		f.bytes = s.opts.TurnBudget
+	}
 }
 
 // spent reports whether the next message has to wait: for the next turn, or because of what was called.
