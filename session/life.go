@@ -144,6 +144,10 @@ func (s *Stream) brokenLocked(op string, err error, here bool) {
 		s.scheduleLocked(here)
 		return
 	}
+	if s.dial != nil { // in its TLS handshake
+		s.failLocked(s.dial.failure(&handshakeError{backend.CallError(op, err)}), here)
+		return
+	}
 	s.failLocked(s.opErrorLocked(op, err), here)
 }
 

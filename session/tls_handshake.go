@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -42,6 +41,21 @@ type handshake struct {
 
 // errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
 var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
+
+// handshakeError says that it was the handshake in which something has failed. As net.Error has it, it may be a timeout.
+type handshakeError struct{ err error }
+
+// Error implements error.
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+// Unwrap returns what has failed.
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// Timeout is what net.OpError asks for.
+func (e *handshakeError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
 
 // begin begins the handshake, or has it wait for its turn. Loop only.
 func (t *tlsLayer) begin() {
@@ -277,7 +291,7 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	answer := t.plainAnswer(err)
 	t.notified = true
 	if _, ok := err.(*PanicError); !ok {
-		err = fmt.Errorf("TLS handshake: %w", err)
+		err = &handshakeError{err}
 	}
 	t.end()
 	t.dropIn()

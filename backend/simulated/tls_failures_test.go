@@ -156,6 +156,27 @@ func TestTLSDialFails(t *testing.T) {
 	})
 }
 
+// TestTLSDialIsReset has a server reset the connection in the handshake. The error says that it is a dial's, and of which
+// address.
+func TestTLSDialIsReset(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		l, err := w.k.Listen("tcp", "127.0.0.1:80")
+		require.NoError(t, err)
+		h := &hooks{}
+		_, err = w.e.Connect("tcp", "127.0.0.1:80", h, &session.DialOptions{TLS: clientTLS()})
+		require.NoError(t, err)
+		w.until("a hello", func() bool { return len(l.Peers()) == 1 && l.Peers()[0].Count() > 0 })
+		l.Peers()[0].Reset()
+		w.until("OnClose", h.over)
+		require.False(t, h.opened)
+		require.ErrorIs(t, h.err, syscall.ECONNRESET)
+		require.EqualError(t, h.err, "dial tcp 127.0.0.1:80: TLS handshake: read: connection reset by peer")
+		l.Close()
+		w.end()
+	})
+}
+
 // TestTLSDialEnds has a server say nothing: the dial ends with its Timeout, its context, Abort, Shutdown, or its loop.
 func TestTLSDialEnds(t *testing.T) {
 	bubbles(t, func(t *testing.T, completions bool) {
@@ -174,6 +195,9 @@ func TestTLSDialEnds(t *testing.T) {
 		require.NoError(t, err)
 		w.steps("OnClose", h.over)
 		require.ErrorIs(t, h.err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(t, h.err, &timeout)
+		require.True(t, timeout.Timeout())
 		require.Less(t, w.k.Now()-begin, 4*time.Second)
 		o.Timeout = 0
 		ctx, cancel := w.k.Clock().WithTimeout(t.Context(), time.Second)
