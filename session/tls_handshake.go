@@ -311,6 +311,9 @@ func (t *tlsLayer) handshakeFailed(err error) {
 		_, _ = (*tlsWire)(t).Write(answer) // as it is; it fails only if the stream has ended
 	}
 	s.closeWith(err, true)
+	s.mu.Lock()
+	t.loseEarlyLocked() // else the end would wait for it
+	s.mu.Unlock()
 	if d != nil {
 		d.tell(err) // and the rest of its end is nobody's business
 	}
