@@ -50,6 +50,7 @@ func (h *handler) OnOpen(s *session.Stream) {
 		m.failf("S02: OnOpen of a stream that was closed")
 	}
 	m.opened = true
+	m.checkTLS()
 	m.move()
 	if s.LocalAddr() == nil || s.RemoteAddr() == nil {
 		m.failf("S30: an address is nil in OnOpen")

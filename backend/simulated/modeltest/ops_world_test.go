@@ -134,7 +134,9 @@ func opListen(w *world, o Op) {
 	}
 	l.handler = w.newHandler(l, nil)
 	var err error
-	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject})
+	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{
+		MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject, TLS: w.serverTLS(),
+	})
 	switch {
 	case w.refused("Listen", err):
 	case err == nil:
@@ -174,6 +176,11 @@ func (w *world) unlisten(l *listener) {
 // opPeerDial has a peer connect to a listener.
 func opPeerDial(w *world, o Op) {
 	if len(w.listeners) == 0 {
+		return
+	}
+	if w.p.TLS { // a peer does not know how
+		o.N += (5 + 7*(o.N+3*o.On)) % 8
+		opConnect(w, o)
 		return
 	}
 	l := w.listeners[o.On%len(w.listeners)]

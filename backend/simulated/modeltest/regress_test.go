@@ -148,6 +148,21 @@ var regressions = map[string]Program{
 			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 3300}, {"Discard", 0, "post", 0, 1000}, {"Abort", 0, "open", 0, 0},
 		},
 	},
+	// FIN came in the middle of the handshake, and the loop of a stream whose handshake could not send turned for ever.
+	"CloseWrite before a handshake is done": {
+		TLS: true,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 3, "post", 3, 1}, {"CloseWrite", 3, "open", 1, 10},
+		},
+	},
+	// The end of a stream waited for what was written before its handshake, which had failed.
+	"a write before a handshake that fails": {
+		Faults: 1, Options: 4, ReadBlocked: true, MaxConns: 1, Balance: 2, Reads: 3, TLS: true,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 99}, {"PeerDial", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 3},
+			{"Adopt", 3, "", 0, 0}, {"WriteNotify", 0, "", 1, 330},
+		},
+	},
 	// The simulated kernel did not answer what had had no room at an end that was closed, and a Conn waited for ever.
 	"a Write to an end that is closed": {
 		Seed: 6, Completions: true, Faults: 1, Buffers: 1000, Options: 1, HalfClose: true, ReadBlocked: true, MaxConns: 3,
