@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/backend/simulated"
@@ -91,6 +92,45 @@ func TestTLSHandshakeCannotWrite(t *testing.T) {
 		require.Less(t, w.e.Stats().Turns, uint64(50))
 		require.False(t, h.opened)
 		w.end()
+	})
+}
+
+// TestTLSFailsAsItOpens has a client go when it has said its last word of the handshake, and the server's own last word find
+// nobody. No handler hears of the stream.
+func TestTLSFailsAsItOpens(t *testing.T) {
+	bubbles(t, func(t *testing.T, completions bool) {
+		w, _ := stepped(t, completions, simulated.Config{}, 1)
+		h, config, last, gone := &hooks{}, serverTLS(), make(chan struct{}), make(chan struct{})
+		told := ""
+		h.data, h.eof = func(*session.Stream) { told += "OnData " }, func(*session.Stream) { told += "OnEOF " }
+		config.ClientAuth = tls.RequestClientCert // so that the ticket comes last
+		config.WrapSession = func(tls.ConnectionState, *tls.SessionState) ([]byte, error) {
+			close(last)
+			<-gone
+			return []byte("ticket"), nil
+		}
+		_, err := w.e.Listen("unix", "/server", h, &session.ListenOptions{TLS: config})
+		require.NoError(t, err)
+		go func() {
+			c, err := w.e.DialConn(t.Context(), "unix", "/server", nil)
+			assert.NoError(t, err)
+			client := clientTLS()
+			client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // for the ticket
+			assert.NoError(t, tls.Client(c, client).HandshakeContext(t.Context()))
+			<-last
+			assert.NoError(t, c.Close())
+		}()
+		for range 200 { // Step would go on until something times out
+			if synctest.Wait(); !w.k.StepOther() {
+				w.k.Advance(10 * time.Microsecond)
+			}
+		}
+		close(gone)
+		w.steps("no stream", func() bool { return w.e.Stats().Streams == 0 })
+		require.False(t, h.opened)
+		require.Zero(t, h.ended)
+		require.Empty(t, told)
+		w.endStepped()
 	})
 }
 
