@@ -100,7 +100,7 @@ func choices(t *rapid.T) choice {
 // often are operations that few kinds have more often than others: those that end something, and those that others wait
 // for.
 var often = []string{
-	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerCut", "PeerDial", "PeerReset", "PeerSend",
+	"Abort", "Choke", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerCut", "PeerDial", "PeerReset", "PeerSend",
 	"SetHandler", "Write", "WriteNotify",
 }
 

@@ -179,6 +179,22 @@ func (m *stream) opWrite(n int) {
 	spoil(p)
 }
 
+// opChoke has the queue go above HighWater, and the peer reset the connection behind n bytes, which the stream does not read
+// before it learns of that.
+func (m *stream) opChoke(n int) {
+	p, buffer := m.peer(), m.w.p.Buffers
+	if buffer == 0 {
+		buffer = 1 << 16
+	}
+	size := (m.opts.HighWater+2*buffer)/100*100 + 150
+	if p == nil || p.over || size > 300_000 {
+		return
+	}
+	p.stop(true)
+	m.opWrite(size)
+	p.cut(min(n, buffer))
+}
+
 func (m *stream) opWritev(n int) {
 	n = m.exactly(n)
 	p, queued := m.next(n), m.s.Queued()

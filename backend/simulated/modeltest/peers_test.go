@@ -58,6 +58,13 @@ func (p *peer) send(n int) {
 	p.p.Send(b)
 }
 
+// cut has the peer reset the connection when n more bytes have arrived.
+func (p *peer) cut(n int) {
+	p.send(n)
+	p.over, p.reset = true, true
+	p.p.Cut()
+}
+
 // stop has the peer read nothing, or go on.
 func (p *peer) stop(on bool) {
 	now := p.w.now()

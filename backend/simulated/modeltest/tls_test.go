@@ -58,6 +58,9 @@ func (w *world) serverTLS() *tls.Config {
 	if c != nil {
 		cert, _ := authority()
 		c.Certificates = []tls.Certificate{cert}
+		if w.p.Seed%5 == 0 {
+			c.ClientAuth = tls.RequestClientCert // the server's tickets come behind the client's last word
+		}
 	}
 	return c
 }
@@ -67,6 +70,10 @@ func (w *world) clientTLS() *tls.Config {
 	if c != nil {
 		_, c.RootCAs = authority()
 		c.ServerName = serverName
+		if w.tickets == nil {
+			w.tickets = tls.NewLRUClientSessionCache(10)
+		}
+		c.ClientSessionCache = w.tickets
 	}
 	return c
 }
