@@ -210,10 +210,10 @@ func (t *tlsLayer) catchUp() {
 	if t.shake != nil {
 		t.feedHandshake()
 	}
-	if !t.reading {
+	s := t.stream
+	if !t.reading || !s.running { // it may have failed before it could open
 		return
 	}
-	s := t.stream
 	for t.hasRecord() {
 		if !s.deliverable() {
 			if s.stops() == 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -40,6 +39,21 @@ type handshake struct {
 
 // errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
 var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
+
+// handshakeError says that it was the handshake in which something has failed. As net.Error has it, it may be a timeout.
+type handshakeError struct{ err error }
+
+// Error implements error.
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+// Unwrap returns what has failed.
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// Timeout is what net.OpError asks for.
+func (e *handshakeError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
 
 // begin begins the handshake, or has it wait for its turn. Loop only.
 func (t *tlsLayer) begin() {
@@ -264,7 +278,7 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 func (t *tlsLayer) lostLocked(op string, err error) error {
 	s := t.stream
 	t.lost = true
-	err = fmt.Errorf("TLS handshake: %w", backend.CallError(op, err))
+	err = &handshakeError{backend.CallError(op, err)}
 	if s.dial != nil {
 		return s.dial.failure(err)
 	}
@@ -298,7 +312,7 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	t.notified = true
 	panicked, _ := err.(*PanicError)
 	if panicked == nil {
-		err = fmt.Errorf("TLS handshake: %w", err)
+		err = &handshakeError{err}
 	}
 	t.end()
 	t.dropIn()
@@ -320,6 +334,9 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	switch {
 	case panicked == nil:
 		s.closeWith(err, true)
+		s.mu.Lock()
+		t.loseEarlyLocked() // else the end would wait for it
+		s.mu.Unlock()
 	case d == nil:
 		s.loop.enterUntimed(s, "TLS")
 		s.panickedWith(panicked, err)

@@ -48,6 +48,7 @@ var streamOps = map[string]func(w *world, o Op){
 	"Panic":         opPanic,
 	"Goexit":        opGoexit,
 	"Options":       onStream((*stream).opOptions),
+	"Choke":         onStream((*stream).opChoke),
 }
 
 // worldOps are all others.
@@ -63,7 +64,7 @@ var worldOps = map[string]func(w *world, o Op){
 	"PeerFinish": onPeer(func(p *peer, _ int) { p.finished = true; p.p.Finish() }),
 	"PeerClose":  onPeer(func(p *peer, _ int) { p.over = true; p.p.Close() }),
 	"PeerReset":  onPeer(func(p *peer, _ int) { p.over, p.reset = true, true; p.p.Reset() }),
-	"PeerCut":    onPeer(func(p *peer, n int) { p.send(n); p.over, p.reset = true, true; p.p.Cut() }),
+	"PeerCut":    onPeer((*peer).cut),
 	"PeerStop":   onPeer(func(p *peer, n int) { p.stop(n%3 != 0) }),
 	"PeerVanish": onPeer(func(p *peer, n int) { p.vanished = true; p.p.Vanish(n%3 != 0) }),
 	"Release":    func(w *world, o Op) { w.release(o.On) },
@@ -100,7 +101,7 @@ func opPanic(w *world, o Op) {
 // opGoexit ends the goroutine of a loop, in a callback. Elsewhere it does nothing.
 func opGoexit(w *world, o Op) {
 	m := w.stream(o.Via)
-	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%3 != 1 {
+	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%2 != 1 {
 		return
 	}
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
@@ -134,7 +135,9 @@ func opListen(w *world, o Op) {
 	}
 	l.handler = w.newHandler(l, nil)
 	var err error
-	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject})
+	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{
+		MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject, TLS: w.serverTLS(),
+	})
 	switch {
 	case w.refused("Listen", err):
 	case err == nil:
@@ -174,6 +177,11 @@ func (w *world) unlisten(l *listener) {
 // opPeerDial has a peer connect to a listener.
 func opPeerDial(w *world, o Op) {
 	if len(w.listeners) == 0 {
+		return
+	}
+	if w.p.TLS { // a peer does not know how
+		o.N += (5 + 7*(o.N+3*o.On)) % 8
+		opConnect(w, o)
 		return
 	}
 	l := w.listeners[o.On%len(w.listeners)]
@@ -238,6 +246,13 @@ func opFail(w *world, o Op) {
 	if o.chance()%4 != 1 {
 		return // seldom
 	}
+	w.fail(i)
+	if o.N%5 == 0 { // and the next, to which its listeners move
+		w.fail((i + 1) % len(w.drivers))
+	}
+}
+
+func (w *world) fail(i int) {
 	w.failing[i] = errors.New("it was told to")
 	w.trouble = true
 	w.drivers[i].Fail()
