@@ -104,6 +104,11 @@ func opGoexit(w *world, o Op) {
 	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%2 != 1 {
 		return
 	}
+	w.goexit()
+}
+
+// goexit ends the goroutine of the loop whose callback calls it.
+func (w *world) goexit() {
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
 	runtime.Goexit()
 }
@@ -246,10 +251,20 @@ func opFail(w *world, o Op) {
 	if o.chance()%4 != 1 {
 		return // seldom
 	}
-	w.fail(i)
-	if o.N%5 == 0 { // and the next, to which its listeners move
+	switch o.N % 5 {
+	case 0: // and the next, to which its listeners move
 		w.fail((i + 1) % len(w.drivers))
+	case 1: // and the others cannot take them
+		w.shortage = true
+		w.k.Shortage(syscall.ENOBUFS)
+	default: // and who is told of that ends the goroutine
+		for _, m := range w.streams {
+			if w.p.stepped() && m.s != nil && !m.opened && !m.over() && m.loop() == i {
+				m.writeNotify(10, w.goexit)
+			}
+		}
 	}
+	w.fail(i)
 }
 
 func (w *world) fail(i int) {
