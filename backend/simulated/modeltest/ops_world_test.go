@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -248,15 +249,19 @@ func opShortage(w *world, o Op) {
 // opFail has the driver of a loop fail.
 func opFail(w *world, o Op) {
 	i := o.On % len(w.drivers)
-	if o.chance()%4 != 1 {
+	if o.chance()%4 != 1 && !(o.N%5 == 1 && w.parked()) {
 		return // seldom
 	}
 	switch o.N % 5 {
 	case 0: // and the next, to which its listeners move
 		w.fail((i + 1) % len(w.drivers))
-	case 1: // and the others cannot take them
+	case 1: // and the last of all cannot take them
 		w.shortage = true
 		w.k.Shortage(syscall.ENOBUFS)
+		for j := range len(w.drivers) - 1 {
+			w.fail(j)
+		}
+		return
 	default: // and who is told of that ends the goroutine
 		for _, m := range w.streams {
 			if w.p.stepped() && m.s != nil && !m.opened && !m.over() && m.loop() == i {
@@ -265,6 +270,11 @@ func opFail(w *world, o Op) {
 		}
 	}
 	w.fail(i)
+}
+
+// parked reports whether a listener has accepted more than it may open.
+func (w *world) parked() bool {
+	return slices.ContainsFunc(w.listeners, func(l *listener) bool { return l.l.Stats().Parked > 0 })
 }
 
 func (w *world) fail(i int) {
