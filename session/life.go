@@ -144,8 +144,8 @@ func (s *Stream) brokenLocked(op string, err error, here bool) {
 		s.scheduleLocked(here)
 		return
 	}
-	if s.dial != nil { // in its TLS handshake
-		s.failLocked(s.dial.failure(&handshakeError{backend.CallError(op, err)}), here)
+	if s.tls != nil && !s.tls.open {
+		s.failLocked(s.tls.lostLocked(op, err), here)
 		return
 	}
 	s.failLocked(s.opErrorLocked(op, err), here)
@@ -224,7 +224,7 @@ func (s *Stream) finish() {
 	}
 	s.rx.draining = false
 	if s.tls != nil {
-		s.tls.end()
+		s.tls.gone(err)
 	}
 	s.stopTimers()
 	lost := err

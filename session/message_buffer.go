@@ -76,6 +76,14 @@ func (b *MessageBuffer[M]) Final() (m M, ok bool, err error) {
 	return b.end(b.in.bytes(), b.begin)
 }
 
+// Cut is Final for a peer whose end cannot be believed, such as that of a stream whose TLSState is Truncated: it ends no
+// message. The error says so if there is one that it would have ended, or that the stream ended within a message.
+func (b *MessageBuffer[M]) Cut() error {
+	b.endLast()
+	_, _, err := b.cut(b.in.bytes(), b.begin)
+	return err
+}
+
 // Keep copies the bytes that have not been decoded, so that the memory passed to Add belongs to the caller again. The last
 // message is no longer valid.
 func (b *MessageBuffer[M]) Keep() {

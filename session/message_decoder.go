@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -58,6 +59,17 @@ func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
 		return m, false, placed(err, at)
 	}
 	return m, ok, nil
+}
+
+// cut is end for a peer whose end cannot be believed: it ends no message.
+func (d *messageDecoder[M]) cut(p []byte, at uint64) (m M, ok bool, err error) {
+	if m, ok, err = d.end(p, at); !ok {
+		return m, false, err
+	}
+	return m, false, &frame.Error{
+		Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at) + int64(len(p)), Err: io.ErrUnexpectedEOF,
+		What: "the peer has finished without close_notify, so that its last message may not be whole",
+	}
 }
 
 // placed returns a Decoder's error with an offset that counts from the first byte of the peer; p began at byte at.

@@ -43,7 +43,7 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		tlsRules,
-		tlsFailureRules,
+		tlsFailureRules, tlsDialRules,
 		detachedRules,
 		stageRules,
 		memoryRules,

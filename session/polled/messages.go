@@ -17,7 +17,8 @@ import (
 //
 // A message that Read returns is valid until the next Read or Close. The memory for a message that arrives in pieces grows
 // as its bytes arrive, to MaxSize of the codec at most. Invalid bytes make Read return a *frame.Error, whose Offset counts
-// from the first byte of the peer; Write still works then, for an answer.
+// from the first byte of the peer; Write still works then, for an answer. A message that the end of the connection would end
+// is an error, too, that is io.ErrUnexpectedEOF, if the connection has TLS and its peer has finished without close_notify.
 //
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type MessageSession[R, W any] struct {
@@ -140,6 +141,12 @@ func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 
 // readFinal is Read when the peer has finished sending.
 func (f *MessageSession[R, W]) readFinal() (m R, status ReadStatus, err error) {
+	if state, _ := tlsBelow(f.inner); state.Truncated {
+		if f.end = f.in.Cut(); f.end == nil {
+			f.end = io.EOF
+		}
+		return m, None, f.end
+	}
 	m, ok, err := f.in.Final()
 	if f.end = err; err != nil {
 		return m, None, err
@@ -187,6 +194,9 @@ func (f *MessageSession[R, W]) Flush() error {
 	}
 	return f.inner.Flush()
 }
+
+// TLS returns what the Session below knows of TLS, and false if that is nothing.
+func (f *MessageSession[R, W]) TLS() (session.TLSState, bool) { return tlsBelow(f.inner) }
 
 // Detach returns the connection below as a net.Conn. Bytes that were received and not decoded are read from it first, and
 // messages in the write buffer are sent before anything that is written to it. The session ends: its methods return

@@ -3,6 +3,7 @@ package wssession
 import (
 	"fmt"
 	"net"
+	"sync"
 	"syscall"
 
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -60,5 +61,32 @@ func (c *Conn) writeLocked(f websocket.Frame) error {
 	case closing:
 		return net.ErrClosed
 	}
+	if !c.client && len(f.Payload) >= largeFrame {
+		return c.writeLarge(f)
+	}
 	return session.WriteFrame(c.stream, c.codec, f)
+}
+
+// largeFrame is the size of a payload from which on it is worth not to copy it behind its header. In bytes.
+const largeFrame = 16 << 10
+
+// pieces are what a large frame is written from.
+type pieces struct {
+	header  [16]byte
+	vectors [2][]byte
+}
+
+var allPieces = sync.Pool{New: func() any { return new(pieces) }}
+
+// writeLarge sends a frame of a server, header and payload together. mu is held.
+func (c *Conn) writeLarge(f websocket.Frame) error {
+	p := allPieces.Get().(*pieces)
+	header, err := c.codec.AppendHeader(p.header[:0], f)
+	if err == nil {
+		p.vectors = [2][]byte{header, f.Payload}
+		_, err = c.stream.Writev(p.vectors[:])
+	}
+	p.vectors = [2][]byte{}
+	allPieces.Put(p)
+	return err
 }
