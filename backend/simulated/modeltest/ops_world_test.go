@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -104,6 +105,11 @@ func opGoexit(w *world, o Op) {
 	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%2 != 1 {
 		return
 	}
+	w.goexit()
+}
+
+// goexit ends the goroutine of the loop whose callback calls it.
+func (w *world) goexit() {
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
 	runtime.Goexit()
 }
@@ -243,13 +249,32 @@ func opShortage(w *world, o Op) {
 // opFail has the driver of a loop fail.
 func opFail(w *world, o Op) {
 	i := o.On % len(w.drivers)
-	if o.chance()%4 != 1 {
+	if o.chance()%4 != 1 && !(o.N%5 == 1 && w.parked()) {
 		return // seldom
 	}
-	w.fail(i)
-	if o.N%5 == 0 { // and the next, to which its listeners move
+	switch o.N % 5 {
+	case 0: // and the next, to which its listeners move
 		w.fail((i + 1) % len(w.drivers))
+	case 1: // and the last of all cannot take them
+		w.shortage = true
+		w.k.Shortage(syscall.ENOBUFS)
+		for j := range len(w.drivers) - 1 {
+			w.fail(j)
+		}
+		return
+	default: // and who is told of that ends the goroutine
+		for _, m := range w.streams {
+			if w.p.stepped() && m.s != nil && !m.opened && !m.over() && m.loop() == i {
+				m.writeNotify(10, w.goexit)
+			}
+		}
 	}
+	w.fail(i)
+}
+
+// parked reports whether a listener has accepted more than it may open.
+func (w *world) parked() bool {
+	return slices.ContainsFunc(w.listeners, func(l *listener) bool { return l.l.Stats().Parked > 0 })
 }
 
 func (w *world) fail(i int) {

@@ -31,6 +31,7 @@ func (m *stream) wrote(what string, n, queued, got int, err error) {
 	if err == nil {
 		m.accept(n)
 	}
+	m.calm = m.calm && m.s.Writable()
 	if !m.s.Writable() && !ended && !m.over() {
 		if err == nil && !m.episode && !m.encrypted() && queued+n <= m.opts.HighWater && m.w.failing[m.loop()] == nil {
 			m.failf("S10: not Writable after %s of %d bytes with %d queued; HighWater is %d", what, n, queued, m.opts.HighWater)
