@@ -31,7 +31,7 @@ type Config struct {
 
 // Engine owns loops, and all that runs on them.
 type Engine struct {
-	loops      []*Loop
+	loops      []*loop
 	defaults   StreamOptions
 	balance    Balance
 	driven     bool
@@ -139,7 +139,7 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	return n, nil
 }
 
-func (e *Engine) bind(l *Loop) error {
+func (e *Engine) bind(l *loop) error {
 	err := l.Bind()
 	switch {
 	case err == nil:

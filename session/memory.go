@@ -77,7 +77,7 @@ func (e *Engine) relieve() {
 	}
 }
 
-func (l *Loop) lookAtTight() {
+func (l *loop) lookAtTight() {
 	l.relieving.Store(false)
 	all := l.tight
 	l.tight = nil

@@ -200,7 +200,7 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 }
 
 // beginShutdown begins the end of a loop.
-func (l *Loop) beginShutdown() {
+func (l *loop) beginShutdown() {
 	l.draining = true
 	for d := range l.dialing {
 		_ = d.giveUp(net.ErrClosed)
@@ -306,7 +306,7 @@ func (e *Engine) isGone() bool {
 }
 
 // driveToEnd polls until the loop is empty, and aborts what is left when ctx ends.
-func (e *Engine) driveToEnd(ctx context.Context, l *Loop) (err error) {
+func (e *Engine) driveToEnd(ctx context.Context, l *loop) (err error) {
 	for {
 		if _, stepErr := l.Step(10 * time.Millisecond); stepErr != nil {
 			return stepErr

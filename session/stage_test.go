@@ -69,7 +69,7 @@ func (s *stage) pass(d time.Duration) {
 }
 
 // kill ends a loop as a failed driver does.
-func (s *stage) kill(l *Loop, err error) {
+func (s *stage) kill(l *loop, err error) {
 	s.Helper()
 	l.Fail(err)
 	_, stepErr := l.Step(0)

@@ -120,7 +120,7 @@ var shown = [...]struct {
 	{backend.TLSHandshakeErrors, func(s *LoopStats) *uint64 { return &s.TLSHandshakeErrors }},
 }
 
-func loopStats(l *Loop) LoopStats {
+func loopStats(l *loop) LoopStats {
 	var s LoopStats
 	for _, c := range shown {
 		*c.field(&s) = l.Total(c.counter)

@@ -15,7 +15,7 @@ import (
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
 	sock backend.Socket
-	loop *Loop
+	loop *loop
 	opts *StreamOptions
 	from *listener // that accepted it, or nil
 	id   uint64
@@ -65,7 +65,7 @@ var (
 func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
-func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
+func newStream(l *loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
