@@ -52,6 +52,7 @@ var aliases = map[string]reflect.Type{
 	"Listener":          reflect.TypeFor[tandem.Listener](),
 	"ListenerStats":     reflect.TypeFor[tandem.ListenerStats](),
 	"ConnStats":         reflect.TypeFor[tandem.ConnStats](),
+	"Loop":              reflect.TypeFor[tandem.Loop](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),

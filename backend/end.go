@@ -126,7 +126,7 @@ func (l *Loop) leaveFinish(whole *bool) {
 // runAll runs what is left of the tasks, when there can be no more.
 func (l *Loop) runAll() {
 	for l.tasks.take() > 0 {
-		l.tasks.next().Run()
+		l.runTask(l.tasks.next())
 	}
 	l.runTurnEnds()
 }

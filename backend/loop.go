@@ -19,6 +19,9 @@ type LoopConfig struct {
 	// Culprit names the callback that runs now, for the error of a loop whose goroutine it has ended. nil: nobody knows.
 	Culprit func() string
 
+	// Call calls a Func that was posted, in place of its Run. nil: Run does.
+	Call func(fn func())
+
 	// Died is called on the loop's goroutine when the loop has died (see Loop), with what Err returns: by then the
 	// driver is closed, and Driver is one that refuses everything. Died ends whatever still waits for the loop. If a
 	// callback that it makes ends the goroutine, it is called again, on another one, for what is left. nil: nothing.
@@ -197,13 +200,21 @@ func (l *Loop) runTasks() (n int) {
 		l.beginShare(l.Tick())
 	}
 	for ; left > 0; left-- {
-		l.tasks.next().Run()
+		l.runTask(l.tasks.next())
 		n++
 		if left > 1 && l.spent() {
 			break
 		}
 	}
 	return n
+}
+
+func (l *Loop) runTask(t Task) {
+	if fn, ok := t.(Func); ok && l.cfg.Call != nil {
+		l.cfg.Call(fn)
+		return
+	}
+	t.Run()
 }
 
 func (l *Loop) expire() int {

@@ -15,6 +15,12 @@ type TaskFunc func()
 // Run calls f.
 func (f TaskFunc) Run() { f() }
 
+// Func is a function of the program's as a Task: LoopConfig.Call calls it. Posting one allocates nothing.
+type Func func()
+
+// Run calls f.
+func (f Func) Run() { f() }
+
 // tasks is the queue by which other goroutines reach a loop. Its state says whether the loop sleeps, so that only the
 // first task for a sleeping loop costs a system call.
 type tasks struct {

@@ -20,7 +20,7 @@ func (e *Engine) run(l *loop, started chan<- error) {
 }
 
 // culprit names the callback that was entered last.
-func (l *loop) culprit() string { return fmt.Sprintf("%s of stream %d", l.what, l.entered) }
+func (l *loop) culprit() string { return l.describe(l.entered) }
 
 // bury ends what was on a loop that has died.
 func (l *loop) bury(err error) {
@@ -29,6 +29,7 @@ func (l *loop) bury(err error) {
 	if !l.dead.Swap(true) && l.Turn() > 0 {
 		e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
 	}
+	l.endTimers()
 	e.buryAll(l, cause)
 	l.Show() // before anybody learns of it
 	e.loopGone(cause)

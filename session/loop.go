@@ -34,9 +34,8 @@ type loop struct {
 	gatherFrom []*Stream // their streams
 
 	dead    atomic.Bool   // it has failed: nothing new may be put here
-	current atomic.Uint64 // stream whose callback was entered last; any goroutine may look
-	entered uint64        // the same
-	what    string        // which callback that was
+	current atomic.Uint64 // the call that was entered last; any goroutine may look
+	entered call          // the same
 	stamped uint64        // Polls for which the time in at was taken, and 1
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
@@ -46,6 +45,9 @@ type loop struct {
 
 	tight     []*Stream   // stopped by the Transport's MemoryLimit
 	relieving atomic.Bool // a task that looks at them again is on its way
+
+	timers     *Timer // list of active timers of the loop itself
+	timersOver bool   // none of them runs any longer
 
 	lent []*Stream // whose unread bytes a callback has; only if poisoning is on
 
@@ -61,7 +63,7 @@ func newLoop(e *Engine, index int, c backend.LoopConfig) *loop {
 		engine: e, index: index, dialing: map[*dial]struct{}{},
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
-	c.Culprit, c.Died = l.culprit, l.bury
+	c.Culprit, c.Died, c.Call = l.culprit, l.bury, l.callGiven
 	l.Loop = backend.NewLoop(c)
 	l.tlsSlots = tlsSlots{loop: l, limit: e.handshakes}
 	return l
@@ -210,21 +212,6 @@ func (l *loop) each(fn func(*Stream)) {
 	for _, s := range append([]*Stream(nil), l.streams...) {
 		fn(s)
 	}
-}
-
-// enter notes whose callback begins, for those who ask what the loop is busy with.
-func (l *loop) enter(s *Stream, what string) {
-	l.what = what
-	if l.entered != s.id {
-		l.entered = s.id
-		l.current.Store(s.id)
-	}
-}
-
-// enterUntimed is enter for a callback whose time is nobody's: least of all that of the stream whose data comes next.
-func (l *loop) enterUntimed(s *Stream, what string) {
-	l.stamped = 0
-	l.enter(s, what)
 }
 
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.

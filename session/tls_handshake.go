@@ -146,7 +146,7 @@ func (t *tlsLayer) wake(h *handshake) {
 
 // resume runs the coroutine until it waits, or is done: then more is false. ok is false if it panicked.
 func (t *tlsLayer) resume(h *handshake) (more, ok bool) {
-	t.stream.call("TLS", func() {
+	t.stream.call(inTLS, func() {
 		_, more = h.next()
 		ok = true
 	})
@@ -219,7 +219,7 @@ func (h *handshake) end() {
 	h.cond.Signal()
 	h.mu.Unlock()
 	if h.stop != nil {
-		h.layer.stream.call("TLS", h.stop) // it runs to its end
+		h.layer.stream.call(inTLS, h.stop) // it runs to its end
 	}
 }
 
@@ -309,6 +309,6 @@ func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
 	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
 		return nil
 	}
-	s.call("NotTLS", func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	s.call(notTLS, func() { answer = s.from.notTLS(header.RecordHeader[:]) })
 	return answer
 }

@@ -48,6 +48,8 @@ func Rules() []Rule {
 		stageRules,
 		memoryRules,
 		callbackRules,
+		workRules,
+		workEndRules,
 	} {
 		all = append(all, chapter...)
 	}
