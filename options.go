@@ -34,6 +34,11 @@ type Options struct {
 	// Propagate lets a panic in a callback crash the program. Default false: it ends its stream with a *PanicError.
 	Propagate bool
 
+	// SlowCallback is how long a callback may run before it is logged, with the stack it is at, and counted in LoopStats.
+	// It is noticed within a quarter more than that. Nothing but the one message follows. Taking the stack stops the
+	// program for a moment, longer with many goroutines. Default 0: 100 ms. Negative: none is looked for.
+	SlowCallback time.Duration
+
 	// Logger gets messages for operators. Default nil: slog.Default().
 	Logger *slog.Logger
 
@@ -86,6 +91,9 @@ type UringOptions struct {
 func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SlowCallback == 0 {
+		o.SlowCallback = 100 * time.Millisecond
 	}
 	if o.Loops == 0 {
 		o.Loops = runtime.GOMAXPROCS(0)

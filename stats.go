@@ -55,6 +55,7 @@ type ConnStats = session.ConnStats
 //   - [session.LoopStats.WakeUps] counts times that another goroutine woke the loop.
 //   - [session.LoopStats.Timers] counts timers that fired.
 //   - [session.LoopStats.Panics] counts panics caught in callbacks.
+//   - [session.LoopStats.SlowCallbacks] counts callbacks that were found to take longer than Options.SlowCallback.
 //   - [session.LoopStats.TLSHandshakes] counts TLS handshakes that were done.
 //   - [session.LoopStats.TLSHandshakeErrors] counts those that failed.
 //   - [session.LoopStats.TLSOverhead] counts received bytes that were no user's.

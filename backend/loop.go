@@ -22,6 +22,10 @@ type LoopConfig struct {
 	// Call calls a Func that was posted, in place of its Run. nil: Run does.
 	Call func(fn func())
 
+	// Roused is called on the loop's goroutine when a callback begins that is the first one since the loop rested (see
+	// Resting). nil: nobody watches the loop, and it says nothing of its rests.
+	Roused func()
+
 	// Died is called on the loop's goroutine when the loop has died (see Loop), with what Err returns: by then the
 	// driver is closed, and Driver is one that refuses everything. Died ends whatever still waits for the loop. If a
 	// callback that it makes ends the goroutine, it is called again, on another one, for what is left. nil: nothing.
@@ -68,6 +72,7 @@ type Loop struct {
 	Count   Counters // what happened since the last turn's end
 
 	cfg    LoopConfig
+	signs  signs
 	owner  atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
 	phase  atomic.Uint32
 	wanted atomic.Int32 // TakeOver calls that wait
@@ -107,6 +112,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	}
 	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
+	l.rest()
 	if s, ok := cfg.Driver.(Sleeper); ok {
 		l.beforeSleep = s.BeforeSleep
 	}
@@ -308,6 +314,7 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	}
 	l.Count[Sleeps]++
 	l.awake = 0
+	l.rest()
 	return l.pollDriver(wait)
 }
 
@@ -322,6 +329,7 @@ func (l *Loop) lastLook() bool {
 
 func (l *Loop) pollDriver(wait time.Duration) (int, error) {
 	l.Count[Polls]++
+	l.Answer()
 	n, err := l.Driver.Poll(wait)
 	l.polls++
 	return n, err

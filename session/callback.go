@@ -52,6 +52,7 @@ func (l *loop) describe(c call) string {
 
 // begins notes which call begins, for those who ask what the loop is busy with.
 func (l *loop) begins(c call) {
+	l.Enter()
 	if l.entered != c {
 		l.entered = c
 		l.current.Store(uint64(c))

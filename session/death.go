@@ -116,6 +116,7 @@ func (e *Engine) overLocked() {
 
 // end says that everything is gone.
 func (e *Engine) end() {
+	e.watch.stop()
 	e.mu.Lock()
 	e.overLocked()
 	e.mu.Unlock()

@@ -23,6 +23,7 @@ type Config struct {
 	CallerDriven bool
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
+	SlowCallback time.Duration // callbacks that run longer are logged, 0: none
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
 	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
 	Clock        backend.Clock // nil: backend.SystemClock
@@ -43,6 +44,7 @@ type Engine struct {
 	handshakes int
 	conns      conns
 	panics     panicLog
+	watch      *watch         // nil: nobody looks for slow callbacks
 	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
 	running    sync.WaitGroup // goroutines of loops
 
@@ -70,6 +72,9 @@ func New(c Config) (*Engine, error) {
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}
+	}
+	if c.SlowCallback > 0 {
+		e.watch = newWatch(e, c.SlowCallback)
 	}
 	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {

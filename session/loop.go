@@ -64,6 +64,9 @@ func newLoop(e *Engine, index int, c backend.LoopConfig) *loop {
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
 	c.Culprit, c.Died, c.Call = l.culprit, l.bury, l.callGiven
+	if e.watch != nil {
+		c.Roused = e.watch.begin
+	}
 	l.Loop = backend.NewLoop(c)
 	l.tlsSlots = tlsSlots{loop: l, limit: e.handshakes}
 	return l
@@ -97,6 +100,7 @@ func (l *loop) lend(s *Stream) {
 
 // endLoans follows that a callback has returned.
 func (l *loop) endLoans() {
+	l.Answer()
 	if len(l.lent) > 0 {
 		l.renewLent()
 	}

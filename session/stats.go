@@ -56,6 +56,9 @@ type LoopStats struct {
 	Timers      uint64 // timers that fired
 	Panics      uint64 // panics caught in callbacks
 
+	// SlowCallbacks is how many callbacks were found to run for longer than Options.SlowCallback.
+	SlowCallbacks uint64
+
 	TLSHandshakes      uint64 // TLS handshakes that were done
 	TLSHandshakeErrors uint64 // TLS handshakes that failed
 
@@ -115,6 +118,7 @@ var shown = [...]struct {
 	{backend.WakeUps, func(s *LoopStats) *uint64 { return &s.WakeUps }},
 	{backend.TimersFired, func(s *LoopStats) *uint64 { return &s.Timers }},
 	{backend.Panics, func(s *LoopStats) *uint64 { return &s.Panics }},
+	{backend.SlowCallbacks, func(s *LoopStats) *uint64 { return &s.SlowCallbacks }},
 	{backend.TLSOverhead, func(s *LoopStats) *uint64 { return &s.TLSOverhead }},
 	{backend.TLSHandshakes, func(s *LoopStats) *uint64 { return &s.TLSHandshakes }},
 	{backend.TLSHandshakeErrors, func(s *LoopStats) *uint64 { return &s.TLSHandshakeErrors }},

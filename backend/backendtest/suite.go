@@ -50,6 +50,7 @@ func Rules() []Rule {
 		callbackRules,
 		workRules,
 		workEndRules,
+		slowRules,
 	} {
 		all = append(all, chapter...)
 	}

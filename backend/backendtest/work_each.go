@@ -67,11 +67,6 @@ func workEachInside(e *Env) {
 	const streams = 5
 	t := e.oneLoop()
 	l, h := t.Loop(0), NewHooks()
-	var peers []Peer
-	for range streams {
-		_, p := e.PairOn(t, h, session.StreamOptions{})
-		peers = append(peers, p)
-	}
 	h.Data = func(s *session.Stream) {
 		b, err := s.Peek(5)
 		if err != nil {
@@ -89,6 +84,11 @@ func workEachInside(e *Env) {
 		assert.Equal(e, streams, called, "streams that Each has visited when it returns")
 		assert.Equal(e, "hello", string(b), "what is lent to the callback")
 		_, _ = s.Discard(5)
+	}
+	var peers []Peer
+	for range streams {
+		_, p := e.PairOn(t, h, session.StreamOptions{})
+		peers = append(peers, p)
 	}
 	_, err := peers[2].Write([]byte("hello"))
 	require.NoError(e, err)
