@@ -49,6 +49,7 @@ var aliases = map[string]reflect.Type{
 	"Drainer":           reflect.TypeFor[tandem.Drainer](),
 	"Handler":           reflect.TypeFor[tandem.Handler](),
 	"ListenOptions":     reflect.TypeFor[tandem.ListenOptions](),
+	"Lags":              reflect.TypeFor[tandem.Lags](),
 	"Listener":          reflect.TypeFor[tandem.Listener](),
 	"ListenerStats":     reflect.TypeFor[tandem.ListenerStats](),
 	"ConnStats":         reflect.TypeFor[tandem.ConnStats](),

@@ -90,6 +90,7 @@ type Loop struct {
 	ended      int
 
 	shared      sharedCounters
+	lags        sharedLags
 	left        [4]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
 	awake       int64           // when the present turn began to work, 0: not known yet
 	longest     Longest         // of turns
@@ -112,6 +113,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	}
 	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
+	l.tasks.timed = l.timed
 	l.rest()
 	if s, ok := cfg.Driver.(Sleeper); ok {
 		l.beforeSleep = s.BeforeSleep

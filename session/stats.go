@@ -70,6 +70,10 @@ type LoopStats struct {
 	LongestCallback       time.Duration
 	LongestCallbackStream uint64
 
+	// PostLag is how long work that other goroutines and callbacks have given to the loop, by Post and other methods, waited
+	// until it ran. One in 64 is measured.
+	PostLag backend.Lags
+
 	// What the loop had handed out when it last went to sleep, or ended: sockets to the kernel, listeners included;
 	// io_uring requests in flight on them; receive buffers to users, by Take.
 	Sockets, Requests, BuffersTaken int
@@ -132,6 +136,7 @@ func loopStats(l *loop) LoopStats {
 	s.Streams, s.Parked = l.Streams(), l.Parked()
 	s.LongestTurn = l.LongestTurn()
 	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
+	s.PostLag = l.PostLags()
 	o := l.Outstanding()
 	s.Sockets, s.Requests, s.BuffersTaken, s.Starved = o.Sockets, o.Requests, o.Buffers, o.Starved
 	return s
@@ -148,6 +153,7 @@ func (s *LoopStats) add(o *LoopStats) {
 	if o.LongestCallback > s.LongestCallback {
 		s.LongestCallback, s.LongestCallbackStream = o.LongestCallback, o.LongestCallbackStream
 	}
+	s.PostLag = s.PostLag.Plus(o.PostLag)
 	s.Sockets += o.Sockets
 	s.Requests += o.Requests
 	s.BuffersTaken += o.BuffersTaken

@@ -23,6 +23,7 @@ var workRules = []Rule{
 	{"S41_EachInside", workEachInside},
 	{"S41_EachFairly", workEachFairly},
 	{"S41_CallerDriven", workDriven},
+	{"S41_PostLag", workLag},
 }
 
 // onOwnLoop posts fn to a loop, and waits until it has run.
@@ -264,4 +265,32 @@ func workDriven(e *Env) {
 		_, err := t.Poll(-1) // which the post ends
 		require.NoError(e, err)
 	}
+}
+
+// workLag has posted functions wait. How long they did is in the figures of their loop.
+func workLag(e *Env) {
+	if !e.once() {
+		return
+	}
+	const n, waits = 640, 30 * time.Millisecond
+	l := e.oneLoop().Loop(0)
+	in, hold := make(chan struct{}), make(chan struct{})
+	require.NoError(e, l.Post(func() { close(in); await(hold) }))
+	require.True(e, await(in))
+	before := l.Stats().PostLag
+	for range n {
+		require.NoError(e, l.Post(nothingAtAll))
+	}
+	time.Sleep(waits)
+	close(hold)
+	e.onOwnLoop(l, nothingAtAll)
+	late := uint64(0)
+	after := l.Stats().PostLag
+	for i := range after {
+		if after.Bound(i) > waits {
+			late += after[i] - before[i]
+		}
+	}
+	assert.GreaterOrEqual(e, late, uint64(n/64), "functions that were measured and have waited for %v: %v", waits, after)
+	assert.LessOrEqual(e, late, uint64(n/64+1), "functions that were measured: %v", after)
 }
