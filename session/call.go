@@ -152,6 +152,9 @@ func (s *Stream) recovered() {
 // recoveredInside is recovered inside another callback.
 func (s *Stream) recoveredInside() {
 	s.loop.Answer()
+	if s.loop.traced {
+		s.loop.endRegion()
+	}
 	if s.loop.engine.propagate {
 		return
 	}

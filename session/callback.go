@@ -57,6 +57,15 @@ func (l *loop) begins(c call) {
 		l.entered = c
 		l.current.Store(uint64(c))
 	}
+	if l.traced {
+		l.beginRegion(c)
+	}
+}
+
+// goesOn notes that a call goes on inside which others were made.
+func (l *loop) goesOn(c call) {
+	l.entered = c
+	l.current.Store(uint64(c))
 }
 
 // enter notes that a callback of s begins.

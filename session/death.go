@@ -15,6 +15,9 @@ import (
 // run runs a loop on a goroutine of its own.
 func (e *Engine) run(l *loop, started chan<- error) {
 	defer e.running.Done()
+	if e.trace {
+		l.label()
+	}
 	_ = l.Post(backend.TaskFunc(func() { started <- l.Err() })) // it runs also if the loop cannot start
 	_ = l.Run()                                                 // which has buried the loop if it died
 }

@@ -23,6 +23,8 @@ type Config struct {
 	CallerDriven bool
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
+	Debug        bool          // panic where a method is called on a goroutine that it does not belong to
+	Trace        bool          // show callbacks in profiles and execution traces
 	SlowCallback time.Duration // callbacks that run longer are logged, 0: none
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
 	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
@@ -44,6 +46,8 @@ type Engine struct {
 	handshakes int
 	conns      conns
 	panics     panicLog
+	debug      bool
+	trace      bool
 	watch      *watch         // nil: nobody looks for slow callbacks
 	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
 	running    sync.WaitGroup // goroutines of loops
@@ -68,6 +72,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
+		debug: c.Debug || backend.Poisoning(), trace: c.Trace,
 		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
 	}
 	if e.clock == nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"net"
+	"runtime/trace"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,8 @@ type loop struct {
 	*backend.Loop
 	engine *Engine
 	index  int
+	debug  bool // any goroutine
+	traced bool
 
 	ids  atomic.Uint64 // any goroutine
 	live atomic.Int64  // connected streams; any goroutine
@@ -46,6 +49,8 @@ type loop struct {
 	tight     []*Stream   // stopped by the Transport's MemoryLimit
 	relieving atomic.Bool // a task that looks at them again is on its way
 
+	regions []*trace.Region // of callbacks that run, each in the one before; only if traced
+
 	timers     *Timer // list of active timers of the loop itself
 	timersOver bool   // none of them runs any longer
 
@@ -60,7 +65,7 @@ type loop struct {
 
 func newLoop(e *Engine, index int, c backend.LoopConfig) *loop {
 	l := &loop{
-		engine: e, index: index, dialing: map[*dial]struct{}{},
+		engine: e, index: index, debug: e.debug, traced: e.trace, dialing: map[*dial]struct{}{},
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
 	c.Culprit, c.Died, c.Call = l.culprit, l.bury, l.callGiven
@@ -98,9 +103,12 @@ func (l *loop) lend(s *Stream) {
 	}
 }
 
-// endLoans follows that a callback has returned.
+// endLoans follows that a callback has returned, and says so to those who ask.
 func (l *loop) endLoans() {
 	l.Answer()
+	if l.traced {
+		l.endRegion()
+	}
 	if len(l.lent) > 0 {
 		l.renewLent()
 	}

@@ -225,7 +225,10 @@ func (s *Stream) Value() any { return s.value }
 
 // SetValue keeps anything with the stream. It belongs to the stream's loop; OnOpen is the usual place. Other
 // goroutines may call Value if they learned of the stream after that.
-func (s *Stream) SetValue(v any) { s.value = v }
+func (s *Stream) SetValue(v any) {
+	s.onLoopOnly("SetValue")
+	s.value = v
+}
 
 // SetHandler gives the stream another handler, which gets the callbacks from the next one on. Bytes that wait when the
 // present callback ends count as new for it. Loop only.
@@ -233,6 +236,7 @@ func (s *Stream) SetValue(v any) { s.value = v }
 // A handler that is nil or incomplete, such as a FrameHandler without Codec, is a programming error: SetHandler panics
 // before anything has changed.
 func (s *Stream) SetHandler(h Handler) {
+	s.onLoopOnly("SetHandler")
 	if err := checkHandler(h); err != nil {
 		panic("tandem: SetHandler: " + err.Error())
 	}

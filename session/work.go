@@ -127,7 +127,7 @@ func (l *loop) visitInside(fn func(*Stream)) {
 			s.callEachInside(fn)
 		}
 	})
-	l.begins(outer)
+	l.goesOn(outer)
 }
 
 // isOpened reports whether the user knows the stream, and has not been told that it has ended. Loop only.
