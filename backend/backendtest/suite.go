@@ -48,6 +48,9 @@ func Rules() []Rule {
 		stageRules,
 		memoryRules,
 		callbackRules,
+		workRules,
+		workEndRules,
+		slowRules,
 	} {
 		all = append(all, chapter...)
 	}
