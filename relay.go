@@ -16,11 +16,11 @@ type RelayStats = session.RelayStats
 // Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in. They may be
 // on different loops, be of different Transports, and have TLS or not. o may be nil.
 //
-// Relay takes the streams over. Their handlers are replaced, and hear no more of them: at once where Relay is called on
-// the stream's loop, otherwise as by a function given to Post, so that a stream that is still being connected is taken
-// over behind OnOpen. If it never opens, its own handler gets OnClose. Nothing moves before both are taken over. Bytes
-// that are unread then go first, and what was written before is in front of all that comes. A stream that was paused goes
-// on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
+// Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
+// Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still
+// being connected is taken over behind OnOpen; if it never opens, its own handler gets OnClose, and OnDone the error.
+// Nothing moves before both are taken over. Bytes that are unread then go first, and what was written before is in front
+// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
 // close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the

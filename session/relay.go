@@ -28,11 +28,11 @@ type RelayStats struct {
 // Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in. They may be
 // on different loops, be of different Transports, and have TLS or not. o may be nil.
 //
-// Relay takes the streams over. Their handlers are replaced, and hear no more of them: at once where Relay is called on
-// the stream's loop, otherwise as by a function given to Post, so that a stream that is still being connected is taken
-// over behind OnOpen. If it never opens, its own handler gets OnClose. Nothing moves before both are taken over. Bytes
-// that are unread then go first, and what was written before is in front of all that comes. A stream that was paused goes
-// on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
+// Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
+// Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still
+// being connected is taken over behind OnOpen; if it never opens, its own handler gets OnClose, and OnDone the error.
+// Nothing moves before both are taken over. Bytes that are unread then go first, and what was written before is in front
+// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
 // close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the
@@ -71,6 +71,8 @@ func Relay(a, b *Stream, o *RelayOptions) error {
 		a.mu.Unlock()
 		return fmt.Errorf("tandem: relay: the second stream: %w", err)
 	}
+	a.PauseRead() // the present handlers hear of no more bytes, nor of their end
+	b.PauseRead()
 	r.a.takeOver()
 	r.b.takeOver()
 	return nil
@@ -80,8 +82,9 @@ func Relay(a, b *Stream, o *RelayOptions) error {
 func (s *Stream) beginRelay() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	fails := s.dial != nil // perhaps before Connect has returned: OnDone tells that
 	switch {
-	case s.life.phase > open || s.tx.finWant:
+	case s.life.phase > open && !fails, s.tx.finWant:
 		return net.ErrClosed
 	case s.relayed:
 		return errors.New("it is relayed already")
@@ -141,6 +144,7 @@ func (e *relayEnd) begin() {
 	}
 	s.SetHandler(e)
 	s.rx.relayed = true
+	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
 	if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()

@@ -48,6 +48,8 @@ func Rules() []Rule {
 		stageRules,
 		memoryRules,
 		callbackRules,
+		relayRules,
+		relayEndRules,
 	} {
 		all = append(all, chapter...)
 	}
