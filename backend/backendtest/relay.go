@@ -308,8 +308,9 @@ func relayStartTLS(e *Env) {
 	want := Pattern(e.size(1 << 20))
 	e.transfers(c, want)
 	got.gotAll(e, append([]byte("plain "), want...))
+	back := readOn(c)
 	e.sendAndFinish(r.pb, want)
-	readOn(c).gotAll(e, want)
+	back.gotAll(e, want)
 	r.endedWell(len(want)+6, len(want))
 }
 
@@ -340,8 +341,9 @@ func relayOneTLS(e *Env) {
 			}
 			require.NoError(e, c.CloseWrite())
 			got.gotAll(e, want)
+			back := readOn(r.pa)
 			e.sendAndFinish(r.pb, want)
-			readOn(r.pa).gotAll(e, want)
+			back.gotAll(e, want)
 			r.endedWell(len(want), len(want))
 		})
 	}
