@@ -54,6 +54,8 @@ var aliases = map[string]reflect.Type{
 	"ConnStats":         reflect.TypeFor[tandem.ConnStats](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
+	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
+	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),
 	"SocketOptionError": reflect.TypeFor[*tandem.SocketOptionError](),
 	"Stats":             reflect.TypeFor[tandem.Stats](),

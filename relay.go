@@ -24,8 +24,8 @@ type RelayStats = session.RelayStats
 // close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the
-//     other direction goes on, whatever AllowHalfClose says. When both have finished, both are closed. HalfCloseTimeout
-//     and IdleTimeout of the streams hold.
+//     other direction goes on, whatever AllowHalfClose says. When both have finished, both are closed. Set a
+//     HalfCloseTimeout or an IdleTimeout: a peer that has gone looks like one that has only finished.
 //   - Back-pressure: while the queue of one is above its HighWater, the other does not read. So a direction holds at most
 //     HighWater, ReadBufferLimit and 256 KiB.
 //   - Failure: if one fails, what it has received is sent to the peer of the other, which is then reset, so that its peer

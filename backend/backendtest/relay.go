@@ -117,7 +117,7 @@ func (e *Env) onOneLoop() *session.Engine { return e.Open(func(o *Options) { o.L
 
 // relayBothWays has both peers send much at the same time, on one loop and on two.
 func relayBothWays(e *Env) {
-	ab, ba := Pattern(e.size(4 << 20)), Pattern(e.size(3 << 20))[1:]
+	ab, ba := Pattern(e.size(4<<20)), Pattern(e.size(3 << 20))[1:]
 	both := func(t *session.Engine) {
 		r := e.relay(t, t, session.StreamOptions{})
 		fromB, fromA := readOn(r.pa), readOn(r.pb)

@@ -7,6 +7,6 @@ import (
 	"flag"
 )
 
-func fanOutNet(string) (string, error)              { return "", errors.ErrUnsupported }
-func fanOutTandem(string) (string, error)           { return "", errors.ErrUnsupported }
+func fanOutNet(string) (string, error)                { return "", errors.ErrUnsupported }
+func fanOutTandem(string) (string, error)             { return "", errors.ErrUnsupported }
 func measureFanOut(f *flag.FlagSet, _ []string) error { return errors.ErrUnsupported }
