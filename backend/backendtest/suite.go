@@ -50,6 +50,7 @@ func Rules() []Rule {
 		callbackRules,
 		relayRules,
 		relayEndRules,
+		shareRules,
 	} {
 		all = append(all, chapter...)
 	}

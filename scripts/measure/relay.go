@@ -16,8 +16,6 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-const gib = 1 << 30
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // relayNet is a proxy by io.Copy between *net.TCPConns, which is splice(2).
