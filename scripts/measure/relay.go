@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -73,7 +74,7 @@ func relayTandem(backend, target string) (string, error) {
 }
 
 func open(backend string) (tandem.Transport, error) {
-	o := &tandem.Options{Loops: 1}
+	o := &tandem.Options{Loops: 1, Logger: slog.New(slog.DiscardHandler)}
 	if err := o.Backend.UnmarshalText([]byte(backend)); err != nil {
 		return nil, err
 	}
