@@ -33,6 +33,7 @@ type Stream struct {
 	burial  backend.Closing    // how
 	dial    *dial
 	handOff *detached // Detach was called
+	relayed bool      // Relay was called
 	local   backend.Address
 	remote  backend.Address
 

@@ -51,6 +51,9 @@ func Rules() []Rule {
 		workRules,
 		workEndRules,
 		slowRules,
+		relayRules,
+		relayEndRules,
+		shareRules,
 	} {
 		all = append(all, chapter...)
 	}
