@@ -151,7 +151,7 @@ func TestLengthFieldLate(t *testing.T) {
 		require.Equal(t, 1, need, "Decode")
 	}
 	_, ok, err := d.End(nil)
-	isError(t, "the end", err, io.ErrUnexpectedEOF, 0, "within a frame of 8 bytes, which exceeds the limit of 5")
+	isError(t, "the end", err, io.ErrUnexpectedEOF, 0, "within a frame that is dropped: frame of 8 bytes exceeds the limit of 5")
 	assert.False(t, ok, "a message")
 	_, _, _, err = d.Decode([]byte("ex\x00\x02ab"))
 	isError(t, "the last byte", err, frame.ErrTooLarge, 1-7, "frame of 8 bytes exceeds the limit of 5")

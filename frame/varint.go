@@ -16,6 +16,11 @@ type Varint struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
 	// payloads must be empty.
 	MaxPayload int
+
+	// SkipTooLarge makes a Decoder drop a payload above MaxPayload as it comes, without memory, and go on behind it. The
+	// error, which is ErrTooLarge, has Skipped set, and follows the last byte. Without it the error follows the length and
+	// is the last.
+	SkipTooLarge bool
 }
 
 const varintName = "Varint"
@@ -24,7 +29,7 @@ func (c Varint) limit() int { return limit(c.MaxPayload, defaultMaxPayload, bina
 
 // NewDecoder returns a Decoder for the bytes of one peer.
 func (c Varint) NewDecoder() Decoder[[]byte] {
-	return &prefixedDecoder{format: &varintPrefix{most: uint64(c.limit())}}
+	return newDecoder[[]byte](&varintPrefix{most: uint64(c.limit())}, c.SkipTooLarge)
 }
 
 // MaxSize is MaxPayload and the ten bytes that a length may have.
@@ -48,7 +53,7 @@ type varintPrefix struct {
 
 func (v *varintPrefix) name() string { return varintName }
 
-func (v *varintPrefix) measure(p []byte) (size, need int, err error) {
+func (v *varintPrefix) measure(p []byte) (size uint64, need int, err error) {
 	for v.seen < len(p) {
 		b := p[v.seen]
 		if v.seen == binary.MaxVarintLen64-1 && b > 1 {
@@ -63,11 +68,13 @@ func (v *varintPrefix) measure(p []byte) (size, need int, err error) {
 	return 0, 1, nil
 }
 
-func (v *varintPrefix) size() (size, need int, err error) {
+func (v *varintPrefix) size() (size uint64, need int, err error) {
+	size = add(uint64(v.seen), v.length)
 	if v.length > v.most {
-		return 0, 0, tooLarge(varintName, 0, "payload", v.length, v.most)
+		err = tooLarge(varintName, 0, "payload", v.length, v.most)
+		v.length, v.seen = 0, 0
 	}
-	return v.seen + int(v.length), 0, nil
+	return size, 0, err
 }
 
 func (v *varintPrefix) unwrap(frame []byte) ([]byte, error) {
