@@ -46,7 +46,7 @@ func TestGolden(t *testing.T) {
 			stream, messages := golden(t, file)
 			require.NotEmpty(t, stream, "an empty file")
 			require.NotEmpty(t, messages, "an empty file")
-			same(t, "decoded", whole(t, codec, stream), outcome{messages: messages})
+			same(t, "decoded", whole(t, codec, stream), outcome{Messages: messages})
 			got := encode(t, codec, messages...)
 			assert.Equal(t, string(stream), string(got), "encoded")
 		})
