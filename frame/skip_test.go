@@ -22,6 +22,8 @@ func TestSkipTooLarge(t *testing.T) {
 		"U64":        {frame.U64{}, frame.U64{MaxPayload: 9, SkipTooLarge: true}, "payload of 300 bytes exceeds the limit of 9", 0},
 		"Checksum32": {frame.Checksum32{}, frame.Checksum32{MaxPayload: 9, SkipTooLarge: true}, "payload of 300 bytes exceeds", 0},
 		"Varint":     {frame.Varint{}, frame.Varint{MaxPayload: 9, SkipTooLarge: true}, "payload of 300 bytes exceeds", 0},
+		"Netstring":  {frame.Netstring{}, frame.Netstring{MaxPayload: 9, SkipTooLarge: true}, "payload of 300 bytes exceeds", 0},
+		"LSP":        {frame.LSP{}, frame.LSP{MaxContent: 9, SkipTooLarge: true}, "body of 300 bytes exceeds", int64(len("Content-Length: 300\r\n\r\n"))},
 		"LengthField": {
 			must(frame.NewLengthField(frame.LengthFieldOptions{Offset: 1, Length: 2, Strip: 3})),
 			must(frame.NewLengthField(frame.LengthFieldOptions{Offset: 1, Length: 2, Strip: 3, MaxFrame: 12, SkipTooLarge: true})),
@@ -83,6 +85,8 @@ func TestSkipTheLargest(t *testing.T) {
 	}{
 		{frame.U64{SkipTooLarge: true}, "\xff\xff\xff\xff\xff\xff\xff\xff"},
 		{frame.Varint{SkipTooLarge: true}, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"},
+		{frame.Netstring{SkipTooLarge: true}, "9999999999999999999:"},
+		{frame.LSP{SkipTooLarge: true}, "Content-Length: 9223372036854775807\r\n\r\n"},
 		{must(frame.NewLengthField(frame.LengthFieldOptions{Length: 8, Adjustment: 1 << 20, SkipTooLarge: true})), "\x7f\xff\xff\xff\xff\xff\xff\xff"},
 	} {
 		d := c.codec.NewDecoder()

@@ -25,6 +25,10 @@ type subject struct {
 	// trap is what a Decoder must not find among bytes that it has searched; nil: it does not search.
 	trap []byte
 
+	hide func(seen []byte) // what to do instead
+
+	copies bool // whether messages may be copies
+
 	tooLarge []byte // a message that Append refuses as such; nil: any with more bytes than MaxSize
 }
 
@@ -44,6 +48,9 @@ func prefixedSubjects() []subject {
 		{name: "Varint", codec: frame.Varint{}},
 		{name: "Varint of 9", codec: frame.Varint{MaxPayload: 9}, message: cut(9)},
 		{name: "Varint of 9, skipping", codec: frame.Varint{MaxPayload: 9, SkipTooLarge: true}, message: cut(9)},
+		{name: "Netstring", codec: frame.Netstring{}},
+		{name: "Netstring of 9", codec: frame.Netstring{MaxPayload: 9}, message: cut(9)},
+		{name: "Netstring of 9, skipping", codec: frame.Netstring{MaxPayload: 9, SkipTooLarge: true}, message: cut(9)},
 		{name: "Fixed 1", codec: must(frame.NewFixed(1)), message: exactly(1)},
 		{name: "Fixed 64", codec: must(frame.NewFixed(64)), message: exactly(64)},
 	}
@@ -121,6 +128,14 @@ func searchingSubjects() []subject {
 			codec:   delimiter(frame.DelimiterOptions{MaxMessage: 9}, "<>", "</>", "<//>"),
 			message: cut(9, without("<>")), lookBack: 3, trap: []byte("<>"),
 		},
+		{name: "LSP", codec: frame.LSP{}, hide: hideFields},
+		{name: "LSP of 9", codec: frame.LSP{MaxContent: 9}, message: cut(9), hide: hideFields},
+		{
+			name: "LSP of 9, skipping", codec: frame.LSP{MaxContent: 9, SkipTooLarge: true},
+			message: cut(9), hide: hideFields,
+		},
+		{name: "COBS", codec: frame.COBS{}, copies: true, hide: hideData},
+		{name: "COBS of 9", codec: frame.COBS{MaxMessage: 9}, message: cut(9), copies: true, hide: hideData},
 		{name: "Line", codec: frame.Line{}, message: without("\n"), lookBack: 1, trap: []byte("\n")},
 		{name: "Line CRLF", codec: frame.Line{CRLF: true}, message: without("\n"), lookBack: 1, trap: []byte("\r\n")},
 		{name: "Line of 9", codec: frame.Line{MaxLine: 9}, message: cut(9, without("\n")), lookBack: 1, trap: []byte("\n")},

@@ -29,7 +29,8 @@ func (c Varint) limit() int { return limit(c.MaxPayload, defaultMaxPayload, bina
 
 // NewDecoder returns a Decoder for the bytes of one peer.
 func (c Varint) NewDecoder() Decoder[[]byte] {
-	return newDecoder[[]byte](&varintPrefix{most: uint64(c.limit())}, c.SkipTooLarge)
+	prefix := varintPrefix{codec: varintName, bytes: binary.MaxVarintLen64, most: uint64(c.limit())}
+	return newDecoder[[]byte](&varintFrame{prefix}, c.SkipTooLarge)
 }
 
 // MaxSize is MaxPayload and the ten bytes that a length may have.
@@ -44,41 +45,53 @@ func (c Varint) Append(dst, m []byte) ([]byte, error) {
 	return append(dst, m...), nil
 }
 
-// varintPrefix is the length at the front of a frame, as far as it has been received.
+// varintFrame is the prefix of a frame whose message is the payload.
+type varintFrame struct{ varintPrefix }
+
+func (v *varintFrame) unwrap(frame []byte) ([]byte, error) {
+	m := frame[v.seen:]
+	v.length, v.seen = 0, 0
+	return m, nil
+}
+
+// varintPrefix is the length at the front of a frame, behind a header, as far as it has been received.
 type varintPrefix struct {
-	most   uint64 // limit of a payload
+	codec   string
+	offset  int    // size of the header, in bytes
+	bytes   int    // size of the longest length, in bytes
+	minimal bool   // whether a length must have the fewest bytes
+	most    uint64 // limit of a payload
+
 	length uint64
 	seen   int // number of bytes that are in length
 }
 
-func (v *varintPrefix) name() string { return varintName }
+func (v *varintPrefix) name() string { return v.codec }
 
 func (v *varintPrefix) measure(p []byte) (size uint64, need int, err error) {
-	for v.seen < len(p) {
-		b := p[v.seen]
-		if v.seen == binary.MaxVarintLen64-1 && b > 1 {
-			return 0, 0, malformed(varintName, v.seen, "a length has more than 64 bits")
-		}
+	for at := v.offset + v.seen; at < len(p); at++ {
+		b := p[at]
 		v.length |= uint64(b&0x7f) << (7 * v.seen)
 		v.seen++
-		if b < 0x80 {
+		switch {
+		case v.seen == binary.MaxVarintLen64 && b > 1:
+			return 0, 0, malformed(v.codec, at, "a length has more than 64 bits")
+		case b == 0 && v.minimal && v.seen > 1:
+			return 0, 0, malformed(v.codec, at, "a length has more bytes than it needs")
+		case b < 0x80:
 			return v.size()
+		case v.seen == v.bytes:
+			return 0, 0, malformed(v.codec, at, "a length has more than %d bytes", v.bytes)
 		}
 	}
-	return 0, 1, nil
+	return 0, max(1, v.offset+1-len(p)), nil
 }
 
 func (v *varintPrefix) size() (size uint64, need int, err error) {
-	size = add(uint64(v.seen), v.length)
+	size = add(uint64(v.offset+v.seen), v.length)
 	if v.length > v.most {
-		err = tooLarge(varintName, 0, "payload", v.length, v.most)
+		err = tooLarge(v.codec, v.offset, "payload", v.length, v.most)
 		v.length, v.seen = 0, 0
 	}
 	return size, 0, err
-}
-
-func (v *varintPrefix) unwrap(frame []byte) ([]byte, error) {
-	m := frame[v.seen:]
-	v.length, v.seen = 0, 0
-	return m, nil
 }

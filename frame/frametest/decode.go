@@ -215,7 +215,7 @@ func (d *driver[M]) placed(failure error, length int) (*frame.Error, error) {
 	there.Offset += int64(d.consumed)
 	switch {
 	case !slices.Contains([]error{frame.ErrTooLarge, frame.ErrMalformed, io.ErrUnexpectedEOF}, e.Err):
-		return nil, errors.New("Err of the *frame.Error is no kind of error of package frame, nor io.ErrUnexpectedEOF")
+		return nil, errors.New("a *frame.Error whose Err is no kind of error of package frame, nor io.ErrUnexpectedEOF")
 	case e.Codec == "" || e.What == "":
 		return nil, errors.New("the *frame.Error lacks Codec or What")
 	case e.Offset > int64(length) || there.Offset < 0:

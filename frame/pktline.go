@@ -1,0 +1,121 @@
+package frame
+
+const (
+	pktLineName   = "PktLine"
+	pktLineHeader = 4
+	pktLineMost   = 65520 // size of the largest frame, in bytes
+)
+
+// PktLine is the format of git's pkt-lines, as gitprotocol-common(5) describes it.
+//
+//	| length                                    | data             |
+//	| four hexadecimal digits, of the whole     | length - 4 bytes |
+//
+// Lengths below 4 have no data and a meaning of their own: see PktKind. 3 is ErrMalformed, and so is what is no digit, both
+// as soon as the four bytes are received; a length above 65,520 is ErrTooLarge then. Digits above 9 may be capital letters.
+// Append writes small ones.
+//
+// Data may be empty, although git says that one should not send that, and often ends with a line feed, which is a part of it.
+// Data from a Decoder refers to the bytes it was decoded from.
+type PktLine struct{}
+
+// Pkt is a message of PktLine. Its zero value is one of no data.
+type Pkt struct {
+	Kind PktKind
+	Data []byte // only of PktData
+}
+
+// PktKind is the kind of a Pkt.
+type PktKind uint8
+
+// Kinds of a Pkt.
+const (
+	PktData        PktKind = iota // 0004 to fff0
+	PktFlush                      // 0000, the end of a message
+	PktDelim                      // 0001, the end of a section of a message, since version 2 of the protocol
+	PktResponseEnd                // 0002, the end of a response without a connection, since version 2
+)
+
+// String returns what the kind is called in git's documentation, or data.
+func (k PktKind) String() string {
+	switch k {
+	case PktData:
+		return "data"
+	case PktFlush:
+		return "flush-pkt"
+	case PktDelim:
+		return "delim-pkt"
+	case PktResponseEnd:
+		return "response-end-pkt"
+	}
+	return "unknown"
+}
+
+func (PktLine) name() string { return pktLineName }
+
+// NewDecoder returns a Decoder for the bytes of one peer.
+func (c PktLine) NewDecoder() Decoder[Pkt] { return newDecoder[Pkt](c, false) }
+
+// MaxSize is 65,520.
+func (PktLine) MaxSize() int { return pktLineMost }
+
+// Append appends the frame of m to dst. Data of more than 65,516 bytes is ErrTooLarge. A Kind that is unknown, or one
+// without data that has some, is ErrMalformed.
+func (PktLine) Append(dst []byte, m Pkt) ([]byte, error) {
+	const most = pktLineMost - pktLineHeader
+	length := 0
+	switch {
+	case m.Kind > PktResponseEnd:
+		return dst, malformed(pktLineName, 0, "there is no PktKind %d", m.Kind)
+	case m.Kind != PktData && len(m.Data) > 0:
+		return dst, malformed(pktLineName, 0, "a %v has no data, but this one has %d bytes", m.Kind, len(m.Data))
+	case m.Kind != PktData:
+		length = int(m.Kind) - 1
+	case len(m.Data) > most:
+		return dst, tooLarge(pktLineName, most, "data", uint64(len(m.Data)), most)
+	default:
+		length = pktLineHeader + len(m.Data)
+	}
+	const digits = "0123456789abcdef"
+	dst = append(dst, digits[length>>12], digits[length>>8&15], digits[length>>4&15], digits[length&15])
+	return append(dst, m.Data...), nil
+}
+
+func (PktLine) measure(p []byte) (size uint64, need int, err error) {
+	if len(p) < pktLineHeader {
+		return 0, pktLineHeader - len(p), nil
+	}
+	length, wrong := pktLength(p)
+	switch {
+	case wrong >= 0:
+		return 0, 0, malformed(pktLineName, wrong, "a length has %q in it", p[wrong])
+	case length == 3:
+		return 0, 0, malformed(pktLineName, 0, "a length of 3")
+	case length > pktLineMost:
+		return length, 0, tooLarge(pktLineName, 0, "line", length, pktLineMost)
+	}
+	return max(length, pktLineHeader), 0, nil
+}
+
+// pktLength returns the number at the front of a frame. If it is none, wrong is the position of the first wrong digit, and
+// -1 otherwise.
+func pktLength(frame []byte) (length uint64, wrong int) {
+	for i, b := range frame[:pktLineHeader] {
+		digit := b - '0'
+		if digit > 9 {
+			if digit = (b | 0x20) - 'a'; digit > 5 {
+				return 0, i
+			}
+			digit += 10
+		}
+		length = length<<4 | uint64(digit)
+	}
+	return length, -1
+}
+
+func (PktLine) unwrap(frame []byte) (Pkt, error) {
+	if length, _ := pktLength(frame); length < pktLineHeader {
+		return Pkt{Kind: PktKind(length + 1)}, nil
+	}
+	return Pkt{Data: frame[pktLineHeader:]}, nil
+}
