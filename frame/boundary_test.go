@@ -81,7 +81,7 @@ func isError(t *testing.T, of string, err, kind error, offset int64, what string
 }
 
 // constructed checks what a constructor returned for options: a codec, or an error that has want in it.
-func constructed(t *testing.T, options any, codec frame.Codec[[]byte], err error, want string) {
+func constructed[M any](t *testing.T, options any, codec frame.Codec[M], err error, want string) {
 	t.Helper()
 	if want == "" {
 		assert.NoError(t, err, "%+v", options)

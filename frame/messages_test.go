@@ -28,7 +28,7 @@ func natsLength(line []byte) (int, error) {
 	verb, rest, _ := bytes.Cut(line, []byte(" "))
 	switch string(verb) {
 	case "PUB", "HPUB", "MSG", "HMSG":
-		return strconv.Atoi(string(rest[bytes.LastIndexByte(rest, ' ')+1:]))
+		return size(rest[bytes.LastIndexByte(rest, ' ')+1:])
 	}
 	return frame.NoBody, nil
 }
@@ -52,7 +52,13 @@ func stompLength(header []byte) (int, error) {
 		return frame.UntilTrailer, nil
 	}
 	value, _, _ = bytes.Cut(value, []byte("\n"))
-	return strconv.Atoi(string(bytes.TrimSuffix(value, []byte("\r"))))
+	return size(bytes.TrimSuffix(value, []byte("\r")))
+}
+
+// size is a number of bytes: one that is negative would mean something else.
+func size(digits []byte) (int, error) {
+	n, err := strconv.ParseUint(string(digits), 10, strconv.IntSize-1)
+	return int(n), err
 }
 
 // messageOf makes a message of parts in a file: a header, and the body if there is one.

@@ -176,10 +176,12 @@ func (c *textHeader) wrongHeader(err error, header []byte) error {
 // textMessage is a frame whose message is the header and the body.
 type textMessage struct{ textFrame }
 
-func (t *textMessage) unwrap(frame []byte) (m Message, err error) {
-	m.Header = frame[:t.header:t.header]
-	m.Body, err = t.bodyOf(frame)
-	return m, err
+func (t *textMessage) unwrap(frame []byte) (Message, error) {
+	body, err := t.bodyOf(frame)
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{Header: frame[:t.header:t.header], Body: body}, nil
 }
 
 // textFrame is a frame, as far as it has been received.

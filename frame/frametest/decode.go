@@ -133,6 +133,8 @@ func (d *driver[M]) step(arrived int) (again bool, err error) {
 		return false, errors.New("a need that is negative")
 	case (need <= 0 || failure != nil) && arrived < d.promised:
 		return false, fmt.Errorf("before that it has said that nothing happens before there are %d", d.promised)
+	case failure != nil && !isZero(m):
+		return false, errors.New("a message, and an error")
 	case failure != nil && !skips:
 		return false, d.fail(failure, len(p))
 	case n < 0 || n > len(p):

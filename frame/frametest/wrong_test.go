@@ -165,6 +165,9 @@ func (d *decoder) whole(p []byte) (m []byte, n, need int, err error) {
 	n = d.size
 	d.size, d.kept = 0, nil
 	m = p[4 : n-1 : n-1]
+	if d.fault == "a message and an error" && p[n-1] != '!' {
+		return m, 0, 0, d.wrong(n-1, frame.ErrMalformed)
+	}
 	if end := p[n-1]; end != '!' && d.fault != "an offset that depends on pieces" {
 		return nil, 0, 0, d.wrong(n-1, frame.ErrMalformed)
 	} else if end != '!' {
@@ -260,6 +263,7 @@ func TestFaults(t *testing.T) {
 		{"it needs nothing", "every split", "a message of no bytes"},
 		{"it needs too much", "every split", "before that it has said"},
 		{"it wants messages whole", "every split", "cut at [4]"},
+		{"a message and an error", "any bytes", "a message, and an error"},
 		{"a message and a need", "every split", "a message, and a need"},
 		{"it takes more than there is", "every split", "it has consumed 321 of 320 bytes"},
 		{"it takes everything", "every split", "want"},
