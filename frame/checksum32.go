@@ -37,7 +37,7 @@ func (c Checksum32) limit() int {
 }
 
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c Checksum32) NewDecoder() Decoder[[]byte] { return newDecoder[[]byte](c, c.SkipTooLarge) }
+func (c Checksum32) NewDecoder() Decoder[[]byte] { return newDecoder(c, c.SkipTooLarge) }
 
 // MaxSize is MaxPayload and the eight bytes of length and sum.
 func (c Checksum32) MaxSize() int { return checksum32Overhead + c.limit() }

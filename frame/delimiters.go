@@ -56,6 +56,14 @@ func checkDelimiters(option string, ds [][]byte) error {
 // find returns the end of the first delimiter whose last byte is at p[from] or behind it, and the size of the longest
 // delimiter that ends there. It returns 0, 0 if there is none.
 func (c *delimiters) find(p []byte, from int) (end, size int) {
+	if size = len(c.longest[0]); size > 2 && len(c.longest) == 1 { // for shorter ones this takes longer
+		begin := max(0, from-size+1)
+		i := bytes.Index(p[begin:], c.longest[0])
+		if i < 0 {
+			return 0, 0
+		}
+		return begin + i + size, size
+	}
 	for {
 		i := c.nextEnd(p[from:])
 		if i < 0 {

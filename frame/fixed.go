@@ -20,7 +20,7 @@ func NewFixed(size int) (Codec[[]byte], error) {
 }
 
 func (fixed) name() string                          { return "Fixed" }
-func (c fixed) NewDecoder() Decoder[[]byte]         { return newDecoder[[]byte](c, false) }
+func (c fixed) NewDecoder() Decoder[[]byte]         { return newDecoder(c, false) }
 func (c fixed) MaxSize() int                        { return c.n }
 func (c fixed) measure([]byte) (uint64, int, error) { return uint64(c.n), 0, nil }
 

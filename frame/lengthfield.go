@@ -162,9 +162,9 @@ func (c *lengthField) MaxSize() int { return c.maxFrame }
 
 func (c *lengthField) NewDecoder() Decoder[[]byte] {
 	if c.failLate {
-		return &droppingDecoder[[]byte]{prefixedDecoder: prefixedDecoder[[]byte]{format: c}}
+		return &droppingDecoder[[]byte]{sized: &prefixedDecoder{format: c}}
 	}
-	return newDecoder[[]byte](c, c.skip)
+	return newDecoder(c, c.skip)
 }
 
 func (c *lengthField) Append(dst, m []byte) ([]byte, error) {

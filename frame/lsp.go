@@ -44,7 +44,7 @@ func (c LSP) limit() int { return limit(c.MaxContent, defaultMaxPayload, lspOver
 // NewDecoder returns a Decoder for the bytes of one peer.
 func (c LSP) NewDecoder() Decoder[[]byte] {
 	format := &textHeader{codec: lspName, ends: lspEnds, length: lspLength, maxHeader: lspMaxHeader, maxBody: c.limit()}
-	return newDecoder[[]byte](&lspFrame{textFrame{textHeader: format}}, c.SkipTooLarge)
+	return skipping[[]byte](&lspDecoder{textFrame{textHeader: format}}, c.SkipTooLarge)
 }
 
 // MaxSize is MaxContent, 4096 bytes of fields, and the end of those.
@@ -61,10 +61,19 @@ func (c LSP) Append(dst, m []byte) ([]byte, error) {
 	return append(dst, m...), nil
 }
 
-// lspFrame is a frame whose message is the body.
-type lspFrame struct{ textFrame }
+type lspDecoder struct{ textFrame }
 
-func (f *lspFrame) unwrap(frame []byte) ([]byte, error) { return f.bodyOf(frame) }
+func (d *lspDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
+	_, begin, end, n, need, err := d.frame(p)
+	if n == 0 {
+		return nil, 0, need, err
+	}
+	return p[begin:end:end], n, 0, nil
+}
+
+func (d *lspDecoder) End(p []byte) ([]byte, bool, error) {
+	return nil, false, unfinished(lspName, p)
+}
 
 var (
 	errNoLength   = errors.New("there is no " + lspField)

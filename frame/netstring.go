@@ -33,7 +33,7 @@ func (c Netstring) limit() int { return limit(c.MaxPayload, defaultMaxPayload, n
 
 // NewDecoder returns a Decoder for the bytes of one peer.
 func (c Netstring) NewDecoder() Decoder[[]byte] {
-	return newDecoder[[]byte](&netstringPrefix{most: uint64(c.limit())}, c.SkipTooLarge)
+	return skipping[[]byte](&netstringDecoder{most: uint64(c.limit())}, c.SkipTooLarge)
 }
 
 // MaxSize is MaxPayload, the 19 digits that a length may have, the colon and the comma.
@@ -48,48 +48,63 @@ func (c Netstring) Append(dst, m []byte) ([]byte, error) {
 	return append(append(dst, m...), ','), nil
 }
 
-// netstringPrefix is the length at the front of a frame, as far as it has been received.
-type netstringPrefix struct {
-	most   uint64 // limit of a payload
+type netstringDecoder struct {
+	most uint64 // limit of a payload
+
+	frameSize
 	length uint64
 	seen   int // number of digits that are in length
 }
 
-func (v *netstringPrefix) name() string { return netstringName }
-
-func (v *netstringPrefix) measure(p []byte) (size uint64, need int, err error) {
-	for ; v.seen < len(p); v.seen++ {
-		b := p[v.seen]
-		switch {
-		case b == ':' && v.seen > 0:
-			return v.size()
-		case b < '0' || b > '9':
-			return 0, 0, malformed(netstringName, v.seen, "a length has %q in it", b)
-		case v.seen > 0 && v.length == 0:
-			return 0, 0, malformed(netstringName, 0, "a length of several digits begins with 0")
-		case v.seen == netstringDigits:
-			return 0, 0, malformed(netstringName, v.seen, "a length has more than %d digits", netstringDigits)
+func (d *netstringDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
+	if d.size == 0 {
+		if need, err = d.measure(p); need > 0 || err != nil {
+			return nil, 0, need, err
 		}
-		v.length = 10*v.length + uint64(b-'0')
 	}
-	return 0, 1, nil
+	if n, need = d.whole(p); need > 0 {
+		return nil, 0, need, nil
+	}
+	begin, last := d.seen+1, n-1
+	d.length, d.seen = 0, 0
+	if p[last] != ',' {
+		return nil, 0, 0, malformed(netstringName, last, "a frame ends with %q, not with a comma", p[last])
+	}
+	return p[begin:last:last], n, 0, nil
 }
 
-func (v *netstringPrefix) size() (size uint64, need int, err error) {
-	size = uint64(v.seen+len(":,")) + v.length
-	if v.length > v.most {
-		err = tooLarge(netstringName, 0, "payload", v.length, v.most)
-		v.length, v.seen = 0, 0
+func (d *netstringDecoder) measure(p []byte) (need int, err error) {
+	length, seen := d.length, d.seen
+	for ; seen < len(p); seen++ {
+		digit := p[seen] - '0'
+		if digit > 9 || length == 0 && seen > 0 || seen == netstringDigits {
+			return 0, d.measured(seen, length, p[seen])
+		}
+		length = 10*length + uint64(digit)
 	}
-	return size, 0, err
+	d.length, d.seen = length, seen
+	return 1, nil
 }
 
-func (v *netstringPrefix) unwrap(frame []byte) ([]byte, error) {
-	last := len(frame) - 1
-	if frame[last] != ',' {
-		return nil, malformed(netstringName, last, "a frame ends with %q, not with a comma", frame[last])
+// measured ends a length of so many digits at b, which does not belong to it.
+func (d *netstringDecoder) measured(seen int, length uint64, b byte) error {
+	switch {
+	case seen == 0 || b != ':' && (b < '0' || b > '9'):
+		return malformed(netstringName, seen, "a length has %q in it", b)
+	case b != ':' && length == 0:
+		return malformed(netstringName, 0, "a length of several digits begins with 0")
+	case b != ':':
+		return malformed(netstringName, seen, "a length has more than %d digits", netstringDigits)
 	}
-	m := frame[v.seen+1 : last : last]
-	v.length, v.seen = 0, 0
-	return m, nil
+	d.size = uint64(seen+len(":,")) + length
+	if length > d.most {
+		d.length, d.seen = 0, 0
+		return tooLarge(netstringName, 0, "payload", length, d.most)
+	}
+	d.seen = seen
+	return nil
+}
+
+func (d *netstringDecoder) End(p []byte) ([]byte, bool, error) {
+	return nil, false, unfinished(netstringName, p)
 }

@@ -51,10 +51,8 @@ func (k PktKind) String() string {
 	return "unknown"
 }
 
-func (PktLine) name() string { return pktLineName }
-
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c PktLine) NewDecoder() Decoder[Pkt] { return newDecoder[Pkt](c, false) }
+func (PktLine) NewDecoder() Decoder[Pkt] { return &pktLineDecoder{} }
 
 // MaxSize is 65,520.
 func (PktLine) MaxSize() int { return pktLineMost }
@@ -81,41 +79,54 @@ func (PktLine) Append(dst []byte, m Pkt) ([]byte, error) {
 	return append(dst, m.Data...), nil
 }
 
-func (PktLine) measure(p []byte) (size uint64, need int, err error) {
-	if len(p) < pktLineHeader {
-		return 0, pktLineHeader - len(p), nil
-	}
-	length, wrong := pktLength(p)
-	switch {
-	case wrong >= 0:
-		return 0, 0, malformed(pktLineName, wrong, "a length has %q in it", p[wrong])
-	case length == 3:
-		return 0, 0, malformed(pktLineName, 0, "a length of 3")
-	case length > pktLineMost:
-		return length, 0, tooLarge(pktLineName, 0, "line", length, pktLineMost)
-	}
-	return max(length, pktLineHeader), 0, nil
+type pktLineDecoder struct {
+	frameSize
+	kind PktKind
 }
 
-// pktLength returns the number at the front of a frame. If it is none, wrong is the position of the first wrong digit, and
-// -1 otherwise.
-func pktLength(frame []byte) (length uint64, wrong int) {
-	for i, b := range frame[:pktLineHeader] {
+func (d *pktLineDecoder) Decode(p []byte) (m Pkt, n, need int, err error) {
+	if d.size == 0 {
+		if need, err = d.measure(p); need > 0 || err != nil {
+			return Pkt{}, 0, need, err
+		}
+	}
+	if n, need = d.whole(p); need > 0 {
+		return Pkt{}, 0, need, nil
+	}
+	if d.kind != PktData {
+		return Pkt{Kind: d.kind}, n, 0, nil
+	}
+	return Pkt{Data: p[pktLineHeader:n:n]}, n, 0, nil
+}
+
+func (d *pktLineDecoder) measure(p []byte) (need int, err error) {
+	if len(p) < pktLineHeader {
+		return pktLineHeader - len(p), nil
+	}
+	var length uint64
+	for i, b := range p[:pktLineHeader] {
 		digit := b - '0'
 		if digit > 9 {
 			if digit = (b | 0x20) - 'a'; digit > 5 {
-				return 0, i
+				return 0, malformed(pktLineName, i, "a length has %q in it", b)
 			}
 			digit += 10
 		}
 		length = length<<4 | uint64(digit)
 	}
-	return length, -1
+	switch {
+	case length == 3:
+		return 0, malformed(pktLineName, 0, "a length of 3")
+	case length > pktLineMost:
+		return 0, tooLarge(pktLineName, 0, "line", length, pktLineMost)
+	case length < 3:
+		d.size, d.kind = pktLineHeader, PktKind(length+1)
+	default:
+		d.size, d.kind = length, PktData
+	}
+	return 0, nil
 }
 
-func (PktLine) unwrap(frame []byte) (Pkt, error) {
-	if length, _ := pktLength(frame); length < pktLineHeader {
-		return Pkt{Kind: PktKind(length + 1)}, nil
-	}
-	return Pkt{Data: frame[pktLineHeader:]}, nil
+func (d *pktLineDecoder) End(p []byte) (Pkt, bool, error) {
+	return Pkt{}, false, unfinished(pktLineName, p)
 }

@@ -25,7 +25,7 @@ type Simple struct{}
 func (Simple) name() string { return "Simple" }
 
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c Simple) NewDecoder() Decoder[[]byte] { return newDecoder[[]byte](c, false) }
+func (c Simple) NewDecoder() Decoder[[]byte] { return newDecoder(c, false) }
 
 // MaxSize is 65,539: the largest payload and the four bytes around it.
 func (Simple) MaxSize() int { return simpleOverhead + simpleMaxPayload }

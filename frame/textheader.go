@@ -56,6 +56,7 @@ type textHeader struct {
 	codec     string
 	ends      delimiters
 	trailer   delimiters // none if a body has no trailer
+	tail      int        // size of the trailer
 	length    func(header []byte) (int, error)
 	maxHeader int
 	maxBody   int
@@ -91,6 +92,7 @@ func NewTextHeader(o TextHeaderOptions) (Codec[Message], error) {
 	c := &textHeader{codec: textHeaderName, ends: ends, length: o.Length, skip: o.SkipTooLarge}
 	if len(o.Trailer) > 0 {
 		c.trailer, _ = newDelimiters("", [][]byte{o.Trailer}) // one that is not empty can be found
+		c.tail = len(o.Trailer)
 	}
 	c.maxHeader = min(limit(o.MaxHeader, defaultMaxToken, 0), math.MaxInt/2-len(ends.longest[0]))
 	c.maxBody = min(limit(o.MaxBody, defaultMaxPayload, 0), math.MaxInt/2-len(o.Trailer))
@@ -98,18 +100,11 @@ func NewTextHeader(o TextHeaderOptions) (Codec[Message], error) {
 }
 
 func (c *textHeader) MaxSize() int {
-	return c.maxHeader + len(c.ends.longest[0]) + c.maxBody + c.trailerSize()
+	return c.maxHeader + len(c.ends.longest[0]) + c.maxBody + c.tail
 }
 
 func (c *textHeader) NewDecoder() Decoder[Message] {
-	return newDecoder[Message](&textMessage{textFrame{textHeader: c}}, c.skip)
-}
-
-func (c *textHeader) trailerSize() int {
-	if c.trailer.longest == nil {
-		return 0
-	}
-	return len(c.trailer.longest[0])
+	return skipping[Message](&textDecoder{textFrame{textHeader: c}}, c.skip)
 }
 
 func (c *textHeader) Append(dst []byte, m Message) ([]byte, error) {
@@ -134,7 +129,7 @@ func (c *textHeader) Append(dst []byte, m Message) ([]byte, error) {
 	}
 	front := len(out)
 	out = append(out, m.Body...)
-	if c.trailerSize() == 0 {
+	if c.tail == 0 {
 		return out, nil
 	}
 	out = append(out, c.trailer.given[0]...)
@@ -153,7 +148,7 @@ func (c *textHeader) bodySize(header []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, c.wrongHeader(err, header)
-	case size == UntilTrailer && c.trailerSize() == 0:
+	case size == UntilTrailer && c.tail == 0:
 		return 0, malformed(c.codec, 0, "the header tells a body until the trailer, but there is none")
 	case size < UntilTrailer:
 		return 0, malformed(c.codec, 0, "the header tells a body of %d bytes", size)
@@ -173,52 +168,81 @@ func (c *textHeader) wrongHeader(err error, header []byte) error {
 	return malformed(c.codec, 0, "%v", err)
 }
 
-// textMessage is a frame whose message is the header and the body.
-type textMessage struct{ textFrame }
+type textDecoder struct{ textFrame }
 
-func (t *textMessage) unwrap(frame []byte) (Message, error) {
-	body, err := t.bodyOf(frame)
-	if err != nil {
-		return Message{}, err
+func (d *textDecoder) Decode(p []byte) (m Message, n, need int, err error) {
+	header, begin, end, n, need, err := d.frame(p)
+	switch {
+	case n == 0:
+		return Message{}, 0, need, err
+	case begin > end:
+		return Message{Header: p[:header:header]}, n, 0, nil
 	}
-	return Message{Header: frame[:t.header:t.header], Body: body}, nil
+	return Message{Header: p[:header:header], Body: p[begin:end:end]}, n, 0, nil
 }
 
-// textFrame is a frame, as far as it has been received.
+func (d *textDecoder) End(p []byte) (Message, bool, error) {
+	return Message{}, false, unfinished(d.codec, p)
+}
+
+// textFrame is the frame at the front, as far as it has been received.
 type textFrame struct {
 	*textHeader
+	frameSize
 	scanned int // bytes at the front in which neither the header nor a body UntilTrailer ends
 	header  int // size of the header
 	begin   int // where the body begins; 0: the header has not been received
 	said    int // what the header tells
 }
 
-func (t *textFrame) name() string { return t.codec }
+// frame returns the size of the frame at the front if p has all of it, the size of the header, and where the body begins and
+// ends: in front of its beginning if there is none.
+func (t *textFrame) frame(p []byte) (header, begin, end, n, need int, err error) {
+	if t.size == 0 {
+		if need, err = t.measure(p); need > 0 || err != nil {
+			return 0, 0, 0, 0, need, err
+		}
+	}
+	if n, need = t.whole(p); need > 0 {
+		return 0, 0, 0, 0, need, nil
+	}
+	begin, end = t.begin, n-t.tail
+	t.begin = 0
+	if t.said == NoBody {
+		return t.header, begin, begin - 1, n, 0, nil
+	}
+	if end < n && !bytes.Equal(p[end:n], t.trailer.given[0]) {
+		return 0, 0, 0, 0, 0, malformed(t.codec, end, "a body ends with %q, not with %q", p[end:n], t.trailer.given[0])
+	}
+	return t.header, begin, end, n, 0, nil
+}
 
-func (t *textFrame) measure(p []byte) (size uint64, need int, err error) {
+func (t *textFrame) measure(p []byte) (need int, err error) {
 	if t.begin == 0 {
 		end, width, need, err := t.search(&t.ends, p, 0, t.maxHeader, "header")
 		if need > 0 || err != nil {
-			return 0, need, err
+			return need, err
 		}
 		t.header, t.begin = end-width, end
 		if t.said, err = t.bodySize(p[:t.header:t.header]); err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 	}
 	switch {
 	case t.said == NoBody:
-		return uint64(t.begin), 0, nil
+		t.size = uint64(t.begin)
+		return 0, nil
 	case t.said == UntilTrailer:
 		end, _, need, err := t.search(&t.trailer, p, t.begin, t.maxBody, "body")
-		return uint64(end), need, err
+		t.size = uint64(end)
+		return need, err
 	}
-	size = uint64(t.begin) + uint64(t.said) + uint64(t.trailerSize())
+	t.size = uint64(t.begin) + uint64(t.said) + uint64(t.tail)
 	if t.said > t.maxBody {
 		err = tooLarge(t.codec, t.begin, "body", uint64(t.said), uint64(t.maxBody))
 		t.begin = 0
 	}
-	return size, 0, err
+	return 0, err
 }
 
 // search looks for one of ds in p[from:], behind at most most bytes of what it ends. It returns where that ends in p, and
@@ -238,17 +262,4 @@ func (t *textFrame) search(ds *delimiters, p []byte, from, most int, what string
 	}
 	t.scanned = 0
 	return from + end, size, 0, nil
-}
-
-// bodyOf returns the body of the frame, which ends here.
-func (t *textFrame) bodyOf(frame []byte) ([]byte, error) {
-	begin, end := t.begin, len(frame)-t.trailerSize()
-	t.begin = 0
-	if t.said == NoBody {
-		return nil, nil
-	}
-	if t.trailerSize() > 0 && !bytes.Equal(frame[end:], t.trailer.given[0]) {
-		return nil, malformed(t.codec, end, "a body ends with %q, not with %q", frame[end:], t.trailer.given[0])
-	}
-	return frame[begin:end:end], nil
 }

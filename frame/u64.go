@@ -27,7 +27,7 @@ func (c U64) name() string { return "U64" }
 func (c U64) limit() int   { return limit(c.MaxPayload, defaultMaxPayload, u64Header) }
 
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c U64) NewDecoder() Decoder[[]byte] { return newDecoder[[]byte](c, c.SkipTooLarge) }
+func (c U64) NewDecoder() Decoder[[]byte] { return newDecoder(c, c.SkipTooLarge) }
 
 // MaxSize is MaxPayload and the eight bytes of the length.
 func (c U64) MaxSize() int { return u64Header + c.limit() }

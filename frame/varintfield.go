@@ -73,7 +73,7 @@ func NewVarintField(o VarintFieldOptions) (Codec[Message], error) {
 }
 
 func (c *varintField) NewDecoder() Decoder[Message] {
-	return newDecoder[Message](&varintFieldFrame{c.prefix}, c.skip)
+	return skipping[Message](&varintFieldDecoder{c.prefix}, c.skip)
 }
 
 func (c *varintField) MaxSize() int { return c.prefix.offset + c.prefix.bytes + int(c.prefix.most) }
@@ -90,11 +90,16 @@ func (c *varintField) Append(dst []byte, m Message) ([]byte, error) {
 	return append(dst, m.Body...), nil
 }
 
-// varintFieldFrame is the prefix of a frame whose message is the header and the payload.
-type varintFieldFrame struct{ varintPrefix }
+type varintFieldDecoder struct{ varintPrefix }
 
-func (v *varintFieldFrame) unwrap(frame []byte) (Message, error) {
-	m := Message{Header: frame[:v.offset:v.offset], Body: frame[v.offset+v.seen:]}
-	v.length, v.seen = 0, 0
-	return m, nil
+func (d *varintFieldDecoder) Decode(p []byte) (m Message, n, need int, err error) {
+	begin, n, need, err := d.frame(p)
+	if n == 0 {
+		return Message{}, 0, need, err
+	}
+	return Message{Header: p[:d.offset:d.offset], Body: p[begin:n:n]}, n, 0, nil
+}
+
+func (d *varintFieldDecoder) End(p []byte) (Message, bool, error) {
+	return Message{}, false, unfinished(d.codec, p)
 }
