@@ -57,6 +57,12 @@ type FrameHandler[M any] struct {
 	// anything else is delivered.
 	Continue func(s *Stream)
 
+	// Skipped is called when the codec has dropped a message, and goes on behind it, as with the option SkipTooLarge: in
+	// the message's turn, behind its last byte. Offset of err, the place of the message, counts from the first byte of the
+	// peer. Skipped may do what Message may, such as write an answer. Nil: the message is dropped silently. MessageTimeout
+	// holds for dropped messages too.
+	Skipped func(s *Stream, err *frame.Error)
+
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
 	Invalid func(s *Stream, err *frame.Error)
 }
@@ -135,13 +141,14 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		}
 		p := s.rx.in.bytes()
 		m, n, ok, err := f.next(p, s.rx.read)
-		if err != nil {
+		skips := skipped(err)
+		if err != nil && skips == nil {
 			h.invalid(s, err)
 			return
 		}
 		s.consume(n)
 		f.bytes += n
-		if !ok {
+		if !ok && skips == nil {
 			s.rx.in.wanted = f.wait
 			f.prompt(s)
 			f.late.waits()
@@ -150,7 +157,11 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.rx.in.wanted = 0
 		f.late.whole()
 		f.messages++
-		h.message(s, m, p[:n])
+		if skips != nil {
+			h.skip(s, skips)
+		} else {
+			h.message(s, m, p[:n])
+		}
 		if s.changes != handler {
 			return
 		}
@@ -175,6 +186,13 @@ func (h *FrameHandler[M]) Later(s *Stream) {
 	if f, ok := s.rx.decoder.(*streamDecoder[M]); ok && f.of == h {
 		s.rx.unfinished = true
 		f.bytes = s.opts.TurnBudget
+	}
+}
+
+// skip calls the handler for a message that was dropped.
+func (h *FrameHandler[M]) skip(s *Stream, err *frame.Error) {
+	if h.Skipped != nil {
+		h.Skipped(s, err)
 	}
 }
 

@@ -247,7 +247,7 @@ func (t *tlsLayer) decryptSome() {
 // decrypt decrypts whole records into p, until it is full or there are none. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
-	s.loop.enter(s, "TLS")
+	s.loop.enter(s, inTLS)
 	defer s.recovered()
 	for len(p)-n >= largestPlain && err == nil {
 		k := wholeRecord(t.in.bytes())

@@ -151,8 +151,9 @@ func (t *tlsLayer) wake(h *handshake) {
 		h.mu.Unlock()
 		return
 	}
-	t.stream.loop.enterUntimed(t.stream, "TLS")
-	if !h.driven.next() {
+	waits := false
+	t.stream.call(inTLS, func() { waits = h.driven.next() })
+	if !waits {
 		h.driven = nil
 		t.computed(h, h.done)
 	}
@@ -224,7 +225,7 @@ func (h *handshake) end() {
 	h.cond.Signal()
 	h.mu.Unlock()
 	if h.driven != nil {
-		h.driven.stop() // it runs to its end
+		h.layer.stream.call(inTLS, h.driven.stop) // it runs to its end
 		h.driven = nil
 	}
 }
@@ -338,7 +339,7 @@ func (t *tlsLayer) handshakeFailed(err error) {
 		t.loseEarlyLocked() // else the end would wait for it
 		s.mu.Unlock()
 	case d == nil:
-		s.loop.enterUntimed(s, "TLS")
+		s.loop.goesOn(callOf(inTLS, s.id))
 		s.panickedWith(panicked, err)
 	default:
 		_ = s.AbortWith(err)
@@ -355,6 +356,6 @@ func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
 	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
 		return nil
 	}
-	s.call("NotTLS", func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	s.call(notTLS, func() { answer = s.from.notTLS(header.RecordHeader[:]) })
 	return answer
 }

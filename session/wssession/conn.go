@@ -150,7 +150,8 @@ func (c *Conn) guarded(fn func()) {
 	returned = true
 }
 
-// after follows a call of the handler. If that has panicked, the stream is about to be reset, and the peer is told why.
+// after follows a call of the handler. If that has panicked, the stream is about to be reset, and the peer is told why. An
+// http.Handler around this one may recover the panic in OnOpen: then the connection ends as after CloseWith.
 func (c *Conn) after(returned bool) {
 	if returned {
 		return
@@ -158,6 +159,7 @@ func (c *Conn) after(returned bool) {
 	if s := c.Stream(); s != nil {
 		c.sendClose(websocket.StatusInternalError, "")
 		_ = s.Flush()
+		s.After(c.options.CloseTimeout, func() { c.late(s) })
 	}
 }
 

@@ -2,6 +2,7 @@ package wssession
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -94,6 +95,7 @@ func (o Options) withDefaults() *Options {
 		o.CloseTimeout = defaultCloseTimeout
 	}
 	o.FrameTimeout = max(o.FrameTimeout, 0)
+	o.Subprotocols = slices.Clone(o.Subprotocols)
 	return &o
 }
 
@@ -109,7 +111,9 @@ func (o *ServerOptions) server() *websocket.Server {
 	if o == nil {
 		return &websocket.Server{}
 	}
-	return &websocket.Server{Subprotocols: o.Subprotocols, Compression: o.Compression, Origin: o.Origin, Header: o.Header}
+	return &websocket.Server{
+		Subprotocols: slices.Clone(o.Subprotocols), Compression: o.Compression, Origin: o.Origin, Header: o.Header.Clone(),
+	}
 }
 
 // common returns the options of both ends. o may be nil.
