@@ -130,7 +130,7 @@ func (e *relayEnd) takeOver() {
 func (e *relayEnd) tooLate() {
 	s := e.stream
 	ended := func() { e.hasEnded(s.cause()) }
-	if s.loop.Post(backend.TaskFunc(func() { s.call("Relay", ended) })) != nil { // the loop has ended, too
+	if s.loop.Post(backend.TaskFunc(func() { s.call(relayEnded, ended) })) != nil { // the loop has ended, too
 		ended()
 	}
 }

@@ -29,6 +29,7 @@ type rx struct {
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
 
+	unfinished     bool // a FrameHandler goes on in the next turn, before anything else is delivered
 	redeliver      bool // OnData is to be called for bytes of in although it has seen them
 	receiving      bool // the driver was told to receive
 	full           bool // set at ReadBufferLimit, cleared below half of it
@@ -56,9 +57,9 @@ type rx struct {
 // refuses reports whether bytes are not wanted any longer: the user has ended the stream.
 func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
 
-// waiting reports whether OnData has to be called: bytes wait that count as new.
+// waiting reports whether OnData has to be called: bytes wait that count as new, or work for the last ones.
 func (r *rx) waiting() bool {
-	return r.in.len() > 0 && (r.unseen > 0 || r.resumed())
+	return r.in.len() > 0 && (r.unseen > 0 || r.resumed()) || r.unfinished
 }
 
 // resumed reports whether the next OnData is called for bytes that it has seen, too, and is the one that they wait for.
@@ -163,7 +164,7 @@ func (s *Stream) deliver() {
 			}
 			s.rx.pausedWithData, s.rx.redeliver = false, false
 		}
-		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 {
+		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 || s.rx.unfinished {
 			s.rx.turnBytes += s.rx.unseen
 			s.rx.unseen = 0
 			s.callData()
@@ -284,6 +285,10 @@ func (s *Stream) readsWhileBlocked() bool { return s.opts.ReadWhileBlocked || s.
 // readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) readRemaining() {
+	if !s.running { // nobody reads a stream whose TLS handshake was not done
+		s.finish()
+		return
+	}
 	s.deliver()
 	if s.tls != nil {
 		s.tls.catchUp()
