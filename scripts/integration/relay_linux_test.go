@@ -22,11 +22,11 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// relayBackends is onBackends for streams, of which none may be left at the end.
-func relayBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
+// relayBackends is onBackends for streams, of which none may be left at the end, on so many loops.
+func relayBackends(t *testing.T, loops int, run func(t *testing.T, tr tandem.Transport)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 2, Logger: slog.New(slog.DiscardHandler)})
+			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: loops, Logger: slog.New(slog.DiscardHandler)})
 			if err != nil && b == tandem.Uring && os.Getenv("TANDEM_REQUIRE_URING") != "1" && !inCI() {
 				t.Skipf("NOT TESTED: %v", err)
 			}
@@ -80,7 +80,7 @@ func (p *proxy) listen(t *testing.T) (host, port string) {
 // server answers when its client has finished, so that half close has to pass.
 func TestRelaySocat(t *testing.T) {
 	socat := tool(t, "socat")
-	relayBackends(t, func(t *testing.T, tr tandem.Transport) {
+	relayBackends(t, 2, func(t *testing.T, tr tandem.Transport) {
 		dir := folder(t)
 		path := filepath.Join(dir, "socket")
 		host, port := freeAddress(t)
@@ -103,7 +103,7 @@ func TestRelaySocat(t *testing.T) {
 // TestRelaySocatTLS has socat speak TLS to a target of its own through a proxy, which does not look into it.
 func TestRelaySocatTLS(t *testing.T) {
 	socat, id := tool(t, "socat"), newIdentity(t)
-	relayBackends(t, func(t *testing.T, tr tandem.Transport) {
+	relayBackends(t, 2, func(t *testing.T, tr tandem.Transport) {
 		host, port := freeAddress(t)
 		start(t, exec.Command(socat, fmt.Sprintf("OPENSSL-LISTEN:%s,bind=%s,cert=%s,key=%s,verify=0,reuseaddr,fork", port, host, id.certFile, id.keyFile), "PIPE"),
 			syscall.SIGTERM, "tcp", net.JoinHostPort(host, port))
@@ -118,7 +118,7 @@ func TestRelaySocatTLS(t *testing.T) {
 // TestRelaySocatLeaves has a client of socat killed in the middle: the target's connection ends, too.
 func TestRelaySocatLeaves(t *testing.T) {
 	socat := tool(t, "socat")
-	relayBackends(t, func(t *testing.T, tr tandem.Transport) {
+	relayBackends(t, 2, func(t *testing.T, tr tandem.Transport) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		defer l.Close()
@@ -150,10 +150,11 @@ type iperfResult struct {
 	Error string `json:"error"`
 }
 
-// TestRelayIperf has iperf3 measure through a proxy, in each direction and in both, over several connections.
+// TestRelayIperf has iperf3 measure through a proxy, in each direction and in both, over several connections. Its server takes
+// the first that comes for the one on which the client sends: so there is one loop, which keeps their order.
 func TestRelayIperf(t *testing.T) {
 	iperf := tool(t, "iperf3")
-	relayBackends(t, func(t *testing.T, tr tandem.Transport) {
+	relayBackends(t, 1, func(t *testing.T, tr tandem.Transport) {
 		for _, flags := range [][]string{{"-n", "64M"}, {"-n", "64M", "-R"}, {"-n", "64M", "-P", "4"}, {"-t", "1", "--bidir"}} {
 			host, port := freeAddress(t)
 			start(t, exec.Command(iperf, "-s", "-B", host, "-p", port), syscall.SIGTERM, "tcp", net.JoinHostPort(host, port))
