@@ -1,6 +1,6 @@
 // Package integration has real programs talk over the net.Conns of the library, those of ListenConn and DialConn, on each
-// backend: net/http, HTTP/2, gRPC, Redis, NATS, PostgreSQL, nginx, HAProxy, OpenSSL, curl, wrk and h2load. It is a module
-// of its own, so that what it needs reaches no user. It has tests only:
+// backend: net/http, HTTP/2, gRPC, Redis, NATS, PostgreSQL, nginx, HAProxy, OpenSSL, curl, wrk and h2load; and through
+// relays of streams: socat and iperf3. It is a module of its own, so that what it needs reaches no user. It has tests only:
 //
 //	go -C scripts/integration test ./...
 //
