@@ -256,7 +256,7 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	}
 	t.reading, t.hand = true, nil
 	t.end()
-	s.call("TLS", t.sealEarly)
+	s.call(inTLS, t.sealEarly)
 	if !t.late {
 		s.mu.Lock()
 		d := s.dial
