@@ -56,6 +56,8 @@ var aliases = map[string]reflect.Type{
 	"Loop":              reflect.TypeFor[tandem.Loop](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
+	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
+	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),
 	"SocketOptionError": reflect.TypeFor[*tandem.SocketOptionError](),
 	"Stats":             reflect.TypeFor[tandem.Stats](),

@@ -110,10 +110,11 @@ type BaseHandler = session.BaseHandler
 //   - [session.Drainer.OnDrain] is called when the Transport shuts down; the handler should close the stream when its work is done.
 type Drainer = session.Drainer
 
-// Buffer is received memory that [session.Stream.Take] has handed over. Its holder gives it back once, by Release or by
-// [session.Stream.WriteBuffer]. Any goroutine may use it, one at a time.
+// Buffer is memory that [session.Stream.Take] or [NewBuffer] has handed over. Its holder gives it back once, by Release or
+// by [session.Stream.WriteBuffer]. Any goroutine may use it, one at a time.
 //
-//   - [session.Buffer.Bytes] returns the bytes, which may be changed.
+//   - [session.Buffer.Bytes] returns the bytes, which may be changed unless they are shared.
+//   - [session.Buffer.Share] returns another Buffer of the same bytes, to write them to several streams without a copy.
 //   - [session.Buffer.Release] gives the memory back.
 type Buffer = session.Buffer
 

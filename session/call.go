@@ -163,12 +163,15 @@ func (s *Stream) recoveredInside() {
 	}
 }
 
-// panicked ends a stream whose callback panicked, with a reset. At most ten panics a second are logged.
-func (s *Stream) panicked(e *PanicError) {
+// panicked ends a stream whose callback panicked, with a reset.
+func (s *Stream) panicked(e *PanicError) { s.panickedWith(e, e) }
+
+// panickedWith is panicked for a stream that ends with cause. At most ten panics a second are logged.
+func (s *Stream) panickedWith(e *PanicError, cause error) {
 	s.loop.Count[backend.Panics]++
 	s.loop.engine.logPanic(s.loop, e)
 	s.mu.Lock()
-	s.abortLocked(e, true)
+	s.abortLocked(cause, true)
 	s.mu.Unlock()
 }
 

@@ -22,12 +22,14 @@ const (
 	after
 	every
 	each
+	relayEnded
 )
 
 var callbackNames = [...]string{
 	noCallback: "no callback", onOpen: "OnOpen", onData: "OnData", onEOF: "OnEOF", onWritable: "OnWritable", onClose: "OnClose",
 	onDrain: "OnDrain", inTLS: "TLS", notTLS: "NotTLS", writeNotify: "WriteNotify", detachWith: "DetachWith",
 	given: "Post", after: "After", every: "Every", each: "Each",
+	relayEnded: "Relay",
 }
 
 // String is the method that the program wrote, or that it gave the function to.

@@ -43,6 +43,7 @@ type Engine struct {
 	clock      backend.Clock
 	next       atomic.Uint64
 	memory     memory
+	buffers    backend.Pool // of NewBuffer
 	handshakes int
 	conns      conns
 	panics     panicLog

@@ -33,6 +33,7 @@ type Stream struct {
 	burial  backend.Closing    // how
 	dial    *dial
 	handOff *detached // Detach was called
+	relayed bool      // Relay was called
 	local   backend.Address
 	remote  backend.Address
 
@@ -244,7 +245,7 @@ func (s *Stream) SetHandler(h Handler) {
 		s.loop.StopTimer(s.message)
 		s.message = nil
 	}
-	s.handler, s.rx.decoder, s.rx.in.wanted = h, nil, 0
+	s.handler, s.rx.decoder, s.rx.unfinished, s.rx.in.wanted = h, nil, false, 0
 	s.changes++
 	if s.rx.in.len() > 0 {
 		s.redeliver()

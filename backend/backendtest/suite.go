@@ -43,7 +43,7 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		tlsRules,
-		tlsFailureRules,
+		tlsFailureRules, tlsDialRules,
 		detachedRules,
 		stageRules,
 		memoryRules,
@@ -51,6 +51,9 @@ func Rules() []Rule {
 		workRules,
 		workEndRules,
 		slowRules,
+		relayRules,
+		relayEndRules,
+		shareRules,
 	} {
 		all = append(all, chapter...)
 	}
