@@ -9,8 +9,8 @@ import (
 // kilobytes may take it many milliseconds. What was inflated is all the history there is, because no context is kept between
 // messages.
 type inflater struct {
-	in     []byte  // the message as it was sent; deflateTail follows
-	owned  *[]byte // the memory of in; nil: it is the frame's
+	in    []byte  // the message as it was sent; deflateTail follows
+	owned *[]byte // the memory of in; nil: it is the frame's
 
 	pos  int    // bytes of in, and of the tail, that are in bits or were used
 	bits uint64 // the next bits, from the lowest one on
