@@ -25,7 +25,9 @@ import (
 //
 // Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
 // CloseInStages, also if Invalid calls Close, and OnClose gets the *frame.Error, whose Offset counts from the first byte
-// of the peer. There is no EOF before it. A stream that had failed already ends with its failure.
+// of the peer. There is no EOF before it. A message that the end of the stream would end is not delivered if the stream has
+// TLS, and its peer has finished without close_notify: that is an end within a message, too. A stream that had failed
+// already ends with its failure. A message that the codec drops, as with the option SkipTooLarge, ends nothing: see Skipped.
 //
 // codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
@@ -55,6 +57,12 @@ type FrameHandler[M any] struct {
 	// Continue goes on with work that took too long for one turn: it is called once in the next turn after Later was, before
 	// anything else is delivered.
 	Continue func(s *Stream)
+
+	// Skipped is called when the codec has dropped a message, and goes on behind it, as with the option SkipTooLarge: in
+	// the message's turn, behind its last byte. Offset of err, the place of the message, counts from the first byte of the
+	// peer. Skipped may do what Message may, such as write an answer. Nil: the message is dropped silently. MessageTimeout
+	// holds for dropped messages too.
+	Skipped func(s *Stream, err *frame.Error)
 
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
 	Invalid func(s *Stream, err *frame.Error)
@@ -134,13 +142,14 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		}
 		p := s.rx.in.bytes()
 		m, n, ok, err := f.next(p, s.rx.read)
-		if err != nil {
+		skips := skipped(err)
+		if err != nil && skips == nil {
 			h.invalid(s, err)
 			return
 		}
 		s.consume(n)
 		f.bytes += n
-		if !ok {
+		if !ok && skips == nil {
 			s.rx.in.wanted = f.wait
 			f.prompt(s)
 			f.late.waits()
@@ -149,7 +158,11 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.rx.in.wanted = 0
 		f.late.whole()
 		f.messages++
-		h.message(s, m, p[:n])
+		if skips != nil {
+			h.skip(s, skips)
+		} else {
+			h.message(s, m, p[:n])
+		}
 		if s.changes != handler {
 			return
 		}
@@ -174,6 +187,13 @@ func (h *FrameHandler[M]) Later(s *Stream) {
 	if f, ok := s.rx.decoder.(*streamDecoder[M]); ok && f.of == h {
 		s.rx.unfinished = true
 		f.bytes = s.opts.TurnBudget
+	}
+}
+
+// skip calls the handler for a message that was dropped.
+func (h *FrameHandler[M]) skip(s *Stream, err *frame.Error) {
+	if h.Skipped != nil {
+		h.Skipped(s, err)
 	}
 }
 
@@ -208,7 +228,11 @@ func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
 	p := s.rx.in.bytes()
-	m, ok, err := f.end(p, s.rx.read)
+	end := f.end
+	if s.truncated() {
+		end = f.cut
+	}
+	m, ok, err := end(p, s.rx.read)
 	if err != nil {
 		f.of.invalid(s, err)
 		return

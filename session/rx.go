@@ -41,6 +41,7 @@ type rx struct {
 	done           bool // ReceiveEnded was reported
 	draining       bool // failed and released: what the kernel still has is delivered, turn by turn
 	drained        bool // and the kernel has no more
+	relayed        bool // by Relay: the directions do not depend on each other
 
 	turn      uint64 // of the last delivery, for the budget
 	turnReads int
@@ -120,7 +121,7 @@ func (s *Stream) arrive(p []byte) {
 // stops are the bits of flow for which nothing may be delivered now.
 func (s *Stream) stops() uint32 {
 	stops := s.rx.flow.Load() &^ flowResumed
-	if stops&flowBlocked != 0 && (s.opts.ReadWhileBlocked || s.rx.draining) {
+	if stops&flowBlocked != 0 && (s.readsWhileBlocked() || s.rx.draining) {
 		stops &^= flowBlocked
 	}
 	return stops
@@ -138,7 +139,7 @@ func (s *Stream) deliverable() bool {
 // HasTurnBudget implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
 func (e *streamEvents) HasTurnBudget() bool {
 	s := (*Stream)(e)
-	return s.deliverable() || s.rx.flow.Load()&^flowResumed != 0 || !s.running
+	return s.deliverable() || s.stops() != 0 || !s.running
 }
 
 // redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
@@ -195,7 +196,7 @@ func (s *Stream) deliverEnd() {
 	}
 	s.rx.eofTold = true
 	s.callEOF()
-	if !s.opts.AllowHalfClose {
+	if !s.opts.AllowHalfClose && !s.rx.relayed {
 		_ = s.Close()
 	} else {
 		s.halfClosed()
@@ -275,12 +276,19 @@ func (s *Stream) wants() bool {
 	case flow&flowDetached != 0, s.rx.pausedWithData && flow&flowPaused != 0:
 		return false
 	}
-	return flow&flowBlocked == 0 || s.opts.ReadWhileBlocked
+	return flow&flowBlocked == 0 || s.readsWhileBlocked()
 }
+
+// readsWhileBlocked reports whether the stream reads while its queue is above HighWater.
+func (s *Stream) readsWhileBlocked() bool { return s.opts.ReadWhileBlocked || s.rx.relayed }
 
 // readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) readRemaining() {
+	if !s.running { // nobody reads a stream whose TLS handshake was not done
+		s.finish()
+		return
+	}
 	s.deliver()
 	if s.tls != nil {
 		s.tls.catchUp()

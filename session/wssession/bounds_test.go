@@ -141,7 +141,7 @@ func TestBombAndAnEnd(t *testing.T) {
 		}{
 			"Close":   {func(c *wssession.Conn, _ *simulated.Peer) { require.NoError(t, c.Close()) }, "4194304, websocket: closed with status 1000"},
 			"Abort":   {func(c *wssession.Conn, _ *simulated.Peer) { _ = c.Stream().Abort() }, ", use of closed network connection"},
-			"the end": {func(_ *wssession.Conn, p *simulated.Peer) { p.Close() }, "4194304, "},
+			"the end": {func(_ *wssession.Conn, p *simulated.Peer) { p.Finish() }, "4194304, unexpected EOF"},
 			"a pause": {func(c *wssession.Conn, _ *simulated.Peer) {
 				c.Stream().PauseRead()
 				c.Stream().After(time.Second, c.Stream().ResumeRead)
@@ -167,7 +167,7 @@ func TestBombAndAnEnd(t *testing.T) {
 				p.Send(ends)
 			}
 			require.NoError(t, kernel.Run(func() bool { return strings.Contains(got, ",") }, tr), "seed %d, %s: %s", config.Seed, name, got)
-			require.True(t, strings.HasPrefix(got, k.want), "seed %d, %s: %s", config.Seed, name, got)
+			require.Equal(t, k.want, got, "seed %d, %s", config.Seed, name)
 			p.Close()
 			require.NoError(t, kernel.Run(func() bool { return tr.Stats().Streams == 0 }, tr))
 			require.NoError(t, tr.Close())
