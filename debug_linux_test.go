@@ -55,7 +55,9 @@ func TestDebug(t *testing.T) {
 	transport, s, _ := openPair(t, tandem.Options{Debug: true})
 	for method, fn := range loopOnly {
 		func() {
-			defer func() { assert.Contains(t, recover(), "Stream."+method+" of stream", "%s on another goroutine", method) }()
+			defer func() {
+				assert.Contains(t, recover(), "Stream."+method+" of stream", "%s on another goroutine", method)
+			}()
 			fn(s)
 		}()
 	}

@@ -113,8 +113,8 @@ func TestMessageCodecs(t *testing.T) {
 			return frame.Message{Header: bytes.Repeat([]byte("h"), offset), Body: append([]byte{}, raw...)}
 		}
 	}
-	short := func(make func(raw []byte) frame.Message) func(raw []byte) frame.Message {
-		return func(raw []byte) frame.Message { return make(raw[:min(len(raw), 9)]) }
+	short := func(makes func(raw []byte) frame.Message) func(raw []byte) frame.Message {
+		return func(raw []byte) frame.Message { return makes(raw[:min(len(raw), 9)]) }
 	}
 	skipping := natsOptions
 	skipping.MaxBody, skipping.SkipTooLarge = 9, true

@@ -216,7 +216,7 @@ func (d *driver[M]) placed(failure error, length int) (*frame.Error, error) {
 	there := *e
 	there.Offset += int64(d.consumed)
 	switch {
-	case !slices.Contains([]error{frame.ErrTooLarge, frame.ErrMalformed, io.ErrUnexpectedEOF}, e.Err):
+	case !errors.Is(e.Err, frame.ErrTooLarge) && !errors.Is(e.Err, frame.ErrMalformed) && !errors.Is(e.Err, io.ErrUnexpectedEOF):
 		return nil, errors.New("a *frame.Error whose Err is no kind of error of package frame, nor io.ErrUnexpectedEOF")
 	case e.Codec == "" || e.What == "":
 		return nil, errors.New("the *frame.Error lacks Codec or What")

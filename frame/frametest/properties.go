@@ -58,7 +58,7 @@ func inPlace[M any](s Subject[M]) error {
 	}
 	_ = append(part, "\x00\xff"...)
 	m, _, _, err = d.Decode(stream[n:])
-	if err != nil || !s.equal(m, second) {
+	if m = s.clone(m); err != nil || !s.equal(m, second) {
 		return fmt.Errorf("after an append to a message the next one is %s, not %s, with error %v", show(m), show(second), err)
 	}
 	return nil
@@ -70,7 +70,7 @@ func appending[M any](s Subject[M]) error {
 	for _, m := range s.samples() {
 		for _, room := range []int{0, 3, 1000} {
 			before := s.clone(m)
-			out, err := s.Codec.Append(append(make([]byte, 0, len(front)+room), front...), m)
+			out, err := s.sender().Append(append(make([]byte, 0, len(front)+room), front...), m)
 			switch {
 			case err != nil:
 				return fmt.Errorf("Append of %s: %w", show(m), err)
@@ -91,7 +91,7 @@ func appending[M any](s Subject[M]) error {
 func refusing[M any](s Subject[M]) error {
 	const front = "front"
 	for _, m := range s.TooLarge {
-		out, err := s.Codec.Append(append(make([]byte, 0, 1000), front...), m)
+		out, err := s.sender().Append(append(make([]byte, 0, 1000), front...), m)
 		var e *frame.Error
 		switch {
 		case err == nil:
@@ -167,7 +167,7 @@ func noAllocation[M any](s Subject[M]) error {
 		}
 	})
 	encoding := testing.AllocsPerRun(100, func() {
-		if out, err := s.Codec.Append(dst, m); len(out) != len(stream) || err != nil {
+		if out, err := s.sender().Append(dst, m); len(out) != len(stream) || err != nil {
 			failed++
 		}
 	})

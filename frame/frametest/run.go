@@ -131,7 +131,7 @@ func Everywhere(n int) (cuts []int) {
 func (s Subject[M]) encode(messages ...M) (stream []byte, err error) {
 	for _, m := range messages {
 		front := len(stream)
-		if stream, err = s.Codec.Append(stream, m); err != nil {
+		if stream, err = s.sender().Append(stream, m); err != nil {
 			return nil, fmt.Errorf("Append(%s): %w", show(m), err)
 		}
 		if size := len(stream) - front; size <= 0 || size > s.Codec.MaxSize() {

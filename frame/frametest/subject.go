@@ -23,7 +23,10 @@ import (
 type Subject[M any] struct {
 	Codec frame.Codec[M]
 
-	// Message makes a message that Codec can encode out of any bytes: of the same bytes always the same, of others another
+	// Sender encodes what Codec decodes, where the two directions of a protocol differ. Nil: Codec does.
+	Sender frame.Codec[M]
+
+	// Message makes a message that the Sender can encode out of any bytes: of the same bytes always the same, of others another
 	// one if that is possible. It keeps no reference to raw.
 	Message func(raw []byte) M
 
@@ -62,6 +65,13 @@ func Bytes(codec frame.Codec[[]byte], message func(raw []byte) []byte) Subject[[
 		InPlace:      func(m []byte) []byte { return m },
 		NoAllocation: true,
 	}
+}
+
+func (s Subject[M]) sender() frame.Codec[M] {
+	if s.Sender == nil {
+		return s.Codec
+	}
+	return s.Sender
 }
 
 func (s Subject[M]) clone(m M) M {

@@ -141,6 +141,14 @@ func (a *Assembler) deflated(kind Opcode, f Frame) (m Message, ok bool, err erro
 // Unfinished reports whether a message is there, and not inflated yet.
 func (a *Assembler) Unfinished() bool { return a.inflating != nil }
 
+// Restart gives the memory of what was inflated back, and has Continue begin with the message anew.
+func (a *Assembler) Restart() {
+	if a.inflating != nil {
+		a.text = TextChecker{}
+		a.inflating.restart()
+	}
+}
+
 // Continue inflates on. Otherwise it is like Add, but for Offset of an error, which counts from the beginning of the
 // message as it was sent.
 func (a *Assembler) Continue() (m Message, ok bool, err error) {

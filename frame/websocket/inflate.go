@@ -9,16 +9,15 @@ import (
 // kilobytes may take it many milliseconds. What was inflated is all the history there is, because no context is kept between
 // messages.
 type inflater struct {
-	in     []byte  // the message as it was sent; deflateTail follows
-	owned  *[]byte // the memory of in; nil: it is the frame's
-	before int     // bytes of the message in front of in
+	in    []byte  // the message as it was sent; deflateTail follows
+	owned *[]byte // the memory of in; nil: it is the frame's
 
 	pos  int    // bytes of in, and of the tail, that are in bits or were used
 	bits uint64 // the next bits, from the lowest one on
 	n    uint   // how many there are
 
 	out    []byte
-	memory *[]byte // that out was begun in
+	memory *[]byte // that out was begun in; nil: out has not begun
 	most   int     // limit of out
 	series int     // where in out the present series of blocks began, which refers to nothing before
 
@@ -54,17 +53,16 @@ var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 // newInflater returns an inflater of p, which gives most bytes at most.
 func newInflater(p []byte, owned *[]byte, most int) *inflater {
 	z := inflaters.Get().(*inflater)
-	z.in, z.owned, z.most, z.memory = p, owned, most, getMemory()
-	z.out = (*z.memory)[:0:min(cap(*z.memory), most)]
+	z.in, z.owned, z.most = p, owned, most
 	return z
 }
 
 // free gives all memory back but that of out, if the message is wanted.
 func (z *inflater) free(wanted bool) (message *[]byte) {
-	if *z.memory = z.out; wanted {
-		message = z.memory
+	if wanted {
+		message, *z.memory = z.memory, z.out
 	} else {
-		putMemory(z.memory)
+		z.restart()
 	}
 	if z.owned != nil {
 		putMemory(z.owned)
@@ -75,19 +73,31 @@ func (z *inflater) free(wanted bool) (message *[]byte) {
 	return message
 }
 
-// keep copies what is left of the message, because the frame is about to go.
+// keep copies the message, because the frame is about to go.
 func (z *inflater) keep() {
-	if z.owned != nil {
-		return
+	if z.owned == nil {
+		z.owned = getMemory()
+		*z.owned = append(*z.owned, z.in...)
+		z.in = *z.owned
 	}
-	z.owned = getMemory()
-	used := min(z.pos, len(z.in))
-	*z.owned = append(*z.owned, z.in[used:]...)
-	z.in, z.before, z.pos = *z.owned, z.before+used, z.pos-used
+}
+
+// restart gives the memory of out back, and begins anew.
+func (z *inflater) restart() {
+	if z.memory != nil {
+		*z.memory = z.out
+		putMemory(z.memory)
+	}
+	z.memory, z.out = nil, nil
+	z.pos, z.bits, z.n, z.series, z.state, z.last, z.stored = 0, 0, 0, 0, blockHeader, false, 0
 }
 
 // step goes on, and reports whether the message has ended.
 func (z *inflater) step() (done bool, err error) {
+	if z.memory == nil {
+		z.memory = getMemory()
+		z.out = (*z.memory)[:0:min(cap(*z.memory), z.most)]
+	}
 	for z.work = stepWork; z.work > 0 && err == nil; {
 		switch z.state {
 		case blockHeader:
@@ -233,7 +243,7 @@ func (z *inflater) align() {
 }
 
 func (z *inflater) corrupt(what string) error {
-	return invalid(z.before+min(z.pos-int(z.n>>3), len(z.in)), "cannot inflate: %s", what)
+	return invalid(min(z.pos-int(z.n>>3), len(z.in)), "cannot inflate: %s", what)
 }
 
 func (z *inflater) wrongCode() error {

@@ -108,7 +108,7 @@ func reasonOf(err error) string {
 
 // closed follows the end of the stream.
 func (c *Conn) closed(_ *session.Stream, err error) {
-	c.in.Reset()
+	inflating.forget(c.in)
 	c.mu.Lock()
 	c.state = closing
 	c.mu.Unlock()

@@ -103,6 +103,9 @@ func (c *Conn) frame(s *session.Stream, f websocket.Frame) {
 		return
 	}
 	m, ok, err := c.in.Add(f)
+	if c.in.Unfinished() {
+		inflating.begun(c.in)
+	}
 	c.added(s, m, ok, err)
 }
 
@@ -111,7 +114,7 @@ func (c *Conn) inflates(s *session.Stream) {
 	if c.ended {
 		return
 	}
-	m, ok, err := c.in.Continue()
+	m, ok, err := inflating.goOn(c.in)
 	c.added(s, m, ok, err)
 }
 

@@ -226,7 +226,7 @@ func (s *Session) Read() (m websocket.Message, status polled.ReadStatus, err err
 		return m, polled.None, nil
 	}
 	if s.in.Unfinished() {
-		return s.added(s.in.Continue())
+		return s.added(inflating.goOn(s.in))
 	}
 	for n := range framesPerRead {
 		f, status, err := s.framed.Read()
@@ -240,7 +240,11 @@ func (s *Session) Read() (m websocket.Message, status polled.ReadStatus, err err
 		case status != polled.Data:
 			return m, status, nil
 		}
-		if m, status, err = s.added(s.in.Add(f)); status != polled.Buffered || s.in.Unfinished() {
+		m, ok, err := s.in.Add(f)
+		if s.in.Unfinished() {
+			inflating.begun(s.in)
+		}
+		if m, status, err = s.added(m, ok, err); status != polled.Buffered || s.in.Unfinished() {
 			return m, status, err
 		}
 	}
