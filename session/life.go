@@ -144,6 +144,10 @@ func (s *Stream) brokenLocked(op string, err error, here bool) {
 		s.scheduleLocked(here)
 		return
 	}
+	if s.tls != nil && !s.tls.open {
+		s.failLocked(s.tls.lostLocked(op, err), here)
+		return
+	}
 	s.failLocked(s.opErrorLocked(op, err), here)
 }
 
@@ -220,7 +224,7 @@ func (s *Stream) finish() {
 	}
 	s.rx.draining = false
 	if s.tls != nil {
-		s.tls.end()
+		s.tls.gone(err)
 	}
 	s.stopTimers()
 	lost := err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -40,6 +39,21 @@ type handshake struct {
 
 // errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
 var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
+
+// handshakeError says that it was the handshake in which something has failed. As net.Error has it, it may be a timeout.
+type handshakeError struct{ err error }
+
+// Error implements error.
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+// Unwrap returns what has failed.
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// Timeout is what net.OpError asks for.
+func (e *handshakeError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
 
 // begin begins the handshake, or has it wait for its turn. Loop only.
 func (t *tlsLayer) begin() {
@@ -137,8 +151,9 @@ func (t *tlsLayer) wake(h *handshake) {
 		h.mu.Unlock()
 		return
 	}
-	t.stream.loop.enterUntimed(t.stream, "TLS")
-	if !h.driven.next() {
+	waits := false
+	t.stream.call(inTLS, func() { waits = h.driven.next() })
+	if !waits {
 		h.driven = nil
 		t.computed(h, h.done)
 	}
@@ -210,7 +225,7 @@ func (h *handshake) end() {
 	h.cond.Signal()
 	h.mu.Unlock()
 	if h.driven != nil {
-		h.driven.stop() // it runs to its end
+		h.layer.stream.call(inTLS, h.driven.stop) // it runs to its end
 		h.driven = nil
 	}
 }
@@ -241,7 +256,7 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	}
 	t.reading, t.hand = true, nil
 	t.end()
-	t.sealEarly()
+	s.call(inTLS, t.sealEarly)
 	if !t.late {
 		s.mu.Lock()
 		d := s.dial
@@ -260,16 +275,45 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	s.scheduleTurnEnd()
 }
 
+// lostLocked returns the error of a stream whose connection has failed before its handshake was done. mu is held.
+func (t *tlsLayer) lostLocked(op string, err error) error {
+	s := t.stream
+	t.lost = true
+	err = &handshakeError{backend.CallError(op, err)}
+	if s.dial != nil {
+		return s.dial.failure(err)
+	}
+	return s.opErrorLocked(op, err)
+}
+
+// gone follows that the stream has ended, with err. Loop only.
+func (t *tlsLayer) gone(err error) {
+	s := t.stream
+	s.mu.Lock()
+	lost := t.lost
+	s.mu.Unlock()
+	if lost && t.shake != nil {
+		t.countFailure(err)
+	}
+	t.end()
+}
+
+func (t *tlsLayer) countFailure(err error) {
+	s := t.stream
+	s.loop.Count[backend.TLSHandshakeErrors]++
+	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+}
+
 // handshakeFailed ends a stream whose handshake has failed. What crypto/tls had to say about it, an alert, is sent first.
 // The user of a stream that was accepted never hears of it.
 func (t *tlsLayer) handshakeFailed(err error) {
 	s := t.stream
-	s.loop.Count[backend.TLSHandshakeErrors]++
-	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+	t.countFailure(err)
 	answer := t.plainAnswer(err)
 	t.notified = true
-	if _, ok := err.(*PanicError); !ok {
-		err = fmt.Errorf("TLS handshake: %w", err)
+	panicked, _ := err.(*PanicError)
+	if panicked == nil {
+		err = &handshakeError{err}
 	}
 	t.end()
 	t.dropIn()
@@ -288,7 +332,18 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	if len(answer) > 0 {
 		_, _ = (*tlsWire)(t).Write(answer) // as it is; it fails only if the stream has ended
 	}
-	s.closeWith(err, true)
+	switch {
+	case panicked == nil:
+		s.closeWith(err, true)
+		s.mu.Lock()
+		t.loseEarlyLocked() // else the end would wait for it
+		s.mu.Unlock()
+	case d == nil:
+		s.loop.goesOn(callOf(inTLS, s.id))
+		s.panickedWith(panicked, err)
+	default:
+		_ = s.AbortWith(err)
+	}
 	if d != nil {
 		d.tell(err) // and the rest of its end is nobody's business
 	}
@@ -301,6 +356,6 @@ func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
 	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
 		return nil
 	}
-	s.call("NotTLS", func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	s.call(notTLS, func() { answer = s.from.notTLS(header.RecordHeader[:]) })
 	return answer
 }
