@@ -32,12 +32,15 @@ type tlsLayer struct {
 	late   bool // it began by StartTLS: the user knows the stream already
 
 	truncated atomic.Bool
+	over      atomic.Pointer[secured] // the Conn that goes on, once the stream has handed its connection over
 
 	// The stream's mu guards what follows.
-	open  bool         // the handshake is done, and what waited for it is encrypted
-	early []earlyWrite // what was written before that
-	lost  bool         // the connection has failed before
-	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
+	open    bool         // the handshake is done, and what waited for it is encrypted
+	early   []earlyWrite // what was written before that
+	lost    bool         // the connection has failed before
+	secured *secured     // Detach was called
+	handing bool         // and the stream hands its connection over
+	last    uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
 
 	// What follows belongs to the loop.
 	in       inbox
@@ -141,6 +144,9 @@ var _ net.Conn = (*tlsWire)(nil) //nolint:forbidigo // an interface, and no sock
 
 // Read implements net.Conn. It returns bytes of one record at most, so that the Conn never holds a part of the next.
 func (w *tlsWire) Read(p []byte) (int, error) {
+	if d := w.over.Load(); d != nil {
+		return d.below.Read(p)
+	}
 	if !w.reading {
 		return w.hand.read(p)
 	}
@@ -155,12 +161,19 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 // Write implements net.Conn. It takes everything; but behind FIN nothing can be sent, and after close_notify nobody expects
 // it: that is the answer to a peer that asks for a new key, or an alert.
 func (w *tlsWire) Write(p []byte) (int, error) {
+	if d := w.over.Load(); d != nil {
+		return d.write(p)
+	}
 	s := w.stream
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.life.phase > closing:
+	case w.handing:
+		s.tx.out.push(p)
+		s.tx.accepted += uint64(len(p))
+		return len(p), nil
+	case s.life.phase > detaching:
 		return 0, net.ErrClosed
 	case s.tx.finSent:
 		return len(p), nil
