@@ -15,7 +15,7 @@ import (
 //		for {
 //			m, ok, err := b.Next()
 //			if err != nil || !ok {
-//				break       // err: the connection is to be closed
+//				break       // err: the connection is to be closed, or see Next
 //			}
 //			...             // m is valid until another method is called
 //		}
@@ -53,11 +53,12 @@ func (b *MessageBuffer[M]) Add(p []byte) {
 }
 
 // Next returns the next message. With ok false and no error more bytes are needed. After an error no more messages can
-// be decoded.
+// be decoded, unless it is a *frame.Error with Skipped set: that is about one message, which the Decoder has dropped, and
+// Next is called again.
 func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 	b.endLast()
 	m, n, ok, err := b.next(b.in.bytes(), b.begin)
-	if err != nil {
+	if err != nil && skipped(err) == nil {
 		return m, false, err
 	}
 	if b.in.mem != nil && backend.Poisoning() {
@@ -66,7 +67,7 @@ func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 	b.in.consume(n)
 	b.begin += uint64(n)
 	b.in.wanted = b.wait
-	return m, ok, nil
+	return m, ok, err
 }
 
 // Final returns the message that is ended by the end of the stream, if there is one. It is called when the peer has

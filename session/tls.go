@@ -19,7 +19,7 @@ import (
 //	driver ◄─ Send ────── tx.out: encrypted bytes ◄──────────── Conn.Write ◄─ Write, from any goroutine
 //
 // The handshake runs on a goroutine of its own, because it computes for long and calls functions of the user's that may
-// block; for a Transport that is CallerDriven, in a coroutine on the loop. After it the Conn is read on the loop alone. A
+// block; for a Transport that is CallerDriven, only while Poll waits for it. After it the Conn is read on the loop alone. A
 // Read that finds no record gets ErrWouldBlock, which crypto/tls does not keep, because it is a temporary net.Error; every
 // other error is for good, and so is every error of a Write below.
 //
@@ -162,10 +162,10 @@ func (t *tlsLayer) catchUp() {
 	if t.shake != nil {
 		t.feedHandshake()
 	}
-	if !t.reading {
+	s := t.stream
+	if !t.reading || !s.running { // it may have failed before it could open
 		return
 	}
-	s := t.stream
 	for t.hasRecord() {
 		if !s.deliverable() {
 			if s.stops() == 0 {
@@ -203,7 +203,7 @@ func (t *tlsLayer) decryptSome() {
 // in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
-	s.loop.enter(s, "TLS")
+	s.loop.enter(s, inTLS)
 	defer s.recovered()
 	for i := 1; len(p)-n >= largestPlain && err == nil; i++ {
 		k := wholeRecord(t.in.bytes())

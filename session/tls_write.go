@@ -151,7 +151,7 @@ func (t *tlsLayer) closeNotify() {
 	if !due {
 		return
 	}
-	s.call("TLS", func() { _ = t.conn.CloseWrite() }) // fails only if an alert was sent
+	s.call(inTLS, func() { _ = t.conn.CloseWrite() }) // fails only if an alert was sent
 	s.mu.Lock()
 	s.sendLocked()
 	s.mu.Unlock()

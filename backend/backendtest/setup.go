@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -87,7 +88,8 @@ type Options struct {
 	Need
 }
 
-// start opens a Transport. Its defaults are two loops, or one if it is driven by its caller, and no log.
+// start opens a Transport. Its defaults are two loops, or one if it is driven by its caller, no log, and callbacks that
+// are looked after as those of package tandem. What a rule calls on the wrong goroutine panics.
 func start(drivers Drivers, o Options) (*session.Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -98,6 +100,10 @@ func start(drivers Drivers, o Options) (*session.Engine, error) {
 			o.Loops = 1
 		}
 	}
+	if o.SlowCallback == 0 {
+		o.SlowCallback = 100 * time.Millisecond
+	}
+	o.Debug = true
 	o.Thread, o.Driven = o.Affinity != nil, o.CallerDriven
 	made, err := drivers(o.Need)
 	if err != nil {

@@ -48,6 +48,12 @@ func Rules() []Rule {
 		stageRules,
 		memoryRules,
 		callbackRules,
+		workRules,
+		workEndRules,
+		slowRules,
+		relayRules,
+		relayEndRules,
+		shareRules,
 	} {
 		all = append(all, chapter...)
 	}

@@ -14,6 +14,9 @@ import (
 const codecName = "websocket"
 
 const (
+	// defaultMaxFragments is the default limit of the fragments of a message.
+	defaultMaxFragments = 64 << 10
+
 	// defaultMaxMessage is the default limit of a message, in bytes.
 	defaultMaxMessage = 16 << 20
 
@@ -68,6 +71,10 @@ type Codec struct {
 	// bytes. Default 16 MiB; a negative value means 0. With Fragments it limits each fragment.
 	MaxMessage int
 
+	// MaxFragments limits how many fragments a message is put together of: without payload, they could go on for ever.
+	// Default 65,536; negative: no limit. Fragments that are taken one by one are not counted.
+	MaxFragments int
+
 	// Fragments is set for messages that are taken fragment by fragment, see Assembler.
 	Fragments bool
 
@@ -82,6 +89,16 @@ func (c Codec) limit() int {
 		return defaultMaxMessage
 	}
 	return min(max(c.MaxMessage, 0), math.MaxInt-mostHeader)
+}
+
+func (c Codec) fragmentLimit() int {
+	switch {
+	case c.MaxFragments == 0:
+		return defaultMaxFragments
+	case c.MaxFragments < 0:
+		return math.MaxInt
+	}
+	return c.MaxFragments
 }
 
 // MaxSize is the size of the largest frame: MaxMessage, or that of a control frame, and 14 bytes of header.

@@ -1,6 +1,7 @@
 package polled
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,11 +21,16 @@ import (
 // from the first byte of the peer; Write still works then, for an answer. A message that the end of the connection would end
 // is an error, too, that is io.ErrUnexpectedEOF, if the connection has TLS and its peer has finished without close_notify.
 //
+// A message that the codec drops to go on behind it, as with the option SkipTooLarge, makes Read return Buffered, in its
+// turn, and then Skipped returns why.
+//
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type MessageSession[R, W any] struct {
 	inner Bytes
 	in    *session.MessageBuffer[R]
 	end   error // what Read returns from now on; nil: it goes on
+
+	skipped *frame.Error // what Skipped returns
 
 	codec  frame.Codec[W]
 	out    outgoing
@@ -103,12 +109,13 @@ func (f *MessageSession[R, W]) push() bool {
 	return n > 0
 }
 
-// Read implements Session. Buffered means that bytes have arrived, but not yet a complete message.
+// Read implements Session. Buffered means that bytes have arrived, but not yet a complete message, or one that was dropped.
 func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
+	f.skipped = nil
 	if f.end != nil {
 		return m, None, f.end
 	}
-	if m, status, err = f.decode(); status == Data || err != nil {
+	if m, status, err = f.decode(); status == Data || err != nil || f.skipped != nil {
 		return m, status, err
 	}
 	f.in.Keep()
@@ -130,7 +137,10 @@ func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Next()
 	switch {
+	case errors.As(err, &f.skipped) && f.skipped.Skipped:
+		return m, Buffered, nil
 	case err != nil:
+		f.skipped = nil
 		f.end = err
 		return m, None, err
 	case ok:
@@ -138,6 +148,10 @@ func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	}
 	return m, Buffered, nil
 }
+
+// Skipped returns the error of the message that the last Read found and the codec has dropped, or nil if there was none.
+// The next Read returns what is behind it.
+func (f *MessageSession[R, W]) Skipped() *frame.Error { return f.skipped }
 
 // readFinal is Read when the peer has finished sending.
 func (f *MessageSession[R, W]) readFinal() (m R, status ReadStatus, err error) {
@@ -204,7 +218,7 @@ func (f *MessageSession[R, W]) TLS() (session.TLSState, bool) { return tlsBelow(
 // errors.ErrUnsupported. After an error the session goes on.
 //
 // Bytes of an incomplete message that the Decoder has already consumed are lost. Decoders of package frame consume none,
-// except with LengthFieldOptions.FailLate.
+// except with LengthFieldOptions.FailLate and SkipTooLarge.
 func (f *MessageSession[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
 
 // detachWith implements detacher.

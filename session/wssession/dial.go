@@ -3,6 +3,7 @@ package wssession
 import (
 	"context"
 	"os"
+	"sync/atomic"
 
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -36,8 +37,8 @@ func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, erro
 	return d.conn, nil
 }
 
-// Dial is Connect, and waits for the end of the handshake. If that fails, or ctx ends before, Dial returns the error, and h is
-// not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
+// Dial is Connect, and waits for the end of the handshake, and for OnOpen. If the handshake fails, or ctx ends before that has
+// ended, Dial returns the error, and h is not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
 func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
@@ -65,13 +66,11 @@ func (d *dialing) wait(ctx context.Context, s *session.Stream) error {
 		return err
 	case <-ctx.Done():
 	}
-	if len(d.result) == 0 {
+	if d.decided.CompareAndSwap(false, true) {
 		_ = s.AbortWith(ctx.Err())
-	}
-	if err := <-d.result; err != nil { // soon, because the stream has ended
 		return ctx.Err()
 	}
-	return nil
+	return <-d.result // when OnOpen has returned
 }
 
 // dialing is the Handler of a stream to a server, until the handshake has ended.
@@ -79,9 +78,10 @@ type dialing struct {
 	session.Handler // of httpsession.Ask
 
 	*opening
-	conn   *Conn
-	timer  *session.Timer
-	result chan error // of Dial; nil: Connect
+	conn    *Conn
+	timer   *session.Timer
+	decided atomic.Bool // the handshake has ended, or Dial has given it up before
+	result  chan error  // of Dial; nil: Connect
 }
 
 func newDialing(rawURL string, h Handler, o *DialOptions) (*dialing, error) {
@@ -108,6 +108,9 @@ func (d *dialing) answered(s *session.Stream, r *http1.Response, err error) {
 	if d.timer != nil {
 		d.timer.Stop()
 	}
+	if !d.decided.CompareAndSwap(false, true) {
+		return // the stream is being aborted
+	}
 	var agreed websocket.Agreement
 	if err == nil {
 		agreed, err = d.handshake.Check(r)
@@ -119,10 +122,10 @@ func (d *dialing) answered(s *session.Stream, r *http1.Response, err error) {
 	}
 	d.conn.prepare(agreed)
 	s.SetHandler(d.conn.frames)
-	d.conn.begin(s)
 	if d.result != nil {
-		d.result <- nil
+		defer func() { d.result <- nil }() // also if OnOpen panics: OnClose is told of that
 	}
+	d.conn.begin(s)
 }
 
 // failed tells whoever waits.

@@ -152,6 +152,9 @@ func (s *Session) Drive() (polled.Activity, error) {
 		return polled.Idle, nil
 	}
 	activity, err := s.framed.Drive()
+	if s.in.Unfinished() {
+		activity, err = polled.Active, nil // Read goes on with a message, and only then is told of the end
+	}
 	if err != nil {
 		if s.end != nil {
 			s.giveUp() // the peer has gone before us
@@ -222,16 +225,37 @@ func (s *Session) Read() (m websocket.Message, status polled.ReadStatus, err err
 	case s.framed == nil:
 		return m, polled.None, nil
 	}
-	f, status, err := s.framed.Read()
-	switch {
-	case err == io.EOF:
-		return m, polled.None, s.ends(io.ErrUnexpectedEOF) // without a Close
-	case err != nil:
-		return m, polled.None, s.ends(err)
-	case status != polled.Data:
-		return m, status, nil
+	if s.in.Unfinished() {
+		return s.added(inflating.goOn(s.in))
 	}
-	m, ok, err := s.in.Add(f)
+	for n := range framesPerRead {
+		f, status, err := s.framed.Read()
+		switch {
+		case err == io.EOF:
+			return m, polled.None, s.ends(io.ErrUnexpectedEOF) // without a Close
+		case err != nil:
+			return m, polled.None, s.ends(err)
+		case status != polled.Data && n > 0:
+			return m, polled.Buffered, nil
+		case status != polled.Data:
+			return m, status, nil
+		}
+		m, ok, err := s.in.Add(f)
+		if s.in.Unfinished() {
+			inflating.begun(s.in)
+		}
+		if m, status, err = s.added(m, ok, err); status != polled.Buffered || s.in.Unfinished() {
+			return m, status, err
+		}
+	}
+	return m, polled.Buffered, nil
+}
+
+// framesPerRead is how many frames that make no message Read takes at most: fragments, Pings and Pongs.
+const framesPerRead = 64
+
+// added is Read when the Assembler has made something of the bytes so far.
+func (s *Session) added(m websocket.Message, ok bool, err error) (websocket.Message, polled.ReadStatus, error) {
 	switch {
 	case err != nil:
 		return websocket.Message{}, polled.None, s.ends(err)

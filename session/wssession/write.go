@@ -25,7 +25,7 @@ func (c *Conn) WriteBinary(p []byte) error {
 // Write sends a message, or a fragment of one: More says that another one follows, which has the same Kind. Between the
 // fragments of a message no other message can be sent, but pings can. Otherwise it is like WriteText.
 func (c *Conn) Write(m websocket.Message) error {
-	packed, smaller := c.options.pack(c.agreed, m)
+	packed, smaller := c.options.pack(c.options.Compression && c.compresses(), m)
 	if packed != nil {
 		defer giveBack(packed)
 	}
@@ -43,6 +43,13 @@ func (c *Conn) Write(m websocket.Message) error {
 	}
 	c.out = after
 	return nil
+}
+
+// compresses reports whether compression was agreed upon, at any time.
+func (c *Conn) compresses() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.codec.Compression
 }
 
 // Ping sends a Ping with p, at most 125 bytes. The answer is for a PongHandler, and counts as bytes from the peer. Any

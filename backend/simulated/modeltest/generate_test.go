@@ -36,6 +36,10 @@ func programs() *rapid.Generator[Program] {
 			Answers:     rapid.SampledFrom([]int{0, 0, 10, 1000}).Draw(t, "answers"),
 			End:         rapid.SampledFrom([]int{0, 0, 10, 1000, 20000}).Draw(t, "end"),
 			Late:        rapid.SampledFrom([]int{0, 0, 0, 2, 8}).Draw(t, "late"),
+			TLS:         rapid.IntRange(0, 7).Draw(t, "TLS") == 7,
+		}
+		if p.TLS && p.Buffers == 10 {
+			p.Buffers = 300 // a handshake is some 1500 bytes
 		}
 		p.Ops = append(p.Ops, Op{Do: "Listen", N: rapid.IntRange(0, 3).Draw(t, "network")})
 		for range rapid.IntRange(1, 4).Draw(t, "connections") {
@@ -96,7 +100,7 @@ func choices(t *rapid.T) choice {
 // often are operations that few kinds have more often than others: those that end something, and those that others wait
 // for.
 var often = []string{
-	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerCut", "PeerDial", "PeerReset", "PeerSend",
+	"Abort", "Choke", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerCut", "PeerDial", "PeerReset", "PeerSend",
 	"SetHandler", "Write", "WriteNotify",
 }
 

@@ -2,6 +2,7 @@ package modeltest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,7 @@ type world struct {
 	stalls    bool // the clock may jump
 	inFlight  bool // an operation runs on another goroutine, or another loop goes on
 	random    *rand.Rand
+	tickets   tls.ClientSessionCache
 	atRest    int // bytes that had moved when the run seemed to have settled
 	restSince time.Duration
 	last      string
@@ -237,6 +239,9 @@ func (w *world) begin(o Op) {
 	case s == nil || s.s == nil:
 	case o.In == Posted:
 		s.post(func() { w.offer(Posted, s) })
+		if o.N%2 == 0 {
+			s.post(func() {}) // which comes also if the other ends the goroutine
+		}
 	case o.In == Timer && !s.endedByUser() && !s.over():
 		s.after(0, func() { w.offer(Timer, s) })
 	case o.In == Notified:
