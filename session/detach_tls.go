@@ -38,7 +38,7 @@ func (t *tlsLayer) handOver(plain, unsent []byte) (records []byte, fin bool) {
 	s, d := t.stream, t.secured
 	t.hands(true)
 	done := false
-	s.call("TLS", func() {
+	s.call(inTLS, func() {
 		for more := true; more; {
 			_, _ = t.conn.Write(unsent) // the wire takes everything
 			unsent, more = d.next(plain, fin)

@@ -66,7 +66,7 @@ const (
 	largestRecord       = recordHeader + largestPlain + 2<<10 // RFC 5246, 6.2.3; TLS 1.3 allows less
 	tlsReadAhead        = 64 << 10                            // bytes that are held for a handshake
 	tlsScratch          = 4 * largestPlain                    // what is decrypted at a time
-	mostAnswers         = 256 << 10                           // bytes of answers that a peer leaves unread
+	mostAnswers         = 64 << 10                            // bytes of answers that a peer leaves unread
 	recordsBetweenLooks = 32                                  // that are decrypted before the clock is read
 )
 
@@ -199,15 +199,15 @@ func (t *tlsLayer) decryptSome() {
 	t.failed(err)
 }
 
-// decrypt decrypts whole records into p, until it is full, or there are none, or it has taken as long as the stream may have
-// in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
+// decrypt decrypts whole records into p, until it is full, or there are none, or the stream is to read no more, or has taken as long
+// as it may in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
 	s.loop.enter(s, inTLS)
 	defer s.recovered()
 	for i := 1; len(p)-n >= largestPlain && err == nil; i++ {
 		k := wholeRecord(t.in.bytes())
-		if k == 0 || i%recordsBetweenLooks == 0 && s.loop.sinceStamp() >= turnLimit {
+		if k == 0 || i > 1 && s.stops() != 0 || i%recordsBetweenLooks == 0 && s.loop.sinceStamp() >= turnLimit {
 			break
 		}
 		t.record = t.in.bytes()[:k]
