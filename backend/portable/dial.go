@@ -48,8 +48,11 @@ func (s *sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backe
 	var kept []backend.SocketOption
 	first := true
 	dialer.Control = func(_, _ string, c syscall.RawConn) error {
-		if !first { // package net tries again after it has connected to itself
-			return syscall.ECONNREFUSED
+		if !first { // package net tries again after it has connected to itself, or could not bind
+			if o.Local.Kind == backend.NoAddress {
+				return syscall.ECONNREFUSED
+			}
+			return syscall.EADDRNOTAVAIL
 		}
 		first = false
 		d.made <- c

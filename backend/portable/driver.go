@@ -1,6 +1,7 @@
 package portable
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,9 @@ import (
 
 // pieceSize is how many bytes a goroutine receives at once, or sends from a copy.
 const pieceSize = 16 << 10
+
+// maxLooks is how many looks in a row keep the processor although they find nothing.
+const maxLooks = 4
 
 // Bits of Socket.State: what the owner wants.
 const (
@@ -29,6 +33,7 @@ type Driver struct {
 	pool     backend.Pool
 	alarm    chan struct{} // ends a sleep, together with asleep
 	timer    *time.Timer
+	looks    int // in a row that found nothing
 
 	batch []event // that Poll reports; batch[:at] was begun
 	at    int
@@ -160,10 +165,21 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	n := d.ReportReleased()
 	d.FlushChanges()
 	if n += d.dispatch(); n > 0 || wait == 0 {
+		d.yield(n)
 		return n, nil
 	}
+	d.looks = 0
 	d.sleep(wait)
 	return d.dispatch(), nil
+}
+
+// yield lets the goroutines run when a caller only looks, and finds nothing.
+func (d *Driver) yield(found int) {
+	if d.looks++; found > 0 {
+		d.looks = 0
+	} else if d.looks > maxLooks {
+		runtime.Gosched()
+	}
 }
 
 // dispatch reports what has happened.

@@ -18,8 +18,8 @@ const canTry = true
 // errAgain is the error of a call that would have to wait.
 const errAgain = unix.EAGAIN
 
-// receiveOnce is recv(2), with io.EOF at the end of the stream.
-func receiveOnce(fd uintptr, p []byte) (int, error) {
+// receiveByUnix is recv(2), with io.EOF at the end of the stream.
+func receiveByUnix(fd uintptr, p []byte) (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(int(fd), p, unix.MSG_DONTWAIT)
 		switch {
@@ -34,14 +34,10 @@ func receiveOnce(fd uintptr, p []byte) (int, error) {
 	}
 }
 
-// sendOnce is sendmsg(2).
-func sendOnce(fd uintptr, bufs [][]byte) (n int, err error) {
+// sendByUnix is sendmsg(2).
+func sendByUnix(fd uintptr, bufs [][]byte) (int, error) {
 	for {
-		if len(bufs) == 1 {
-			n, err = unix.SendmsgN(int(fd), bufs[0], nil, nil, unix.MSG_DONTWAIT|noSignal)
-		} else {
-			n, err = unix.SendmsgBuffers(int(fd), bufs, nil, nil, unix.MSG_DONTWAIT|noSignal)
-		}
+		n, err := unix.SendmsgBuffers(int(fd), bufs, nil, nil, unix.MSG_DONTWAIT|noSignal)
 		if err != unix.EINTR {
 			return max(n, 0), err
 		}
