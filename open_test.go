@@ -106,7 +106,7 @@ func TestOpenClosesDrivers(t *testing.T) {
 }
 
 func TestBackendText(t *testing.T) {
-	for b, text := range map[Backend]string{Auto: "auto", Epoll: "epoll", Uring: "uring"} {
+	for b, text := range map[Backend]string{Auto: "auto", Epoll: "epoll", Uring: "uring", Portable: "portable"} {
 		t.Run(text, func(t *testing.T) {
 			assert.Equal(t, text, b.String())
 			out, err := b.MarshalText()
@@ -122,7 +122,7 @@ func TestBackendText(t *testing.T) {
 		_, err := own.MarshalText()
 		require.EqualError(t, err, "tandem: no such backend: 17")
 		b := Epoll
-		require.EqualError(t, b.UnmarshalText([]byte("kqueue")), `tandem: no such backend: "kqueue"; there are auto, uring, epoll`)
+		require.EqualError(t, b.UnmarshalText([]byte("kqueue")), `tandem: no such backend: "kqueue"; there are auto, uring, epoll, portable`)
 		assert.Equal(t, Epoll, b)
 	})
 }
