@@ -29,6 +29,8 @@ type event struct {
 	n    int
 	err  error
 	conn *file
+	// fails is of a hang-up that is a failure.
+	fails bool
 }
 
 // maxPieces is how many pieces of a stream may wait to be reported, and maxConns how many connections of a listener.
@@ -52,6 +54,7 @@ type attached struct {
 	mu        sync.Mutex // guards what follows
 	wants     bool       // to receive, or to accept
 	ended     bool       // the end was told; until it is asked to go on
+	hung      bool       // a hang-up was told; until then
 	failed    bool       // a failure was told; until then
 	ahead     bool       // with package net alone: a piece was received that was not asked for; until then
 	out       int        // events that were not reported yet
@@ -74,7 +77,7 @@ func (a *attached) want(on bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if on {
-		a.ended, a.failed, a.ahead = false, false, false
+		a.ended, a.hung, a.failed, a.ahead = false, false, false, false
 	}
 	a.wants = on
 	switch {
@@ -188,7 +191,8 @@ func (a *attached) tell(e event) {
 	if e.err != nil {
 		a.wants, a.ended = false, true
 	}
-	a.failed = a.failed || e.kind == hungUp || e.err != nil && e.err != io.EOF
+	a.hung = a.hung || e.kind == hungUp
+	a.failed = a.failed || e.fails || e.err != nil && e.err != io.EOF
 	a.mu.Unlock()
 	e.a = a
 	a.d.post(e)

@@ -154,6 +154,7 @@ func (d *Driver) update(s *backend.Socket) {
 		if a.f.ln != nil {
 			go a.accept()
 		} else {
+			a.f.own.hold()
 			go a.receive()
 		}
 	}
@@ -275,9 +276,22 @@ func (d *Driver) Keep() func() {
 	d.lent, d.buf = 0, nil
 	d.kept.Add(1)
 	return backend.GiveBackOnce(func() {
-		d.kept.Add(-1)
 		d.pool.Put(buf)
+		if d.kept.Add(-1) == 0 {
+			d.show()
+		}
 	}, "a receive buffer")
+}
+
+// show has a loop that sleeps look after its figures. Any goroutine.
+func (d *Driver) show() {
+	d.mu.Lock()
+	wakes := d.asleep
+	d.asleep = false
+	d.mu.Unlock()
+	if wakes {
+		d.alarm <- struct{}{}
+	}
 }
 
 // Features implements backend.Driver.

@@ -2,7 +2,6 @@ package portable
 
 // receive is the goroutine of a stream.
 func (a *attached) receive() {
-	a.f.own.hold()
 	defer a.over()
 	for a.next() {
 		a.got = event{}
@@ -26,13 +25,16 @@ func (a *attached) receive() {
 // there is something to receive.
 func (a *attached) try(fd uintptr) bool {
 	a.mu.Lock()
-	wants, over := a.wants && !a.ended, a.releasing
+	wants, hung, over := a.wants && !a.ended, a.hung, a.releasing
 	a.watches = !wants
 	a.mu.Unlock()
 	switch {
 	case over:
 		return true
-	case !wants && hasEnded(fd):
+	case !wants && hasFailed(fd):
+		a.got = event{kind: hungUp, fails: true}
+		return true
+	case !wants && !hung && hasEnded(fd):
 		a.got = event{kind: hungUp}
 		return true
 	case !wants:

@@ -12,13 +12,13 @@ func (a *attached) send(bufs [][]byte) {
 	a.mu.Lock()
 	a.sends = true
 	a.mu.Unlock()
+	a.f.own.hold() // now, so that nobody else ends the deadline that interrupts it
 	a.d.running.Add(1)
 	go a.sendAndTell()
 }
 
 // sendAndTell is the goroutine of a send that waits.
 func (a *attached) sendAndTell() {
-	a.f.own.hold()
 	var err error
 	if a.d.plain {
 		err = a.write()
