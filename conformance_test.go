@@ -62,7 +62,7 @@ func setups() []backendtest.Setup {
 
 // holdsForTLS reports whether a rule is about the bytes and the life of a stream, which are the same with TLS.
 func holdsForTLS(rule string) bool {
-	return (rule < "S24" || strings.HasPrefix(rule, "Frames")) && !strings.Contains(rule, "Detach")
+	return (rule < "S24" || strings.HasPrefix(rule, "Frames") || strings.HasPrefix(rule, "Share")) && !strings.Contains(rule, "Detach")
 }
 
 const (

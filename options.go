@@ -34,6 +34,24 @@ type Options struct {
 	// Propagate lets a panic in a callback crash the program. Default false: it ends its stream with a *PanicError.
 	Propagate bool
 
+	// SlowCallback is how long a callback may run before it is logged, with the stack it is at, and counted in LoopStats.
+	// It is noticed within a quarter more than that. Nothing but the one message follows. Taking the stack stops the
+	// program for a moment, longer with many goroutines. Default 0: 100 ms. Negative: none is looked for.
+	SlowCallback time.Duration
+
+	// Debug has methods of a Stream that belong to its loop panic when they are called on another goroutine, with the name
+	// of the method: those that read, SetValue, SetHandler and StartTLS. Without it such a call is a data race. It costs some
+	// nanoseconds for each call. The environment variable TANDEM_POISON=1 does the same for every Transport, and fills
+	// memory whose loan is over with 0xDB, so that a use after that is a wrong byte; the program ends if it was written to.
+	// Default false.
+	Debug bool
+
+	// Trace shows what loops do to the tools of package runtime. The goroutine of each loop has the label tandem.loop with
+	// its index in profiles (runtime/pprof), which goroutines that callbacks start inherit; that of a CallerDriven Transport
+	// is the program's, and has none. In execution traces (runtime/trace) each callback is a region with its name, such as
+	// "tandem OnData", and the stream's ID is logged. Default false.
+	Trace bool
+
 	// Logger gets messages for operators. Default nil: slog.Default().
 	Logger *slog.Logger
 
@@ -86,6 +104,9 @@ type UringOptions struct {
 func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SlowCallback == 0 {
+		o.SlowCallback = 100 * time.Millisecond
 	}
 	if o.Loops == 0 {
 		o.Loops = runtime.GOMAXPROCS(0)

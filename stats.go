@@ -1,6 +1,9 @@
 package tandem
 
-import "github.com/tandem-io/tandem/session"
+import (
+	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
+)
 
 // Stats are the figures of a Transport: of all its loops together, and of each. Counts are summed, and of times the
 // longest is given. Those of streams add up: BytesIn equals BytesDelivered, BytesDropped, and what streams hold unread;
@@ -55,12 +58,14 @@ type ConnStats = session.ConnStats
 //   - [session.LoopStats.WakeUps] counts times that another goroutine woke the loop.
 //   - [session.LoopStats.Timers] counts timers that fired.
 //   - [session.LoopStats.Panics] counts panics caught in callbacks.
+//   - [session.LoopStats.SlowCallbacks] counts callbacks that were found to take longer than Options.SlowCallback.
 //   - [session.LoopStats.TLSHandshakes] counts TLS handshakes that were done.
 //   - [session.LoopStats.TLSHandshakeErrors] counts those that failed.
 //   - [session.LoopStats.TLSOverhead] counts received bytes that were no user's.
 //   - [session.LoopStats.LongestTurn] is how long the longest turn took.
 //   - [session.LoopStats.LongestCallback] is how long the longest callback for data took.
 //   - [session.LoopStats.LongestCallbackStream] is the ID of its stream.
+//   - [session.LoopStats.PostLag] counts how long posted work waited until it ran. One in 64 is measured.
 //
 // What the loop had handed out when it last went to sleep:
 //
@@ -69,3 +74,11 @@ type ConnStats = session.ConnStats
 //   - [session.LoopStats.BuffersTaken] is how many receive buffers users had taken.
 //   - [session.LoopStats.Starved] is how many sockets waited for receive buffers of io_uring.
 type LoopStats = session.LoopStats
+
+// Lags counts times by their length, in powers of two.
+//
+//   - [backend.Lags.Bound] is the time that all in one of the counts were shorter than, 2^i µs.
+//   - [backend.Lags.Count] is how many times there are.
+//   - [backend.Lags.Quantile] is the time that a share of them was shorter than.
+//   - [backend.Lags.Plus] is the sum of two counts.
+type Lags = backend.Lags

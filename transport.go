@@ -42,6 +42,10 @@ type Transport interface {
 	// how many events there were. For CallerDriven Transports only, and always on the same goroutine.
 	Poll(timeout time.Duration) (events int, err error)
 
+	// Loop returns loop i, for work that belongs to no stream: the one whose number Stream.Loop returns. As with a slice, it
+	// panics unless i is less than Info().Loops.
+	Loop(i int) Loop
+
 	// Info says which backend runs, how, and why not the other one.
 	Info() Info
 

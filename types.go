@@ -78,6 +78,18 @@ import (
 //   - [session.Stream.SyscallConn] gives access to the descriptor.
 type Stream = session.Stream
 
+// Loop is one loop of a Transport, for work that belongs to none of its streams. Transport.Loop returns it. Any goroutine may
+// use it, also in callbacks, and no method blocks. Functions run on the loop, between the callbacks of its streams. A panic
+// in one is logged, and ends nothing. Once the loop has ended all of these but Index and Stats return net.ErrClosed.
+//
+//   - [session.Loop.Index] is its number.
+//   - [session.Loop.Post] runs a function soon.
+//   - [session.Loop.After] runs a function once, later.
+//   - [session.Loop.Every] runs a function again and again.
+//   - [session.Loop.Each] calls a function for every stream: in a callback of the loop at once, elsewhere soon.
+//   - [session.Loop.Stats] returns the figures of the loop.
+type Loop = session.Loop
+
 // Handler is a program's code for streams. One Handler may serve any number of them. All methods run on the stream's
 // loop, one at a time for each stream, and must not block. Embed [BaseHandler] to write only those that matter.
 //
@@ -98,14 +110,15 @@ type BaseHandler = session.BaseHandler
 //   - [session.Drainer.OnDrain] is called when the Transport shuts down; the handler should close the stream when its work is done.
 type Drainer = session.Drainer
 
-// Buffer is received memory that [session.Stream.Take] has handed over. Its holder gives it back once, by Release or by
-// [session.Stream.WriteBuffer]. Any goroutine may use it, one at a time.
+// Buffer is memory that [session.Stream.Take] or [NewBuffer] has handed over. Its holder gives it back once, by Release or
+// by [session.Stream.WriteBuffer]. Any goroutine may use it, one at a time.
 //
-//   - [session.Buffer.Bytes] returns the bytes, which may be changed.
+//   - [session.Buffer.Bytes] returns the bytes, which may be changed unless they are shared.
+//   - [session.Buffer.Share] returns another Buffer of the same bytes, to write them to several streams without a copy.
 //   - [session.Buffer.Release] gives the memory back.
 type Buffer = session.Buffer
 
-// Timer is what [session.Stream.After] and [session.Stream.Every] return.
+// Timer is what After and Every of a Stream and of a Loop return.
 //
 //   - [session.Timer.Stop] keeps the function from running, and reports whether it did. Any goroutine.
 type Timer = session.Timer

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -47,6 +48,44 @@ func (SystemClock) WithTimeout(ctx context.Context, d time.Duration) (context.Co
 func After(c Clock, d time.Duration) (passed <-chan struct{}, stop func() bool) {
 	done := make(chan struct{})
 	return done, c.AfterFunc(d, func() { close(done) })
+}
+
+// Alarm calls a function when its time has come, each time that it was set. The zero value is none; NewAlarm makes one.
+type Alarm struct {
+	clock Clock
+	fn    func()
+
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	stop  func() bool
+}
+
+// NewAlarm makes an Alarm that calls fn on a goroutine of its own. It is not set yet.
+func NewAlarm(c Clock, fn func()) *Alarm { return &Alarm{clock: c, fn: fn} }
+
+// Set has the function called once d has passed. It is not set already. On a SystemClock it allocates only once. Any
+// goroutine.
+func (a *Alarm) Set(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch _, system := a.clock.(SystemClock); {
+	case !system:
+		a.stop = a.clock.AfterFunc(d, a.fn)
+	case a.timer == nil:
+		a.timer = time.AfterFunc(d, a.fn)
+		a.stop = a.timer.Stop
+	default:
+		a.timer.Reset(d)
+	}
+}
+
+// Stop keeps the function from being called, unless that has begun. Any goroutine.
+func (a *Alarm) Stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop != nil {
+		a.stop()
+	}
 }
 
 // Sleep returns once d has passed by c.

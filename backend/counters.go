@@ -30,6 +30,7 @@ const (
 	WakeUps                           // times another goroutine ended the loop's sleep
 	TimersFired                       // timers that ran
 	Panics                            // panics caught in callbacks
+	SlowCallbacks                     // callbacks that were found to take long
 	TLSOverhead                       // bytes received that were no user's: handshakes, and what encryption adds
 	TLSHandshakes                     // handshakes that were done
 	TLSHandshakeErrors                // handshakes that failed

@@ -89,6 +89,7 @@ func (l *Loop) finish() {
 	}
 	l.shared.publish(&l.Count)
 	whole = true
+	l.rest()
 	l.owner.Store(0)
 	close(l.done)
 }
@@ -115,7 +116,7 @@ func (l *Loop) leaveFinish(whole *bool) {
 	l.letGo() // while its thread is here
 	l.owner.Store(0)
 	go func() {
-		l.owner.Store(goroutine())
+		l.owned()
 		l.finish()
 	}()
 	if v != nil {
@@ -126,7 +127,7 @@ func (l *Loop) leaveFinish(whole *bool) {
 // runAll runs what is left of the tasks, when there can be no more.
 func (l *Loop) runAll() {
 	for l.tasks.take() > 0 {
-		l.tasks.next().Run()
+		l.runTask(l.tasks.next())
 	}
 	l.runTurnEnds()
 }

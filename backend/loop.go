@@ -19,6 +19,13 @@ type LoopConfig struct {
 	// Culprit names the callback that runs now, for the error of a loop whose goroutine it has ended. nil: nobody knows.
 	Culprit func() string
 
+	// Call calls a Func that was posted, in place of its Run. nil: Run does.
+	Call func(fn func())
+
+	// Roused is called on the loop's goroutine when a callback begins that is the first one since the loop rested (see
+	// Resting). nil: nobody watches the loop, and it says nothing of its rests.
+	Roused func()
+
 	// Died is called on the loop's goroutine when the loop has died (see Loop), with what Err returns: by then the
 	// driver is closed, and Driver is one that refuses everything. Died ends whatever still waits for the loop. If a
 	// callback that it makes ends the goroutine, it is called again, on another one, for what is left. nil: nothing.
@@ -65,6 +72,7 @@ type Loop struct {
 	Count   Counters // what happened since the last turn's end
 
 	cfg    LoopConfig
+	signs  signs
 	owner  atomic.Uintptr // the goroutine that runs the loop, 0 if none does now
 	phase  atomic.Uint32
 	wanted atomic.Int32 // TakeOver calls that wait
@@ -82,6 +90,7 @@ type Loop struct {
 	ended      int
 
 	shared      sharedCounters
+	lags        sharedLags
 	left        [4]atomic.Int64 // Outstanding, when the loop last went to sleep or ended
 	awake       int64           // when the present turn began to work, 0: not known yet
 	longest     Longest         // of turns
@@ -104,6 +113,8 @@ func NewLoop(cfg LoopConfig) *Loop {
 	}
 	l.begin = l.Time.Now()
 	l.spent = l.shareSpent
+	l.tasks.timed = l.timed
+	l.rest()
 	if s, ok := cfg.Driver.(Sleeper); ok {
 		l.beforeSleep = s.BeforeSleep
 	}
@@ -197,13 +208,21 @@ func (l *Loop) runTasks() (n int) {
 		l.beginShare(l.Tick())
 	}
 	for ; left > 0; left-- {
-		l.tasks.next().Run()
+		l.runTask(l.tasks.next())
 		n++
 		if left > 1 && l.spent() {
 			break
 		}
 	}
 	return n
+}
+
+func (l *Loop) runTask(t Task) {
+	if fn, ok := t.(Func); ok && l.cfg.Call != nil {
+		l.cfg.Call(fn)
+		return
+	}
+	t.Run()
 }
 
 func (l *Loop) expire() int {
@@ -297,6 +316,7 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	}
 	l.Count[Sleeps]++
 	l.awake = 0
+	l.rest()
 	return l.pollDriver(wait)
 }
 
@@ -311,6 +331,7 @@ func (l *Loop) lastLook() bool {
 
 func (l *Loop) pollDriver(wait time.Duration) (int, error) {
 	l.Count[Polls]++
+	l.Answer()
 	n, err := l.Driver.Poll(wait)
 	l.polls++
 	return n, err

@@ -42,15 +42,22 @@ func (l *Loop) Bind() error {
 		return l.whyNot()
 	}
 	defer l.unclaim()
-	if !l.owner.CompareAndSwap(0, goroutine()) {
+	if l.Bound() {
 		return l.whyNot()
 	}
+	l.owned()
 	if err := l.start(); err != nil {
 		l.Fail(err)
 		l.finish()
 		return l.Err()
 	}
 	return nil
+}
+
+// owned makes the calling goroutine the loop's.
+func (l *Loop) owned() {
+	l.owner.Store(goroutine())
+	l.signs.number.Store(goroutineNumber())
 }
 
 func (l *Loop) start() (err error) {
@@ -88,6 +95,7 @@ func (l *Loop) Step(wait time.Duration) (int, error) {
 	}
 	l.awake = 0
 	n, err := l.runTurn(wait)
+	l.rest()
 	if err != nil {
 		l.Fail(err)
 	}
@@ -123,7 +131,7 @@ func (l *Loop) TakeOver(ctx context.Context) error {
 		return nil
 	}
 	bound := l.Bound()
-	l.owner.Store(goroutine())
+	l.owned()
 	var err error
 	if !bound {
 		err = l.start()

@@ -15,14 +15,22 @@ type TaskFunc func()
 // Run calls f.
 func (f TaskFunc) Run() { f() }
 
+// Func is a function of the program's as a Task: LoopConfig.Call calls it. Posting one allocates nothing.
+type Func func()
+
+// Run calls f.
+func (f Func) Run() { f() }
+
 // tasks is the queue by which other goroutines reach a loop. Its state says whether the loop sleeps, so that only the
 // first task for a sleeping loop costs a system call.
 type tasks struct {
+	timed func(Task) Task // measures the lag of one of lagsEvery; nil: nobody asks
 	state atomic.Uint32
 	n     atomic.Int32 // len(queue), to be looked at without the lock
 
-	mu     sync.Mutex // guards queue and closed
+	mu     sync.Mutex // guards queue, pushed and closed
 	queue  []Task
+	pushed uint64
 	closed bool
 
 	batch []Task // the loop's: what was taken from the queue; batch[:at] have begun
@@ -40,6 +48,9 @@ func (q *tasks) push(t Task) (wake bool, err error) {
 	if q.closed {
 		q.mu.Unlock()
 		return false, net.ErrClosed
+	}
+	if q.pushed++; q.pushed%lagsEvery == 1 && q.timed != nil {
+		t = q.timed(t)
 	}
 	q.queue = append(q.queue, t)
 	q.n.Store(int32(len(q.queue)))

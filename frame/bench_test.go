@@ -27,6 +27,12 @@ func BenchmarkDelimiterDecode64(b *testing.B)   { benchDecode(b, benchDelimiter)
 func BenchmarkDelimiterEncode64(b *testing.B)   { benchEncode(b, benchDelimiter) }
 func BenchmarkLineDecode64(b *testing.B)        { benchDecode(b, frame.Line{}) }
 func BenchmarkLineEncode64(b *testing.B)        { benchEncode(b, frame.Line{}) }
+func BenchmarkNetstringDecode64(b *testing.B)   { benchDecode(b, frame.Netstring{}) }
+func BenchmarkNetstringEncode64(b *testing.B)   { benchEncode(b, frame.Netstring{}) }
+func BenchmarkLSPDecode64(b *testing.B)         { benchDecode(b, frame.LSP{}) }
+func BenchmarkLSPEncode64(b *testing.B)         { benchEncode(b, frame.LSP{}) }
+func BenchmarkCOBSDecode64(b *testing.B)        { benchDecode(b, frame.COBS{}) }
+func BenchmarkCOBSEncode64(b *testing.B)        { benchEncode(b, frame.COBS{}) }
 func BenchmarkFixedDecode64(b *testing.B)       { benchDecode(b, benchFixed) }
 func BenchmarkFixedEncode64(b *testing.B)       { benchEncode(b, benchFixed) }
 

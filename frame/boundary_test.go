@@ -26,9 +26,15 @@ type decoded struct {
 // decode gives each p to a Decoder of its own.
 func decode(t *testing.T, codec frame.Codec[[]byte], table []decoded) {
 	t.Helper()
+	decodeAs(t, codec, func(m []byte) string { return string(m) }, table)
+}
+
+// decodeAs is decode for messages that are written as strings.
+func decodeAs[M any](t *testing.T, codec frame.Codec[M], written func(M) string, table []decoded) {
+	t.Helper()
 	for _, want := range table {
 		m, n, need, err := codec.NewDecoder().Decode([]byte(want.p))
-		assert.Equal(t, want.m, string(m), "%q", want.p)
+		assert.Equal(t, want.m, written(m), "%q", want.p)
 		assert.Equal(t, want.n, n, "%q", want.p)
 		assert.Equal(t, want.need, need, "%q", want.p)
 		isError(t, want.p, err, want.err, want.offset, want.what)
@@ -46,8 +52,14 @@ type encoded struct {
 
 func appendEach(t *testing.T, codec frame.Codec[[]byte], table []encoded) {
 	t.Helper()
+	appendAs(t, codec, func(m string) []byte { return []byte(m) }, table)
+}
+
+// appendAs is appendEach for messages that are written as strings.
+func appendAs[M any](t *testing.T, codec frame.Codec[M], read func(string) M, table []encoded) {
+	t.Helper()
 	for _, want := range table {
-		out, err := codec.Append(nil, []byte(want.m))
+		out, err := codec.Append(nil, read(want.m))
 		assert.Equal(t, want.out, string(out), "Append(%q)", want.m)
 		isError(t, want.m, err, want.err, want.offset, want.what)
 	}
@@ -69,7 +81,7 @@ func isError(t *testing.T, of string, err, kind error, offset int64, what string
 }
 
 // constructed checks what a constructor returned for options: a codec, or an error that has want in it.
-func constructed(t *testing.T, options any, codec frame.Codec[[]byte], err error, want string) {
+func constructed[M any](t *testing.T, options any, codec frame.Codec[M], err error, want string) {
 	t.Helper()
 	if want == "" {
 		assert.NoError(t, err, "%+v", options)

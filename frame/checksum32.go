@@ -23,6 +23,11 @@ type Checksum32 struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
 	// payloads must be empty. The format itself ends at 4,294,967,295.
 	MaxPayload int
+
+	// SkipTooLarge makes a Decoder drop a payload above MaxPayload as it comes, without memory, and go on behind it. The
+	// error, which is ErrTooLarge, has Skipped set, and follows the last byte. Without it the error follows the length and
+	// is the last.
+	SkipTooLarge bool
 }
 
 func (c Checksum32) name() string { return "Checksum32" }
@@ -32,7 +37,7 @@ func (c Checksum32) limit() int {
 }
 
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c Checksum32) NewDecoder() Decoder[[]byte] { return &prefixedDecoder{format: c} }
+func (c Checksum32) NewDecoder() Decoder[[]byte] { return newDecoder(c, c.SkipTooLarge) }
 
 // MaxSize is MaxPayload and the eight bytes of length and sum.
 func (c Checksum32) MaxSize() int { return checksum32Overhead + c.limit() }
@@ -47,15 +52,15 @@ func (c Checksum32) Append(dst, m []byte) ([]byte, error) {
 	return binary.BigEndian.AppendUint32(dst, sum32(m)), nil
 }
 
-func (c Checksum32) measure(p []byte) (size, need int, err error) {
+func (c Checksum32) measure(p []byte) (size uint64, need int, err error) {
 	if len(p) < checksum32Header {
 		return 0, checksum32Header - len(p), nil
 	}
 	length := uint64(binary.BigEndian.Uint32(p))
 	if most := uint64(c.limit()); length > most {
-		return 0, 0, tooLarge(c.name(), 0, "payload", length, most)
+		return checksum32Overhead + length, 0, tooLarge(c.name(), 0, "payload", length, most)
 	}
-	return checksum32Overhead + int(length), 0, nil
+	return checksum32Overhead + length, 0, nil
 }
 
 func (c Checksum32) unwrap(frame []byte) ([]byte, error) {

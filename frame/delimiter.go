@@ -1,12 +1,6 @@
 package frame
 
-import (
-	"bytes"
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // DelimiterOptions describe a format in which each message ends with one of some sequences of bytes.
 type DelimiterOptions struct {
@@ -25,12 +19,9 @@ const delimiterName = "Delimiter"
 
 // delimiter is the format of NewDelimiter.
 type delimiter struct {
-	given   [][]byte  // delimiters in the user's order
-	longest [][]byte  // the same, those with more bytes first
-	ends    [256]bool // whether a byte is the last of a delimiter
-	only    int       // the only such byte, or -1
-	most    int       // limit of a message, in bytes
-	keep    bool
+	delimiters
+	most int // limit of a message, in bytes
+	keep bool
 }
 
 // NewDelimiter returns the Codec of the format that o describes. An option that it cannot honour is an error that names
@@ -54,91 +45,17 @@ func NewDelimiter(o DelimiterOptions) (Codec[[]byte], error) {
 	if o.MaxMessage < 0 {
 		return nil, fmt.Errorf("frame: DelimiterOptions.MaxMessage is %d, but must not be negative", o.MaxMessage)
 	}
-	if err := checkDelimiters(o.Delimiters); err != nil {
+	ds, err := newDelimiters("DelimiterOptions.Delimiters", o.Delimiters)
+	if err != nil {
 		return nil, err
 	}
-	c := &delimiter{keep: o.Keep}
-	for _, d := range o.Delimiters {
-		c.given = append(c.given, bytes.Clone(d))
-		c.only = int(d[len(d)-1])
-		c.ends[c.only] = true
-	}
-	for b, is := range c.ends {
-		if is && b != c.only {
-			c.only = -1
-			break
-		}
-	}
-	c.longest = slices.Clone(c.given)
-	slices.SortStableFunc(c.longest, func(a, b []byte) int { return cmp.Compare(len(b), len(a)) })
-	c.most = limit(o.MaxMessage, defaultMaxToken, len(c.longest[0]))
-	return c, nil
-}
-
-func checkDelimiters(ds [][]byte) error {
-	if len(ds) == 0 {
-		return errors.New("frame: DelimiterOptions.Delimiters is empty, but must have one at least")
-	}
-	for i, d := range ds {
-		if len(d) == 0 {
-			return fmt.Errorf("frame: DelimiterOptions.Delimiters[%d] is empty", i)
-		}
-		for j, other := range ds {
-			if len(other) > 0 && bytes.Contains(d[:len(d)-1], other) {
-				return fmt.Errorf("frame: DelimiterOptions.Delimiters[%d], %q, is never found, because %q comes first in it",
-					i, d, ds[j])
-			}
-		}
-	}
-	return nil
+	most := limit(o.MaxMessage, defaultMaxToken, len(ds.longest[0]))
+	return &delimiter{delimiters: ds, most: most, keep: o.Keep}, nil
 }
 
 func (c *delimiter) MaxSize() int { return c.most + len(c.longest[0]) }
 
 func (c *delimiter) NewDecoder() Decoder[[]byte] { return &delimiterDecoder{format: c} }
-
-// find returns the end of the first delimiter whose last byte is at p[from] or behind it, and the size of the longest
-// delimiter that ends there. It returns 0, 0 if there is none.
-func (c *delimiter) find(p []byte, from int) (end, size int) {
-	for {
-		i := c.nextEnd(p[from:])
-		if i < 0 {
-			return 0, 0
-		}
-		from += i + 1
-		for _, d := range c.longest {
-			if bytes.HasSuffix(p[:from], d) {
-				return from, len(d)
-			}
-		}
-	}
-}
-
-// nextEnd returns the index of the first byte of p that is the last of a delimiter, or -1.
-func (c *delimiter) nextEnd(p []byte) int {
-	if c.only >= 0 {
-		return bytes.IndexByte(p, byte(c.only))
-	}
-	for i, b := range p {
-		if c.ends[b] {
-			return i
-		}
-	}
-	return -1
-}
-
-// missing returns the least number of bytes that must follow p before a delimiter can end.
-func (c *delimiter) missing(p []byte) int {
-	least := len(c.longest[0])
-	for _, d := range c.longest {
-		begun := min(len(p), len(d)-1)
-		for !bytes.HasPrefix(d, p[len(p)-begun:]) {
-			begun--
-		}
-		least = min(least, len(d)-begun)
-	}
-	return least
-}
 
 func (c *delimiter) Append(dst, m []byte) ([]byte, error) {
 	end, size := c.find(m, 0)

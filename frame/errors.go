@@ -47,3 +47,11 @@ func limit(option, byDefault, overhead int) int {
 func moreThan(what string, limit int) string {
 	return fmt.Sprintf("%s of more bytes than the limit of %d", what, limit)
 }
+
+// add returns a + b, or the largest number if that is larger.
+func add(a, b uint64) uint64 {
+	if b > math.MaxUint64-a {
+		return math.MaxUint64
+	}
+	return a + b
+}

@@ -19,10 +19,10 @@ func NewFixed(size int) (Codec[[]byte], error) {
 	return fixed{n: size}, nil
 }
 
-func (fixed) name() string                       { return "Fixed" }
-func (c fixed) NewDecoder() Decoder[[]byte]      { return &prefixedDecoder{format: c} }
-func (c fixed) MaxSize() int                     { return c.n }
-func (c fixed) measure([]byte) (int, int, error) { return c.n, 0, nil }
+func (fixed) name() string                          { return "Fixed" }
+func (c fixed) NewDecoder() Decoder[[]byte]         { return newDecoder(c, false) }
+func (c fixed) MaxSize() int                        { return c.n }
+func (c fixed) measure([]byte) (uint64, int, error) { return uint64(c.n), 0, nil }
 
 func (fixed) unwrap(frame []byte) ([]byte, error) { return frame, nil }
 

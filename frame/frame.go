@@ -29,14 +29,15 @@ type Codec[M any] interface {
 // One goroutine at a time may use a Decoder. The caller may be session.Frames, polled.NewFramed, session.MessageBuffer,
 // or your own code.
 type Decoder[M any] interface {
-	// Decode looks for one message at the front of p, which may be empty. There are three outcomes:
+	// Decode looks for one message at the front of p, which may be empty. There are four outcomes:
 	//
 	//	            n                              need                        err
 	//	message     > 0, the bytes of the message  0                           nil
 	//	incomplete  >= 0, usually 0                > 0, bytes that are missing nil
+	//	skipped     > 0, the bytes of the message  0                           an *Error, Skipped is set
 	//	invalid     ignored                        ignored                     an *Error
 	//
-	// Message: m may refer to p, and is valid as long as p is.
+	// Message: m may refer to p, and to memory of the Decoder. It is valid as long as p is, and until the next call.
 	//
 	// Incomplete: need is the number of bytes that must be received in addition to p before another call can have a
 	// different outcome. It is a lower bound. The caller does not call again before the next p has at least
@@ -52,6 +53,10 @@ type Decoder[M any] interface {
 	//
 	// A Decoder remembers how far it has looked at p[n:], so that no byte is searched twice. It consumes bytes of an
 	// incomplete message (n > 0) only if it keeps what they mean, as for chunked content; they count for MaxSize no longer.
+	//
+	// Skipped: what stands in place of a message is none, and its last byte is p[n-1]. Decoding goes on behind it. A
+	// Decoder that knows the size of what it skips consumes the bytes in front as they come, and needs 1 meanwhile: so
+	// they take no memory. A caller may treat the error as any other, and close the connection.
 	//
 	// Invalid: the bytes are malformed, or exceed a limit. The Decoder is not used any more.
 	//
@@ -93,6 +98,11 @@ type Error struct {
 
 	What string // what is invalid, with the limit if one was exceeded
 	Err  error  // ErrTooLarge, ErrMalformed or io.ErrUnexpectedEOF
+
+	// Skipped means that the Decoder has dropped one message, and goes on behind it, as with the option SkipTooLarge of
+	// some codecs. Offset is then that of the message, also if its first bytes were consumed before: it may be negative
+	// in an error of a Decoder.
+	Skipped bool
 }
 
 func (e *Error) Error() string {

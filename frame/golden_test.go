@@ -13,24 +13,60 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/frame/frametest"
 )
 
 // goldens are the codecs of the files in testdata, each written by hand from the layout of its format.
-var goldens = map[string]frame.Codec[[]byte]{
-	"u64":        frame.U64{},
-	"simple":     frame.Simple{},
-	"checksum32": frame.Checksum32{},
-	"varint":     frame.Varint{},
-	"fixed":      must(frame.NewFixed(4)),
-	"line":       frame.Line{},
-	"line_crlf":  frame.Line{CRLF: true},
-	"delimiter":  must(frame.NewDelimiter(frame.DelimiterOptions{Delimiters: [][]byte{{0}, []byte("--")}})),
-	"lengthfield": must(frame.NewLengthField(frame.LengthFieldOptions{
+var goldens = map[string]golden{
+	"u64":        ofBytes(frame.U64{}),
+	"simple":     ofBytes(frame.Simple{}),
+	"checksum32": ofBytes(frame.Checksum32{}),
+	"varint":     ofBytes(frame.Varint{}),
+	"fixed":      ofBytes(must(frame.NewFixed(4))),
+	"line":       ofBytes(frame.Line{}),
+	"line_crlf":  ofBytes(frame.Line{CRLF: true}),
+	"netstring":  ofBytes(frame.Netstring{}),
+	"cobs":       ofBytes(frame.COBS{}),
+	"lsp":        ofBytes(frame.LSP{}),
+	"delimiter":  ofBytes(must(frame.NewDelimiter(frame.DelimiterOptions{Delimiters: [][]byte{{0}, []byte("--")}}))),
+	"lengthfield": ofBytes(must(frame.NewLengthField(frame.LengthFieldOptions{
 		Offset: 1, Length: 2, Adjustment: 1, Strip: 3, Head: []byte{0xca, 0, 0},
-	})),
-	"lengthfield_little": must(frame.NewLengthField(frame.LengthFieldOptions{
+	}))),
+	"lengthfield_little": ofBytes(must(frame.NewLengthField(frame.LengthFieldOptions{
 		LittleEndian: true, Length: 3, LengthIncludesItself: true, Strip: 3,
-	})),
+	}))),
+	"pktline":          goldenOf[frame.Pkt]{frame.PktLine{}, pktOf, clonePkt},
+	"varintfield_mqtt": goldenOf[frame.Message]{mqtt, messageOf, cloneMessage},
+	"textheader_nats":  goldenOf[frame.Message]{nats, messageOf, cloneMessage},
+	"textheader_stomp": goldenOf[frame.Message]{stomp, messageOf, cloneMessage},
+}
+
+// golden is the codec of a file.
+type golden interface {
+	// check decodes a stream to messages, each given in parts, and encodes those to the stream.
+	check(t *testing.T, stream []byte, messages [][][]byte)
+}
+
+type goldenOf[M any] struct {
+	codec   frame.Codec[M]
+	message func(parts [][]byte) M
+	clone   func(m M) M
+}
+
+func ofBytes(codec frame.Codec[[]byte]) golden {
+	return goldenOf[[]byte]{codec, func(parts [][]byte) []byte { return append([]byte{}, bytes.Join(parts, nil)...) }, bytes.Clone}
+}
+
+func (g goldenOf[M]) check(t *testing.T, stream []byte, messages [][][]byte) {
+	var want frametest.Outcome[M]
+	for _, parts := range messages {
+		want.Messages = append(want.Messages, g.message(parts))
+	}
+	s := frametest.Subject[M]{Codec: g.codec, Clone: g.clone}
+	got, err := s.Decode(stream, nil, false)
+	require.NoError(t, err)
+	require.NoError(t, s.Compare(got, want), "decoded")
+	assert.Equal(t, string(stream), string(encode(t, g.codec, want.Messages...)), "encoded")
 }
 
 // TestGolden decodes each file to the messages it tells, and encodes those to the file's bytes.
@@ -41,30 +77,25 @@ func TestGolden(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".hex")
 		t.Run(name, func(t *testing.T) {
-			codec := goldens[name]
-			require.NotNil(t, codec, "no codec for %s", file)
-			stream, messages := golden(t, file)
+			require.NotNil(t, goldens[name], "no codec for %s", file)
+			stream, messages := readGolden(t, file)
 			require.NotEmpty(t, stream, "an empty file")
 			require.NotEmpty(t, messages, "an empty file")
-			same(t, "decoded", whole(t, codec, stream), outcome{messages: messages})
-			got := encode(t, codec, messages...)
-			assert.Equal(t, string(stream), string(got), "encoded")
+			goldens[name].check(t, stream, messages)
 		})
 	}
 }
 
-// golden reads a file of bytes in hex, where 61*3 is 61 61 61, and messages behind > in quotes. # begins a comment.
-func golden(t *testing.T, file string) (stream []byte, messages [][]byte) {
+// readGolden reads a file of bytes in hex, where 61*3 is 61 61 61, and messages behind >, each of one or more parts in
+// quotes. # begins a comment.
+func readGolden(t *testing.T, file string) (stream []byte, messages [][][]byte) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
-		if quoted, is := strings.CutPrefix(strings.TrimSpace(line), "> "); is {
-			quoted, times, _ := strings.Cut(quoted, "*")
-			m, err := strconv.Unquote(strings.TrimSpace(quoted))
-			require.NoError(t, err, "%s: %s", file, quoted)
-			messages = append(messages, bytes.Repeat([]byte(m), number(t, times)))
+		if rest, is := strings.CutPrefix(strings.TrimSpace(line), "> "); is {
+			messages = append(messages, parts(t, rest))
 			continue
 		}
 		for word := range strings.FieldsSeq(line) {
@@ -75,6 +106,21 @@ func golden(t *testing.T, file string) (stream []byte, messages [][]byte) {
 		}
 	}
 	return stream, messages
+}
+
+// parts reads the parts of a message: "a"*3 is "aaa".
+func parts(t *testing.T, line string) (all [][]byte) {
+	t.Helper()
+	for line != "" {
+		quoted, err := strconv.QuotedPrefix(line)
+		require.NoError(t, err, line)
+		part, err := strconv.Unquote(quoted)
+		require.NoError(t, err, line)
+		times, rest, _ := strings.Cut(line[len(quoted):], " ")
+		all = append(all, bytes.Repeat([]byte(part), number(t, strings.TrimPrefix(times, "*"))))
+		line = strings.TrimSpace(rest)
+	}
+	return all
 }
 
 // number is how often something stands there: once if nothing says otherwise.

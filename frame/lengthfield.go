@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -47,6 +48,10 @@ type LengthFieldOptions struct {
 	// cases the frame is the last one of the Decoder.
 	FailLate bool
 
+	// SkipTooLarge makes a Decoder drop a frame above MaxFrame as with FailLate, and go on behind it. The error has
+	// Skipped set. Not with FailLate.
+	SkipTooLarge bool
+
 	// MaxFrame is the size of the largest frame, in bytes, with its header and in both directions. 0: 16 MiB. At most
 	// 2^62.
 	MaxFrame int
@@ -60,7 +65,7 @@ const (
 
 // lengthField is the format of NewLengthField.
 type lengthField struct {
-	littleEndian, failLate bool
+	littleEndian, failLate, skip bool
 
 	offset, length int
 	strip          int
@@ -77,8 +82,8 @@ type lengthField struct {
 // A message is a frame without its first Strip bytes. One from a Decoder refers to the bytes it was decoded from. A length
 // field is ErrMalformed if it is negative, or if the frame would end before its header or within the stripped bytes. It is
 // ErrTooLarge if the frame would be larger than MaxFrame. Both are returned as soon as the length field is received, except
-// with FailLate: then ErrTooLarge follows the last byte of the frame. Its offset is that of the length field, negative if
-// that was consumed before. If the peer finishes earlier, it is io.ErrUnexpectedEOF.
+// with FailLate or SkipTooLarge: then ErrTooLarge follows the last byte of the frame. Its offset is that of the length
+// field, negative if that was consumed before. If the peer finishes earlier, it is io.ErrUnexpectedEOF.
 //
 // Append is the reverse: it puts Head in front of the message, with the length field filled in. If Strip leaves a part of
 // the length field in the message, that part must be correct already, or the message is ErrMalformed. So is a message that
@@ -96,6 +101,7 @@ func NewLengthField(o LengthFieldOptions) (Codec[[]byte], error) {
 	c := &lengthField{
 		littleEndian: o.LittleEndian,
 		failLate:     o.FailLate,
+		skip:         o.SkipTooLarge,
 		offset:       o.Offset,
 		length:       o.Length,
 		strip:        o.Strip,
@@ -131,6 +137,8 @@ func (o *LengthFieldOptions) check() error {
 	case o.Head != nil && len(o.Head) != o.Strip:
 		return fmt.Errorf("frame: LengthFieldOptions.Head has %d bytes, but must have %d, as Strip says",
 			len(o.Head), o.Strip)
+	case o.FailLate && o.SkipTooLarge:
+		return errors.New("frame: LengthFieldOptions.FailLate and SkipTooLarge are set, but exclude each other")
 	case int64(o.Adjustment) != int64(int32(o.Adjustment)):
 		return wrong("Adjustment", o.Adjustment, "must be from -2^31 to 2^31-1")
 	}
@@ -153,11 +161,10 @@ func (c *lengthField) name() string { return lengthFieldName }
 func (c *lengthField) MaxSize() int { return c.maxFrame }
 
 func (c *lengthField) NewDecoder() Decoder[[]byte] {
-	d := prefixedDecoder{format: c}
 	if c.failLate {
-		return &lateDecoder{prefixedDecoder: d, format: c}
+		return &droppingDecoder[[]byte]{sized: &prefixedDecoder{format: c}}
 	}
-	return &d
+	return newDecoder(c, c.skip)
 }
 
 func (c *lengthField) Append(dst, m []byte) ([]byte, error) {
@@ -209,7 +216,7 @@ func (c *lengthField) decode(frame []byte) int64 {
 	return int64(said)
 }
 
-func (c *lengthField) measure(p []byte) (size, need int, err error) {
+func (c *lengthField) measure(p []byte) (size uint64, need int, err error) {
 	if header := c.offset + c.length; len(p) < header {
 		return 0, header - len(p), nil
 	}
@@ -221,19 +228,10 @@ func (c *lengthField) measure(p []byte) (size, need int, err error) {
 		return 0, 0, malformed(lengthFieldName, c.offset, "the length field says %d, but the shortest frame has %d",
 			said, c.least)
 	case said > c.most:
-		return 0, 0, c.tooLarge(said, int64(c.offset))
+		size = uint64(said) + uint64(c.base) // may exceed an int64
+		return size, 0, tooLarge(lengthFieldName, c.offset, "frame", size, uint64(c.maxFrame))
 	}
-	return int(said + c.base), 0, nil
-}
-
-// sizeOf returns the size of a frame with that value in the length field. It may exceed an int64.
-func (c *lengthField) sizeOf(said int64) uint64 { return uint64(said) + uint64(c.base) }
-
-// tooLarge returns the error for a frame with that value in the length field, which is at offset.
-func (c *lengthField) tooLarge(said, offset int64) error {
-	err := tooLarge(lengthFieldName, 0, "frame", c.sizeOf(said), uint64(c.maxFrame))
-	err.Offset = offset
-	return err
+	return uint64(said + c.base), 0, nil
 }
 
 func (c *lengthField) unwrap(frame []byte) ([]byte, error) { return frame[c.strip:], nil }

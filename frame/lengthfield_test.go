@@ -151,7 +151,7 @@ func TestLengthFieldLate(t *testing.T) {
 		require.Equal(t, 1, need, "Decode")
 	}
 	_, ok, err := d.End(nil)
-	isError(t, "the end", err, io.ErrUnexpectedEOF, 0, "within a frame of 8 bytes, which exceeds the limit of 5")
+	isError(t, "the end", err, io.ErrUnexpectedEOF, 0, "within a frame that is dropped: frame of 8 bytes exceeds the limit of 5")
 	assert.False(t, ok, "a message")
 	_, _, _, err = d.Decode([]byte("ex\x00\x02ab"))
 	isError(t, "the last byte", err, frame.ErrTooLarge, 1-7, "frame of 8 bytes exceeds the limit of 5")
@@ -169,6 +169,7 @@ func TestLengthFieldOptions(t *testing.T) {
 		want string // in the error; empty: there is none
 	}{
 		{frame.LengthFieldOptions{}, ""},
+		{frame.LengthFieldOptions{FailLate: true, SkipTooLarge: true}, "FailLate and SkipTooLarge"},
 		{frame.LengthFieldOptions{Length: 5}, "Length is 5"},
 		{frame.LengthFieldOptions{Length: 9}, "Length is 9"},
 		{frame.LengthFieldOptions{Length: -1}, "Length is -1"},
@@ -238,13 +239,13 @@ func TestLengthFieldAnyOptions(t *testing.T) {
 		tb := quiet{t, rt}
 		got := feed(tb, codec, stream, each(len(stream)), false)
 		if len(stream) > o.MaxFrame || len(stream) < o.Strip {
-			require.Empty(rt, got.messages)
-			require.NotNil(rt, got.err)
-			require.Equal(rt, int64(o.Offset), got.err.Offset)
+			require.Empty(rt, got.Messages)
+			require.NotNil(rt, got.Err)
+			require.Equal(rt, int64(o.Offset), got.Err.Offset)
 			return
 		}
 		m := stream[o.Strip:]
-		same(tb, "byte by byte", got, outcome{messages: [][]byte{m}})
+		same(tb, "byte by byte", got, outcome{Messages: [][]byte{m}})
 		o.Head = stream[:o.Strip]
 		again := encode(tb, must(frame.NewLengthField(o)), m)
 		require.Equal(rt, string(stream), string(again), "encoded again")

@@ -8,18 +8,23 @@ type prefixed interface {
 	name() string
 
 	// measure returns the size of the frame that begins at p[0], which is positive. If p is too short for that, need is the
-	// number of missing bytes, as in Decoder. A size above the limit is an error as soon as it is known, so that nobody
-	// waits for the bytes.
-	measure(p []byte) (size, need int, err error)
+	// number of missing bytes, as in Decoder. A size above the limit is an ErrTooLarge as soon as it is known, so that
+	// nobody waits for the bytes. It is returned with that error, and with no other.
+	measure(p []byte) (size uint64, need int, err error)
 
 	// unwrap returns the message in a frame of that size.
 	unwrap(frame []byte) ([]byte, error)
 }
 
-// prefixedDecoder is the Decoder of every prefixed format.
+// newDecoder returns a Decoder of a prefixed format. With skip, it goes on behind a frame above the limit.
+func newDecoder(format prefixed, skip bool) Decoder[[]byte] {
+	return skipping[[]byte](&prefixedDecoder{format: format}, skip)
+}
+
+// prefixedDecoder is the Decoder of a prefixed format.
 type prefixedDecoder struct {
 	format prefixed
-	size   int // size of the frame at the front; 0: not known yet
+	size   uint64 // size of the frame at the front; 0: not known yet
 }
 
 func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
@@ -29,10 +34,10 @@ func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 			return nil, 0, need, err
 		}
 	}
-	if len(p) < d.size {
-		return nil, 0, d.size - len(p), nil
+	if uint64(len(p)) < d.size {
+		return nil, 0, int(d.size) - len(p), nil
 	}
-	n, d.size = d.size, 0
+	n, d.size = int(d.size), 0
 	m, err = d.format.unwrap(p[:n:n])
 	if err != nil {
 		return nil, 0, 0, err
@@ -42,4 +47,28 @@ func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 
 func (d *prefixedDecoder) End(p []byte) ([]byte, bool, error) {
 	return nil, false, unfinished(d.format.name(), p)
+}
+
+func (d *prefixedDecoder) refused() (size uint64) {
+	size, d.size = d.size, 0
+	return size
+}
+
+// frameSize is the size of the frame at the front, in Decoders that have a measure of their own.
+type frameSize struct {
+	size uint64 // 0: not known yet
+}
+
+// whole reports whether p has the frame, and so the size of the one behind it is not known, or how many bytes are missing.
+func (f *frameSize) whole(p []byte) (n, need int) {
+	if uint64(len(p)) < f.size {
+		return 0, int(f.size) - len(p)
+	}
+	n, f.size = int(f.size), 0
+	return n, 0
+}
+
+func (f *frameSize) refused() (size uint64) {
+	size, f.size = f.size, 0
+	return size
 }

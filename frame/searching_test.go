@@ -65,7 +65,7 @@ func TestLineIsScanLines(t *testing.T) {
 		var want outcome
 		scanner := bufio.NewScanner(strings.NewReader(text))
 		for scanner.Scan() {
-			want.messages = append(want.messages, bytes.Clone(scanner.Bytes()))
+			want.Messages = append(want.Messages, bytes.Clone(scanner.Bytes()))
 		}
 		tb := quiet{t, rt}
 		same(tb, "whole", whole(tb, frame.Line{}, []byte(text)), want)
@@ -162,10 +162,10 @@ func TestDelimiterIsModel(t *testing.T) {
 		messages, tooLarge := model(o, stream)
 		tb := quiet{t, rt}
 		got := feed(tb, codec, stream, each(len(stream)), false)
-		same(tb, "messages", outcome{messages: got.messages}, outcome{messages: messages})
+		same(tb, "messages", outcome{Messages: got.Messages}, outcome{Messages: messages})
 		if tooLarge {
-			require.NotNil(rt, got.err)
-			require.Equal(rt, frame.ErrTooLarge, got.err.Err)
+			require.NotNil(rt, got.Err)
+			require.Equal(rt, frame.ErrTooLarge, got.Err.Err)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type Simple struct{}
 func (Simple) name() string { return "Simple" }
 
 // NewDecoder returns a Decoder for the bytes of one peer.
-func (c Simple) NewDecoder() Decoder[[]byte] { return &prefixedDecoder{format: c} }
+func (c Simple) NewDecoder() Decoder[[]byte] { return newDecoder(c, false) }
 
 // MaxSize is 65,539: the largest payload and the four bytes around it.
 func (Simple) MaxSize() int { return simpleOverhead + simpleMaxPayload }
@@ -40,7 +40,7 @@ func (c Simple) Append(dst, m []byte) ([]byte, error) {
 	return append(dst, simpleEnd), nil
 }
 
-func (c Simple) measure(p []byte) (size, need int, err error) {
+func (c Simple) measure(p []byte) (size uint64, need int, err error) {
 	if len(p) == 0 {
 		return 0, 1, nil // not the whole header: the first byte may be wrong
 	}
@@ -50,7 +50,7 @@ func (c Simple) measure(p []byte) (size, need int, err error) {
 	if len(p) < simpleHeader {
 		return 0, simpleHeader - len(p), nil
 	}
-	return simpleOverhead + int(binary.BigEndian.Uint16(p[1:])), 0, nil
+	return simpleOverhead + uint64(binary.BigEndian.Uint16(p[1:])), 0, nil
 }
 
 func (c Simple) unwrap(frame []byte) ([]byte, error) {

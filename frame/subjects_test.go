@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"pgregory.net/rapid"
-
 	"github.com/tandem-io/tandem/frame"
 )
 
@@ -26,6 +24,12 @@ type subject struct {
 
 	// trap is what a Decoder must not find among bytes that it has searched; nil: it does not search.
 	trap []byte
+
+	hide func(seen []byte) // what to do instead
+
+	copies bool // whether messages may be copies
+
+	tooLarge []byte // a message that Append refuses as such; nil: any with more bytes than MaxSize
 }
 
 func subjects() []subject {
@@ -36,11 +40,17 @@ func prefixedSubjects() []subject {
 	return []subject{
 		{name: "U64", codec: frame.U64{}, header: 8},
 		{name: "U64 of 9", codec: frame.U64{MaxPayload: 9}, message: cut(9), header: 8},
+		{name: "U64 of 9, skipping", codec: frame.U64{MaxPayload: 9, SkipTooLarge: true}, message: cut(9), header: 8},
 		{name: "Simple", codec: frame.Simple{}, header: 3},
 		{name: "Checksum32", codec: frame.Checksum32{}, header: 4},
 		{name: "Checksum32 of 9", codec: frame.Checksum32{MaxPayload: 9}, message: cut(9), header: 4},
+		{name: "Checksum32 of 9, skipping", codec: frame.Checksum32{MaxPayload: 9, SkipTooLarge: true}, message: cut(9), header: 4},
 		{name: "Varint", codec: frame.Varint{}},
 		{name: "Varint of 9", codec: frame.Varint{MaxPayload: 9}, message: cut(9)},
+		{name: "Varint of 9, skipping", codec: frame.Varint{MaxPayload: 9, SkipTooLarge: true}, message: cut(9)},
+		{name: "Netstring", codec: frame.Netstring{}},
+		{name: "Netstring of 9", codec: frame.Netstring{MaxPayload: 9}, message: cut(9)},
+		{name: "Netstring of 9, skipping", codec: frame.Netstring{MaxPayload: 9, SkipTooLarge: true}, message: cut(9)},
 		{name: "Fixed 1", codec: must(frame.NewFixed(1)), message: exactly(1)},
 		{name: "Fixed 64", codec: must(frame.NewFixed(64)), message: exactly(64)},
 	}
@@ -74,6 +84,7 @@ func lengthFieldSubjects() (all []subject) {
 	add(frame.LengthFieldOptions{Offset: 1, Length: 2, Adjustment: -3, Strip: 3}, nil)
 	add(frame.LengthFieldOptions{Length: 1, Strip: 1}, cut(255))
 	add(frame.LengthFieldOptions{Length: 1, Strip: 1, LengthIncludesItself: true, MaxFrame: 9}, cut(8))
+	add(frame.LengthFieldOptions{Length: 1, Strip: 1, MaxFrame: 9, SkipTooLarge: true}, cut(8))
 	add(frame.LengthFieldOptions{Length: 3, Strip: 3, LittleEndian: true}, nil)
 	add(frame.LengthFieldOptions{Length: 4, Strip: 4, LittleEndian: true, FailLate: true}, nil)
 	add(frame.LengthFieldOptions{Length: 8, Strip: 8}, nil)
@@ -110,12 +121,21 @@ func searchingSubjects() []subject {
 			name:    "Delimiter of three, kept",
 			codec:   delimiter(frame.DelimiterOptions{Keep: true}, "--;", ";;", "$"),
 			message: behind("--;", without(";$")), lookBack: 2, trap: []byte("$"),
+			tooLarge: append(make([]byte, 1<<17), '$'),
 		},
 		{
 			name:    "Delimiter of 9",
 			codec:   delimiter(frame.DelimiterOptions{MaxMessage: 9}, "<>", "</>", "<//>"),
 			message: cut(9, without("<>")), lookBack: 3, trap: []byte("<>"),
 		},
+		{name: "LSP", codec: frame.LSP{}, hide: hideFields},
+		{name: "LSP of 9", codec: frame.LSP{MaxContent: 9}, message: cut(9), hide: hideFields},
+		{
+			name: "LSP of 9, skipping", codec: frame.LSP{MaxContent: 9, SkipTooLarge: true},
+			message: cut(9), hide: hideFields,
+		},
+		{name: "COBS", codec: frame.COBS{}, copies: true, hide: hideData},
+		{name: "COBS of 9", codec: frame.COBS{MaxMessage: 9}, message: cut(9), copies: true, hide: hideData},
 		{name: "Line", codec: frame.Line{}, message: without("\n"), lookBack: 1, trap: []byte("\n")},
 		{name: "Line CRLF", codec: frame.Line{CRLF: true}, message: without("\n"), lookBack: 1, trap: []byte("\r\n")},
 		{name: "Line of 9", codec: frame.Line{MaxLine: 9}, message: cut(9, without("\n")), lookBack: 1, trap: []byte("\n")},
@@ -128,15 +148,6 @@ func (s subject) of(b []byte) []byte {
 		return bytes.Clone(b)
 	}
 	return s.message(b)
-}
-
-// messages draws some that s can encode, short ones more often.
-func (s subject) messages(t *rapid.T) (ms [][]byte) {
-	b := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]byte("\r\na-;$<\x00\x01\x17")), rapid.Byte()), 0, 300)
-	for _, m := range rapid.SliceOfN(b, 0, 8).Draw(t, "messages") {
-		ms = append(ms, s.of(m))
-	}
-	return ms
 }
 
 func be16(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }

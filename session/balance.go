@@ -36,17 +36,17 @@ var sourceSeed = maphash.MakeSeed()
 
 // pick chooses the loop of a connection from or to remote, and counts the connection there: newStream takes that over,
 // and where no stream is made after all, unpick takes it back. Any goroutine.
-func (e *Engine) pick(remote backend.Address) *Loop {
+func (e *Engine) pick(remote backend.Address) *loop {
 	l := e.choose(remote)
 	l.load.Add(1)
 	return l
 }
 
 // unpick takes a pick back.
-func (l *Loop) unpick() { l.load.Add(-1) }
+func (l *loop) unpick() { l.load.Add(-1) }
 
 // choose passes over loops that have failed, as long as there is another.
-func (e *Engine) choose(remote backend.Address) *Loop {
+func (e *Engine) choose(remote backend.Address) *loop {
 	if len(e.loops) == 1 {
 		return e.loops[0]
 	}
@@ -60,7 +60,7 @@ func (e *Engine) choose(remote backend.Address) *Loop {
 	return e.alive(e.next.Add(1) - 1)
 }
 
-func (e *Engine) leastLoaded() *Loop {
+func (e *Engine) leastLoaded() *loop {
 	least := e.alive(0)
 	for _, l := range e.loops {
 		if !l.dead.Load() && l.load.Load() < least.load.Load() {
@@ -71,7 +71,7 @@ func (e *Engine) leastLoaded() *Loop {
 }
 
 // alive is the first loop from number n on that has not failed, or loop n if all have.
-func (e *Engine) alive(n uint64) *Loop {
+func (e *Engine) alive(n uint64) *loop {
 	all := uint64(len(e.loops))
 	for i := range all {
 		if l := e.loops[(n+i)%all]; !l.dead.Load() {

@@ -10,14 +10,14 @@ import (
 // that it is known whose callback is running.
 
 func (s *Stream) callOpen() {
-	s.loop.enterUntimed(s, "OnOpen")
+	s.loop.enterUntimed(s, onOpen)
 	defer s.recovered()
 	s.handler.OnOpen(s)
 }
 
 // callData is timed, for the budget of the turn.
 func (s *Stream) callData() {
-	s.loop.enter(s, "OnData")
+	s.loop.enter(s, onData)
 	s.rx.turnReads++
 	s.loop.stamp()
 	s.callDataRecovered()
@@ -43,7 +43,7 @@ func (s *Stream) dataRecovered() {
 }
 
 func (s *Stream) callEOF() {
-	s.loop.enterUntimed(s, "OnEOF")
+	s.loop.enterUntimed(s, onEOF)
 	defer s.recovered()
 	s.handler.OnEOF(s)
 }
@@ -55,25 +55,25 @@ type finalDecoder interface {
 }
 
 func (s *Stream) callFinal() {
-	s.loop.enterUntimed(s, "OnData")
+	s.loop.enterUntimed(s, onData)
 	defer s.recovered()
 	s.rx.decoder.decodeFinal(s)
 }
 
 func (s *Stream) callWritable() {
-	s.loop.enterUntimed(s, "OnWritable")
+	s.loop.enterUntimed(s, onWritable)
 	defer s.recovered()
 	s.handler.OnWritable(s)
 }
 
 func (s *Stream) callClose(err error) {
-	s.loop.enterUntimed(s, "OnClose")
+	s.loop.enterUntimed(s, onClose)
 	defer s.recovered()
 	s.handler.OnClose(s, err)
 }
 
 func (s *Stream) callNotify(fn func(error), err error) {
-	s.loop.enterUntimed(s, "WriteNotify")
+	s.loop.enterUntimed(s, writeNotify)
 	defer s.recovered()
 	fn(err)
 }
@@ -86,7 +86,7 @@ func (s *Stream) callLayer() (unread, unsent []byte, whole bool) {
 	if layer == nil {
 		return nil, nil, false
 	}
-	s.loop.enterUntimed(s, "DetachWith")
+	s.loop.enterUntimed(s, detachWith)
 	defer s.layerRecovered()
 	unread, unsent = layer()
 	return unread, unsent, true
@@ -117,8 +117,22 @@ func (e *Engine) guarded(fn func() error) (err error) {
 	return fn()
 }
 
+// callEach calls fn, which Each was given, for the stream.
+func (s *Stream) callEach(fn func(*Stream)) {
+	s.loop.enterUntimed(s, each)
+	defer s.recovered()
+	fn(s)
+}
+
+// callEachInside is callEach inside another callback, whose loans go on.
+func (s *Stream) callEachInside(fn func(*Stream)) {
+	s.loop.enterUntimed(s, each)
+	defer s.recoveredInside()
+	fn(s)
+}
+
 // call calls a function of the user's; what says which method it was given to.
-func (s *Stream) call(what string, fn func()) {
+func (s *Stream) call(what callback, fn func()) {
 	s.loop.enterUntimed(s, what)
 	defer s.recovered()
 	fn()
@@ -135,11 +149,50 @@ func (s *Stream) recovered() {
 	}
 }
 
-// panicked ends a stream whose callback panicked, with a reset. At most ten panics a second are logged.
-func (s *Stream) panicked(e *PanicError) {
+// recoveredInside is recovered inside another callback.
+func (s *Stream) recoveredInside() {
+	s.loop.Answer()
+	if s.loop.traced {
+		s.loop.endRegion()
+	}
+	if s.loop.engine.propagate {
+		return
+	}
+	if v := recover(); v != nil {
+		s.panicked(&PanicError{Value: v, Stack: debug.Stack()})
+	}
+}
+
+// panicked ends a stream whose callback panicked, with a reset.
+func (s *Stream) panicked(e *PanicError) { s.panickedWith(e, e) }
+
+// panickedWith is panicked for a stream that ends with cause. At most ten panics a second are logged.
+func (s *Stream) panickedWith(e *PanicError, cause error) {
 	s.loop.Count[backend.Panics]++
-	s.loop.engine.logPanic(s, e)
+	s.loop.engine.logPanic(s.loop, e)
 	s.mu.Lock()
-	s.abortLocked(e, true)
+	s.abortLocked(cause, true)
 	s.mu.Unlock()
+}
+
+// call calls a function of the user's that belongs to no stream.
+func (l *loop) call(what callback, fn func()) {
+	l.enterOwn(what)
+	defer l.recovered()
+	fn()
+}
+
+// callGiven calls a function that Post of the loop was given.
+func (l *loop) callGiven(fn func()) { l.call(given, fn) }
+
+// recovered is deferred around functions that belong to no stream. A panic in one ends nothing.
+func (l *loop) recovered() {
+	l.endLoans()
+	if l.engine.propagate {
+		return
+	}
+	if v := recover(); v != nil {
+		l.Count[backend.Panics]++
+		l.engine.logPanic(l, &PanicError{Value: v, Stack: debug.Stack()})
+	}
 }

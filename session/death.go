@@ -13,29 +13,33 @@ import (
 // one of them calls Goexit, too, bury is called again and goes on.
 
 // run runs a loop on a goroutine of its own.
-func (e *Engine) run(l *Loop, started chan<- error) {
+func (e *Engine) run(l *loop, started chan<- error) {
 	defer e.running.Done()
+	if e.trace {
+		l.label()
+	}
 	_ = l.Post(backend.TaskFunc(func() { started <- l.Err() })) // it runs also if the loop cannot start
 	_ = l.Run()                                                 // which has buried the loop if it died
 }
 
 // culprit names the callback that was entered last.
-func (l *Loop) culprit() string { return fmt.Sprintf("%s of stream %d", l.what, l.entered) }
+func (l *loop) culprit() string { return l.describe(l.entered) }
 
 // bury ends what was on a loop that has died.
-func (l *Loop) bury(err error) {
+func (l *loop) bury(err error) {
 	e := l.engine
 	cause := fmt.Errorf("loop %d has ended: %w", l.index, err)
 	if !l.dead.Swap(true) && l.Turn() > 0 {
 		e.log.Error("tandem: a loop has ended; its streams are reset", "loop", l.index, "streams", l.live.Load(), "error", err)
 	}
+	l.endTimers()
 	e.buryAll(l, cause)
 	l.Show() // before anybody learns of it
 	e.loopGone(cause)
 }
 
 // buryAll ends streams, dials and listeners. It can be called again after it was interrupted.
-func (e *Engine) buryAll(l *Loop, cause error) {
+func (e *Engine) buryAll(l *loop, cause error) {
 	for _, a := range l.listening.list() {
 		a.loopDied(cause)
 	}
@@ -115,6 +119,7 @@ func (e *Engine) overLocked() {
 
 // end says that everything is gone.
 func (e *Engine) end() {
+	e.watch.stop()
 	e.mu.Lock()
 	e.overLocked()
 	e.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 //	Write ──► rest: what the stream had queued ──► Conn, by send, which goes on by itself
 type detached struct {
 	net.Conn
-	loop          *Loop
+	loop          *loop
 	closeTimeout  time.Duration
 	local, remote net.Addr
 	layer         func() (unread, unsent []byte) // returns what the layer above the stream holds; called once

@@ -308,7 +308,7 @@ func TestDetachWhileCallbackExits(t *testing.T) {
 // goexit detaches a stream whose loop a callback ends meanwhile.
 func goexit(t *testing.T, detach func(*actor) net.Conn) {
 	var c net.Conn
-	var l *Loop
+	var l *loop
 	elsewhere(func() { // the goroutine ends with the loop
 		a := newActor(t, StreamOptions{})
 		l = a.engine.loops[0]

@@ -246,7 +246,7 @@ func (e *Engine) holdEnd() bool {
 }
 
 // loopOf chooses the loop of a dial, as pick does.
-func (e *Engine) loopOf(o *DialOptions, t target) *Loop {
+func (e *Engine) loopOf(o *DialOptions, t target) *loop {
 	switch {
 	case o.SameLoop != nil:
 		o.SameLoop.loop.load.Add(1)

@@ -23,6 +23,9 @@ type Config struct {
 	CallerDriven bool
 	Propagate    bool // let panics of callbacks crash the program
 	Logger       *slog.Logger
+	Debug        bool          // panic where a method is called on a goroutine that it does not belong to
+	Trace        bool          // show callbacks in profiles and execution traces
+	SlowCallback time.Duration // callbacks that run longer are logged, 0: none
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
 	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
 	Clock        backend.Clock // nil: backend.SystemClock
@@ -31,7 +34,7 @@ type Config struct {
 
 // Engine owns loops, and all that runs on them.
 type Engine struct {
-	loops      []*Loop
+	loops      []*loop
 	defaults   StreamOptions
 	balance    Balance
 	driven     bool
@@ -40,9 +43,13 @@ type Engine struct {
 	clock      backend.Clock
 	next       atomic.Uint64
 	memory     memory
+	buffers    backend.Pool // of NewBuffer
 	handshakes int
 	conns      conns
 	panics     panicLog
+	debug      bool
+	trace      bool
+	watch      *watch         // nil: nobody looks for slow callbacks
 	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
 	running    sync.WaitGroup // goroutines of loops
 
@@ -66,10 +73,14 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
+		debug: c.Debug || backend.Poisoning(), trace: c.Trace,
 		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}
+	}
+	if c.SlowCallback > 0 {
+		e.watch = newWatch(e, c.SlowCallback)
 	}
 	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {
@@ -139,7 +150,7 @@ func (e *Engine) Poll(timeout time.Duration) (int, error) {
 	return n, nil
 }
 
-func (e *Engine) bind(l *Loop) error {
+func (e *Engine) bind(l *loop) error {
 	err := l.Bind()
 	switch {
 	case err == nil:

@@ -25,7 +25,8 @@ import (
 //
 // Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
 // CloseInStages, also if Invalid calls Close, and OnClose gets the *frame.Error, whose Offset counts from the first byte
-// of the peer. There is no EOF before it. A stream that had failed already ends with its failure.
+// of the peer. There is no EOF before it. A message that the end of the stream would end is not delivered if the stream has
+// TLS, and its peer has finished without close_notify: that is an end within a message, too. A stream that had failed already ends with its failure.
 //
 // codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {
@@ -51,6 +52,16 @@ type FrameHandler[M any] struct {
 	// Transport's MemoryLimit keeps the stream from reading, because else streams in the middle of messages could stop
 	// each other for ever. Default 0: none.
 	MessageTimeout time.Duration
+
+	// Continue goes on with work that took too long for one turn: it is called once in the next turn after Later was, before
+	// anything else is delivered.
+	Continue func(s *Stream)
+
+	// Skipped is called when the codec has dropped a message, and goes on behind it, as with the option SkipTooLarge: in
+	// the message's turn, behind its last byte. Offset of err, the place of the message, counts from the first byte of the
+	// peer. Skipped may do what Message may, such as write an answer. Nil: the message is dropped silently. MessageTimeout
+	// holds for dropped messages too.
+	Skipped func(s *Stream, err *frame.Error)
 
 	// Invalid is called when the peer has sent what is no message, before the stream closes. It may write an answer.
 	Invalid func(s *Stream, err *frame.Error)
@@ -115,20 +126,29 @@ func (h *FrameHandler[M]) OnOpen(s *Stream) {
 // OnData implements Handler.
 func (h *FrameHandler[M]) OnData(s *Stream) {
 	f, handler := h.decoder(s), s.changes
-	for s.rx.in.len() > 0 {
+	for s.rx.unfinished || s.rx.in.len() > 0 {
 		if f.spent(s) {
 			s.redeliver()
 			return
 		}
+		if s.rx.unfinished {
+			s.rx.unfinished = false
+			h.Continue(s)
+			if s.changes != handler {
+				return
+			}
+			continue
+		}
 		p := s.rx.in.bytes()
 		m, n, ok, err := f.next(p, s.rx.read)
-		if err != nil {
+		skips := skipped(err)
+		if err != nil && skips == nil {
 			h.invalid(s, err)
 			return
 		}
 		s.consume(n)
 		f.bytes += n
-		if !ok {
+		if !ok && skips == nil {
 			s.rx.in.wanted = f.wait
 			f.prompt(s)
 			f.late.waits()
@@ -137,7 +157,11 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.rx.in.wanted = 0
 		f.late.whole()
 		f.messages++
-		h.message(s, m, p[:n])
+		if skips != nil {
+			h.skip(s, skips)
+		} else {
+			h.message(s, m, p[:n])
+		}
 		if s.changes != handler {
 			return
 		}
@@ -149,6 +173,27 @@ func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
 	s.rx.in.lendMessage()
 	defer s.rx.in.endMessage(p)
 	h.Message(s, m)
+}
+
+// Later ends the turn of a stream whose messages h has. Message and Continue call it when there is more to do for a message
+// than a turn has room for: then Continue is called in the next turn, and until it has returned without calling Later again,
+// nothing else is delivered, neither messages nor EOF. A stream that is paused, or whose queue is above HighWater, does not
+// go on. After Close, Abort, Detach and SetHandler it never does. It panics if Continue is nil. Loop only.
+func (h *FrameHandler[M]) Later(s *Stream) {
+	if h.Continue == nil {
+		panic("tandem: Later of a FrameHandler that has no Continue function")
+	}
+	if f, ok := s.rx.decoder.(*streamDecoder[M]); ok && f.of == h {
+		s.rx.unfinished = true
+		f.bytes = s.opts.TurnBudget
+	}
+}
+
+// skip calls the handler for a message that was dropped.
+func (h *FrameHandler[M]) skip(s *Stream, err *frame.Error) {
+	if h.Skipped != nil {
+		h.Skipped(s, err)
+	}
 }
 
 // spent reports whether the next message has to wait: for the next turn, or because of what was called.
@@ -182,7 +227,11 @@ func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
 	p := s.rx.in.bytes()
-	m, ok, err := f.end(p, s.rx.read)
+	end := f.end
+	if s.truncated() {
+		end = f.cut
+	}
+	m, ok, err := end(p, s.rx.read)
 	if err != nil {
 		f.of.invalid(s, err)
 		return

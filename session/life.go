@@ -81,7 +81,7 @@ func (s *Stream) progress() {
 	}
 	s.mu.Lock()
 	drained := s.tx.drained()
-	if s.tls != nil && s.tls.late && !s.tls.open && s.life.phase == open {
+	if s.tls != nil && !s.tls.open && s.life.phase == open {
 		drained = false // the handshake comes first, and close_notify
 	}
 	fin := s.tx.finWant && !s.tx.finSent && drained && (s.life.phase == open || s.life.phase == closing && s.life.staged)
@@ -142,6 +142,10 @@ func (s *Stream) brokenLocked(op string, err error, here bool) {
 	if s.life.phase == closing && s.life.cause == nil && s.tls != nil && s.tls.saidAllLocked() {
 		s.life.move(ending)
 		s.scheduleLocked(here)
+		return
+	}
+	if s.tls != nil && !s.tls.open {
+		s.failLocked(s.tls.lostLocked(op, err), here)
 		return
 	}
 	s.failLocked(s.opErrorLocked(op, err), here)
@@ -220,7 +224,7 @@ func (s *Stream) finish() {
 	}
 	s.rx.draining = false
 	if s.tls != nil {
-		s.tls.end()
+		s.tls.gone(err)
 	}
 	s.stopTimers()
 	lost := err

@@ -11,7 +11,7 @@ import (
 type listenSocket struct {
 	backend.NoEvents
 	listener *listener
-	loop     *Loop
+	loop     *loop
 	sock     backend.Socket
 	timer    backend.Timer
 	halt     halt

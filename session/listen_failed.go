@@ -33,7 +33,7 @@ func (a *listenSocket) failed(err error) {
 }
 
 // countFailure counts an accept on a loop that brought no stream.
-func (l *listener) countFailure(loop *Loop) {
+func (l *listener) countFailure(loop *loop) {
 	l.errors.Add(1)
 	loop.Count[backend.AcceptErrors]++
 }
@@ -69,7 +69,7 @@ func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 
 // unopened follows a connection that was accepted and cannot become a stream, because its loop lacks the memory: it is
 // closed, and no handler hears of it.
-func (l *listener) unopened(loop *Loop, err error) {
+func (l *listener) unopened(loop *loop, err error) {
 	l.countFailure(loop)
 	if skipped, ok := loop.unopened.allow(loop.Clock()); ok {
 		l.engine.log.Warn("tandem: a connection was accepted and is closed, because it cannot be watched", "address", l.addr,

@@ -252,10 +252,10 @@ func TestCloseFreesTheParked(t *testing.T) {
 
 // TestParkedWithoutALoop has the loop die that has parked connections, and the next one not take the socket.
 func TestParkedWithoutALoop(t *testing.T) {
-	for name, refuses := range map[string]func(s *stage, l *Loop){
-		"the engine shuts down":   func(_ *stage, l *Loop) { l.draining = true },
-		"the driver has no room":  func(s *stage, _ *Loop) { s.refuse = syscall.ENOBUFS },
-		"it dies before it looks": func(s *stage, l *Loop) { s.kill(l, errors.New("as well")) },
+	for name, refuses := range map[string]func(s *stage, l *loop){
+		"the engine shuts down":   func(_ *stage, l *loop) { l.draining = true },
+		"the driver has no room":  func(s *stage, _ *loop) { s.refuse = syscall.ENOBUFS },
+		"it dies before it looks": func(s *stage, l *loop) { s.kill(l, errors.New("as well")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, 2)

@@ -2,18 +2,21 @@ package session
 
 import (
 	"net"
+	"runtime/trace"
 	"sync/atomic"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Loop is a backend.Loop with the streams that live on it. Unless a comment says otherwise, fields and methods belong
+// loop is a backend.Loop with the streams that live on it. Unless a comment says otherwise, fields and methods belong
 // to its goroutine.
-type Loop struct {
+type loop struct {
 	*backend.Loop
 	engine *Engine
 	index  int
+	debug  bool // any goroutine
+	traced bool
 
 	ids  atomic.Uint64 // any goroutine
 	live atomic.Int64  // connected streams; any goroutine
@@ -34,9 +37,8 @@ type Loop struct {
 	gatherFrom []*Stream // their streams
 
 	dead    atomic.Bool   // it has failed: nothing new may be put here
-	current atomic.Uint64 // stream whose callback was entered last; any goroutine may look
-	entered uint64        // the same
-	what    string        // which callback that was
+	current atomic.Uint64 // the call that was entered last; any goroutine may look
+	entered call          // the same
 	stamped uint64        // Polls for which the time in at was taken, and 1
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
@@ -47,6 +49,11 @@ type Loop struct {
 	tight     []*Stream   // stopped by the Transport's MemoryLimit
 	relieving atomic.Bool // a task that looks at them again is on its way
 
+	regions []*trace.Region // of callbacks that run, each in the one before; only if traced
+
+	timers     *Timer // list of active timers of the loop itself
+	timersOver bool   // none of them runs any longer
+
 	lent []*Stream // whose unread bytes a callback has; only if poisoning is on
 
 	vec   [][]byte // scratch for one send
@@ -56,30 +63,33 @@ type Loop struct {
 	tlsSlots tlsSlots
 }
 
-func newLoop(e *Engine, index int, c backend.LoopConfig) *Loop {
-	l := &Loop{
-		engine: e, index: index, dialing: map[*dial]struct{}{},
+func newLoop(e *Engine, index int, c backend.LoopConfig) *loop {
+	l := &loop{
+		engine: e, index: index, debug: e.debug, traced: e.trace, dialing: map[*dial]struct{}{},
 		emptied: make(chan struct{}), vec: make([][]byte, 0, backend.MaxVector),
 	}
-	c.Culprit, c.Died = l.culprit, l.bury
+	c.Culprit, c.Died, c.Call = l.culprit, l.bury, l.callGiven
+	if e.watch != nil {
+		c.Roused = e.watch.begin
+	}
 	l.Loop = backend.NewLoop(c)
 	l.tlsSlots = tlsSlots{loop: l, limit: e.handshakes}
 	return l
 }
 
 // newID returns a number that is unique in the engine. Any goroutine.
-func (l *Loop) newID() uint64 {
+func (l *loop) newID() uint64 {
 	return (l.ids.Add(1)-1)*uint64(len(l.engine.loops)) + uint64(l.index) + 1
 }
 
-func (l *Loop) scratch() []byte {
+func (l *loop) scratch() []byte {
 	if l.read == nil {
 		l.read = make([]byte, 64<<10)
 	}
 	return l.read
 }
 
-func (l *Loop) plainScratch() []byte {
+func (l *loop) plainScratch() []byte {
 	if l.plain == nil {
 		l.plain = make([]byte, tlsScratch)
 	}
@@ -87,20 +97,24 @@ func (l *Loop) plainScratch() []byte {
 }
 
 // lend notes that bytes of s are lent until the present callback returns. Only if poisoning is on.
-func (l *Loop) lend(s *Stream) {
+func (l *loop) lend(s *Stream) {
 	if n := len(l.lent); n == 0 || l.lent[n-1] != s {
 		l.lent = append(l.lent, s)
 	}
 }
 
-// endLoans follows that a callback has returned.
-func (l *Loop) endLoans() {
+// endLoans follows that a callback has returned, and says so to those who ask.
+func (l *loop) endLoans() {
+	l.Answer()
+	if l.traced {
+		l.endRegion()
+	}
 	if len(l.lent) > 0 {
 		l.renewLent()
 	}
 }
 
-func (l *Loop) renewLent() {
+func (l *loop) renewLent() {
 	for _, s := range l.lent {
 		s.rx.in.renew()
 	}
@@ -109,13 +123,13 @@ func (l *Loop) renewLent() {
 }
 
 // add and remove keep the list of connected streams.
-func (l *Loop) add(s *Stream) {
+func (l *loop) add(s *Stream) {
 	s.index = len(l.streams)
 	l.streams = append(l.streams, s)
 	l.live.Add(1)
 }
 
-func (l *Loop) remove(s *Stream) {
+func (l *loop) remove(s *Stream) {
 	if s.index < 0 {
 		return
 	}
@@ -129,14 +143,14 @@ func (l *Loop) remove(s *Stream) {
 }
 
 // retain and release count what has to end before the loop can.
-func (l *Loop) retain() { l.refs++ }
+func (l *loop) retain() { l.refs++ }
 
-func (l *Loop) release() {
+func (l *loop) release() {
 	l.refs--
 	l.checkEmpty()
 }
 
-func (l *Loop) checkEmpty() {
+func (l *loop) checkEmpty() {
 	if !l.draining || l.refs > 0 {
 		return
 	}
@@ -148,7 +162,7 @@ func (l *Loop) checkEmpty() {
 }
 
 // gathered accounts for n bytes that s has queued in a callback.
-func (l *Loop) gathered(s *Stream, n int) {
+func (l *loop) gathered(s *Stream, n int) {
 	if turn := l.Turn(); l.gatherTurn != turn {
 		l.gatherTurn = turn
 		l.forgetGathered()
@@ -159,14 +173,14 @@ func (l *Loop) gathered(s *Stream, n int) {
 	}
 }
 
-func (l *Loop) forgetGathered() {
+func (l *loop) forgetGathered() {
 	clear(l.gatherFrom)
 	l.gatherFrom, l.gatherSize = l.gatherFrom[:0], 0
 }
 
 // flushGathered sends what the streams of the loop have gathered when it is 64 KiB: memory that goes out while it is
 // in the cache, and is there for the next to be written, costs less than waiting for the end of the turn saves.
-func (l *Loop) flushGathered() {
+func (l *loop) flushGathered() {
 	for _, s := range l.gatherFrom {
 		s.mu.Lock()
 		s.flushLocked()
@@ -177,7 +191,7 @@ func (l *Loop) flushGathered() {
 
 // begin runs start on the loop, as something that has to end before the loop does. It returns net.ErrClosed once the
 // engine shuts down. Any goroutine.
-func (l *Loop) begin(start func()) error {
+func (l *loop) begin(start func()) error {
 	if l.engine.down.Load() {
 		return net.ErrClosed
 	}
@@ -189,7 +203,7 @@ func (l *Loop) begin(start func()) error {
 
 // open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
 // begins any longer it is reset, as the kernel does with its backlog.
-func (l *Loop) open(fd backend.Descriptor, peer backend.Address, from *listener) {
+func (l *loop) open(fd backend.Descriptor, peer backend.Address, from *listener) {
 	if l.draining || l.Ending() {
 		l.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
 		l.unpick()
@@ -206,39 +220,24 @@ func (l *Loop) open(fd backend.Descriptor, peer backend.Address, from *listener)
 }
 
 // each calls fn for all streams. fn may end them.
-func (l *Loop) each(fn func(*Stream)) {
+func (l *loop) each(fn func(*Stream)) {
 	for _, s := range append([]*Stream(nil), l.streams...) {
 		fn(s)
 	}
 }
 
-// enter notes whose callback begins, for those who ask what the loop is busy with.
-func (l *Loop) enter(s *Stream, what string) {
-	l.what = what
-	if l.entered != s.id {
-		l.entered = s.id
-		l.current.Store(s.id)
-	}
-}
-
-// enterUntimed is enter for a callback whose time is nobody's: least of all that of the stream whose data comes next.
-func (l *Loop) enterUntimed(s *Stream, what string) {
-	l.stamped = 0
-	l.enter(s, what)
-}
-
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
-func (l *Loop) stamp() {
+func (l *loop) stamp() {
 	if look := l.Polls() + 1; l.stamped != look {
 		l.stamped, l.at = look, l.Tick()
 	}
 }
 
 // sinceStamp returns how long the present callback for data has run, in nanoseconds.
-func (l *Loop) sinceStamp() int64 { return l.Clock() - l.at }
+func (l *loop) sinceStamp() int64 { return l.Clock() - l.at }
 
 // lap returns how long the callback for data of s has taken, in nanoseconds.
-func (l *Loop) lap(s *Stream) int64 {
+func (l *loop) lap(s *Stream) int64 {
 	now := l.Clock()
 	took := now - l.at
 	l.at = now
@@ -250,12 +249,12 @@ func (l *Loop) lap(s *Stream) int64 {
 }
 
 // Parked is how many connections of listeners on the loop wait for room. Any goroutine.
-func (l *Loop) Parked() int { return int(l.parked.Load()) }
+func (l *loop) Parked() int { return int(l.parked.Load()) }
 
 // Streams is how many streams of the loop are connected now. Any goroutine.
-func (l *Loop) Streams() int { return int(l.live.Load()) }
+func (l *loop) Streams() int { return int(l.live.Load()) }
 
 // LongestCallback is how long the longest callback for data took, and the ID of its stream. Any goroutine.
-func (l *Loop) LongestCallback() (took time.Duration, stream uint64) {
+func (l *loop) LongestCallback() (took time.Duration, stream uint64) {
 	return time.Duration(l.longest.Load()), l.slowest.Load()
 }

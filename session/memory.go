@@ -77,7 +77,7 @@ func (e *Engine) relieve() {
 	}
 }
 
-func (l *Loop) lookAtTight() {
+func (l *loop) lookAtTight() {
 	l.relieving.Store(false)
 	all := l.tight
 	l.tight = nil
@@ -133,17 +133,22 @@ func Logger(s *Stream) *slog.Logger { return s.loop.engine.log }
 // goroutine.
 func Memory(s *Stream) *backend.Pool { return &s.loop.Pool }
 
-func (e *Engine) logPanic(s *Stream, p *PanicError) {
+// logPanic logs a panic in the call that l has entered last, or counts it.
+func (e *Engine) logPanic(l *loop, p *PanicError) {
 	e.panics.mu.Lock()
 	e.panics.limit.burst = panicsASecond
-	skipped, ok := e.panics.limit.allow(s.loop.Clock())
+	skipped, ok := e.panics.limit.allow(l.Clock())
 	e.panics.mu.Unlock()
 	if !ok {
 		return
 	}
-	attrs := []any{"stream", s.id, "callback", s.loop.what, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack)}
+	message, attrs := "tandem: panic in a callback; its stream is reset", []any{"stream", l.entered.stream()}
+	if l.entered.stream() == 0 {
+		message, attrs = "tandem: panic in a function of a loop, which goes on", []any{"loop", l.index}
+	}
+	attrs = append(attrs, "callback", l.entered.callback().String(), "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
 	if skipped > 0 {
 		attrs = append(attrs, slog.Int("not logged before", skipped))
 	}
-	e.log.Error("tandem: panic in a callback; its stream is reset", attrs...)
+	e.log.Error(message, attrs...)
 }

@@ -15,7 +15,7 @@ import (
 //		for {
 //			m, ok, err := b.Next()
 //			if err != nil || !ok {
-//				break       // err: the connection is to be closed
+//				break       // err: the connection is to be closed, or see Next
 //			}
 //			...             // m is valid until another method is called
 //		}
@@ -53,11 +53,12 @@ func (b *MessageBuffer[M]) Add(p []byte) {
 }
 
 // Next returns the next message. With ok false and no error more bytes are needed. After an error no more messages can
-// be decoded.
+// be decoded, unless it is a *frame.Error with Skipped set: that is about one message, which the Decoder has dropped, and
+// Next is called again.
 func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 	b.endLast()
 	m, n, ok, err := b.next(b.in.bytes(), b.begin)
-	if err != nil {
+	if err != nil && skipped(err) == nil {
 		return m, false, err
 	}
 	if b.in.mem != nil && backend.Poisoning() {
@@ -66,7 +67,7 @@ func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 	b.in.consume(n)
 	b.begin += uint64(n)
 	b.in.wanted = b.wait
-	return m, ok, nil
+	return m, ok, err
 }
 
 // Final returns the message that is ended by the end of the stream, if there is one. It is called when the peer has
@@ -74,6 +75,14 @@ func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 func (b *MessageBuffer[M]) Final() (m M, ok bool, err error) {
 	b.endLast()
 	return b.end(b.in.bytes(), b.begin)
+}
+
+// Cut is Final for a peer whose end cannot be believed, such as that of a stream whose TLSState is Truncated: it ends no
+// message. The error says so if there is one that it would have ended, or that the stream ended within a message.
+func (b *MessageBuffer[M]) Cut() error {
+	b.endLast()
+	_, _, err := b.cut(b.in.bytes(), b.begin)
+	return err
 }
 
 // Keep copies the bytes that have not been decoded, so that the memory passed to Add belongs to the caller again. The last

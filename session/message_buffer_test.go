@@ -115,3 +115,29 @@ func TestMessageBufferFinal(t *testing.T) {
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	})
 }
+
+// TestMessageBufferSkips drops a message between two others, and says so in its turn.
+func TestMessageBufferSkips(t *testing.T) {
+	b := session.NewMessageBuffer(frame.Varint{MaxPayload: 3, SkipTooLarge: true})
+	for _, p := range []string{"\x03one\x05", "too ", "l\x03two"} {
+		b.Add([]byte(p))
+		switch p[0] {
+		case 3:
+			next(t, b, []byte("one"))
+			next(t, b, nil)
+		case 't':
+			next(t, b, nil)
+			assert.Zero(t, b.Len())
+		default:
+			_, ok, err := b.Next()
+			assert.False(t, ok)
+			var e *frame.Error
+			require.ErrorAs(t, err, &e)
+			assert.True(t, e.Skipped)
+			assert.EqualValues(t, 4, e.Offset)
+			next(t, b, []byte("two"))
+			next(t, b, nil)
+		}
+		b.Keep()
+	}
+}

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -20,17 +21,22 @@ func newMessageDecoder[M any](c frame.Codec[M]) messageDecoder[M] {
 }
 
 // next looks for a message at the front of p, which is everything unread and begins at byte at of the stream. It consumes n
-// bytes of p. With neither a message nor an error, wait is the number of unread bytes that are needed.
+// bytes of p. With neither a message nor an error, wait is the number of unread bytes that are needed. An error that is
+// skipped is about the n bytes alone.
 func (d *messageDecoder[M]) next(p []byte, at uint64) (m M, n int, ok bool, err error) {
 	if len(p) == 0 || len(p) < d.wait {
 		return m, 0, false, nil
 	}
 	m, n, need, err := d.dec.Decode(p)
+	skips := skipped(err) != nil
 	switch {
-	case err != nil:
+	case err != nil && !skips:
 		return m, 0, false, placed(err, at)
-	case n < 0 || n > len(p) || n == 0 && need <= 0:
+	case n < 0 || n > len(p) || n == 0 && (need <= 0 || skips):
 		panic(fmt.Sprintf("tandem: %T.Decode consumed %d of %d bytes, and needs %d", d.dec, n, len(p), need))
+	case skips:
+		d.wait = 0
+		return m, n, false, placed(err, at)
 	case need <= 0:
 		d.wait = 0
 		return m, n, true, nil
@@ -58,6 +64,29 @@ func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
 		return m, false, placed(err, at)
 	}
 	return m, ok, nil
+}
+
+// cut is end for a peer whose end cannot be believed: it ends no message.
+func (d *messageDecoder[M]) cut(p []byte, at uint64) (m M, ok bool, err error) {
+	if m, ok, err = d.end(p, at); !ok {
+		return m, false, err
+	}
+	return m, false, &frame.Error{
+		Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at) + int64(len(p)), Err: io.ErrUnexpectedEOF,
+		What: "the peer has finished without close_notify, so that its last message may not be whole",
+	}
+}
+
+// skipped returns the error of a message that a Decoder has dropped to go on behind it, or nil if err is another one.
+func skipped(err error) *frame.Error {
+	if err == nil {
+		return nil
+	}
+	var e *frame.Error
+	if errors.As(err, &e) && e.Skipped {
+		return e
+	}
+	return nil
 }
 
 // placed returns a Decoder's error with an offset that counts from the first byte of the peer; p began at byte at.

@@ -251,7 +251,7 @@ func TestQueueMemoryEnds(t *testing.T) {
 	q := queue{pool: new(backend.Pool)}
 	q.push([]byte("0123456789"))
 	b := newShared(q.pool, q.pool.Get(512)).buffer([]byte("a buffer"))
-	q.pushBuffer(b)
+	q.pushShared(b.bytes, b.memory)
 	v := q.vector(nil)
 	q.advance(4)
 	assert.True(t, drivertest.IsPoison(v[0][:4]))

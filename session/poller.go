@@ -8,7 +8,7 @@ import "time"
 //
 // A Poller belongs to the goroutine that polls the Transport.
 type Poller struct {
-	loop *Loop  // nil: there is nothing to poll
+	loop *loop  // nil: there is nothing to poll
 	turn uint64 // the turn that was seen last
 }
 

@@ -40,7 +40,7 @@ func (s *Stream) runPosts() {
 	}
 	begin := s.loop.Clock()
 	for i := 1; i <= n; i++ {
-		s.call("Post", s.nextPost())
+		s.call(given, s.nextPost())
 		if i%postsBatch == 0 && i < n && s.loop.Clock()-begin > int64(time.Millisecond) {
 			s.postAgain()
 			return
@@ -83,7 +83,7 @@ func (s *Stream) runAllPosts() {
 		}
 	}()
 	for fn := s.nextPost(); fn != nil; fn = s.nextPost() {
-		s.call("Post", fn)
+		s.call(given, fn)
 	}
 	whole = true
 }

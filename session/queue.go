@@ -5,7 +5,7 @@ import "github.com/tandem-io/tandem/backend"
 // segment is a piece of the queue: memory of the pool, which later writes fill up, or a Buffer that was handed over.
 type segment struct {
 	bytes []byte
-	owner *Buffer // nil: memory of the pool
+	owner *shared // nil: memory of the pool
 }
 
 // queue holds what was written and the kernel has not taken. Memory that the kernel may be reading stays where it is:
@@ -44,10 +44,10 @@ func (q *queue) push(p []byte) {
 	}
 }
 
-// pushBuffer puts b itself behind what is queued. The queue releases it.
-func (q *queue) pushBuffer(b *Buffer) {
-	q.n += len(b.bytes)
-	q.add(segment{bytes: b.bytes, owner: b})
+// pushShared puts p itself, which m has, behind what is queued. The queue is a holder of m from now on.
+func (q *queue) pushShared(p []byte, m *shared) {
+	q.n += len(p)
+	q.add(segment{bytes: p, owner: m})
 }
 
 func (q *queue) add(s segment) {
@@ -77,8 +77,8 @@ func (q *queue) advance(n int) {
 		q.head++
 	}
 	q.skip = n
-	if n > 0 && backend.Poisoning() {
-		backend.Poison(q.segs[q.head].bytes[:n])
+	if s := q.head; n > 0 && backend.Poisoning() && (q.segs[s].owner == nil || !q.segs[s].owner.common) {
+		backend.Poison(q.segs[s].bytes[:n])
 	}
 	if q.head == len(q.segs) {
 		q.segs, q.head, q.skip = q.segs[:0], 0, 0
@@ -91,7 +91,7 @@ func (q *queue) advance(n int) {
 
 func (q *queue) free(s *segment) {
 	if s.owner != nil {
-		s.owner.Release()
+		s.owner.end(s.bytes)
 	} else {
 		q.pool.Put(s.bytes)
 	}

@@ -18,12 +18,16 @@ func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true }
 
 // Buffered returns how many bytes are received and unread. Loop only.
-func (s *Stream) Buffered() int { return s.rx.in.len() }
+func (s *Stream) Buffered() int {
+	s.onLoopOnly("Buffered")
+	return s.rx.in.len()
+}
 
 // Peek returns the next n unread bytes without reading them, all of them if n is -1. If there are fewer than n it
 // returns those, and io.ErrShortBuffer. The memory is the loop's: it is valid until the callback returns, or until the
 // next call that reads from this stream. Loop only.
 func (s *Stream) Peek(n int) ([]byte, error) {
+	s.onLoopOnly("Peek")
 	p := s.rx.in.bytes()
 	if backend.Poisoning() {
 		s.loop.lend(s)
@@ -47,6 +51,7 @@ func (s *Stream) endOr(err error) error {
 
 // Next is Peek, and reads the bytes.
 func (s *Stream) Next(n int) ([]byte, error) {
+	s.onLoopOnly("Next")
 	p, err := s.Peek(n)
 	s.consume(len(p))
 	return p, err
@@ -55,6 +60,7 @@ func (s *Stream) Next(n int) ([]byte, error) {
 // Discard reads n bytes and drops them, all of them if n is -1. If there are fewer than n it drops those, and returns
 // io.ErrShortBuffer. Loop only.
 func (s *Stream) Discard(n int) (int, error) {
+	s.onLoopOnly("Discard")
 	p, err := s.Next(n)
 	return len(p), err
 }
@@ -62,6 +68,7 @@ func (s *Stream) Discard(n int) (int, error) {
 // Read copies unread bytes into p, as io.Reader says. It never waits: with nothing unread it returns 0 and
 // ErrWouldBlock, or io.EOF when the peer has finished, or net.ErrClosed after the end. Loop only.
 func (s *Stream) Read(p []byte) (int, error) {
+	s.onLoopOnly("Read")
 	n := copy(p, s.rx.in.bytes())
 	if n == 0 && len(p) > 0 {
 		if s.rx.eof {
@@ -75,6 +82,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // WriteTo writes all unread bytes to w, and reads as many as w took. Loop only; w must not block.
 func (s *Stream) WriteTo(w io.Writer) (int64, error) {
+	s.onLoopOnly("WriteTo")
 	p := s.rx.in.bytes()
 	if len(p) == 0 {
 		return 0, nil
@@ -94,6 +102,7 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 // WriteBuffer. Where it is worth it, nothing is copied. If there are fewer than n bytes it takes nothing and returns
 // io.ErrShortBuffer. Loop only.
 func (s *Stream) Take(n int) (*Buffer, error) {
+	s.onLoopOnly("Take")
 	if n < 0 {
 		n = s.rx.in.len()
 	}

@@ -29,6 +29,7 @@ type rx struct {
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
 
+	unfinished     bool // a FrameHandler goes on in the next turn, before anything else is delivered
 	redeliver      bool // OnData is to be called for bytes of in although it has seen them
 	receiving      bool // the driver was told to receive
 	full           bool // set at ReadBufferLimit, cleared below half of it
@@ -40,6 +41,7 @@ type rx struct {
 	done           bool // ReceiveEnded was reported
 	draining       bool // failed and released: what the kernel still has is delivered, turn by turn
 	drained        bool // and the kernel has no more
+	relayed        bool // by Relay: the directions do not depend on each other
 
 	turn      uint64 // of the last delivery, for the budget
 	turnReads int
@@ -55,9 +57,9 @@ type rx struct {
 // refuses reports whether bytes are not wanted any longer: the user has ended the stream.
 func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
 
-// waiting reports whether OnData has to be called: bytes wait that count as new.
+// waiting reports whether OnData has to be called: bytes wait that count as new, or work for the last ones.
 func (r *rx) waiting() bool {
-	return r.in.len() > 0 && (r.unseen > 0 || r.resumed())
+	return r.in.len() > 0 && (r.unseen > 0 || r.resumed()) || r.unfinished
 }
 
 // resumed reports whether the next OnData is called for bytes that it has seen, too, and is the one that they wait for.
@@ -119,7 +121,7 @@ func (s *Stream) arrive(p []byte) {
 // stops are the bits of flow for which nothing may be delivered now.
 func (s *Stream) stops() uint32 {
 	stops := s.rx.flow.Load() &^ flowResumed
-	if stops&flowBlocked != 0 && (s.opts.ReadWhileBlocked || s.rx.draining) {
+	if stops&flowBlocked != 0 && (s.readsWhileBlocked() || s.rx.draining) {
 		stops &^= flowBlocked
 	}
 	return stops
@@ -137,7 +139,7 @@ func (s *Stream) deliverable() bool {
 // HasTurnBudget implements backend.Events: it reports false if a delivery has to wait for the next turn, and only then.
 func (e *streamEvents) HasTurnBudget() bool {
 	s := (*Stream)(e)
-	return s.deliverable() || s.rx.flow.Load()&^flowResumed != 0 || !s.running
+	return s.deliverable() || s.stops() != 0 || !s.running
 }
 
 // redeliver has OnData called for the bytes that wait, although it has seen them, as soon as it may be. Loop only.
@@ -162,7 +164,7 @@ func (s *Stream) deliver() {
 			}
 			s.rx.pausedWithData, s.rx.redeliver = false, false
 		}
-		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 {
+		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 || s.rx.unfinished {
 			s.rx.turnBytes += s.rx.unseen
 			s.rx.unseen = 0
 			s.callData()
@@ -194,7 +196,7 @@ func (s *Stream) deliverEnd() {
 	}
 	s.rx.eofTold = true
 	s.callEOF()
-	if !s.opts.AllowHalfClose {
+	if !s.opts.AllowHalfClose && !s.rx.relayed {
 		_ = s.Close()
 	} else {
 		s.halfClosed()
@@ -274,12 +276,19 @@ func (s *Stream) wants() bool {
 	case flow&flowDetached != 0, s.rx.pausedWithData && flow&flowPaused != 0:
 		return false
 	}
-	return flow&flowBlocked == 0 || s.opts.ReadWhileBlocked
+	return flow&flowBlocked == 0 || s.readsWhileBlocked()
 }
+
+// readsWhileBlocked reports whether the stream reads while its queue is above HighWater.
+func (s *Stream) readsWhileBlocked() bool { return s.opts.ReadWhileBlocked || s.rx.relayed }
 
 // readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.
 func (s *Stream) readRemaining() {
+	if !s.running { // nobody reads a stream whose TLS handshake was not done
+		s.finish()
+		return
+	}
 	s.deliver()
 	if s.tls != nil {
 		s.tls.catchUp()

@@ -108,7 +108,7 @@ func (e *Engine) windUp() {
 		}
 	}
 	for _, l := range e.loops {
-		_ = l.Post(backend.TaskFunc(l.Stop))
+		_ = l.Post(backend.TaskFunc(func() { l.endTimers(); l.Stop() }))
 	}
 	e.running.Wait()
 	for _, l := range e.loops {
@@ -187,7 +187,7 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 		}
 		streams += l.Streams()
 		if l.Total(backend.Turns) == before[i] {
-			blocked = fmt.Errorf("a callback of stream %d does not return: %w", l.current.Load(), cause)
+			blocked = fmt.Errorf("%s does not return: %w", l.blocking(), cause)
 		}
 	}
 	if blocked == nil {
@@ -199,15 +199,24 @@ func (e *Engine) unfinished(op string, before []uint64, cause error) error {
 	return fmt.Errorf("tandem: %s: %d streams are still ending: %w", op, streams, blocked)
 }
 
+// blocking says what the loop called last. Any goroutine.
+func (l *loop) blocking() string {
+	c := call(l.current.Load())
+	if c.stream() == 0 && c != 0 {
+		return "a function given to " + l.describe(c)
+	}
+	return fmt.Sprintf("a callback of stream %d", c.stream())
+}
+
 // beginShutdown begins the end of a loop.
-func (l *Loop) beginShutdown() {
+func (l *loop) beginShutdown() {
 	l.draining = true
 	for d := range l.dialing {
 		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
 		if h, ok := s.handler.(Drainer); ok && s.opened && s.isOpen() {
-			s.call("OnDrain", func() { h.OnDrain(s) })
+			s.call(onDrain, func() { h.OnDrain(s) })
 		} else {
 			_ = s.Close()
 		}
@@ -252,6 +261,7 @@ func (e *Engine) shutdownDriven(ctx context.Context, grace time.Duration) error 
 	switch {
 	case err == nil:
 		err = e.driveToEnd(ctx, l)
+		l.endTimers()
 		if endErr := l.End(); err == nil {
 			err = endErr
 		}
@@ -306,7 +316,7 @@ func (e *Engine) isGone() bool {
 }
 
 // driveToEnd polls until the loop is empty, and aborts what is left when ctx ends.
-func (e *Engine) driveToEnd(ctx context.Context, l *Loop) (err error) {
+func (e *Engine) driveToEnd(ctx context.Context, l *loop) (err error) {
 	for {
 		if _, stepErr := l.Step(10 * time.Millisecond); stepErr != nil {
 			return stepErr

@@ -28,6 +28,12 @@ type stage struct {
 
 func newStage(t *testing.T, loops int) *stage {
 	t.Helper()
+	return newStageWith(t, loops, nil)
+}
+
+// newStageWith is newStage of an engine with changed options.
+func newStageWith(t *testing.T, loops int, change func(*Config)) *stage {
+	t.Helper()
 	s := &stage{T: t, fakeKernel: &fakeKernel{}, clock: newFakeClock()}
 	c := Config{
 		CallerDriven: true, Balance: ReusePort, Clock: s.clock, Logger: slog.New(slog.NewTextHandler(&s.log, nil)),
@@ -36,6 +42,9 @@ func newStage(t *testing.T, loops int) *stage {
 		d := &fakeDriver{fakeKernel: s.fakeKernel}
 		s.drivers = append(s.drivers, d)
 		c.Drivers = append(c.Drivers, d)
+	}
+	if change != nil {
+		change(&c)
 	}
 	e, err := New(c)
 	require.NoError(t, err)
@@ -69,7 +78,7 @@ func (s *stage) pass(d time.Duration) {
 }
 
 // kill ends a loop as a failed driver does.
-func (s *stage) kill(l *Loop, err error) {
+func (s *stage) kill(l *loop, err error) {
 	s.Helper()
 	l.Fail(err)
 	_, stepErr := l.Step(0)

@@ -56,6 +56,9 @@ type LoopStats struct {
 	Timers      uint64 // timers that fired
 	Panics      uint64 // panics caught in callbacks
 
+	// SlowCallbacks is how many callbacks were found to run for longer than Options.SlowCallback.
+	SlowCallbacks uint64
+
 	TLSHandshakes      uint64 // TLS handshakes that were done
 	TLSHandshakeErrors uint64 // TLS handshakes that failed
 
@@ -67,8 +70,13 @@ type LoopStats struct {
 	LongestCallback       time.Duration
 	LongestCallbackStream uint64
 
+	// PostLag is how long work that other goroutines and callbacks have given to the loop, by Post and other methods, waited
+	// until it ran. One in 64 is measured.
+	PostLag backend.Lags
+
 	// What the loop had handed out when it last went to sleep, or ended: sockets to the kernel, listeners included;
-	// io_uring requests in flight on them; receive buffers to users, by Take.
+	// io_uring requests in flight on them; receive buffers to users, by Take. Where the kernel may still send out of a
+	// buffer when a loop has lost its ring, the buffer stays taken for good.
 	Sockets, Requests, BuffersTaken int
 
 	// Starved is how many sockets were waiting for receive buffers when the loop last went to sleep. io_uring only.
@@ -115,12 +123,13 @@ var shown = [...]struct {
 	{backend.WakeUps, func(s *LoopStats) *uint64 { return &s.WakeUps }},
 	{backend.TimersFired, func(s *LoopStats) *uint64 { return &s.Timers }},
 	{backend.Panics, func(s *LoopStats) *uint64 { return &s.Panics }},
+	{backend.SlowCallbacks, func(s *LoopStats) *uint64 { return &s.SlowCallbacks }},
 	{backend.TLSOverhead, func(s *LoopStats) *uint64 { return &s.TLSOverhead }},
 	{backend.TLSHandshakes, func(s *LoopStats) *uint64 { return &s.TLSHandshakes }},
 	{backend.TLSHandshakeErrors, func(s *LoopStats) *uint64 { return &s.TLSHandshakeErrors }},
 }
 
-func loopStats(l *Loop) LoopStats {
+func loopStats(l *loop) LoopStats {
 	var s LoopStats
 	for _, c := range shown {
 		*c.field(&s) = l.Total(c.counter)
@@ -128,6 +137,7 @@ func loopStats(l *Loop) LoopStats {
 	s.Streams, s.Parked = l.Streams(), l.Parked()
 	s.LongestTurn = l.LongestTurn()
 	s.LongestCallback, s.LongestCallbackStream = l.LongestCallback()
+	s.PostLag = l.PostLags()
 	o := l.Outstanding()
 	s.Sockets, s.Requests, s.BuffersTaken, s.Starved = o.Sockets, o.Requests, o.Buffers, o.Starved
 	return s
@@ -144,6 +154,7 @@ func (s *LoopStats) add(o *LoopStats) {
 	if o.LongestCallback > s.LongestCallback {
 		s.LongestCallback, s.LongestCallbackStream = o.LongestCallback, o.LongestCallbackStream
 	}
+	s.PostLag = s.PostLag.Plus(o.PostLag)
 	s.Sockets += o.Sockets
 	s.Requests += o.Requests
 	s.BuffersTaken += o.BuffersTaken

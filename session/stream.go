@@ -15,7 +15,7 @@ import (
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
 	sock backend.Socket
-	loop *Loop
+	loop *loop
 	opts *StreamOptions
 	from *listener // that accepted it, or nil
 	id   uint64
@@ -33,6 +33,7 @@ type Stream struct {
 	burial  backend.Closing    // how
 	dial    *dial
 	handOff *detached // Detach was called
+	relayed bool      // Relay was called
 	local   backend.Address
 	remote  backend.Address
 
@@ -65,7 +66,7 @@ var (
 func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
-func newStream(l *Loop, h Handler, o *StreamOptions) *Stream {
+func newStream(l *loop, h Handler, o *StreamOptions) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
@@ -225,7 +226,10 @@ func (s *Stream) Value() any { return s.value }
 
 // SetValue keeps anything with the stream. It belongs to the stream's loop; OnOpen is the usual place. Other
 // goroutines may call Value if they learned of the stream after that.
-func (s *Stream) SetValue(v any) { s.value = v }
+func (s *Stream) SetValue(v any) {
+	s.onLoopOnly("SetValue")
+	s.value = v
+}
 
 // SetHandler gives the stream another handler, which gets the callbacks from the next one on. Bytes that wait when the
 // present callback ends count as new for it. Loop only.
@@ -233,6 +237,7 @@ func (s *Stream) SetValue(v any) { s.value = v }
 // A handler that is nil or incomplete, such as a FrameHandler without Codec, is a programming error: SetHandler panics
 // before anything has changed.
 func (s *Stream) SetHandler(h Handler) {
+	s.onLoopOnly("SetHandler")
 	if err := checkHandler(h); err != nil {
 		panic("tandem: SetHandler: " + err.Error())
 	}
@@ -240,7 +245,7 @@ func (s *Stream) SetHandler(h Handler) {
 		s.loop.StopTimer(s.message)
 		s.message = nil
 	}
-	s.handler, s.rx.decoder, s.rx.in.wanted = h, nil, 0
+	s.handler, s.rx.decoder, s.rx.unfinished, s.rx.in.wanted = h, nil, false, 0
 	s.changes++
 	if s.rx.in.len() > 0 {
 		s.redeliver()

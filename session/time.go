@@ -8,15 +8,16 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Timer is a function that waits for its time on a stream's loop.
+// Timer is a function that waits for its time on a loop.
 type Timer struct {
 	timer      backend.Timer
-	stream     *Stream
+	loop       *loop
+	stream     *Stream // nil: it is the loop's own
 	fn         func()
 	every      int64 // period in nanoseconds, 0: once
 	due        int64 // on the loop's clock
 	state      atomic.Uint32
-	prev, next *Timer // in the stream's list; the loop's
+	prev, next *Timer // in the list of the stream, or of the loop; the loop's
 }
 
 const (
@@ -43,15 +44,28 @@ func (s *Stream) newTimer(d time.Duration, every int64, fn func()) *Timer {
 	if fn == nil {
 		panic("tandem: a timer without a function")
 	}
-	t := &Timer{stream: s, fn: fn, every: every}
-	t.timer.Fire = t.fire
-	t.due = later(s.loop.Clock(), d)
-	if s.loop.OnLoop() {
-		t.start()
-	} else {
-		_ = s.loop.Post(backend.TaskFunc(t.start))
-	}
+	t := &Timer{loop: s.loop, stream: s, fn: fn, every: every}
+	_ = t.begin(d)
 	return t
+}
+
+// begin has t fire in d. The error is for a loop that has ended.
+func (t *Timer) begin(d time.Duration) error {
+	t.timer.Fire = t.fire
+	t.due = later(t.loop.Clock(), d)
+	if t.loop.OnLoop() {
+		t.start()
+		return nil
+	}
+	return t.loop.Post(backend.TaskFunc(t.start))
+}
+
+// list is where the first of the timers is kept among which t is.
+func (t *Timer) list() **Timer {
+	if t.stream == nil {
+		return &t.loop.timers
+	}
+	return &t.stream.timers
 }
 
 // later is d after now, and the end of time rather than an overflow.
@@ -67,21 +81,26 @@ func later(now int64, d time.Duration) int64 {
 
 func (t *Timer) start() {
 	s := t.stream
-	if t.state.Load() != timerWaits || s.isClosed() {
+	switch {
+	case t.state.Load() != timerWaits:
+		return
+	case s == nil && t.loop.timersOver:
+		t.state.CompareAndSwap(timerWaits, timerStopped)
+		return
+	case s != nil && s.isClosed():
 		return
 	}
-	if t.next = s.timers; t.next != nil {
+	head := t.list()
+	if t.next = *head; t.next != nil {
 		t.next.prev = t
 	}
-	s.timers = t
-	if s.running {
+	*head = t
+	if s == nil || s.running {
 		t.rearm()
 	}
 }
 
-func (t *Timer) rearm() {
-	t.stream.loop.StartTimer(&t.timer, time.Duration(t.due-t.stream.loop.Clock()))
-}
+func (t *Timer) rearm() { t.loop.StartTimer(&t.timer, time.Duration(t.due-t.loop.Clock())) }
 
 // startTimers starts those that have waited for OnOpen, in the order in which they were made.
 func (s *Stream) startTimers() {
@@ -95,7 +114,7 @@ func (s *Stream) startTimers() {
 }
 
 func (t *Timer) fire() {
-	if t.stream.aborted() {
+	if t.stream != nil && t.stream.aborted() {
 		t.unlink()
 		t.state.CompareAndSwap(timerWaits, timerStopped)
 		return
@@ -104,44 +123,52 @@ func (t *Timer) fire() {
 		if t.state.Load() != timerWaits {
 			return
 		}
-		missed := max(t.stream.loop.Clock()-t.due, 0) / t.every
+		missed := max(t.loop.Clock()-t.due, 0) / t.every
 		t.due += (missed + 1) * t.every
 		t.rearm()
-		t.stream.call("Every", t.fn)
+		t.call(every)
 		return
 	}
 	t.unlink()
 	if t.state.CompareAndSwap(timerWaits, timerFired) {
-		t.stream.call("After", t.fn)
+		t.call(after)
 	}
 }
 
+func (t *Timer) call(what callback) {
+	if t.stream == nil {
+		t.loop.call(what, t.fn)
+		return
+	}
+	t.stream.call(what, t.fn)
+}
+
 // Stop keeps the function from running, and reports whether it did: false means that it has run, is running, or was
-// stopped before; of Every, that it was stopped before or the stream has ended. Any goroutine; it does not block.
+// stopped before; of Every, that it was stopped before or its stream or loop has ended. Any goroutine; it does not block.
 func (t *Timer) Stop() bool {
 	if !t.state.CompareAndSwap(timerWaits, timerStopped) {
 		return false
 	}
-	if t.stream.loop.OnLoop() {
+	if t.loop.OnLoop() {
 		t.remove()
 	} else {
-		_ = t.stream.loop.Post(backend.TaskFunc(t.remove))
+		_ = t.loop.Post(backend.TaskFunc(t.remove))
 	}
 	return true
 }
 
 func (t *Timer) remove() {
-	t.stream.loop.StopTimer(&t.timer)
+	t.loop.StopTimer(&t.timer)
 	t.unlink()
 }
 
-// unlink takes the timer off its stream's list, if it is there.
+// unlink takes the timer off its list, if it is there.
 func (t *Timer) unlink() {
-	switch {
+	switch head := t.list(); {
 	case t.prev != nil:
 		t.prev.next = t.next
-	case t.stream.timers == t:
-		t.stream.timers = t.next
+	case *head == t:
+		*head = t.next
 	default:
 		return
 	}
@@ -164,9 +191,13 @@ func (s *Stream) stopTimers() {
 			s.loop.StopTimer(t)
 		}
 	}
-	for t := s.timers; t != nil; t = s.timers {
-		s.loop.StopTimer(&t.timer)
-		t.unlink()
+	endTimers(&s.timers)
+}
+
+// endTimers stops all timers of a list.
+func endTimers(list **Timer) {
+	for t := *list; t != nil; t = *list {
+		t.remove()
 		t.state.CompareAndSwap(timerWaits, timerStopped)
 	}
 }

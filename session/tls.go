@@ -19,7 +19,7 @@ import (
 //	driver ◄─ Send ────── tx.out: encrypted bytes ◄──────────── Conn.Write ◄─ Write, from any goroutine
 //
 // The handshake runs on a goroutine of its own, because it computes for long and calls functions of the user's that may
-// block; for a Transport that is CallerDriven, in a coroutine on the loop. After it the Conn is read on the loop alone. A
+// block; for a Transport that is CallerDriven, only while Poll waits for it. After it the Conn is read on the loop alone. A
 // Read that finds no record gets ErrWouldBlock, which crypto/tls does not keep, because it is a temporary net.Error; every
 // other error is for good, and so is every error of a Write below.
 //
@@ -35,7 +35,8 @@ type tlsLayer struct {
 
 	// The stream's mu guards what follows.
 	open  bool         // the handshake is done, and what waited for it is encrypted
-	early []earlyWrite // what was written before
+	early []earlyWrite // what was written before that
+	lost  bool         // the connection has failed before
 	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
 
 	// What follows belongs to the loop.
@@ -100,6 +101,9 @@ func (s *Stream) TLS() (TLSState, bool) {
 	}
 	return TLSState{ConnectionState: t.conn.ConnectionState(), Truncated: t.truncated.Load()}, true
 }
+
+// truncated reports whether the peer has finished without close_notify. Loop only.
+func (s *Stream) truncated() bool { return s.tls != nil && s.tls.truncated.Load() }
 
 // checkTLS refuses a configuration, if there is one, with which no handshake could succeed, or that a loop cannot honour.
 func checkTLS(c *tls.Config, server bool) error {
@@ -206,10 +210,10 @@ func (t *tlsLayer) catchUp() {
 	if t.shake != nil {
 		t.feedHandshake()
 	}
-	if !t.reading {
+	s := t.stream
+	if !t.reading || !s.running { // it may have failed before it could open
 		return
 	}
-	s := t.stream
 	for t.hasRecord() {
 		if !s.deliverable() {
 			if s.stops() == 0 {
@@ -243,7 +247,7 @@ func (t *tlsLayer) decryptSome() {
 // decrypt decrypts whole records into p, until it is full or there are none. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
-	s.loop.enter(s, "TLS")
+	s.loop.enter(s, inTLS)
 	defer s.recovered()
 	for len(p)-n >= largestPlain && err == nil {
 		k := wholeRecord(t.in.bytes())

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"iter"
 	"net"
 	"os"
 	"sync"
@@ -25,9 +23,8 @@ type handshake struct {
 	queued bool          // the loop's: it waits for a slot
 	cancel context.CancelFunc
 
-	next func() (struct{}, bool) // the loop's: goes on with the coroutine; nil: there is a goroutine
-	stop func()
-	wait func(struct{}) bool // the coroutine's: waits for more
+	driven *coroutine  // nil: there is a goroutine that runs by itself
+	wait   func() bool // the coroutine's: waits for more
 
 	mu    sync.Mutex // guards what follows
 	cond  sync.Cond
@@ -42,6 +39,21 @@ type handshake struct {
 
 // errNotDone is what a handshake ends with whose goroutine a function of the user's has ended.
 var errNotDone = errors.New("TLS handshake: a function of the Config has ended its goroutine")
+
+// handshakeError says that it was the handshake in which something has failed. As net.Error has it, it may be a timeout.
+type handshakeError struct{ err error }
+
+// Error implements error.
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+// Unwrap returns what has failed.
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// Timeout is what net.OpError asks for.
+func (e *handshakeError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
 
 // begin begins the handshake, or has it wait for its turn. Loop only.
 func (t *tlsLayer) begin() {
@@ -105,10 +117,10 @@ func (t *tlsLayer) run(h *handshake) {
 	h.begun = true
 	e := s.loop.engine
 	if e.driven {
-		h.next, h.stop = iter.Pull(func(yield func(struct{}) bool) {
-			h.wait = yield
-			h.done = errNotDone
-			h.done = t.conn.HandshakeContext(context.Background())
+		h.done = errNotDone
+		h.driven = newCoroutine(func(wait func() bool) {
+			h.wait = wait
+			h.done = e.guarded(func() error { return t.conn.HandshakeContext(context.Background()) })
 		})
 		t.wake(h)
 		return
@@ -132,25 +144,19 @@ func (t *tlsLayer) compute(ctx context.Context, h *handshake) {
 
 // wake has the handshake go on, with records that have come or an end. Loop only.
 func (t *tlsLayer) wake(h *handshake) {
-	if h.next == nil {
+	if h.driven == nil {
 		h.mu.Lock()
 		h.since = 0
 		h.cond.Signal()
 		h.mu.Unlock()
 		return
 	}
-	if more, ok := t.resume(h); ok && !more {
+	waits := false
+	t.stream.call(inTLS, func() { waits = h.driven.next() })
+	if !waits {
+		h.driven = nil
 		t.computed(h, h.done)
 	}
-}
-
-// resume runs the coroutine until it waits, or is done: then more is false. ok is false if it panicked.
-func (t *tlsLayer) resume(h *handshake) (more, ok bool) {
-	t.stream.call("TLS", func() {
-		_, more = h.next()
-		ok = true
-	})
-	return more, ok
 }
 
 // read is Read of the Conn while it shakes hands: it waits for the next record.
@@ -172,7 +178,7 @@ func (h *handshake) read(p []byte) (int, error) {
 			continue
 		}
 		h.mu.Unlock()
-		goesOn := h.wait(struct{}{})
+		goesOn := h.wait()
 		h.mu.Lock()
 		if !goesOn && h.err == nil {
 			h.err = errNotDone
@@ -218,8 +224,9 @@ func (h *handshake) end() {
 	h.in, h.left = nil, 0
 	h.cond.Signal()
 	h.mu.Unlock()
-	if h.stop != nil {
-		h.layer.stream.call("TLS", h.stop) // it runs to its end
+	if h.driven != nil {
+		h.layer.stream.call(inTLS, h.driven.stop) // it runs to its end
+		h.driven = nil
 	}
 }
 
@@ -268,16 +275,45 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	s.scheduleTurnEnd()
 }
 
+// lostLocked returns the error of a stream whose connection has failed before its handshake was done. mu is held.
+func (t *tlsLayer) lostLocked(op string, err error) error {
+	s := t.stream
+	t.lost = true
+	err = &handshakeError{backend.CallError(op, err)}
+	if s.dial != nil {
+		return s.dial.failure(err)
+	}
+	return s.opErrorLocked(op, err)
+}
+
+// gone follows that the stream has ended, with err. Loop only.
+func (t *tlsLayer) gone(err error) {
+	s := t.stream
+	s.mu.Lock()
+	lost := t.lost
+	s.mu.Unlock()
+	if lost && t.shake != nil {
+		t.countFailure(err)
+	}
+	t.end()
+}
+
+func (t *tlsLayer) countFailure(err error) {
+	s := t.stream
+	s.loop.Count[backend.TLSHandshakeErrors]++
+	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+}
+
 // handshakeFailed ends a stream whose handshake has failed. What crypto/tls had to say about it, an alert, is sent first.
 // The user of a stream that was accepted never hears of it.
 func (t *tlsLayer) handshakeFailed(err error) {
 	s := t.stream
-	s.loop.Count[backend.TLSHandshakeErrors]++
-	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+	t.countFailure(err)
 	answer := t.plainAnswer(err)
 	t.notified = true
-	if _, ok := err.(*PanicError); !ok {
-		err = fmt.Errorf("TLS handshake: %w", err)
+	panicked, _ := err.(*PanicError)
+	if panicked == nil {
+		err = &handshakeError{err}
 	}
 	t.end()
 	t.dropIn()
@@ -296,7 +332,18 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	if len(answer) > 0 {
 		_, _ = (*tlsWire)(t).Write(answer) // as it is; it fails only if the stream has ended
 	}
-	s.closeWith(err, true)
+	switch {
+	case panicked == nil:
+		s.closeWith(err, true)
+		s.mu.Lock()
+		t.loseEarlyLocked() // else the end would wait for it
+		s.mu.Unlock()
+	case d == nil:
+		s.loop.goesOn(callOf(inTLS, s.id))
+		s.panickedWith(panicked, err)
+	default:
+		_ = s.AbortWith(err)
+	}
 	if d != nil {
 		d.tell(err) // and the rest of its end is nobody's business
 	}
@@ -309,6 +356,6 @@ func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
 	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
 		return nil
 	}
-	s.call("NotTLS", func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	s.call(notTLS, func() { answer = s.from.notTLS(header.RecordHeader[:]) })
 	return answer
 }

@@ -17,7 +17,7 @@ const tlsPatience = 100 * time.Millisecond
 // may wait for a server of the same loop. A handshake whose peer is silent holds others up for tlsPatience at most, so
 // that peers that stall in the middle stop nobody.
 type tlsSlots struct {
-	loop   *Loop
+	loop   *loop
 	limit  int
 	timer  backend.Timer
 	groups [2]slotGroup // of clients, of servers

@@ -22,6 +22,7 @@ import (
 // The error is net.ErrClosed after the end, after Close and CloseWrite, io.EOF if the peer has finished, syscall.ENOTCONN
 // before OnOpen, and otherwise says what is wrong with the Config, or that the stream has TLS already.
 func (s *Stream) StartTLS(config *tls.Config, server bool) error {
+	s.onLoopOnly("StartTLS")
 	if config == nil {
 		return errors.New("tandem: StartTLS: the Config is nil")
 	}

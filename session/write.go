@@ -126,19 +126,15 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 	if err := s.admitLocked(len(b.bytes)); err != nil {
 		return err
 	}
-	mine := &Buffer{bytes: b.bytes, memory: b.memory}
+	p, m := b.bytes, b.memory
 	b.bytes, b.memory = nil, nil
-	if len(mine.bytes) == 0 {
-		mine.Release()
+	p = p[s.sendNowLocked(here, p):]
+	if len(p) == 0 {
+		m.end(p)
 		return nil
 	}
-	n := s.sendNowLocked(here, mine.bytes)
-	if mine.bytes = mine.bytes[n:]; len(mine.bytes) == 0 {
-		mine.Release()
-		return nil
-	}
-	s.tx.out.pushBuffer(mine)
-	s.queuedLocked(here, len(mine.bytes))
+	s.tx.out.pushShared(p, m)
+	s.queuedLocked(here, len(p))
 	return nil
 }
 

@@ -147,7 +147,7 @@ func (b *bystanders) leave() {
 // left returns a description of what a rule has left on the Transport that it shares with the bystanders, or "".
 func (b *bystanders) left() string {
 	var left []string
-	if !waitAtMost(leaving, func() bool {
+	if !waitAtMost(patience, func() bool {
 		s := b.t.Stats()
 		left = left[:0]
 		for _, f := range []struct {
@@ -190,7 +190,7 @@ func (e *Env) leaveBystanders() {
 		h.abortAll()
 	}
 	if left := e.bystanders.left(); left != "" {
-		e.Errorf("left beside the others after %v: %s", leaving, left)
+		e.Errorf("left beside the others after %v: %s", patience, left)
 		e.bystanders.base = e.bystanders.t.Stats() // the next rule is not to blame
 	}
 }

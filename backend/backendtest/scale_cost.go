@@ -92,7 +92,7 @@ func (b *bystanders) costs(e *Env) []cost {
 func (b *bystanders) settledStats(e *Env) session.Stats {
 	e.Helper()
 	left := b.left()
-	require.Equal(e, "", left, "what is left beside the others after %v", leaving)
+	require.Equal(e, "", left, "what is left beside the others after %v", patience)
 	return b.t.Stats()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -90,7 +91,8 @@ type Options struct {
 	Need
 }
 
-// start opens a Transport. Its defaults are two loops, or one if it is driven by its caller, and no log.
+// start opens a Transport. Its defaults are two loops, or one if it is driven by its caller, no log, and callbacks that
+// are looked after as those of package tandem.
 func start(drivers Drivers, o Options) (*session.Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -100,6 +102,9 @@ func start(drivers Drivers, o Options) (*session.Engine, error) {
 		if o.CallerDriven {
 			o.Loops = 1
 		}
+	}
+	if o.SlowCallback == 0 {
+		o.SlowCallback = 100 * time.Millisecond
 	}
 	o.Thread, o.Driven = o.Affinity != nil, o.CallerDriven
 	made, err := drivers(o.Need)

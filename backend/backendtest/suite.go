@@ -43,11 +43,17 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		tlsRules,
-		tlsFailureRules,
+		tlsFailureRules, tlsDialRules,
 		detachedRules,
 		stageRules,
 		memoryRules,
 		callbackRules,
+		workRules,
+		workEndRules,
+		slowRules,
+		relayRules,
+		relayEndRules,
+		shareRules,
 	} {
 		all = append(all, chapter...)
 	}

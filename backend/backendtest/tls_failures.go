@@ -1,9 +1,7 @@
 package backendtest
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -14,22 +12,20 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/session"
 )
 
 // The rules on peers that get TLS wrong.
 var tlsFailureRules = []Rule{
 	{"T03_Truncated", tlsTruncated},
+	{"T03_TruncatedMessage", tlsTruncatedMessage},
 	{"T03_CutInARecord", tlsCut},
 	{"T03_CloseNotify", tlsCloseNotify},
 	{"T03_FailedHandshakes", tlsFailedHandshakes},
 	{"T03_HandshakeTimeout", tlsTimeout},
 	{"T03_PlainRequest", tlsPlainRequest},
-	{"T03_FailedDials", tlsFailedDials},
-	{"T03_DialsThatEnd", tlsDialsThatEnd},
 	{"T03_GarbageBehindTheHandshake", tlsGarbage},
-	{"T03_PanicInTheConfig", tlsPanic},
-	{"T03_BadConfigs", tlsBadConfigs},
 }
 
 // tlsSilent has peers that connect and say nothing, or a part of a record.
@@ -127,6 +123,36 @@ func tlsTruncated(e *Env) {
 	h.closedWith(nil)
 }
 
+// tlsTruncatedMessage has a peer that finishes behind a part of a line. The end makes it a whole line only if the peer has
+// said that it is the end.
+func tlsTruncatedMessage(e *Env) {
+	for _, notify := range []bool{true, false} {
+		lines, closed := make(chan string, 10), make(chan error, 1)
+		h := session.Frames[[]byte](frame.Line{}, func(_ *session.Stream, line []byte) { lines <- string(line) })
+		h.EOF = func(*session.Stream) { lines <- "EOF" }
+		h.Close = func(_ *session.Stream, err error) { closed <- err }
+		l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{TLS: serverTLS()})
+		require.NoError(e, err)
+		c := e.tlsPeer(l.Addr(), clientTLS())
+		_, err = c.Write([]byte("whole\npart"))
+		require.NoError(e, err)
+		if notify {
+			require.NoError(e, c.CloseWrite())
+		}
+		require.NoError(e, c.NetConn().(halfCloser).CloseWrite())
+		assert.Equal(e, "whole", arrives(e, lines))
+		if notify {
+			assert.Equal(e, "part", arrives(e, lines))
+			assert.Equal(e, "EOF", arrives(e, lines))
+			assert.NoError(e, arrives(e, closed))
+		} else {
+			require.ErrorIs(e, arrives(e, closed), io.ErrUnexpectedEOF)
+			assert.Empty(e, lines)
+		}
+		require.NoError(e, l.Close())
+	}
+}
+
 // tlsCut has a peer whose FIN comes within a record.
 func tlsCut(e *Env) {
 	h := echo()
@@ -219,84 +245,6 @@ func tlsPlainRequest(e *Env) {
 	assert.Equal(e, answer, string(got))
 }
 
-// tlsFailedDials dials servers that cannot be trusted, or do not speak TLS.
-func tlsFailedDials(e *Env) {
-	h := NewHooks()
-	h.env(e)
-	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
-	dial := func(a net.Addr, c *tls.Config) error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		_, err := e.Under().Dial(ctx, a.Network(), a.String(), h, &session.DialOptions{TLS: c})
-		return err
-	}
-	err := dial(a, &tls.Config{ServerName: serverName}) // trusts others
-	var untrusted *tls.CertificateVerificationError
-	require.ErrorAs(e, err, &untrusted)
-	e.opError(err, "dial", e.Network)
-	other := clientTLS()
-	other.ServerName = "other.test"
-	require.ErrorAs(e, dial(a, other), &untrusted)
-
-	l, err := net.Listen(e.Network, e.Address())
-	require.NoError(e, err)
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write([]byte("220 plain\r\n"))
-			_ = c.(halfCloser).CloseWrite()
-			_, _ = io.Copy(io.Discard, c)
-			_ = c.Close()
-		}
-	}()
-	var header tls.RecordHeaderError
-	require.ErrorAs(e, dial(l.Addr(), clientTLS()), &header)
-	assert.Zero(e, h.Count("OnOpen"))
-	assert.Zero(e, h.Count("OnClose"), "Dial has returned the error")
-
-	_, err = e.Under().Connect(a.Network(), a.String(), h, &session.DialOptions{TLS: other})
-	require.NoError(e, err)
-	require.ErrorAs(e, h.Closed(), &untrusted, "OnClose")
-	assert.Zero(e, h.Count("OnOpen"))
-}
-
-// tlsDialsThatEnd dials a server that never answers the hello.
-func tlsDialsThatEnd(e *Env) {
-	l, err := net.Listen(e.Network, e.Address())
-	require.NoError(e, err)
-	defer l.Close()
-	h := NewHooks()
-	h.env(e)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	_, err = e.Under().Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{TLS: clientTLS()})
-	cancel()
-	require.ErrorIs(e, err, context.DeadlineExceeded, "Dial whose context ends in the handshake")
-	o := session.DialOptions{TLS: clientTLS(), Timeout: 20 * time.Millisecond}
-	_, err = e.Under().Dial(context.Background(), e.Network, l.Addr().String(), h, &o)
-	require.ErrorIs(e, err, os.ErrDeadlineExceeded, "Dial whose Timeout passes in the handshake")
-	assert.Zero(e, h.Count("OnClose"))
-	_, err = e.Under().Connect(e.Network, l.Addr().String(), h, &o)
-	require.NoError(e, err)
-	require.ErrorIs(e, h.Closed(), os.ErrDeadlineExceeded, "Connect whose Timeout passes in the handshake")
-	s, err := e.Under().Connect(e.Network, l.Addr().String(), h, &session.DialOptions{TLS: clientTLS()})
-	require.NoError(e, err)
-	e.Eventually(func() bool { return s.LocalAddr() != nil }, "the connection")
-	require.NoError(e, s.Close())
-	require.ErrorIs(e, h.Closed(), net.ErrClosed, "Close in the handshake")
-	s, err = e.Under().Connect(e.Network, l.Addr().String(), h, &session.DialOptions{TLS: clientTLS()})
-	require.NoError(e, err)
-	told := make(chan error, 1)
-	require.NoError(e, s.WriteNotify([]byte("never sent"), func(err error) { told <- err }))
-	mine := errors.New("mine")
-	require.NoError(e, s.AbortWith(mine))
-	require.ErrorIs(e, h.Closed(), mine, "Abort in the handshake")
-	require.ErrorIs(e, arrives(e, told), mine, "WriteNotify of a stream that never opened")
-}
-
 // tlsGarbage sends what cannot be decrypted. The peer gets an alert, and the others live.
 func tlsGarbage(e *Env) {
 	h := echo()
@@ -319,32 +267,4 @@ func tlsGarbage(e *Env) {
 		e.opError(err, "read", e.Network)
 	}
 	e.echoes(other, 1000)
-}
-
-// tlsPanic has functions of the Config that panic, or end their goroutine.
-func tlsPanic(e *Env) {
-	server := serverTLS()
-	for _, fn := range []func(){func() { panic("mine") }, runtime.Goexit} {
-		server.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { fn(); return nil, nil }
-		h := echo()
-		a := e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: server.Clone()})
-		c := tls.Client(e.rawPeer(a), clientTLS())
-		err := c.Handshake()
-		require.Error(e, err)
-		assert.NotErrorIs(e, err, os.ErrDeadlineExceeded, "the connection did not end")
-		assert.Zero(e, h.Count("OnClose"))
-	}
-}
-
-// tlsBadConfigs are refused where they are given.
-func tlsBadConfigs(e *Env) {
-	h := NewHooks()
-	_, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{TLS: &tls.Config{}})
-	require.ErrorContains(e, err, "Certificates")
-	again := clientTLS()
-	again.Renegotiation = tls.RenegotiateOnceAsClient
-	_, err = e.Under().Connect("tcp", "127.0.0.1:1", h, &session.DialOptions{TLS: again})
-	require.ErrorContains(e, err, "renegotiation")
-	_, err = e.Under().Connect("unix", "/nowhere", h, &session.DialOptions{TLS: &tls.Config{}})
-	require.ErrorContains(e, err, "ServerName")
 }

@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"net"
+	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -15,6 +16,7 @@ type Peer struct {
 	// The kernel's mu guards what follows.
 	toSend   []byte
 	finish   bool // behind toSend
+	cut      bool // reset behind what was sent, when it has arrived
 	received []byte
 	stopped  bool // it does not read
 	discards bool // it reads and keeps nothing
@@ -123,6 +125,15 @@ func (p *Peer) finishWith(reset bool) {
 	}
 }
 
+// Cut resets the connection when all that the peer was given to send has arrived at the other side: at that moment, before
+// anybody there has received it.
+func (p *Peer) Cut() {
+	p.k.mu.Lock()
+	defer p.k.mu.Unlock()
+	p.cut = true
+	p.pump()
+}
+
 // Stop has the peer read nothing until it is called with false.
 func (p *Peer) Stop(on bool) {
 	p.k.mu.Lock()
@@ -206,6 +217,12 @@ func (p *Peer) pump() {
 	}
 	if len(p.toSend) == 0 && p.finish && !e.fin && !e.dead {
 		_ = e.finish()
+	}
+	if p.cut && len(p.toSend)+len(e.out) == 0 {
+		p.over = true
+		p.k.note("peer cuts", p.total, len(e.in))
+		e.gone, e.dead, e.in = true, true, nil
+		e.other.failWith(syscall.ECONNRESET)
 	}
 }
 

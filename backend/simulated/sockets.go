@@ -68,7 +68,7 @@ func sendTo(e *end, number int, bufs [][]byte) (total int, err error) {
 // TryReceive implements backend.Sockets.
 func (s sockets) TryReceive(d backend.Descriptor, p []byte) (int, error) {
 	defer s.locked()()
-	n, err := s.connection(d).receive(p)
+	n, err := s.connection(d).receive(p[:min(len(p), readinessBuffer)]) // in pieces, so that there are some
 	s.k.note("receive", d.FD(), n)
 	switch {
 	case err == syscall.EAGAIN:

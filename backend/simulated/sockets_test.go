@@ -199,3 +199,22 @@ func TestPanicsPropagate(t *testing.T) {
 		require.PanicsWithValue(t, errOnPurpose, func() { w.until("a panic", h.over) })
 	})
 }
+
+// TestCloseAnswersWhatHasNoRoom closes a stream whose peer has sent more than there is room for. What comes then is
+// answered with a reset.
+func TestCloseAnswersWhatHasNoRoom(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{SendBuffer: 1000, ReceiveBuffer: 1000})
+		h := &hooks{open: func(s *session.Stream) { s.PauseRead() }}
+		p := w.peer(h, nil)
+		p.Send(make([]byte, 10_000))
+		w.until("OnOpen", h.isOpen)
+		w.k.Advance(time.Second)
+		require.NotZero(t, p.Unsent())
+		require.NoError(t, h.s.Close())
+		w.until("the end", h.over)
+		w.k.Advance(time.Second)
+		require.ErrorIs(t, p.Err(), syscall.ECONNRESET)
+		w.end()
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/backend/simulated"
@@ -49,6 +50,90 @@ func TestTLSHandshakeFails(t *testing.T) {
 	})
 }
 
+// clientHello is the first record of a client's.
+func clientHello(t *testing.T) []byte {
+	record := &recordedConn{}
+	require.ErrorIs(t, tls.Client(record, clientTLS()).HandshakeContext(t.Context()), net.ErrClosed)
+	return record.wrote
+}
+
+// recordedConn keeps what is written, and has nothing to read.
+type recordedConn struct {
+	net.Conn
+	wrote []byte
+}
+
+func (c *recordedConn) Write(p []byte) (int, error) {
+	c.wrote = append(c.wrote, p...)
+	return len(p), nil
+}
+func (*recordedConn) Read([]byte) (int, error)    { return 0, net.ErrClosed }
+func (*recordedConn) Close() error                { return nil }
+func (*recordedConn) SetDeadline(time.Time) error { return nil }
+
+// TestTLSHandshakeCannotWrite has a peer reset its connection while its hello is being answered. The stream ends at once,
+// although it had not opened.
+func TestTLSHandshakeCannotWrite(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		h, config := &hooks{}, serverTLS()
+		var p *simulated.Peer
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			p.Reset()
+			w.k.Advance(time.Millisecond)
+			return nil, nil
+		}
+		p = w.dial(w.serve(h, &session.ListenOptions{TLS: config}))
+		p.Send(clientHello(t))
+		w.until("a stream", func() bool { return w.e.Stats().Streams == 1 })
+		began := w.k.Now()
+		w.until("its end", func() bool { return w.e.Stats().Streams == 0 })
+		require.Less(t, w.k.Now()-began, time.Second)
+		require.Less(t, w.e.Stats().Turns, uint64(50))
+		require.False(t, h.opened)
+		w.end()
+	})
+}
+
+// TestTLSFailsAsItOpens has a client go when it has said its last word of the handshake, and the server's own last word find
+// nobody. No handler hears of the stream.
+func TestTLSFailsAsItOpens(t *testing.T) {
+	bubbles(t, func(t *testing.T, completions bool) {
+		w, _ := stepped(t, completions, simulated.Config{}, 1)
+		h, config, last, gone := &hooks{}, serverTLS(), make(chan struct{}), make(chan struct{})
+		told := ""
+		h.data, h.eof = func(*session.Stream) { told += "OnData " }, func(*session.Stream) { told += "OnEOF " }
+		config.ClientAuth = tls.RequestClientCert // so that the ticket comes last
+		config.WrapSession = func(tls.ConnectionState, *tls.SessionState) ([]byte, error) {
+			close(last)
+			<-gone
+			return []byte("ticket"), nil
+		}
+		_, err := w.e.Listen("unix", "/server", h, &session.ListenOptions{TLS: config})
+		require.NoError(t, err)
+		go func() {
+			c, err := w.e.DialConn(t.Context(), "unix", "/server", nil)
+			assert.NoError(t, err)
+			client := clientTLS()
+			client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // for the ticket
+			assert.NoError(t, tls.Client(c, client).HandshakeContext(t.Context()))
+			<-last
+			assert.NoError(t, c.Close())
+		}()
+		for range 200 { // Step would go on until something times out
+			if synctest.Wait(); !w.k.StepOther() {
+				w.k.Advance(10 * time.Microsecond)
+			}
+		}
+		close(gone)
+		w.steps("no stream", func() bool { return w.e.Stats().Streams == 0 })
+		require.False(t, h.opened)
+		require.Zero(t, h.ended)
+		require.Empty(t, told)
+		w.endStepped()
+	})
+}
+
 // tlsDialFailures are servers with which a dial fails, and how.
 var tlsDialFailures = map[string]struct {
 	client func(*tls.Config)
@@ -83,20 +168,19 @@ func TestTLSDialFails(t *testing.T) {
 		server, client := &echo{}, &hooks{}
 		at := w.serve(server, &session.ListenOptions{TLS: serverTLS()})
 		for name, c := range tlsDialFailures {
-			config, h, told := clientTLS(), &hooks{}, []error(nil)
+			config, h, told, began := clientTLS(), &hooks{}, []error(nil), w.k.Now()
 			c.client(config)
 			s, err := w.e.Connect("tcp", at, h, &session.DialOptions{TLS: config})
 			require.NoError(t, err)
 			require.NoError(t, s.WriteNotify([]byte("secret"), func(err error) { told = append(told, err) }))
 			until("OnClose", h.over)
+			require.Less(t, w.k.Now()-began, 2*time.Second, name) // it waits for the peer, and not for what cannot be sent
 			require.False(t, h.opened, name)
 			require.Equal(t, 1, h.ended)
 			c.check(t, h.err)
-			if name != "panic" { // which on a loop is that of a callback
-				var op *net.OpError
-				require.ErrorAs(t, h.err, &op)
-				require.Equal(t, "dial", op.Op)
-			}
+			var op *net.OpError
+			require.ErrorAs(t, h.err, &op, name)
+			require.Equal(t, "dial", op.Op)
 			require.Len(t, told, 1)
 			require.Error(t, told[0])
 		}
@@ -108,6 +192,27 @@ func TestTLSDialFails(t *testing.T) {
 		require.ErrorContains(t, err, "renegotiation")
 		_, err = w.e.Listen("tcp", "127.0.0.1:0", server, &session.ListenOptions{TLS: &tls.Config{}})
 		require.ErrorContains(t, err, "Certificates")
+	})
+}
+
+// TestTLSDialIsReset has a server reset the connection in the handshake. The error says that it is a dial's, and of which
+// address.
+func TestTLSDialIsReset(t *testing.T) {
+	kinds(t, func(t *testing.T, completions bool) {
+		w := newWorld(t, completions, simulated.Config{})
+		l, err := w.k.Listen("tcp", "127.0.0.1:80")
+		require.NoError(t, err)
+		h := &hooks{}
+		_, err = w.e.Connect("tcp", "127.0.0.1:80", h, &session.DialOptions{TLS: clientTLS()})
+		require.NoError(t, err)
+		w.until("a hello", func() bool { return len(l.Peers()) == 1 && l.Peers()[0].Count() > 0 })
+		l.Peers()[0].Reset()
+		w.until("OnClose", h.over)
+		require.False(t, h.opened)
+		require.ErrorIs(t, h.err, syscall.ECONNRESET)
+		require.EqualError(t, h.err, "dial tcp 127.0.0.1:80: TLS handshake: read: connection reset by peer")
+		l.Close()
+		w.end()
 	})
 }
 
@@ -129,6 +234,9 @@ func TestTLSDialEnds(t *testing.T) {
 		require.NoError(t, err)
 		w.steps("OnClose", h.over)
 		require.ErrorIs(t, h.err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(t, h.err, &timeout)
+		require.True(t, timeout.Timeout())
 		require.Less(t, w.k.Now()-begin, 4*time.Second)
 		o.Timeout = 0
 		ctx, cancel := w.k.Clock().WithTimeout(t.Context(), time.Second)

@@ -126,6 +126,32 @@ func TestTLSEcho(t *testing.T) {
 	}
 }
 
+// TestTLSCloseWriteBeforeOnOpen has a client finish before its handshake is done: that, what was written, and close_notify
+// come first, and FIN behind them.
+func TestTLSCloseWriteBeforeOnOpen(t *testing.T) {
+	both(t, simulated.Config{}, func(t *testing.T, w *world, until func(string, func() bool)) {
+		for _, early := range []string{"", "early"} {
+			server, client, truncated := &echo{}, &hooks{}, true
+			got := collects(client)
+			client.eof = func(s *session.Stream) {
+				state, ok := s.TLS()
+				truncated = !ok || state.Truncated
+			}
+			_, s := w.encrypted(server, client, session.StreamOptions{})
+			_, err := s.Write([]byte(early))
+			require.NoError(t, err)
+			require.NoError(t, s.CloseWrite())
+			until("OnClose", client.over)
+			require.NoError(t, client.err)
+			require.True(t, client.opened)
+			require.Equal(t, early, got.String())
+			require.False(t, truncated)
+			until("the server's end", func() bool { return server.closed == 1 })
+			require.Equal(t, []error{nil}, server.errs)
+		}
+	})
+}
+
 // plainPeer is a client's TLS over a Conn that the test has in its hands.
 func (w *world) plainPeer(at string) (*tls.Conn, net.Conn) {
 	var c net.Conn

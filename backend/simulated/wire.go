@@ -123,6 +123,7 @@ func (e *end) close(reset bool) {
 	default:
 		e.fin = true
 		e.move()
+		e.other.move() // what had no room here is answered with a reset
 	}
 	e.in = nil
 }

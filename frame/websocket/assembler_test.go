@@ -30,8 +30,18 @@ func split(kind websocket.Opcode, rsv1 bool, payload []byte, at ...int) (frames 
 func assembled(c websocket.Codec, frames []websocket.Frame) (all []websocket.Message, err error) {
 	a := websocket.NewAssembler(c)
 	defer a.Reset()
+	steps := 0
 	for _, f := range frames {
 		m, ok, err := a.Add(f)
+		for a.Unfinished() {
+			for i := range f.Payload {
+				f.Payload[i] = 0xee // its memory may serve others now
+			}
+			if steps++; steps == 3 {
+				a.Restart()
+			}
+			m, ok, err = a.Continue()
+		}
 		if err != nil {
 			return all, err
 		}
@@ -142,6 +152,7 @@ func TestDeflateExamplesOfTheRFC(t *testing.T) {
 		"BFINAL":                       "\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
 		"two blocks":                   "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
 		"BFINAL and nothing behind it": "\xf3\x48\xcd\xc9\xc9\x07\x00",
+		"many ends":                    "\xf3\x48\xcd\xc9\xc9\x07\x00" + strings.Repeat("\x03\x00", 1000),
 	} {
 		got, err := assembled(websocket.Codec{Compression: true}, split(websocket.Text, true, []byte(p)))
 		require.NoError(t, err, name)
@@ -161,7 +172,9 @@ func TestInflateRefuses(t *testing.T) {
 		{"garbage", []byte("\xff\xff\xff\xff"), websocket.StatusInvalidData},
 		{"half a block", []byte("\xf2\x48\xcd"), websocket.StatusInvalidData},
 		{"no UTF-8", invalidText, websocket.StatusInvalidData},
-		{"many ends", bytes.Repeat([]byte("\x03\x00"), 1000), websocket.StatusInvalidData},
+		{"a distance to before the message", []byte("\x4a\x04\x02\x00"), websocket.StatusInvalidData},
+		{"a distance to before an end", []byte("\xf3\x48\xcd\xc9\xc9\x07\x00\x4a\x04\x02\x00"), websocket.StatusInvalidData},
+		{"nothing", []byte("\x00\x00"), websocket.StatusInvalidData},
 	} {
 		for _, at := range [][]int{{}, {1}} {
 			_, err := assembled(websocket.Codec{Compression: true, MaxMessage: 1 << 20}, split(websocket.Text, true, k.p, at...))

@@ -14,6 +14,9 @@ import (
 const codecName = "websocket"
 
 const (
+	// defaultMaxFragments is the default limit of the fragments of a message.
+	defaultMaxFragments = 64 << 10
+
 	// defaultMaxMessage is the default limit of a message, in bytes.
 	defaultMaxMessage = 16 << 20
 
@@ -68,6 +71,10 @@ type Codec struct {
 	// bytes. Default 16 MiB; a negative value means 0. With Fragments it limits each fragment.
 	MaxMessage int
 
+	// MaxFragments limits how many fragments a message is put together of: without payload, they could go on for ever.
+	// Default 65,536; negative: no limit. Fragments that are taken one by one are not counted.
+	MaxFragments int
+
 	// Fragments is set for messages that are taken fragment by fragment, see Assembler.
 	Fragments bool
 
@@ -82,6 +89,16 @@ func (c Codec) limit() int {
 		return defaultMaxMessage
 	}
 	return min(max(c.MaxMessage, 0), math.MaxInt-mostHeader)
+}
+
+func (c Codec) fragmentLimit() int {
+	switch {
+	case c.MaxFragments == 0:
+		return defaultMaxFragments
+	case c.MaxFragments < 0:
+		return math.MaxInt
+	}
+	return c.MaxFragments
 }
 
 // MaxSize is the size of the largest frame: MaxMessage, or that of a control frame, and 14 bytes of header.
@@ -105,7 +122,7 @@ func (c Codec) Append(dst []byte, f Frame) ([]byte, error) {
 	if err := checkOutgoing(&f); err != nil {
 		return dst, err
 	}
-	dst = c.appendHeader(dst, &f, len(f.Payload))
+	dst = c.appendHeader(dst, &f)
 	if !c.Client {
 		return append(dst, f.Payload...), nil
 	}
@@ -115,6 +132,18 @@ func (c Codec) Append(dst []byte, f Frame) ([]byte, error) {
 	dst = append(dst, f.Payload...)
 	ws.Cipher(dst[start:], mask, 0)
 	return dst, nil
+}
+
+// AppendHeader appends the header of a server's f, for those that send Payload by itself. Errors are those of Append, and of a
+// Client, which has to mask.
+func (c Codec) AppendHeader(dst []byte, f Frame) ([]byte, error) {
+	if c.Client {
+		return dst, malformed(0, "a client's payload has to be masked")
+	}
+	if err := checkOutgoing(&f); err != nil {
+		return dst, err
+	}
+	return c.appendHeader(dst, &f), nil
 }
 
 func checkOutgoing(f *Frame) error {
@@ -132,7 +161,8 @@ func checkOutgoing(f *Frame) error {
 }
 
 // appendHeader appends the header without its mask.
-func (c Codec) appendHeader(dst []byte, f *Frame, length int) []byte {
+func (c Codec) appendHeader(dst []byte, f *Frame) []byte {
+	length := len(f.Payload)
 	first, masked := byte(f.Opcode), byte(0)
 	if f.Fin {
 		first |= 0x80

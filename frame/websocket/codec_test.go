@@ -155,6 +155,9 @@ func TestAppend(t *testing.T) {
 			wire, err := c.Append([]byte("front"), f)
 			require.NoError(t, err)
 			require.True(t, bytes.HasPrefix(wire, []byte("front")))
+			header, err := c.AppendHeader([]byte("front"), f)
+			require.Equal(t, client, err != nil)
+			require.True(t, client || bytes.Equal(wire, append(header, payload...)))
 			require.LessOrEqual(t, len(wire), 5+c.MaxSize())
 			got, err := decoded(t, websocket.Codec{Client: !client}, wire[5:], 1<<30)
 			require.NoError(t, err)
@@ -169,6 +172,8 @@ func TestAppend(t *testing.T) {
 		p, err := websocket.Codec{}.Append([]byte("front"), f)
 		assert.ErrorIs(t, err, frame.ErrMalformed, "%v", f)
 		assert.Equal(t, "front", string(p))
+		_, err = websocket.Codec{}.AppendHeader(nil, f)
+		assert.ErrorIs(t, err, frame.ErrMalformed, "%v", f)
 	}
 }
 

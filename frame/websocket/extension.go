@@ -76,15 +76,24 @@ func cutToken(s string) (token, rest string) {
 	return s[:n], strings.TrimLeft(s[n:], " \t")
 }
 
-// cutValue is cutToken for a value, which may be a token in quotes. RFC 6455, section 9.1.
+// cutValue is cutToken for a value, which may be a token in quotes, with backslashes in front of any of its bytes. RFC 6455, section 9.1.
 func cutValue(s string) (value, rest string) {
 	s = strings.TrimLeft(s, " \t")
 	if s == "" || s[0] != '"' {
 		return cutToken(s)
 	}
-	quoted, rest, closed := strings.Cut(s[1:], `"`)
-	if value, left := cutToken(quoted); closed && left == "" && value == quoted {
-		return value, strings.TrimLeft(rest, " \t")
+	var quoted []byte
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' && len(quoted) > 0:
+			return string(quoted), strings.TrimLeft(s[i+1:], " \t")
+		case c == '\\' && i+1 < len(s):
+			i++
+		}
+		if !isTokenByte(s[i]) {
+			break
+		}
+		quoted = append(quoted, s[i])
 	}
 	return "", s
 }
@@ -93,8 +102,11 @@ func isTokenByte(c byte) bool {
 	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c))
 }
 
-// repeated reports whether a parameter occurs twice.
+// repeated reports whether a parameter of permessage-deflate occurs twice. There are four.
 func (e *extension) repeated() bool {
+	if len(e.params) > 4 {
+		return true
+	}
 	for i, p := range e.params {
 		if slices.ContainsFunc(e.params[:i], func(q param) bool { return q.name == p.name }) {
 			return true

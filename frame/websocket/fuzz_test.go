@@ -61,20 +61,3 @@ func FuzzAppend(f *testing.F) {
 		require.True(t, bytes.Equal(payload, got[0].Payload))
 	})
 }
-
-// FuzzInflate inflates anything, and what was deflated gives itself back.
-func FuzzInflate(f *testing.F) {
-	f.Add([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"), uint16(5))
-	f.Add(bytes.Repeat([]byte("a"), 1000), uint16(999))
-	f.Fuzz(func(t *testing.T, data []byte, most uint16) {
-		c := websocket.Codec{Compression: true, MaxMessage: int(most) + 1}
-		got, err := assembled(c, split(websocket.Binary, true, data))
-		if err == nil {
-			require.LessOrEqual(t, len(got[0].Data), int(most)+1)
-		}
-		p, _ := websocket.AppendDeflated(nil, data, 1)
-		got, err = assembled(websocket.Codec{Compression: true}, split(websocket.Binary, true, p))
-		require.NoError(t, err)
-		require.True(t, bytes.Equal(data, got[0].Data))
-	})
-}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,24 +79,26 @@ func TestAnswer(t *testing.T) {
 func TestAcceptDeflate(t *testing.T) {
 	const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	for offer, want := range map[string]string{
-		"permessage-deflate":                                                         agreed,
-		"permessage-deflate; client_max_window_bits":                                 agreed,
-		"permessage-deflate; client_max_window_bits=10":                              agreed,
-		"permessage-deflate; client_max_window_bits=7":                               "",
-		"permessage-deflate; client_max_window_bits=16":                              "",
-		"permessage-deflate; server_max_window_bits=15":                              agreed + "; server_max_window_bits=15",
-		`permessage-deflate; server_max_window_bits="15"`:                            agreed + "; server_max_window_bits=15",
-		"permessage-deflate; server_max_window_bits=9":                               "",
-		"permessage-deflate; server_max_window_bits":                                 "",
-		"permessage-deflate; server_max_window_bits=015":                             "",
-		"permessage-deflate; server_no_context_takeover":                             agreed,
-		"permessage-deflate; server_no_context_takeover=1":                           "",
-		"permessage-deflate; server_no_context_takeover; server_no_context_takeover": "",
-		"permessage-deflate; other":                                                  "",
-		"permessage-deflate; server_max_window_bits=9, permessage-deflate":           agreed,
-		"x-webkit-deflate-frame, permessage-deflate; client_max_window_bits":         agreed,
-		" , permessage-deflate ,":                                                    agreed,
-		"x":                                                                          "",
+		"permessage-deflate":                                                          agreed,
+		"permessage-deflate; client_max_window_bits":                                  agreed,
+		"permessage-deflate; client_max_window_bits=10":                               agreed,
+		"permessage-deflate; client_max_window_bits=7":                                "",
+		"permessage-deflate; client_max_window_bits=16":                               "",
+		"permessage-deflate; server_max_window_bits=15":                               agreed + "; server_max_window_bits=15",
+		`permessage-deflate; server_max_window_bits="15"`:                             agreed + "; server_max_window_bits=15",
+		`permessage-deflate; server_max_window_bits = "1\5" ; client_max_window_bits`: agreed + "; server_max_window_bits=15",
+		"permessage-deflate; server_max_window_bits=9":                                "",
+		"permessage-deflate; server_max_window_bits":                                  "",
+		"permessage-deflate; server_max_window_bits=015":                              "",
+		"permessage-deflate; server_no_context_takeover":                              agreed,
+		"permessage-deflate; server_no_context_takeover=1":                            "",
+		"permessage-deflate; server_no_context_takeover; server_no_context_takeover":  "",
+		"permessage-deflate; other":                                                   "",
+		"permessage-deflate; server_max_window_bits=9, permessage-deflate":            agreed,
+		"x-webkit-deflate-frame, permessage-deflate; client_max_window_bits":          agreed,
+		" , permessage-deflate ,":                                                     agreed,
+		"x":                                                                           "",
+		"permessage-deflate" + distinctParams(10_000) + ", permessage-deflate":        agreed,
 	} {
 		server := websocket.Server{Compression: true}
 		r, got, err := server.Answer(parse(t, question+"Sec-WebSocket-Extensions: "+offer+"\r\n\r\n"))
@@ -103,10 +106,18 @@ func TestAcceptDeflate(t *testing.T) {
 		assert.Equal(t, want, r.Header.Get("Sec-WebSocket-Extensions"), offer)
 		assert.Equal(t, want != "", got.Compression, offer)
 	}
-	for _, offer := range []string{"a b", ";", "a;", "a; b=", `a; b="`, `a; b="c d"`, "a=b", "(", "a; b=\"\""} {
+	for _, offer := range []string{"a b", ";", "a;", "a; b=", `a; b="`, `a; b="c d"`, "a=b", "(", "a; b=\"\"", `a; b="c\"`, `a; b="\`, `a; b="c" d`, `a; b="\""`, strings.Repeat("a; b=", 5000)} {
 		_, _, err := (&websocket.Server{Compression: true}).Answer(parse(t, question+"Sec-WebSocket-Extensions: "+offer+"\r\n\r\n"))
 		assert.Error(t, err, offer)
 	}
+}
+
+// distinctParams are n parameters, none of them twice.
+func distinctParams(n int) (all string) {
+	for i := range n {
+		all += "; " + strconv.Itoa(i)
+	}
+	return all
 }
 
 // handshake has a Client and a Server talk over bytes. change changes the response.

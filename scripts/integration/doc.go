@@ -1,6 +1,7 @@
-// Package integration has real programs talk over the net.Conns of the library, those of ListenConn and DialConn, on each
-// backend: net/http, HTTP/2, gRPC, Redis, NATS, PostgreSQL, nginx, HAProxy, OpenSSL, curl, wrk and h2load. It is a module
-// of its own, so that what it needs reaches no user. It has tests only:
+// Package integration has real programs talk to the library, on each backend: over its net.Conns, those of ListenConn and
+// DialConn, net/http, HTTP/2, gRPC, Redis, NATS, PostgreSQL, nginx, HAProxy, OpenSSL, curl, wrk and h2load; through relays
+// of streams, socat and iperf3; and with small servers whose messages are frames, redis-cli, redis-benchmark, the clients of
+// Mosquitto, nats.go and git. It is a module of its own, so that what it needs reaches no user. It has tests only:
 //
 //	go -C scripts/integration test ./...
 //

@@ -31,6 +31,11 @@ var large = func() []byte {
 
 // onBackends runs a test on a Transport of each backend. When it is over, and all that it started, no Conn is left.
 func onBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
+	onTransports(t, noneLeft, run)
+}
+
+// onTransports runs a test on a Transport of each backend, and when it is over, and all that it started, end.
+func onTransports(t *testing.T, end, run func(t *testing.T, tr tandem.Transport)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
 			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
@@ -38,7 +43,7 @@ func onBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
 				t.Skipf("NOT TESTED: %v", err)
 			}
 			require.NoError(t, err)
-			t.Cleanup(func() { noneLeft(t, tr) }) // behind those of the test
+			t.Cleanup(func() { end(t, tr) }) // behind those of the test
 			run(t, tr)
 		})
 	}

@@ -37,8 +37,8 @@ type end struct {
 	finished       atomic.Bool  // OnEOF ran
 
 	// What has been done to the stream, and so how it may end.
-	aborted, panicked, impatient, carriesFrames atomic.Bool
-	dialled                                     bool
+	aborted, panicked, impatient, carriesFrames, secret atomic.Bool
+	dialled                                             bool
 }
 
 // newEnd makes an end that the life's ledger keeps.
@@ -135,6 +135,9 @@ func (e *end) class(err error) (string, bool) {
 	var panicked *tandem.PanicError
 	var wrong *frame.Error
 	var op *net.OpError
+	if class, ok := e.tlsFailure(err); class != "" {
+		return class, ok
+	}
 	switch {
 	case err == nil:
 		return "nil", true

@@ -140,7 +140,7 @@ func (k *client) readMessages(c net.Conn, codec frame.Codec[[]byte], key uint64,
 
 // frames has messages sent back, on a net.Conn.
 func (k *client) frames() error {
-	c, err := k.dial(k.place("half", "plain"))
+	c, err := k.open(k.place("half", "plain", "tls"))
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func (l *life) httpHandler() tandem.Handler {
 			_ = c.Close()
 		}()
 	})
+	mux.HandleFunc("/ws", l.upgrade)
 	return httpsession.Handler(mux, nil)
 }
 

@@ -93,6 +93,9 @@ func (s *soak) options(r *rand.Rand) tandem.Options {
 	if r.IntN(3) == 0 {
 		o.MemoryLimit = 4 << 20
 	}
+	if r.IntN(3) == 0 {
+		o.TLSHandshakes = 1 + r.IntN(3)
+	}
 	if o.Backend == tandem.Uring && r.IntN(4) == 0 {
 		o.Uring.Rung = []string{"coop", "plain", "oneshot"}[r.IntN(3)]
 	}
@@ -102,7 +105,7 @@ func (s *soak) options(r *rand.Rand) tandem.Options {
 
 // streamOptions draws limits. No peer is given up for being slow: the machine may be.
 func streamOptions(r *rand.Rand) tandem.StreamOptions {
-	o := tandem.StreamOptions{CloseTimeout: 5 * time.Minute, ReadWhileBlocked: r.IntN(5) == 0}
+	o := tandem.StreamOptions{CloseTimeout: 5 * time.Minute, TLSHandshakeTimeout: 5 * time.Minute, ReadWhileBlocked: r.IntN(5) == 0}
 	if r.IntN(2) == 0 {
 		o.HighWater = 1 << (10 + r.IntN(8))
 		o.LowWater = max(1, r.IntN(o.HighWater))

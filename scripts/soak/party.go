@@ -54,6 +54,10 @@ func (k *client) stream() error {
 	}
 	y := &party{end: k.l.newEnd("dialled"), k: k, p: p, h: h, until: h.total(), leave: leaving(k.r.IntN(int(leavings))),
 		closed: make(chan error, 1), halfway: make(chan struct{}), gone: make(chan struct{}), room: make(chan struct{}, 1), conn: make(chan net.Conn, 1)}
+	if p.kind == "tls" {
+		y.secret.Store(true)
+		y.leave = min(y.leave, byAbort)
+	}
 	if y.leave >= byAbort {
 		y.until = 1 + k.r.IntN(h.total())
 	}
@@ -71,6 +75,9 @@ func (k *client) stream() error {
 	s, err := y.begin()
 	if s == nil {
 		return err
+	}
+	if err == nil && p.kind == "tls" && y.kind == "adopted" {
+		err = y.startTLS(s)
 	}
 	if err == nil {
 		err = y.send(s)
@@ -130,9 +137,11 @@ func (y *party) begin() (*tandem.Stream, error) {
 // options draws those of a dial.
 func (y *party) options() *tandem.DialOptions {
 	o := &tandem.DialOptions{StreamOptions: streamOptions(y.k.r)}
-	if y.k.r.IntN(4) == 0 {
-		size := 1 << (10 + y.k.r.IntN(5))
-		y.k.count(faults, "short windows")
+	if y.p.kind == "tls" {
+		o.TLS = clientTLS(y.k.r)
+		y.l.count(done, "TLS connections of dialled streams")
+	}
+	if size := y.k.window(); size > 0 {
 		o.Control = func(_, _ string, c syscall.RawConn) error {
 			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size) })
 		}
@@ -326,7 +335,7 @@ func (y *party) goOn(c conn) error {
 
 // cancelled dials with a context that ends soon.
 func (k *client) cancelled() error {
-	p := k.place("half", "plain", "passing")
+	p := k.place("half", "plain", "passing", "tls")
 	if p.network == "" || k.l.driven {
 		return errNoPlace
 	}
@@ -336,7 +345,12 @@ func (k *client) cancelled() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(k.r.IntN(800))*time.Microsecond)
 	defer cancel()
 	k.count(faults, "contexts that end during a dial")
-	s, err := k.l.t.Dial(ctx, p.network, p.address, e, nil)
+	o := &tandem.DialOptions{}
+	if p.kind == "tls" {
+		e.secret.Store(true)
+		o.TLS = clientTLS(k.r)
+	}
+	s, err := k.l.t.Dial(ctx, p.network, p.address, e, o)
 	if err != nil {
 		if isContext(err) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil

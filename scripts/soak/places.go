@@ -18,10 +18,13 @@ import (
 
 // listen opens the listeners that live as long as the Transport.
 func (l *life) listen(r *rand.Rand) {
-	for _, kind := range []string{"half", "plain", "hasty"} {
+	for _, kind := range []string{"half", "plain", "hasty", "tls"} {
 		for _, network := range []string{"tcp", "unix"} {
 			o := tandem.ListenOptions{}
 			o.AllowHalfClose = kind != "plain"
+			if kind == "tls" {
+				o.TLS = serverTLS()
+			}
 			if kind == "hasty" {
 				o.CloseTimeout, o.HalfCloseTimeout = 50*time.Millisecond, time.Second
 			}

@@ -22,10 +22,13 @@ func (k *client) size() int {
 
 // answering draws a header by which the server sends back what it gets, and an address for it.
 func (k *client) answering() (header, place) {
-	p := k.place("half", "half", "plain", "passing")
+	p := k.place("half", "plain", "passing", "tls")
 	h := header{mode: mode(k.r.IntN(int(modeFrames))), key: k.r.Uint64(), first: uint32(k.size())}
 	if p.kind == "plain" { // which does not wait for answers when the client has finished
 		h.mode = []mode{modeEcho, modeWriteTo, modeTake}[k.r.IntN(3)]
+	}
+	if p.kind == "tls" && h.mode == modeDetach { // which TLS has not
+		h.mode = modeElsewhere
 	}
 	if k.r.IntN(3) == 0 {
 		h.then = uint32(k.size())
@@ -38,6 +41,7 @@ func (k *client) answering() (header, place) {
 		h.first = max(h.first, 2)
 		h.cut = min(h.cut, h.first-1)
 	}
+	k.carries = h.total()
 	k.lacks = h.mode == modeRelay || h.mode == modeDetach
 	k.doing += ": " + h.mode.String()
 	return h, p
@@ -46,7 +50,7 @@ func (k *client) answering() (header, place) {
 // talk has bytes sent back, and ends in one of the ways of a peer.
 func (k *client) talk() error {
 	h, p := k.answering()
-	c, err := k.dial(p)
+	c, err := k.open(p)
 	if err != nil {
 		return err
 	}
@@ -86,7 +90,7 @@ func (k *client) vanish(c conn, h header) error {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // nobody reads
 		_, _ = c.Write(pattern(h.key, 0, at))
 	}
-	if t, ok := c.(*net.TCPConn); ok && k.r.IntN(2) == 0 {
+	if t := tcp(c); t != nil && k.r.IntN(2) == 0 {
 		k.count(faults, "resets by peers")
 		return errors.Join(t.SetLinger(0), t.Close())
 	}
@@ -96,12 +100,13 @@ func (k *client) vanish(c conn, h header) error {
 
 // push reads what the server sends by itself.
 func (k *client) push() error {
-	c, err := k.dial(k.place("half"))
+	h := header{mode: modePush, key: k.r.Uint64(), cut: uint32(k.size())}
+	k.carries = int(h.cut)
+	c, err := k.open(k.place("half", "tls"))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	h := header{mode: modePush, key: k.r.Uint64(), cut: uint32(k.size())}
 	if _, err := c.Write(h.append(nil)); err != nil {
 		return err
 	}
@@ -119,7 +124,7 @@ func (k *client) push() error {
 
 // idle waits for the end by a timeout.
 func (k *client) idle() error {
-	c, err := k.dial(k.place("half", "hasty", "plain"))
+	c, err := k.open(k.place("half", "hasty", "plain", "tls"))
 	if err != nil {
 		return err
 	}
@@ -133,8 +138,8 @@ func (k *client) idle() error {
 
 // fail has the server's stream end by an abort, a panic or the death of its loop.
 func (k *client) fail() error {
-	p := k.place("half", "hasty")
-	c, err := k.dial(p)
+	p := k.place("half", "hasty", "tls")
+	c, err := k.open(p)
 	if err != nil {
 		return err
 	}
@@ -156,7 +161,7 @@ func (k *client) fail() error {
 	case err == nil: // it came behind the last byte
 		err = k.toEnd(c)
 	}
-	if err == nil && !strings.HasPrefix(p.network, "tcp") || isReset(err) || errors.Is(err, io.EOF) && !strings.HasPrefix(p.network, "tcp") {
+	if isReset(err) || !strings.HasPrefix(p.network, "tcp") && (err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return nil
 	}
 	return fmt.Errorf("the server has aborted, and the client sees %w", errors.Join(err))
@@ -169,7 +174,7 @@ func isReset(err error) bool {
 
 // reset resets the connection at once, or soon.
 func (k *client) reset() error {
-	c, err := k.dial(k.place("half", "plain", "hasty", "passing", "http", "polled", "polled http"))
+	c, err := k.dial(k.place("half", "plain", "hasty", "passing", "tls", "http", "polled", "polled http"))
 	if err != nil {
 		return err
 	}
@@ -188,7 +193,7 @@ func (k *client) reset() error {
 
 // connect does nothing else.
 func (k *client) connect() error {
-	c, err := k.dial(k.place("half", "plain", "hasty", "passing", "http", "polled"))
+	c, err := k.dial(k.place("half", "plain", "hasty", "passing", "tls", "http", "polled"))
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ type accepting struct {
 func (a *accepting) OnOpen(s *tandem.Stream) {
 	v := &server{end: a.l.newEnd(a.kind), half: a.half, r: rand.New(rand.NewPCG(s.ID(), a.l.seed))}
 	v.impatient.Store(a.kind == "hasty")
+	v.secret.Store(a.kind == "tls")
 	v.data, v.eof, v.writable, v.over = v.onData, v.onEOF, v.onWritable, v.onOver
 	v.open = v.onOpen
 	v.install(s)

@@ -84,7 +84,7 @@ func (s *soak) wrong(where string, err error) {
 
 // hang ends the run: something has not come.
 func (s *soak) hang(what string, stacks []byte) {
-	s.dump("hang", stacks)
+	s.dump("hang", append(stacks, sockets()...))
 	s.failf("%s", what)
 	s.write()
 	s.exit(1)
@@ -172,6 +172,7 @@ func (s *soak) tally(st tandem.Stats) {
 		{"turns", st.Turns}, {"system calls", st.SystemCalls}, {"requests to io_uring", st.Submissions},
 		{"completions", st.Completions}, {"receives without a buffer (ENOBUFS)", st.NoBuffers},
 		{"overflows of the completion queue", st.Overflows}, {"wake-ups", st.WakeUps}, {"timers fired", st.Timers},
+		{"TLS handshakes", st.TLSHandshakes}, {"TLS handshakes that failed", st.TLSHandshakeErrors},
 		{"panics caught", st.Panics}, {"direct writes", st.DirectWrites},
 	} {
 		s.add(system, f.kind, f.n)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -65,4 +66,14 @@ func (w *watchdog) expect(format string, args ...any) (came func()) {
 func stacks() []byte {
 	b := make([]byte, 16<<20)
 	return b[:runtime.Stack(b, true)]
+}
+
+// sockets are the kernel's tables of them: also of connections that a process has closed and the kernel still sends, with
+// what is queued and how long the present timer has to run; proc_pid_net(5).
+func sockets() (all []byte) {
+	for _, name := range []string{"tcp", "unix"} {
+		table, _ := os.ReadFile("/proc/net/" + name)
+		all = append(append(all, "\n/proc/net/"+name+"\n"...), table...)
+	}
+	return all
 }

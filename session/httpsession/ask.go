@@ -72,6 +72,7 @@ func (a *ask) response(s *session.Stream, r *http1.Response) {
 	case r.StatusCode == http.StatusSwitchingProtocols && !a.upgrade:
 		a.end(s, nil, errUnasked)
 	default:
+		r.TLS = tlsOf(s)
 		a.end(s, r, nil)
 		if r.Switched() {
 			return

@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/polled"
 )
 
@@ -27,13 +29,29 @@ type ClientOptions struct {
 
 	// WriteBuffer is the size of the buffer for encoded requests, as in polled.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
+
+	// TLS is the configuration of connections to https servers: Connect uses TLS if it is set, a Pool for every URL of https,
+	// and NewClient and Ask not at all. ServerName is by default the host that is dialled. NextProtos is not looked at: the
+	// only protocol that is offered is http/1.1. Default nil: none, and in a Pool the zero Config.
+	TLS *tls.Config
+}
+
+// encrypted returns the configuration of a connection to an https server.
+func encrypted(c *tls.Config) *tls.Config {
+	if c == nil {
+		c = &tls.Config{}
+	}
+	c = c.Clone()
+	c.NextProtos = []string{"http/1.1"}
+	return c
 }
 
 // Client is a Session that writes requests and reads their responses, in order, over one connection.
 //
 // Interim responses (1xx except 101) are skipped. Write returns Pending while Pipeline requests have no response, and
 // net.ErrClosed after a request or a response that closes the connection. If the server finishes while a response is due,
-// Read returns an error that is io.ErrUnexpectedEOF.
+// Read returns an error that is io.ErrUnexpectedEOF; also if a response that ends with the connection is all there, and the
+// connection has TLS that ended without close_notify, because somebody in between may have cut it.
 type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
@@ -43,6 +61,18 @@ type Client struct {
 	ended   bool // whether the connection carries no more requests
 
 	switched bool // whether the last response has ended HTTP
+	tls      *tls.ConnectionState
+}
+
+// tlsOf returns what is known of the TLS of a connection, for http.Request and http.Response, or nil if it is plain.
+func tlsOf(c interface {
+	TLS() (session.TLSState, bool)
+}) *tls.ConnectionState {
+	state, ok := c.TLS()
+	if !ok {
+		return nil
+	}
+	return &state.ConnectionState
 }
 
 // knownDecoder is a Codec for one connection, with a Decoder that was made before.
@@ -66,9 +96,14 @@ func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	return c
 }
 
-// Connect is NewClient on a connection of polled.Connect to a TCP address. o may be nil.
+// Connect is NewClient on a connection of polled.Connect to a TCP address, with TLS if ClientOptions.TLS is set. o may be
+// nil.
 func Connect(t polled.Transport, address string, o *ClientOptions) (*Client, error) {
-	inner, err := polled.Connect(t, "tcp", address, nil)
+	var dial session.DialOptions
+	if o != nil && o.TLS != nil {
+		dial.TLS = encrypted(o.TLS)
+	}
+	inner, err := polled.Connect(t, "tcp", address, &dial)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +184,10 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			_ = c.Close()
 			return nil, polled.None, errUnasked
 		}
+		if c.tls == nil {
+			c.tls = tlsOf(c.framed)
+		}
+		r.TLS = c.tls
 		c.switched = r.Switched()
 		c.ended = c.ended || !r.KeepAlive()
 		return r, polled.Data, nil

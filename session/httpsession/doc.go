@@ -29,6 +29,12 @@
 //	}
 //	exchange.Close() // the connection is free for the next exchange
 //
+// # TLS
+//
+// ClientOptions.TLS is for https, also of a Pool. A Handler serves https if it is given to a listener with
+// session.ListenOptions.TLS, and a Server on a session of such a listener. The NextProtos of that Config should be none, or
+// http/1.1 alone: this package does not speak HTTP/2. Requests and responses have their TLS set, as with net/http.
+//
 // # Limits
 //
 // Messages are delivered when all of their content has arrived, within http1.Limits. For content that is endless, or

@@ -2,6 +2,7 @@ package httpsession
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"strings"
@@ -61,6 +62,7 @@ func (h *handler) OnOpen(s *session.Stream) {
 	c.MessageTimeout = max(h.options.MessageTimeout, 0)
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, h.server)
 	c.context = context.WithValue(ctx, http.LocalAddrContextKey, s.LocalAddr())
+	c.tls = tlsOf(s)
 	s.SetHandler(c)
 }
 
@@ -71,6 +73,7 @@ type conn struct {
 	decoder *http1.RequestDecoder
 	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
+	tls     *tls.ConnectionState // nil: the stream is plain
 }
 
 // OnData implements session.Handler.
@@ -124,6 +127,7 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 	ctx, cancel := context.WithCancel(c.context)
 	defer cancel()
 	asked := r.Request.WithContext(ctx)
+	asked.TLS = c.tls
 	if len(r.Content) > 0 {
 		body := &content{rest: r.Content}
 		defer body.Close()

@@ -43,17 +43,17 @@ func site() http.Handler {
 }
 
 // serving runs the test against a Handler on each Transport that has loops of its own.
-func serving(t *testing.T, test func(t *testing.T, address string)) { serves(t, site(), test) }
+func serving(t *testing.T, test func(t *testing.T, address string)) { serves(t, site(), nil, test) }
 
-// serves is serving for another site.
-func serves(t *testing.T, site http.Handler, test func(t *testing.T, address string)) {
+// serves is serving for another site and other options.
+func serves(t *testing.T, site http.Handler, o *tandem.ListenOptions, test func(t *testing.T, address string)) {
 	onEachTransport(t, func(t *testing.T, tr tandem.Transport) {
 		if strings.HasSuffix(t.Name(), "-driven") {
 			stop, done := make(chan struct{}), make(chan struct{})
 			addresses := make(chan string)
 			go func() {
 				defer close(done)
-				l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site, nil), nil)
+				l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site, nil), o)
 				if !assert.NoError(t, err) {
 					close(addresses)
 					return
@@ -77,7 +77,7 @@ func serves(t *testing.T, site http.Handler, test func(t *testing.T, address str
 			}
 			return
 		}
-		l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site, nil), nil)
+		l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(site, nil), o)
 		require.NoError(t, err)
 		test(t, l.Addr().String())
 	})

@@ -88,7 +88,7 @@ func TestHandOver(t *testing.T) {
 
 func handsOver(t *testing.T, ask, status, says string) {
 	ended := make(chan error, 100)
-	serves(t, switching(ended), func(t *testing.T, address string) {
+	serves(t, switching(ended), nil, func(t *testing.T, address string) {
 		c := dialPlain(t, address)
 		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 		_, err := io.WriteString(c, "GET /one HTTP/1.1\r\nHost: a\r\n\r\nGET /two HTTP/1.1\r\nHost: a\r\n\r\n"+ask+"behind the request; GET / HTTP/1.1\r\n\r\n")
@@ -142,7 +142,7 @@ func TestHandOverFails(t *testing.T) {
 		w.Header().Del("X")
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	})
-	serves(t, site, func(t *testing.T, address string) {
+	serves(t, site, nil, func(t *testing.T, address string) {
 		for path, want := range map[string]string{
 			"/200": "does not end HTTP", "/written": "written already", "/header": "X", "/foreign": "unsupported operation",
 		} {
@@ -163,7 +163,7 @@ func TestHandOverFails(t *testing.T) {
 // TestHandOverAndPanic resets a stream whose http.Handler panics behind HandOver, and tells the other handler.
 func TestHandOverAndPanic(t *testing.T) {
 	ended := make(chan error, 10)
-	serves(t, switching(ended), func(t *testing.T, address string) {
+	serves(t, switching(ended), nil, func(t *testing.T, address string) {
 		c := dialPlain(t, address)
 		_, err := io.WriteString(c, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -9,13 +10,14 @@ import (
 
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/polled"
 )
 
 // PoolOptions are those of a Pool. The zero value is right for most.
 type PoolOptions struct {
-	// Dial opens a connection to HOST:PORT for a URL's scheme. Default: polled.Connect over TCP for http, and an error
-	// for any other scheme.
+	// Dial opens a connection to HOST:PORT for a URL's scheme. Default: polled.Connect over TCP for http and, with TLS as
+	// Client.TLS says, https; an error for any other scheme.
 	Dial func(scheme, address string) (polled.Bytes, error)
 
 	// PerHost limits the connections to one scheme and address. Default 8.
@@ -85,16 +87,23 @@ func NewPool(t polled.Transport, o *PoolOptions) *Pool {
 		mine.Now = backend.SystemClock{}.Now
 	}
 	if mine.Dial == nil {
-		mine.Dial = func(scheme, address string) (polled.Bytes, error) { return dialPlain(t, scheme, address) }
+		secure := encrypted(mine.Client.TLS)
+		mine.Dial = func(scheme, address string) (polled.Bytes, error) { return dial(t, scheme, address, secure) }
 	}
 	return p
 }
 
-func dialPlain(t polled.Transport, scheme, address string) (polled.Bytes, error) {
-	if scheme != "http" {
-		return nil, fmt.Errorf("httpsession: PoolOptions.Dial is nil, which dials http and not %q", scheme)
+// dial is the default of PoolOptions.Dial.
+func dial(t polled.Transport, scheme, address string, secure *tls.Config) (polled.Bytes, error) {
+	var o session.DialOptions
+	switch scheme {
+	case "http":
+	case "https":
+		o.TLS = secure
+	default:
+		return nil, fmt.Errorf("httpsession: PoolOptions.Dial is nil, which dials http and https and not %q", scheme)
 	}
-	return polled.Connect(t, "tcp", address, nil)
+	return polled.Connect(t, "tcp", address, &o)
 }
 
 // Do begins an exchange: r is sent on an idle connection to the host of r.URL, or on a new one, or, at the limits, as soon

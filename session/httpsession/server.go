@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ type Server struct {
 	last      bool // whether the last response was written
 	switched  bool // whether the last response has ended HTTP
 	closed    bool
+	tls       *tls.ConnectionState
 }
 
 // NewServer returns a Server on a connection, such as one of polled.Listener. o may be nil.
@@ -127,6 +129,10 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 		return nil, polled.None, err
 	case status == polled.Data:
 		s.late.whole()
+		if s.tls == nil {
+			s.tls = tlsOf(s.framed)
+		}
+		r.TLS = s.tls
 		s.asked = append(s.asked, r.Request)
 		return r, polled.Data, nil
 	case s.late.exceeded(status):

@@ -117,6 +117,9 @@ func (r *remainder) closeBy(end func() error) error {
 	return io.ErrShortWrite
 }
 
+// TLS returns what the Session below knows of TLS.
+func (r *remainder) TLS() (session.TLSState, bool) { return tlsBelow(r.Bytes) }
+
 // Detach returns the connection as a net.Conn.
 func (r *remainder) Detach() (net.Conn, error) { return r.detachWith(nil, nil) }
 

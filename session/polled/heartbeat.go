@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/session"
 )
 
 // Beat is the result of a heartbeat.
@@ -76,6 +77,9 @@ func (h *Heartbeat[R, W]) Detach() (net.Conn, error) { return h.detachWith(nil, 
 func (h *Heartbeat[R, W]) detachWith(unread, unsent []byte) (net.Conn, error) {
 	return detachBelow(h.Session, unread, unsent)
 }
+
+// TLS returns what the Session below knows of TLS, and false if that is nothing.
+func (h *Heartbeat[R, W]) TLS() (session.TLSState, bool) { return tlsBelow(h.Session) }
 
 // CloseInStages is Close for a peer that may still be sending, if the Session below supports that.
 func (h *Heartbeat[R, W]) CloseInStages() error { return closeBelow(h.Session) }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/tandem-io/tandem/session"
 )
 
 // Life is a set of signs of life.
@@ -109,6 +111,9 @@ func (l *Liveness[R, W]) Write(w W) (W, WriteStatus, error) {
 	}
 	return rest, status, err
 }
+
+// TLS returns what the Session below knows of TLS, and false if that is nothing.
+func (l *Liveness[R, W]) TLS() (session.TLSState, bool) { return tlsBelow(l.Session) }
 
 // Detach returns the connection as a net.Conn, as MessageSession.Detach does, and ends the session.
 func (l *Liveness[R, W]) Detach() (net.Conn, error) { return l.detachWith(nil, nil) }

@@ -1,6 +1,7 @@
 package polled
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,13 +18,19 @@ import (
 //
 // A message that Read returns is valid until the next Read or Close. The memory for a message that arrives in pieces grows
 // as its bytes arrive, to MaxSize of the codec at most. Invalid bytes make Read return a *frame.Error, whose Offset counts
-// from the first byte of the peer; Write still works then, for an answer.
+// from the first byte of the peer; Write still works then, for an answer. A message that the end of the connection would end
+// is an error, too, that is io.ErrUnexpectedEOF, if the connection has TLS and its peer has finished without close_notify.
+//
+// A message that the codec drops to go on behind it, as with the option SkipTooLarge, makes Read return Buffered, in its
+// turn, and then Skipped returns why.
 //
 // Write takes a message as a whole or not at all. A message that the codec refuses is an error of that Write alone.
 type MessageSession[R, W any] struct {
 	inner Bytes
 	in    *session.MessageBuffer[R]
 	end   error // what Read returns from now on; nil: it goes on
+
+	skipped *frame.Error // what Skipped returns
 
 	codec  frame.Codec[W]
 	out    outgoing
@@ -102,12 +109,13 @@ func (f *MessageSession[R, W]) push() bool {
 	return n > 0
 }
 
-// Read implements Session. Buffered means that bytes have arrived, but not yet a complete message.
+// Read implements Session. Buffered means that bytes have arrived, but not yet a complete message, or one that was dropped.
 func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
+	f.skipped = nil
 	if f.end != nil {
 		return m, None, f.end
 	}
-	if m, status, err = f.decode(); status == Data || err != nil {
+	if m, status, err = f.decode(); status == Data || err != nil || f.skipped != nil {
 		return m, status, err
 	}
 	f.in.Keep()
@@ -129,7 +137,10 @@ func (f *MessageSession[R, W]) Read() (m R, status ReadStatus, err error) {
 func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	m, ok, err := f.in.Next()
 	switch {
+	case errors.As(err, &f.skipped) && f.skipped.Skipped:
+		return m, Buffered, nil
 	case err != nil:
+		f.skipped = nil
 		f.end = err
 		return m, None, err
 	case ok:
@@ -138,8 +149,18 @@ func (f *MessageSession[R, W]) decode() (m R, status ReadStatus, err error) {
 	return m, Buffered, nil
 }
 
+// Skipped returns the error of the message that the last Read found and the codec has dropped, or nil if there was none.
+// The next Read returns what is behind it.
+func (f *MessageSession[R, W]) Skipped() *frame.Error { return f.skipped }
+
 // readFinal is Read when the peer has finished sending.
 func (f *MessageSession[R, W]) readFinal() (m R, status ReadStatus, err error) {
+	if state, _ := tlsBelow(f.inner); state.Truncated {
+		if f.end = f.in.Cut(); f.end == nil {
+			f.end = io.EOF
+		}
+		return m, None, f.end
+	}
 	m, ok, err := f.in.Final()
 	if f.end = err; err != nil {
 		return m, None, err
@@ -188,13 +209,16 @@ func (f *MessageSession[R, W]) Flush() error {
 	return f.inner.Flush()
 }
 
+// TLS returns what the Session below knows of TLS, and false if that is nothing.
+func (f *MessageSession[R, W]) TLS() (session.TLSState, bool) { return tlsBelow(f.inner) }
+
 // Detach returns the connection below as a net.Conn. Bytes that were received and not decoded are read from it first, and
 // messages in the write buffer are sent before anything that is written to it. The session ends: its methods return
 // net.ErrClosed. The message that Read returned last stays valid. If the Session below has no Detach, the error is
 // errors.ErrUnsupported. After an error the session goes on.
 //
 // Bytes of an incomplete message that the Decoder has already consumed are lost. Decoders of package frame consume none,
-// except with LengthFieldOptions.FailLate.
+// except with LengthFieldOptions.FailLate and SkipTooLarge.
 func (f *MessageSession[R, W]) Detach() (net.Conn, error) { return f.detachWith(nil, nil) }
 
 // detachWith implements detacher.

@@ -119,3 +119,31 @@ func TestFramedWriteBuffer(t *testing.T) {
 	assert.NoError(t, err, "Close again")
 	assert.Equal(t, polled.Terminated, below.Status(), "Close again")
 }
+
+// TestFramedSkips reads what is in front of a message that is too large, hears of that, and reads what is behind it.
+func TestFramedSkips(t *testing.T) {
+	inner := &sessiontest.Script[[]byte, []byte]{Reads: []sessiontest.Read[[]byte]{
+		data("\x01a\x02bc\x06not"), {}, data(" so\x01d"), {Err: io.EOF},
+	}}
+	f := polled.NewFramed(inner, frame.Varint{MaxPayload: 1, SkipTooLarge: true}, 0)
+	for i, want := range []struct {
+		status  polled.ReadStatus
+		m       string
+		skipped int64
+		err     error
+	}{
+		{polled.Data, "a", 0, nil}, {polled.Buffered, "", 2, nil}, {polled.None, "", 0, nil}, {polled.Buffered, "", 5, nil},
+		{polled.Data, "d", 0, nil}, {polled.None, "", 0, io.EOF},
+	} {
+		m, status, err := f.Read()
+		require.Equal(t, want.err, err, "Read %d", i)
+		require.Equal(t, want.status, status, "Read %d", i)
+		require.Equal(t, want.m, string(m), "Read %d", i)
+		if want.skipped == 0 {
+			require.Nil(t, f.Skipped(), "Read %d", i)
+			continue
+		}
+		require.NotNil(t, f.Skipped(), "Read %d", i)
+		require.Equal(t, want.skipped, f.Skipped().Offset, "Read %d", i)
+	}
+}

@@ -129,6 +129,10 @@ func (b *StreamSession) Write(p []byte) ([]byte, WriteStatus, error) {
 	return nil, Success, nil
 }
 
+// TLS returns what is known of the stream's TLS, as Stream.TLS does. If Truncated is set, the io.EOF of Read may have been
+// sent by somebody in between.
+func (b *StreamSession) TLS() (session.TLSState, bool) { return b.stream.TLS() }
+
 // Queued returns the number of bytes that Write has taken and the kernel has not.
 func (b *StreamSession) Queued() int { return b.stream.Queued() }
 

@@ -17,7 +17,7 @@ func (c *Conn) Close() error { return c.CloseWith(websocket.StatusNormalClosure,
 
 // CloseWith begins to close the connection: it sends a Close. Messages of the peer go on to arrive until it has answered
 // with a Close of its own; then, or after CloseTimeout, the connection ends, and OnClose follows. After the first Close, also
-// one that the peer has sent, it returns net.ErrClosed. A code or a reason that a Close must not have is a *frame.Error;
+// one that the peer has sent, it returns net.ErrClosed. Before OnOpen it gives the connection up. A code or a reason that a Close must not have is a *frame.Error;
 // websocket.StatusNoStatus sends none. To end a connection without a word, use Abort of its stream. Any goroutine; it does not
 // block.
 func (c *Conn) CloseWith(code websocket.StatusCode, reason string) error {
@@ -28,6 +28,9 @@ func (c *Conn) CloseWith(code websocket.StatusCode, reason string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.state == connecting && c.stream != nil {
+		return c.stream.Close()
+	}
 	if err := c.writeLocked(websocket.Frame{Opcode: websocket.Close, Fin: true, Payload: p}); err != nil {
 		return err
 	}
@@ -105,7 +108,7 @@ func reasonOf(err error) string {
 
 // closed follows the end of the stream.
 func (c *Conn) closed(_ *session.Stream, err error) {
-	c.in.Reset()
+	inflating.forget(c.in)
 	c.mu.Lock()
 	c.state = closing
 	c.mu.Unlock()

@@ -54,6 +54,7 @@ func (c *Conn) prepare(agreed websocket.Agreement) {
 	c.in = websocket.NewAssembler(codec)
 	c.frames = session.Frames(codec, c.frame)
 	c.frames.MessageTimeout = c.options.FrameTimeout
+	c.frames.Continue = c.inflates
 	c.frames.Invalid = c.invalid
 	c.frames.EOF = func(s *session.Stream) {
 		c.eof = true
@@ -102,9 +103,28 @@ func (c *Conn) frame(s *session.Stream, f websocket.Frame) {
 		return
 	}
 	m, ok, err := c.in.Add(f)
+	if c.in.Unfinished() {
+		inflating.begun(c.in)
+	}
+	c.added(s, m, ok, err)
+}
+
+// inflates goes on with a compressed message, in a turn of its own.
+func (c *Conn) inflates(s *session.Stream) {
+	if c.ended {
+		return
+	}
+	m, ok, err := inflating.goOn(c.in)
+	c.added(s, m, ok, err)
+}
+
+// added follows what the Assembler has made of the bytes so far.
+func (c *Conn) added(s *session.Stream, m websocket.Message, ok bool, err error) {
 	switch {
 	case err != nil:
 		c.fail(s, err)
+	case c.in.Unfinished():
+		c.frames.Later(s)
 	case !ok:
 	case m.Kind == websocket.Ping:
 		c.pong(s, m.Data)
@@ -133,7 +153,8 @@ func (c *Conn) guarded(fn func()) {
 	returned = true
 }
 
-// after follows a call of the handler. If that has panicked, the stream is about to be reset, and the peer is told why.
+// after follows a call of the handler. If that has panicked, the stream is about to be reset, and the peer is told why. An
+// http.Handler around this one may recover the panic in OnOpen: then the connection ends as after CloseWith.
 func (c *Conn) after(returned bool) {
 	if returned {
 		return
@@ -141,6 +162,7 @@ func (c *Conn) after(returned bool) {
 	if s := c.Stream(); s != nil {
 		c.sendClose(websocket.StatusInternalError, "")
 		_ = s.Flush()
+		s.After(c.options.CloseTimeout, func() { c.late(s) })
 	}
 }
 

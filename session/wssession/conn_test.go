@@ -184,7 +184,6 @@ func TestDialFails(t *testing.T) {
 			"silence":  {t.Context(), "ws://" + silent.Addr().String(), wssession.DialOptions{HandshakeTimeout: 20 * time.Millisecond}, func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
 			"context":  {brief, "ws://" + silent.Addr().String(), wssession.DialOptions{}, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
 			"a scheme": {t.Context(), "http://a/", wssession.DialOptions{}, func(err error) bool { return err != nil }},
-			"TLS":      {t.Context(), "wss://a/", wssession.DialOptions{}, func(err error) bool { return errors.Is(err, errors.ErrUnsupported) }},
 			"a URL":    {t.Context(), "ws://[", wssession.DialOptions{}, func(err error) bool { return err != nil }},
 		} {
 			_, err := wssession.Dial(k.ctx, tr, k.url, nobody, &k.o)

@@ -2,12 +2,8 @@ package wssession
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"time"
+	"sync/atomic"
 
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -22,13 +18,18 @@ type Transport interface {
 }
 
 // Connect begins to connect to a server, and returns at once. OnOpen is called when the handshake is done; if it fails, only
-// OnClose is. rawURL has the scheme ws. It panics if h is nil. o may be nil.
+// OnClose is. rawURL has the scheme ws, or wss: then the stream is encrypted, by TLS of DialOptions.Stream or, without that,
+// with the host of the URL as its ServerName. It panics if h is nil. o may be nil.
 func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.Connect(d.network, d.address, d, d.stream)
+	network, address, below, err := d.where()
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.Connect(network, address, d, below)
 	if err != nil {
 		return nil, err
 	}
@@ -36,15 +37,19 @@ func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, erro
 	return d.conn, nil
 }
 
-// Dial is Connect, and waits for the end of the handshake. If that fails, or ctx ends before, Dial returns the error, and h is
-// not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
+// Dial is Connect, and waits for the end of the handshake, and for OnOpen. If the handshake fails, or ctx ends before that has
+// ended, Dial returns the error, and h is not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
 func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {
 		return nil, err
 	}
+	network, address, below, err := d.where()
+	if err != nil {
+		return nil, err
+	}
 	d.result = make(chan error, 1)
-	s, err := t.Dial(ctx, d.network, d.address, d, d.stream)
+	s, err := t.Dial(ctx, network, address, d, below)
 	if err != nil {
 		return nil, err
 	}
@@ -61,74 +66,39 @@ func (d *dialing) wait(ctx context.Context, s *session.Stream) error {
 		return err
 	case <-ctx.Done():
 	}
-	if len(d.result) == 0 {
+	if d.decided.CompareAndSwap(false, true) {
 		_ = s.AbortWith(ctx.Err())
-	}
-	if err := <-d.result; err != nil { // soon, because the stream has ended
 		return ctx.Err()
 	}
-	return nil
+	return <-d.result // when OnOpen has returned
 }
 
 // dialing is the Handler of a stream to a server, until the handshake has ended.
 type dialing struct {
 	session.Handler // of httpsession.Ask
 
-	conn             *Conn
-	handshake        *websocket.Client
-	network, address string
-	stream           *session.DialOptions
-	timeout          time.Duration
-	timer            *session.Timer
-	result           chan error // of Dial; nil: Connect
+	*opening
+	conn    *Conn
+	timer   *session.Timer
+	decided atomic.Bool // the handshake has ended, or Dial has given it up before
+	result  chan error  // of Dial; nil: Connect
 }
 
 func newDialing(rawURL string, h Handler, o *DialOptions) (*dialing, error) {
-	var mine DialOptions
-	if o != nil {
-		mine = *o
-	}
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("wssession: dial: %w", err)
-	}
-	if u.Scheme == "wss" {
-		return nil, fmt.Errorf("wssession: dial %s: TLS: %w", rawURL, errors.ErrUnsupported)
-	}
-	d := &dialing{conn: newConn(h, mine.Options.withDefaults(), true), timeout: mine.HandshakeTimeout, stream: mine.Stream}
-	if d.timeout == 0 {
-		d.timeout = defaultHandshakeTimeout
-	}
-	d.network, d.address = mine.where(u)
-	d.handshake = &websocket.Client{URL: u, Subprotocols: mine.Subprotocols, Compression: mine.Compression, Header: mine.Header}
-	q, err := d.handshake.Request()
+	opening, err := newOpening(rawURL, o)
 	if err != nil {
 		return nil, err
 	}
-	d.Handler, err = httpsession.Ask(q, &httpsession.ClientOptions{Limits: http1.Limits{BodyBytes: 1 << 20}}, d.answered)
+	d := &dialing{opening: opening, conn: newConn(h, opening.options, true)}
+	d.Handler, err = httpsession.Ask(opening.request, opening.http(), d.answered)
 	return d, err
-}
-
-// where returns where to connect for a URL.
-func (o *DialOptions) where(u *url.URL) (network, address string) {
-	if network = o.Network; network == "" {
-		network = "tcp"
-	}
-	if o.Address != "" {
-		return network, o.Address
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return network, net.JoinHostPort(u.Hostname(), port)
 }
 
 // OnOpen implements session.Handler.
 func (d *dialing) OnOpen(s *session.Stream) {
 	d.conn.bind(s)
-	if d.timeout > 0 {
-		d.timer = s.After(d.timeout, func() { _ = s.AbortWith(os.ErrDeadlineExceeded) })
+	if d.HandshakeTimeout > 0 {
+		d.timer = s.After(d.HandshakeTimeout, func() { _ = s.AbortWith(os.ErrDeadlineExceeded) })
 	}
 	d.Handler.OnOpen(s)
 }
@@ -137,6 +107,9 @@ func (d *dialing) OnOpen(s *session.Stream) {
 func (d *dialing) answered(s *session.Stream, r *http1.Response, err error) {
 	if d.timer != nil {
 		d.timer.Stop()
+	}
+	if !d.decided.CompareAndSwap(false, true) {
+		return // the stream is being aborted
 	}
 	var agreed websocket.Agreement
 	if err == nil {
@@ -149,10 +122,10 @@ func (d *dialing) answered(s *session.Stream, r *http1.Response, err error) {
 	}
 	d.conn.prepare(agreed)
 	s.SetHandler(d.conn.frames)
-	d.conn.begin(s)
 	if d.result != nil {
-		d.result <- nil
+		defer func() { d.result <- nil }() // also if OnOpen panics: OnClose is told of that
 	}
+	d.conn.begin(s)
 }
 
 // failed tells whoever waits.

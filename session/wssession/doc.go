@@ -28,8 +28,12 @@
 //
 // MaxMessage bounds a message as it arrives and as it is inflated; a header that announces more is refused before its
 // payload arrives. Of the answers to pings at most 4 KiB wait for a peer that does not read, and beyond that only the
-// last one. What is written is bounded by WriteBufferLimit of the stream. Inflating happens on the loop, so MaxMessage
-// bounds how long other streams wait for that, too.
+// last one. What is written is bounded by WriteBufferLimit of the stream. A message is put together of MaxFragments at most,
+// because empty ones would cost a peer next to nothing. A compressed message is inflated on the loop, 128 KiB in a turn, so
+// that other streams do not wait for a message that grows a thousandfold. Meanwhile nothing else of its connection is
+// delivered. In the whole process eight messages at a time are inflated beyond the first 128 KiB; others wait, as they were
+// sent. Fragments and messages as they were sent count towards no limit but MaxMessage: MemoryLimit of the Transport does not
+// know them. So a program with many connections that are not trusted should lower MaxMessage, and set SetReadIdleTimeout.
 //
 // # Liveness
 //

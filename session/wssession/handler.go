@@ -13,7 +13,7 @@ type Handler interface {
 	OnOpen(c *Conn)
 
 	// OnMessage is called for each message, or, with Options.Fragments, for each fragment. Kind is Text or Binary, and text
-	// is UTF-8. Data is valid until OnMessage returns.
+	// is UTF-8, though a fragment may end within a character. Data is valid until OnMessage returns.
 	OnMessage(c *Conn, m websocket.Message)
 
 	// OnClose is called at the end. err is never nil:

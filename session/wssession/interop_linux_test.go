@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -24,11 +24,10 @@ import (
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/websocket"
-	"github.com/tandem-io/tandem/session/httpsession"
 	"github.com/tandem-io/tandem/session/wssession"
 )
 
-// Programs that others wrote: ws of npm, websockets of Python, and Chromium. Where they are missing the test is skipped,
+// Programs that others wrote: ws of Node.js, websockets of Python, and Chromium. Where they are missing the test is skipped,
 // loudly; with TANDEM_REQUIRE_TOOLS=1 it fails.
 
 // missing skips the test because of what is missing.
@@ -57,14 +56,15 @@ type program struct {
 	server, client string
 }
 
-// node is for npm's ws, which npm installs.
+// node is for ws, as Debian's node-ws has it.
 func node(t *testing.T) program {
-	dir := t.TempDir()
-	c := exec.Command(tool(t, "npm"), "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "ws@8.23.0")
-	if out, err := c.CombinedOutput(); err != nil {
-		missing(t, "npm install ws: %v: %s", err, out)
+	path := tool(t, "node", "nodejs")
+	where := "NODE_PATH=" + os.Getenv("NODE_PATH") + ":/usr/share/nodejs"
+	c := exec.Command(path, "-e", "require('ws')")
+	if c.Env = append(os.Environ(), where); c.Run() != nil {
+		missing(t, "node has no module ws: apt-get install node-ws")
 	}
-	return program{tool(t, "node"), []string{"NODE_PATH=" + filepath.Join(dir, "node_modules")}, "server.js", "client.js"}
+	return program{path, []string{where}, "server.js", "client.js"}
 }
 
 // python is for Debian's python3-websockets.
@@ -90,28 +90,52 @@ func (p program) command(t *testing.T, script string, args ...string) *exec.Cmd 
 func TestNode(t *testing.T)   { interoperates(t, node(t)) }
 func TestPython(t *testing.T) { interoperates(t, python(t)) }
 
+// setting is how two programs talk.
+type setting struct {
+	name        string
+	compression bool
+	files       *tlsFiles // nil: without TLS
+}
+
+func (s setting) options() wssession.Options {
+	return wssession.Options{Compression: s.compression, CompressionThreshold: 1, Subprotocols: []string{"chat"}}
+}
+
+// args are the arguments of a script.
+func (s setting) args() []string {
+	mode := "plain"
+	if s.compression {
+		mode = "deflate"
+	}
+	if s.files == nil {
+		return []string{mode}
+	}
+	return []string{mode, s.files.certificate, s.files.key}
+}
+
 // interoperates has the program be client and server.
 func interoperates(t *testing.T, p program) {
+	files := writeTLSFiles(t)
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {
-		for _, mode := range []string{"plain", "deflate"} {
-			o := wssession.Options{Compression: mode == "deflate", CompressionThreshold: 1, Subprotocols: []string{"chat"}}
-			t.Run(mode+" client", func(t *testing.T) { theirClient(t, tr, p, mode, o) })
-			t.Run(mode+" server", func(t *testing.T) { theirServer(t, tr, p, mode, o) })
+		for _, s := range []setting{{"plain", false, nil}, {"deflate", true, nil}, {"TLS", true, files}} {
+			t.Run(s.name+" client", func(t *testing.T) { theirClient(t, tr, p, s) })
+			t.Run(s.name+" server", func(t *testing.T) { theirServer(t, tr, p, s) })
 		}
 	})
 }
 
-func theirClient(t *testing.T, tr tandem.Transport, p program, mode string, o wssession.Options) {
+func theirClient(t *testing.T, tr tandem.Transport, p program, s setting) {
 	ended := make(chan error, 1)
-	address := listen(t, tr, echo{closed: func(_ *wssession.Conn, err error) { ended <- err }}, &wssession.ServerOptions{Options: o})
-	out, err := p.command(t, p.client, "ws://"+address+"/", mode).CombinedOutput()
+	site := wssession.Serve(echo{closed: func(_ *wssession.Conn, err error) { ended <- err }}, &wssession.ServerOptions{Options: s.options()})
+	url := serve(t, tr, site, s.files) + "/"
+	out, err := p.command(t, p.client, append([]string{strings.Replace(url, "http", "ws", 1)}, s.args()...)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.True(t, strings.HasSuffix(strings.TrimSpace(string(out)), "ok"), "%s", out)
 	closedWith(t, 4000, "enough", wait(t, "OnClose", ended))
 }
 
-func theirServer(t *testing.T, tr tandem.Transport, p program, mode string, o wssession.Options) {
-	c := p.command(t, p.server, mode)
+func theirServer(t *testing.T, tr tandem.Transport, p program, s setting) { //nolint:funlen // one story, in order
+	c := p.command(t, p.server, s.args()...)
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	var said bytes.Buffer
@@ -137,10 +161,14 @@ func theirServer(t *testing.T, tr tandem.Transport, p program, mode string, o ws
 		pong:    func(_ *wssession.Conn, p []byte) { ponged <- string(p) },
 		close:   func(_ *wssession.Conn, err error) { closed <- err },
 	}
-	conn, err := wssession.Dial(t.Context(), tr, "ws://127.0.0.1:"+port+"/", h, &wssession.DialOptions{Options: o})
+	scheme, o := "ws", &wssession.DialOptions{Options: s.options()}
+	if s.files != nil {
+		scheme, o.Stream = "wss", &tandem.DialOptions{TLS: &tls.Config{RootCAs: s.files.roots}}
+	}
+	conn, err := wssession.Dial(t.Context(), tr, scheme+"://127.0.0.1:"+port+"/", h, o)
 	require.NoError(t, err)
 	require.Equal(t, "chat", conn.Subprotocol())
-	require.Equal(t, o.Compression, conn.Compressed())
+	require.Equal(t, s.compression, conn.Compressed())
 	require.NoError(t, conn.Ping([]byte("there?")))
 	require.Equal(t, "there?", wait(t, "a pong", ponged))
 	for _, m := range messages {
@@ -191,16 +219,17 @@ func (r *room) OnClose(c *wssession.Conn, _ error) {
 // TestChromium has a page chat with itself.
 func TestChromium(t *testing.T) {
 	browser := tool(t, "chromium", "chromium-browser", "google-chrome")
+	files := writeTLSFiles(t)
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		for _, compression := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v compression=%v", b, compression), func(t *testing.T) {
-				chats(t, openOn(t, &tandem.Options{Backend: b, Loops: 1}), browser, compression)
+		for _, s := range []setting{{"plain", false, nil}, {"deflate and TLS", true, files}} {
+			t.Run(b.String()+" "+s.name, func(t *testing.T) {
+				chats(t, openOn(t, &tandem.Options{Backend: b, Loops: 1}), browser, s)
 			})
 		}
 	}
 }
 
-func chats(t *testing.T, tr tandem.Transport, browser string, compression bool) {
+func chats(t *testing.T, tr tandem.Transport, browser string, s setting) {
 	posted := make(chan []byte, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, chatPage) })
@@ -208,11 +237,8 @@ func chats(t *testing.T, tr tandem.Transport, browser string, compression bool) 
 		p, _ := io.ReadAll(r.Body)
 		posted <- p
 	})
-	o := wssession.Options{Compression: compression, Subprotocols: []string{"chat"}}
-	mux.Handle("/chat", wssession.Serve(&room{}, &wssession.ServerOptions{Options: o}))
-	l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(mux, nil), nil)
-	require.NoError(t, err)
-	said := browse(t, browser, "http://"+l.Addr().String()+"/")
+	mux.Handle("/chat", wssession.Serve(&room{}, &wssession.ServerOptions{Options: s.options()}))
+	said := browse(t, browser, serve(t, tr, mux, s.files)+"/")
 	var seen struct {
 		Protocol, Extensions, Reason, Wrong string
 		Code                                int
@@ -227,7 +253,7 @@ func chats(t *testing.T, tr tandem.Transport, browser string, compression bool) 
 	}
 	require.Empty(t, seen.Wrong, seen.Said)
 	assert.Equal(t, "chat", seen.Protocol)
-	assert.Equal(t, compression, strings.Contains(seen.Extensions, "permessage-deflate"), seen.Extensions)
+	assert.Equal(t, s.compression, strings.Contains(seen.Extensions, "permessage-deflate"), seen.Extensions)
 	assert.Equal(t, 4002, seen.Code)
 	assert.Equal(t, "as you like", seen.Reason)
 	assert.True(t, seen.Clean)
@@ -248,7 +274,7 @@ func browse(t *testing.T, browser, url string) (said func() string) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	c := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--no-proxy-server", "--remote-debugging-port=0", "--user-data-dir="+dir, url)
+		"--no-proxy-server", "--ignore-certificate-errors", "--remote-debugging-port=0", "--user-data-dir="+dir, url)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has processes of its own

@@ -2,6 +2,7 @@ package wssession
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/frame/websocket"
@@ -13,6 +14,10 @@ type Options struct {
 	// MaxMessage limits a received message, with all of its fragments, and when it is inflated. In bytes. Default 16 MiB; a
 	// negative value means 0. A peer that sends more gets 1009. With Fragments it limits each fragment.
 	MaxMessage int
+
+	// MaxFragments limits how many fragments a message may be put together of. Default 65,536; negative: no limit. A peer
+	// that sends more gets 1009. Fragments that are delivered one by one are not counted.
+	MaxFragments int
 
 	// Fragments delivers a message as it is sent, fragment by fragment, for those that are endless or large. A compressed
 	// message always comes whole.
@@ -70,7 +75,8 @@ type DialOptions struct {
 	// Network and Address say where to connect. Default "tcp", and host and port of the URL.
 	Network, Address string
 
-	// Stream are the options of the connection below. Default nil: all defaults.
+	// Stream are the options of the connection below. Its TLS is for the scheme wss; with Address and without a ServerName
+	// in it, the name that the certificate must have is that of Address. Default nil: all defaults.
 	Stream *session.DialOptions
 }
 
@@ -89,12 +95,15 @@ func (o Options) withDefaults() *Options {
 		o.CloseTimeout = defaultCloseTimeout
 	}
 	o.FrameTimeout = max(o.FrameTimeout, 0)
+	o.Subprotocols = slices.Clone(o.Subprotocols)
 	return &o
 }
 
 // codec returns the codec of a connection.
 func (o *Options) codec(client bool, agreed websocket.Agreement) websocket.Codec {
-	return websocket.Codec{Client: client, MaxMessage: o.MaxMessage, Fragments: o.Fragments, Compression: agreed.Compression}
+	return websocket.Codec{
+		Client: client, MaxMessage: o.MaxMessage, MaxFragments: o.MaxFragments, Fragments: o.Fragments, Compression: agreed.Compression,
+	}
 }
 
 // server returns the server's side of handshakes. o may be nil.
@@ -102,7 +111,9 @@ func (o *ServerOptions) server() *websocket.Server {
 	if o == nil {
 		return &websocket.Server{}
 	}
-	return &websocket.Server{Subprotocols: o.Subprotocols, Compression: o.Compression, Origin: o.Origin, Header: o.Header}
+	return &websocket.Server{
+		Subprotocols: slices.Clone(o.Subprotocols), Compression: o.Compression, Origin: o.Origin, Header: o.Header.Clone(),
+	}
 }
 
 // common returns the options of both ends. o may be nil.

@@ -49,8 +49,8 @@ func wrong(format string, args ...any) error {
 
 // pack compresses a message, if that was agreed upon and may be worth it, and reports whether it has got smaller. The memory
 // is to be given back, unless it is nil.
-func (o *Options) pack(agreed websocket.Agreement, m websocket.Message) (packed *[]byte, smaller bool) {
-	if !agreed.Compression || m.More || len(m.Data) < o.CompressionThreshold {
+func (o *Options) pack(agreed bool, m websocket.Message) (packed *[]byte, smaller bool) {
+	if !agreed || m.More || len(m.Data) < o.CompressionThreshold {
 		return nil, false
 	}
 	packed = packages.Get().(*[]byte)

@@ -1,11 +1,9 @@
 package wssession
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -55,50 +53,36 @@ type Session struct {
 // NewSession returns a client's Session on a connection, which may still be Establishing. rawURL has the scheme ws or wss; for
 // wss, inner must encrypt. o may be nil; its Network, Address and Stream are not used.
 func NewSession(inner polled.Bytes, rawURL string, o *DialOptions) (*Session, error) {
-	s, _, _, err := newSession(rawURL, o)
+	p, err := newOpening(rawURL, o)
 	if err != nil {
 		return nil, err
 	}
-	s.dial(inner)
-	return s, nil
+	return p.session(inner), nil
 }
 
-// ConnectSession is NewSession on a connection of polled.Connect. rawURL has the scheme ws.
+// ConnectSession is NewSession on a connection of polled.Connect, which is encrypted for wss, as of the function Connect.
 func ConnectSession(t polled.Transport, rawURL string, o *DialOptions) (*Session, error) {
-	s, mine, u, err := newSession(rawURL, o)
+	p, err := newOpening(rawURL, o)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "ws" {
-		return nil, fmt.Errorf("wssession: connect to %s: TLS: %w", rawURL, errors.ErrUnsupported)
-	}
-	network, address := mine.where(u)
-	inner, err := polled.Connect(t, network, address, mine.Stream)
+	network, address, below, err := p.where()
 	if err != nil {
 		return nil, err
 	}
-	s.dial(inner)
-	return s, nil
-}
-
-func newSession(rawURL string, o *DialOptions) (*Session, *DialOptions, *url.URL, error) {
-	var mine DialOptions
-	if o != nil {
-		mine = *o
-	}
-	u, err := url.Parse(rawURL)
+	inner, err := polled.Connect(t, network, address, below)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("wssession: connect: %w", err)
+		return nil, err
 	}
-	s := &Session{client: true, options: mine.Options.withDefaults()}
-	s.handshake = &websocket.Client{URL: u, Subprotocols: mine.Subprotocols, Compression: mine.Compression, Header: mine.Header}
-	s.request, err = s.handshake.Request()
-	return s, &mine, u, err
+	return p.session(inner), nil
 }
 
-// dial begins the handshake.
-func (s *Session) dial(inner polled.Bytes) {
-	s.http = httpsession.NewClient(inner, &httpsession.ClientOptions{Limits: http1.Limits{BodyBytes: 1 << 20}})
+// session begins the handshake of a Session.
+func (p *opening) session(inner polled.Bytes) *Session {
+	return &Session{
+		client: true, options: p.options, handshake: p.handshake, request: p.request,
+		http: httpsession.NewClient(inner, p.http()),
+	}
 }
 
 // Accept answers r, the request that server has read last: with 101, and then the connection is the Session's, and server has
@@ -168,6 +152,9 @@ func (s *Session) Drive() (polled.Activity, error) {
 		return polled.Idle, nil
 	}
 	activity, err := s.framed.Drive()
+	if s.in.Unfinished() {
+		activity, err = polled.Active, nil // Read goes on with a message, and only then is told of the end
+	}
 	if err != nil {
 		if s.end != nil {
 			s.giveUp() // the peer has gone before us
@@ -238,16 +225,37 @@ func (s *Session) Read() (m websocket.Message, status polled.ReadStatus, err err
 	case s.framed == nil:
 		return m, polled.None, nil
 	}
-	f, status, err := s.framed.Read()
-	switch {
-	case err == io.EOF:
-		return m, polled.None, s.ends(io.ErrUnexpectedEOF) // without a Close
-	case err != nil:
-		return m, polled.None, s.ends(err)
-	case status != polled.Data:
-		return m, status, nil
+	if s.in.Unfinished() {
+		return s.added(inflating.goOn(s.in))
 	}
-	m, ok, err := s.in.Add(f)
+	for n := range framesPerRead {
+		f, status, err := s.framed.Read()
+		switch {
+		case err == io.EOF:
+			return m, polled.None, s.ends(io.ErrUnexpectedEOF) // without a Close
+		case err != nil:
+			return m, polled.None, s.ends(err)
+		case status != polled.Data && n > 0:
+			return m, polled.Buffered, nil
+		case status != polled.Data:
+			return m, status, nil
+		}
+		m, ok, err := s.in.Add(f)
+		if s.in.Unfinished() {
+			inflating.begun(s.in)
+		}
+		if m, status, err = s.added(m, ok, err); status != polled.Buffered || s.in.Unfinished() {
+			return m, status, err
+		}
+	}
+	return m, polled.Buffered, nil
+}
+
+// framesPerRead is how many frames that make no message Read takes at most: fragments, Pings and Pongs.
+const framesPerRead = 64
+
+// added is Read when the Assembler has made something of the bytes so far.
+func (s *Session) added(m websocket.Message, ok bool, err error) (websocket.Message, polled.ReadStatus, error) {
 	switch {
 	case err != nil:
 		return websocket.Message{}, polled.None, s.ends(err)

@@ -91,7 +91,7 @@ func (s *Session) serverEnded() bool {
 // giveUp ends the connection.
 func (s *Session) giveUp() {
 	s.over = true
-	s.in.Reset()
+	inflating.forget(s.in)
 	_ = s.framed.CloseInStages() // the peer may still be sending; what could not be sent has had its time
 }
 
@@ -115,7 +115,7 @@ func (s *Session) Close() error {
 	if s.end == nil {
 		s.sayCode(websocket.StatusNormalClosure, "")
 	}
-	s.in.Reset()
+	inflating.forget(s.in)
 	return s.framed.CloseInStages()
 }
 

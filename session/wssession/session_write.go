@@ -28,7 +28,7 @@ func (s *Session) Write(m websocket.Message) (rest websocket.Message, status pol
 	if err != nil {
 		return m, polled.Pending, err
 	}
-	packed, smaller := s.options.pack(s.agreed, m)
+	packed, smaller := s.options.pack(s.agreed.Compression, m)
 	if packed != nil {
 		defer giveBack(packed)
 	}

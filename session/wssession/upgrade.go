@@ -36,6 +36,8 @@ func upgrade(w http.ResponseWriter, r *http.Request, h Handler, server *websocke
 		refuse(w, answer)
 		return nil, err
 	}
+	w.Header().Del("Sec-WebSocket-Protocol") // what others have set was not agreed upon
+	w.Header().Del("Sec-WebSocket-Extensions")
 	maps.Copy(w.Header(), answer.Header)
 	c.prepare(agreed)
 	s, err := httpsession.HandOver(w, http.StatusSwitchingProtocols, c.frames)

@@ -50,6 +50,7 @@ func (h *handler) OnOpen(s *session.Stream) {
 		m.failf("S02: OnOpen of a stream that was closed")
 	}
 	m.opened = true
+	m.checkTLS()
 	m.move()
 	if s.LocalAddr() == nil || s.RemoteAddr() == nil {
 		m.failf("S30: an address is nil in OnOpen")
@@ -64,7 +65,27 @@ func (h *handler) OnData(s *session.Stream) {
 	m := h.stream(s)
 	defer m.enter("OnData", false)()
 	m.onData()
-	h.w.offer(Data, m)
+	if first := h.w.p.Seed/2%2 == 1; first { // half of the programs end streams only when they have read
+		h.read(m)
+		h.w.offer(Data, m)
+	} else {
+		h.w.offer(Data, m)
+		h.read(m)
+	}
+	if ends := m.ends; ends != nil && !m.endedByUser() {
+		m.ends = nil
+		m.opNext(m.s.Buffered())
+		ends()
+	}
+	if n := h.w.p.Answers; n > 0 && m.answers < 20 && !m.endedByUser() { // not for ever, if both ends do it
+		m.answers++
+		m.opWrite(n)
+	}
+	m.calm = !m.paused && m.s.Writable() && !m.endedByUser()
+}
+
+// read reads as the program says.
+func (h *handler) read(m *stream) {
 	if m.endedByUser() {
 		return
 	}
@@ -74,13 +95,9 @@ func (h *handler) OnData(s *session.Stream) {
 	}
 	switch reads {
 	case 0:
-		m.opNext(s.Buffered())
+		m.opNext(m.s.Buffered())
 	case 1:
-		m.opNext((s.Buffered() + 1) / 2)
-	}
-	if n := h.w.p.Answers; n > 0 && m.answers < 20 { // not for ever, if both ends do it
-		m.answers++
-		m.opWrite(n)
+		m.opNext((m.s.Buffered() + 1) / 2)
 	}
 }
 

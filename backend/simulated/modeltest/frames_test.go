@@ -1,7 +1,6 @@
 package modeltest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +27,7 @@ type framing struct {
 	buffers     int  // of the kernel
 	timeout     bool // the peer stops in the middle of a message
 	invalid     bool // the peer sends what is no message, at the end
+	careless    bool // the decoder leaves the limit of a message to its caller
 	upgrade     bool // behind the last message come bytes of another protocol
 
 	next   int // message that comes next
@@ -46,7 +46,7 @@ func framings() *rapid.Generator[*framing] {
 			options: rapid.IntRange(0, 3).Draw(t, "options"),
 			buffers: rapid.SampledFrom([]int{3000, 20000}).Draw(t, "buffers"),
 			timeout: rapid.Bool().Draw(t, "timeout"), invalid: rapid.Bool().Draw(t, "invalid"),
-			upgrade: rapid.Bool().Draw(t, "upgrade"),
+			careless: rapid.Bool().Draw(t, "careless"), upgrade: rapid.Bool().Draw(t, "upgrade"),
 		}
 	})
 }
@@ -55,6 +55,14 @@ func framings() *rapid.Generator[*framing] {
 const tailName, tailSize = 999, 9000
 
 var codec = frame.U64{MaxPayload: 30000}
+
+// carelessCodec has a Decoder without a limit of its own.
+type carelessCodec struct{ frame.U64 }
+
+// NewDecoder implements frame.Codec.
+func (carelessCodec) NewDecoder() frame.Decoder[[]byte] {
+	return frame.U64{MaxPayload: 1 << 40}.NewDecoder()
+}
 
 // message is the payload of message i.
 func (f *framing) message(i int) []byte { return sequence(1000+i, 0, f.sizes[i]) }
@@ -147,7 +155,10 @@ func (f *framing) run() {
 		f.failf("New: %w", err)
 		return
 	}
-	h := session.Frames(codec, f.got)
+	h := session.Frames[[]byte](codec, f.got)
+	if f.careless {
+		h = session.Frames[[]byte](carelessCodec{codec}, f.got)
+	}
 	h.MessageTimeout = 10 * time.Second
 	h.EOF = func(s *session.Stream) { _ = s.Close() }
 	h.Close = func(_ *session.Stream, err error) { f.closed, f.err = f.closed+1, err }
@@ -179,7 +190,7 @@ func (f *framing) send(p *simulated.Peer) {
 	case f.timeout:
 		all = append(all, 0, 0)
 	case f.invalid:
-		all = append(all, bytes.Repeat([]byte{0xff}, 8)...) // a length beyond all limits
+		all = append(all, 0x40, 0x9c, 0, 0, 0, 0, 0, 0) // 40000 bytes, beyond the limit
 	}
 	p.Send(all)
 	if !f.timeout || f.upgrade {
@@ -189,7 +200,6 @@ func (f *framing) send(p *simulated.Peer) {
 
 // check compares what has come, and how it has ended.
 func (f *framing) check(p *simulated.Peer) {
-	var invalid *frame.Error
 	switch {
 	case f.closed != 1:
 		f.failf("OnClose was called %d times, after %d messages of %d", f.closed, f.next, len(f.sizes))
@@ -201,7 +211,7 @@ func (f *framing) check(p *simulated.Peer) {
 		}
 	case f.timeout && !errors.Is(f.err, os.ErrDeadlineExceeded):
 		f.failf("a message was late: %v", f.err)
-	case f.invalid && !f.timeout && !errors.As(f.err, &invalid):
+	case f.invalid && !f.timeout && !errors.Is(f.err, frame.ErrTooLarge):
 		f.failf("a message was wrong: %v", f.err)
 	case !f.invalid && !f.timeout && f.err != nil:
 		f.failf("OnClose(%v)", f.err)

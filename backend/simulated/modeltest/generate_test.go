@@ -21,33 +21,38 @@ func programs() *rapid.Generator[Program] {
 		p := Program{
 			Seed:        rapid.Uint64Range(0, 1<<20).Draw(t, "seed"),
 			Completions: rapid.Bool().Draw(t, "completions"),
-			Loops:       rapid.SampledFrom([]int{0, 0, 0, 2, 3}).Draw(t, "loops"),
+			Loops:       rapid.SampledFrom([]int{0, 0, 2, 3}).Draw(t, "loops"),
 			Faults:      rapid.IntRange(0, 2).Draw(t, "faults"),
 			Buffers:     rapid.SampledFrom([]int{0, 1000, 3000, 10}).Draw(t, "buffers"),
 			Files:       rapid.SampledFrom([]int{0, 0, 0, 12}).Draw(t, "files"),
 			Options:     rapid.IntRange(0, len(limits)-1).Draw(t, "options"),
 			HalfClose:   rapid.Bool().Draw(t, "half close"),
 			ReadBlocked: rapid.Bool().Draw(t, "read while blocked"),
-			MaxConns:    rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "most connections"),
-			Reject:      rapid.Bool().Draw(t, "reject"),
+			MaxConns:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "most connections"),
+			Reject:      rapid.IntRange(0, 3).Draw(t, "reject") == 1,
 			Memory:      rapid.SampledFrom([]int64{0, 0, 0, 3000}).Draw(t, "memory"),
 			Balance:     rapid.IntRange(0, 3).Draw(t, "balance"),
 			Reads:       rapid.IntRange(0, 3).Draw(t, "reads"),
-			Answers:     rapid.SampledFrom([]int{0, 0, 0, 10, 1000}).Draw(t, "answers"),
+			Answers:     rapid.SampledFrom([]int{0, 0, 10, 1000}).Draw(t, "answers"),
 			End:         rapid.SampledFrom([]int{0, 0, 10, 1000, 20000}).Draw(t, "end"),
 			Late:        rapid.SampledFrom([]int{0, 0, 0, 2, 8}).Draw(t, "late"),
+			TLS:         rapid.IntRange(0, 7).Draw(t, "TLS") == 7,
+		}
+		if p.TLS && p.Buffers == 10 {
+			p.Buffers = 300 // a handshake is some 1500 bytes
 		}
 		p.Ops = append(p.Ops, Op{Do: "Listen", N: rapid.IntRange(0, 3).Draw(t, "network")})
-		for range rapid.IntRange(1, 3).Draw(t, "connections") {
+		for range rapid.IntRange(1, 4).Draw(t, "connections") {
 			p.Ops = append(p.Ops, beginnings(t))
 		}
-		if rapid.IntRange(0, 3).Draw(t, "turns") > 0 {
+		if rapid.Bool().Draw(t, "turns") {
 			p.Ops = append(p.Ops, Op{Do: "Turns", N: 4})
 		}
 		p.Ops = append(p.Ops, rapid.SliceOfN(choices(t).operation(), 0, 40).Draw(t, "operations")...)
 		for i := range p.Ops {
 			p.Ops[i].N = min(p.Ops[i].N, p.largest())
 		}
+		p.Answers = min(p.Answers, p.largest()/20)
 		return p
 	})
 }
@@ -95,7 +100,8 @@ func choices(t *rapid.T) choice {
 // often are operations that few kinds have more often than others: those that end something, and those that others wait
 // for.
 var often = []string{
-	"Abort", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerReset", "PeerSend", "Write", "WriteNotify",
+	"Abort", "Choke", "Close", "Connect", "Detach", "Fail", "Goexit", "NotifyDetach", "PeerCut", "PeerDial", "PeerReset", "PeerSend",
+	"SetHandler", "Write", "WriteNotify",
 }
 
 // few takes some of all.

@@ -149,7 +149,7 @@ func (m *stream) missingOfOpen() string {
 	case m.expect && !m.paused && m.s.Writable() && m.s.Buffered() > 0:
 		return "OnData after ResumeRead or SetHandler"
 	case p == nil:
-		return ""
+		return m.missingOfTwin()
 	case m.s.Queued() > 0 && !p.over:
 		return "the end of its queue"
 	case m.s.Queued() > 0:

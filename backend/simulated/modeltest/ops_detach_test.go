@@ -20,6 +20,9 @@ func (m *stream) opDetach(n int) {
 	var op *net.OpError
 	switch {
 	case err == nil:
+		if m.encrypted() {
+			m.failf("T01: Detach of a stream with TLS returns nil")
+		}
 		m.ended("Detach", nil)
 		if !m.opened {
 			m.failf("S30: Detach before OnOpen")
@@ -27,6 +30,7 @@ func (m *stream) opDetach(n int) {
 		m.detached = true
 		m.w.newConn(m, c, n)
 	case !m.opened && errors.Is(err, syscall.ENOTCONN):
+	case m.encrypted() && errors.Is(err, errors.ErrUnsupported):
 	case errors.As(err, &op) && isScarce(err):
 		if !m.w.scarce() {
 			m.failf("S30: Detach: %w", err)

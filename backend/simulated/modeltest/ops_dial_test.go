@@ -15,6 +15,7 @@ import (
 func opConnect(w *world, o Op) {
 	d := &dialResult{began: w.now()}
 	network, address := "tcp", "127.0.0.1:9"
+	opts := &session.DialOptions{}
 	switch (o.N + 3*o.On) % 8 {
 	case 0: // nobody
 		d.errno = syscall.ECONNREFUSED
@@ -39,11 +40,11 @@ func opConnect(w *world, o Op) {
 		network, address = l.l.Addr().Network(), l.l.Addr().String()
 		l.dials++
 		d.own = l
+		opts.TLS = w.clientTLS()
 		d.errno = syscall.ECONNREFUSED // it may be closed
 	default:
 		address = w.newTarget(false).l.Addr().String()
 	}
-	opts := &session.DialOptions{}
 	if network == "tcp" && o.N%11 == 0 {
 		network, address = "tcp4", w.named(address, o.On%2 == 1)
 		d.first = syscall.ECONNREFUSED // nobody answers at the first address

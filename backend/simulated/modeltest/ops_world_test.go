@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ var streamOps = map[string]func(w *world, o Op){
 	"Panic":         opPanic,
 	"Goexit":        opGoexit,
 	"Options":       onStream((*stream).opOptions),
+	"Choke":         onStream((*stream).opChoke),
 }
 
 // worldOps are all others.
@@ -63,6 +65,7 @@ var worldOps = map[string]func(w *world, o Op){
 	"PeerFinish": onPeer(func(p *peer, _ int) { p.finished = true; p.p.Finish() }),
 	"PeerClose":  onPeer(func(p *peer, _ int) { p.over = true; p.p.Close() }),
 	"PeerReset":  onPeer(func(p *peer, _ int) { p.over, p.reset = true, true; p.p.Reset() }),
+	"PeerCut":    onPeer((*peer).cut),
 	"PeerStop":   onPeer(func(p *peer, n int) { p.stop(n%3 != 0) }),
 	"PeerVanish": onPeer(func(p *peer, n int) { p.vanished = true; p.p.Vanish(n%3 != 0) }),
 	"Release":    func(w *world, o Op) { w.release(o.On) },
@@ -99,9 +102,14 @@ func opPanic(w *world, o Op) {
 // opGoexit ends the goroutine of a loop, in a callback. Elsewhere it does nothing.
 func opGoexit(w *world, o Op) {
 	m := w.stream(o.Via)
-	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%3 != 1 {
+	if !w.p.stepped() || w.current < 0 || m == nil || w.inside[w.current] != m.number || o.chance()%2 != 1 {
 		return
 	}
+	w.goexit()
+}
+
+// goexit ends the goroutine of the loop whose callback calls it.
+func (w *world) goexit() {
 	w.failing[w.current], w.trouble = backend.ErrGoexit, true
 	runtime.Goexit()
 }
@@ -133,7 +141,9 @@ func opListen(w *world, o Op) {
 	}
 	l.handler = w.newHandler(l, nil)
 	var err error
-	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject})
+	l.l, err = w.e.Listen(network, address, l.handler, &session.ListenOptions{
+		MaxConns: w.p.MaxConns, RejectOverLimit: w.p.Reject, TLS: w.serverTLS(),
+	})
 	switch {
 	case w.refused("Listen", err):
 	case err == nil:
@@ -173,6 +183,11 @@ func (w *world) unlisten(l *listener) {
 // opPeerDial has a peer connect to a listener.
 func opPeerDial(w *world, o Op) {
 	if len(w.listeners) == 0 {
+		return
+	}
+	if w.p.TLS { // a peer does not know how
+		o.N += (5 + 7*(o.N+3*o.On)) % 8
+		opConnect(w, o)
 		return
 	}
 	l := w.listeners[o.On%len(w.listeners)]
@@ -234,9 +249,35 @@ func opShortage(w *world, o Op) {
 // opFail has the driver of a loop fail.
 func opFail(w *world, o Op) {
 	i := o.On % len(w.drivers)
-	if o.chance()%4 != 1 {
+	if o.chance()%4 != 1 && !(o.N%5 == 1 && w.parked()) {
 		return // seldom
 	}
+	switch o.N % 5 {
+	case 0: // and the next, to which its listeners move
+		w.fail((i + 1) % len(w.drivers))
+	case 1: // and the last of all cannot take them
+		w.shortage = true
+		w.k.Shortage(syscall.ENOBUFS)
+		for j := range len(w.drivers) - 1 {
+			w.fail(j)
+		}
+		return
+	default: // and who is told of that ends the goroutine
+		for _, m := range w.streams {
+			if w.p.stepped() && m.s != nil && !m.opened && !m.over() && m.loop() == i {
+				m.writeNotify(10, w.goexit)
+			}
+		}
+	}
+	w.fail(i)
+}
+
+// parked reports whether a listener has accepted more than it may open.
+func (w *world) parked() bool {
+	return slices.ContainsFunc(w.listeners, func(l *listener) bool { return l.l.Stats().Parked > 0 })
+}
+
+func (w *world) fail(i int) {
 	w.failing[i] = errors.New("it was told to")
 	w.trouble = true
 	w.drivers[i].Fail()

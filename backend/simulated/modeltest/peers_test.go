@@ -58,6 +58,13 @@ func (p *peer) send(n int) {
 	p.p.Send(b)
 }
 
+// cut has the peer reset the connection when n more bytes have arrived.
+func (p *peer) cut(n int) {
+	p.send(n)
+	p.over, p.reset = true, true
+	p.p.Cut()
+}
+
 // stop has the peer read nothing, or go on.
 func (p *peer) stop(on bool) {
 	now := p.w.now()
@@ -268,6 +275,7 @@ func (d *dialResult) check(m *stream, err error) {
 	case m.mayClose && errors.Is(err, net.ErrClosed):
 	case op.Timeout() && (timeout || errno == syscall.ETIMEDOUT && w.now()-d.began > 100*time.Second):
 	case errno == syscall.ECONNREFUSED && (d.errno == errno || w.trouble || d.first == errno && (w.scarce() || d.silent || w.anyReset())):
+	case d.own != nil && w.p.TLS && (w.now()-d.began >= 10*time.Second || m.brokenTLS(err) && (w.scarce() || d.own.mayReset(w))):
 	case errno == syscall.ECONNRESET && (w.trouble || w.anyReset() || d.own != nil && d.own.mayReset(w)):
 	default:
 		m.failf("S26: a dial has ended with %w", err)

@@ -25,10 +25,11 @@ type Program struct {
 	Reject      bool // RejectOverLimit
 	Memory      int64
 	Balance     int
-	Reads       int // what OnData reads: 0 everything, 1 a part, 2 nothing, else in turn
-	Answers     int // how many bytes OnData writes then, the first times
-	End         int // 0: Close; else Shutdown with so many milliseconds
-	Late        int // so many of the last Ops come while the engine ends, and after that
+	Reads       int  // what OnData reads: 0 everything, 1 a part, 2 nothing, else in turn
+	Answers     int  // how many bytes OnData writes then, the first times
+	End         int  // 0: Close; else Shutdown with so many milliseconds
+	Late        int  // so many of the last Ops come while the engine ends, and after that
+	TLS         bool // between streams, where no peer is needed
 	Ops         []Op
 }
 
@@ -65,8 +66,8 @@ func (p Program) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Program{\n\tSeed: %d, Completions: %v, Loops: %d, Faults: %d, Buffers: %d, Files: %d, Options: %d, HalfClose: %v,\n",
 		p.Seed, p.Completions, p.Loops, p.Faults, p.Buffers, p.Files, p.Options, p.HalfClose)
-	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, Answers: %d, End: %d, Late: %d,\n\tOps: []Op{\n",
-		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.Answers, p.End, p.Late)
+	fmt.Fprintf(&b, "\tReadBlocked: %v, MaxConns: %d, Reject: %v, Memory: %d, Balance: %d, Reads: %d, Answers: %d, End: %d, Late: %d, TLS: %v,\n\tOps: []Op{\n",
+		p.ReadBlocked, p.MaxConns, p.Reject, p.Memory, p.Balance, p.Reads, p.Answers, p.End, p.Late, p.TLS)
 	for _, o := range p.Ops {
 		fmt.Fprintf(&b, "\t\t%s,\n", o)
 	}

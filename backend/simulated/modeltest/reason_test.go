@@ -2,6 +2,7 @@ package modeltest
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -31,8 +32,10 @@ func (m *stream) reasonable(err error) {
 		ok = m.panicked && p.Value == panicValue
 	case err == errCause, err == net.ErrClosed:
 		ok = m.abortedWith(err) || m.w.aborted || !m.opened && (m.closing || m.mayClose)
+	case err == io.ErrUnexpectedEOF:
+		ok = m.brokenTLS(err) && m.inTrouble()
 	case errors.As(err, &op):
-		ok = m.failure(op)
+		ok = m.failure(op) || m.brokenTLS(err) && m.inTrouble()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		ok = m.late()
 	case !m.opened && m.how == adopted:
@@ -100,5 +103,8 @@ func (m *stream) late() bool {
 // silent reports whether nothing may have moved for so long that an idle timeout ends the stream.
 func (m *stream) silent() bool {
 	now := m.w.now()
+	if m.encrypted() {
+		return m.idle > 0 || m.readIdle > 0 // it may not have seen what has moved
+	}
 	return m.idle > 0 && now-m.moved >= m.idle || m.readIdle > 0 && now-m.came >= m.readIdle
 }

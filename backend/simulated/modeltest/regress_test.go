@@ -141,6 +141,49 @@ var regressions = map[string]Program{
 			{"Writev", 1, "open", 0, 1}, {"Abort", 1, "open", 0, 0},
 		},
 	},
+	// The model counted bytes to a turn's share that had been read without OnData.
+	"bytes that were read before OnData": {
+		Seed: 39, Completions: true, Faults: 2, Buffers: 3000, Options: 2, ReadBlocked: true, Answers: 1000,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 3300}, {"Discard", 0, "post", 0, 1000}, {"Abort", 0, "open", 0, 0},
+		},
+	},
+	// FIN came in the middle of the handshake, and the loop of a stream whose handshake could not send turned for ever.
+	"CloseWrite before a handshake is done": {
+		TLS: true,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 3, "post", 3, 1}, {"CloseWrite", 3, "open", 1, 10},
+		},
+	},
+	// A stream whose connection had failed as its handshake ended heard of the peer's end, and had not opened.
+	"a failure as a handshake ends": {
+		Seed: 1215, Completions: true, Loops: 3, Faults: 1, Buffers: 300, Options: 1, MaxConns: 1, Reject: true, Balance: 3, Reads: 2,
+		Answers: 10, End: 1000, TLS: true,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 1}, {"PeerDial", 3, "", 0, 10}, {"Adopt", 0, "", 0, 1}, {"Adopt", 2, "", 0, 99},
+			{"Adopt", 1, "", 0, 9300}, {"PauseRead", 1, "other", 0, 5000}, {"Idle", 0, "other", 1, 5000},
+			{"Abort", 1, "other", 3, 5000}, {"Idle", 0, "other", 3, 5000}, {"Idle", 3, "other", 1, 5000},
+			{"Fail", 2, "other", 1, 5000}, {"Abort", 0, "other", 0, 5000},
+		},
+	},
+	// The end of a stream waited for what was written before its handshake, which had failed.
+	"a write before a handshake that fails": {
+		Faults: 1, Options: 4, ReadBlocked: true, MaxConns: 1, Balance: 2, Reads: 3, TLS: true,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 99}, {"PeerDial", 0, "", 0, 3}, {"PeerDial", 0, "", 0, 3},
+			{"Adopt", 3, "", 0, 0}, {"WriteNotify", 0, "", 1, 330},
+		},
+	},
+	// The simulated kernel did not answer what had had no room at an end that was closed, and a Conn waited for ever.
+	"a Write to an end that is closed": {
+		Seed: 6, Completions: true, Faults: 1, Buffers: 1000, Options: 1, HalfClose: true, ReadBlocked: true, MaxConns: 3,
+		Reject: true, Balance: 3, Reads: 2, End: 10,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 2}, {"PeerDial", 0, "", 0, 0}, {"Connect", 3, "", 0, 300}, {"PeerDial", 2, "", 0, 1},
+			{"Turns", 0, "", 0, 4}, {"SetValue", 1, "open", 2, 1000}, {"Detach", 2, "open", 1, 300},
+			{"ConnWrite", 2, "notify", 1, 30300},
+		},
+	},
 }
 
 func TestRegressions(t *testing.T) {

@@ -54,6 +54,7 @@ type stream struct {
 	detached  bool
 	holds     bool // and a layer has read bytes that are still unread
 	paused    bool
+	ends      func() // called by the next OnData
 	refusedIn string
 	refused   bool // it had ended when nobody had ended it: by a failure
 
@@ -77,8 +78,9 @@ type stream struct {
 	wasLate   bool          // an idle timeout may have ended it
 	cameBytes int
 	wentBytes uint64
-	answers   int // that OnData has written
-	turn      int // of the last OnData
+	answers   int  // that OnData has written
+	calm      bool // nobody has done anything with it since the last OnData: all that comes is told at once
+	turn      int  // of the last OnData
 	turnReads int
 	turnBytes int
 	lastOp    string // of TestPairs
@@ -220,16 +222,22 @@ func (m *stream) onData() {
 	if !m.s.Writable() && !m.opts.ReadWhileBlocked {
 		m.blocked = true
 	}
-	m.share(total - m.seen)
+	m.share(min(total-m.seen, m.s.Buffered())) // the rest was read without a call
 	m.again, m.expect = false, false
 	m.seen = total
 	m.ahead()
 }
 
+// largestPiece is what a driver of the kernel reports at a time, at most.
+const largestPiece = 4 << 10
+
 // share checks the stream's share of a turn.
 func (m *stream) share(n int) {
 	if m.w.p.stepped() || m.w.down {
 		return // a step is no turn, and a Shutdown makes turns of its own
+	}
+	if m.calm && n > m.opts.TurnBudget+largestPiece && m.w.p.Memory == 0 && !m.encrypted() && !m.inTrouble() {
+		m.failf("S33: %d bytes came in a turn", n)
 	}
 	if m.turn != m.w.turn {
 		m.turn, m.turnReads, m.turnBytes = m.w.turn, 0, 0
@@ -292,7 +300,7 @@ func (m *stream) onEOF() {
 // onWritable follows OnWritable.
 func (m *stream) onWritable() {
 	switch {
-	case !m.episode:
+	case !m.episode && !m.encrypted(): // whose handshake is in the queue, too
 		m.failf("S10: OnWritable, and the queue was not above HighWater")
 	case m.closing, m.detached:
 		m.failf("S10: OnWritable after the end")

@@ -2,6 +2,7 @@ package modeltest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,7 @@ type world struct {
 	stalls    bool // the clock may jump
 	inFlight  bool // an operation runs on another goroutine, or another loop goes on
 	random    *rand.Rand
+	tickets   tls.ClientSessionCache
 	atRest    int // bytes that had moved when the run seemed to have settled
 	restSince time.Duration
 	last      string
@@ -211,64 +213,6 @@ func (w *world) perform(o Op) {
 	w.checkAll()
 }
 
-// elsewhere performs the next operation on a goroutine of its own.
-func (w *world) elsewhere(o Op) {
-	done := make(chan struct{})
-	was := w.current
-	w.inFlight, w.current = true, -1
-	go func() {
-		defer close(done)
-		defer func() {
-			if v := recover(); v != nil {
-				w.failf("panic: %v\n%s", v, debug.Stack())
-			}
-		}()
-		w.perform(o)
-	}()
-	<-done
-	w.inFlight, w.current = false, was
-}
-
-// interrupted is called on a loop, where another goroutine could come between, and now and then one does.
-func (w *world) interrupted() {
-	if w.inFlight || w.err != nil || w.random.IntN(2) == 0 {
-		return
-	}
-	if w.p.stepped() && w.random.IntN(4) == 0 {
-		w.otherLoop()
-		return
-	}
-	for w.pc < w.ready() && w.err == nil && w.comesHere(w.p.Ops[w.pc]) {
-		w.elsewhere(w.p.Ops[w.pc])
-	}
-}
-
-// ready is how many operations may be performed by now: the last ones wait for the end of the engine.
-func (w *world) ready() int {
-	if w.down {
-		return len(w.p.Ops)
-	}
-	return max(len(w.p.Ops)-w.p.Late, 0)
-}
-
-// comesHere reports whether an operation is for another goroutine: while the engine ends, also one whose place does not
-// come.
-func (w *world) comesHere(o Op) bool {
-	if w.down {
-		w.waited++
-	}
-	return o.In == Other || w.down && w.waited > 6
-}
-
-// otherLoop has another loop go on while this one is interrupted.
-func (w *world) otherLoop() {
-	was := w.current
-	w.inFlight, w.current = true, -1
-	for n := w.random.IntN(8); n >= 0 && w.k.StepOther(); n-- {
-	}
-	w.inFlight, w.current = false, was
-}
-
 // offer performs operations that have waited for a callback of s, which runs.
 func (w *world) offer(at Place, s *stream) {
 	for w.pc < w.ready() && w.err == nil {
@@ -295,6 +239,9 @@ func (w *world) begin(o Op) {
 	case s == nil || s.s == nil:
 	case o.In == Posted:
 		s.post(func() { w.offer(Posted, s) })
+		if o.N%2 == 0 {
+			s.post(func() {}) // which comes also if the other ends the goroutine
+		}
 	case o.In == Timer && !s.endedByUser() && !s.over():
 		s.after(0, func() { w.offer(Timer, s) })
 	case o.In == Notified:

@@ -1,7 +1,9 @@
-// A client of npm's ws for an echo server. Arguments: the URL, "deflate" or "plain". Its last line is "ok".
+// A client of ws for an echo server. Arguments: the URL, "deflate" or "plain", and for wss the file of the server's
+// certificate. Its last line is "ok".
 const WebSocket = require('ws');
+const ca = process.argv[4] && require('fs').readFileSync(process.argv[4]);
 const deflate = process.argv[3] === 'deflate';
-const c = new WebSocket(process.argv[2], ['other', 'chat'], { perMessageDeflate: deflate ? { threshold: 0 } : false, maxPayload: 64 << 20 });
+const c = new WebSocket(process.argv[2], ['other', 'chat'], { perMessageDeflate: deflate ? { threshold: 0 } : false, maxPayload: 64 << 20, ca });
 const fail = (what) => { console.log('failed: ' + what); process.exit(1); };
 const messages = [Buffer.alloc(0), 'hello', 'κόσμε \u{1f600}', Buffer.from([0, 255, 1, 254])];
 for (const n of [125, 126, 127, 65535, 65536, 1 << 20]) {

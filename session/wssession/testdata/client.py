@@ -1,5 +1,7 @@
-# A client of python3-websockets for an echo server. Arguments: the URL, "deflate" or "plain". Its last line is "ok".
+# A client of python3-websockets for an echo server. Arguments: the URL, "deflate" or "plain", and for wss the file of the
+# server's certificate. Its last line is "ok".
 import asyncio
+import ssl
 import sys
 
 import websockets
@@ -7,7 +9,8 @@ import websockets
 
 async def main():
     compression = "deflate" if sys.argv[2] == "deflate" else None
-    async with websockets.connect(sys.argv[1], compression=compression, max_size=None, subprotocols=["other", "chat"]) as c:
+    tls = {"ssl": ssl.create_default_context(cafile=sys.argv[3])} if len(sys.argv) > 3 else {}
+    async with websockets.connect(sys.argv[1], **tls, compression=compression, max_size=None, subprotocols=["other", "chat"]) as c:
         assert c.subprotocol == "chat", c.subprotocol
         assert (len(c.extensions) == 1) == (compression is not None), c.extensions
         pong = await c.ping("are you there?")

@@ -1,0 +1,298 @@
+package backendtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/session"
+)
+
+// The rules on how relays end, and on how they do not begin.
+var relayEndRules = []Rule{
+	{"Relay_Reset", relayReset},
+	{"Relay_ResetBehindASlowReader", relayResetSlow},
+	{"Relay_ResetInAPause", relayResetPaused},
+	{"Relay_EndsOfStreams", relayEndsOfStreams},
+	{"Relay_Dial", relayDial},
+	{"Relay_DialFails", relayDialFails},
+	{"Relay_Refuses", relayRefuses},
+	{"Relay_Shutdown", relayShutdown},
+	{"Relay_PanicOfOnDone", relayPanic},
+}
+
+func clientOf(c halfCloser) Peer { return plainPeer{tls.Client(c, clientTLS())} }
+
+// isReset reports whether a peer's connection was reset. A Conn of crypto/tls may see the reset as the end of a record.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// resets resets a peer's connection, if there is such a thing.
+func (e *Env) resets(p Peer) {
+	e.Helper()
+	require.NoError(e, p.Reset())
+}
+
+// cut checks that a peer got all of want, and then no EOF.
+func (r *relayed) cut(got *reading, want []byte) {
+	r.e.Helper()
+	p, err := got.all(r.e)
+	assert.True(r.e, bytes.Equal(p, want), "%d bytes came before the end, not the %d that were sent", len(p), len(want))
+	assert.True(r.e, isReset(err), "the other peer's connection ends with %v, not with a reset", err)
+}
+
+// relayReset has one peer send and reset: the other one gets the bytes, and then a reset.
+func relayReset(e *Env) {
+	if e.Network == "unix" {
+		e.Skip("there is no reset of a Unix socket")
+	}
+	for _, second := range []bool{false, true} {
+		r := e.relay(e.Under(), e.Under(), session.StreamOptions{})
+		first, last := r.pa, r.pb
+		if second {
+			first, last = last, first
+		}
+		want := Pattern(100_000)
+		got := readOn(last)
+		_, err := first.Write(want)
+		require.NoError(e, err)
+		e.Eventually(func() bool { return got.len() > 0 }, "the first bytes")
+		e.Eventually(func() bool { return got.len() == len(want) }, "all bytes")
+		e.resets(first)
+		r.cut(got, want)
+		assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
+	}
+}
+
+// relayResetSlow has one peer reset when the other has read nothing yet of what is queued for it: it gets all that the
+// relay has, and then a reset. One that reads nothing is reset after the CloseTimeout.
+func relayResetSlow(e *Env) {
+	if e.Network == "unix" {
+		e.Skip("there is no reset of a Unix socket")
+	}
+	for _, reads := range []bool{true, false} {
+		e.Scenario(map[bool]string{true: "it reads", false: "it does not"}[reads], func() {
+			o := session.StreamOptions{CloseTimeout: 200 * time.Millisecond}
+			if reads {
+				o.CloseTimeout = patience
+			}
+			r := e.relay(e.Under(), e.Under(), o)
+			want := Pattern(20 << 20)
+			go func() { _, _ = r.pa.Write(want) }()
+			e.Eventually(func() bool { return !r.b.Writable() }, "a full queue")
+			e.resets(r.pa)
+			e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
+			if !reads {
+				assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
+				return
+			}
+			queued := r.b.Queued()
+			require.Positive(e, queued, "bytes that wait for the other peer")
+			p, err := readOn(r.pb).all(e)
+			assert.True(e, bytes.HasPrefix(want, p), "%d bytes came, which are not those that were sent", len(p))
+			assert.Greater(e, len(p), queued, "bytes that came")
+			assert.True(e, isReset(err), "it ends with %v", err)
+			end := r.ended()
+			assert.ErrorIs(e, end.err, syscall.ECONNRESET)
+			assert.EqualValues(e, len(p), end.stats.FromA, "bytes that came, and those of the figures")
+		})
+	}
+}
+
+// over reports whether a stream has ended.
+func over(e *Env, s *session.Stream) bool {
+	return s.Post(nothingAtAll) != nil
+}
+
+// relayResetPaused has a peer reset while its stream is paused, because the other one is blocked: what it has received
+// still goes to the other peer.
+func relayResetPaused(e *Env) {
+	if e.Network == "unix" || e.TLS {
+		e.Skip("what is unread is in the socket, or encrypted")
+	}
+	r := e.relay(e.Under(), e.Under(), session.StreamOptions{HighWater: 1, LowWater: 1, CloseTimeout: patience})
+	want := Pattern(20 << 20)
+	go func() { _, _ = r.pa.Write(want) }()
+	unread := func() (n int) {
+		if r.a.Post(nothingAtAll) == nil {
+			e.onLoop(r.a, func() { n = r.a.Buffered() })
+		}
+		return n
+	}
+	e.Eventually(func() bool { return unread() > 0 && !r.b.Writable() }, "bytes that wait in a pause")
+	e.resets(r.pa)
+	e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
+	p, err := readOn(r.pb).all(e)
+	assert.True(e, bytes.HasPrefix(want, p), "%d bytes came, which are not those that were sent", len(p))
+	assert.True(e, isReset(err), "it ends with %v", err)
+	assert.EqualValues(e, len(p), r.ended().stats.FromA, "bytes that came, and those of the figures")
+}
+
+// relayEndsOfStreams has the user end one of the streams, or a timeout.
+func relayEndsOfStreams(e *Env) {
+	for name, c := range map[string]struct {
+		end     func(*session.Stream)
+		want    error
+		ordered bool
+	}{
+		"Close":          {func(s *session.Stream) { _ = s.Close() }, nil, true},
+		"Abort":          {func(s *session.Stream) { _ = s.Abort() }, net.ErrClosed, false},
+		"AbortWith":      {func(s *session.Stream) { _ = s.AbortWith(errOnPurpose) }, errOnPurpose, false},
+		"SetIdleTimeout": {func(s *session.Stream) { s.SetIdleTimeout(20 * time.Millisecond) }, os.ErrDeadlineExceeded, false},
+	} {
+		for _, second := range []bool{false, true} {
+			e.Scenario(name+map[bool]string{false: ", the first", true: ", the second"}[second], func() {
+				r := e.relay(e.Under(), e.Under(), session.StreamOptions{})
+				s, other := r.a, r.pb
+				if second {
+					s, other = r.b, r.pa
+				}
+				_, err := r.pa.Write([]byte("here"))
+				require.NoError(e, err)
+				require.Equal(e, "here", string(e.ReadAll(r.pb, 4)))
+				c.end(s)
+				_, err = readOn(other).all(e)
+				if c.ordered || e.Network == "unix" && !e.TLS {
+					assert.Equal(e, io.EOF, err)
+				} else {
+					assert.True(e, isReset(err), "the other peer's end is %v", err)
+				}
+				assert.ErrorIs(e, r.ended().err, c.want)
+			})
+		}
+	}
+}
+
+// relayDial joins a stream with one that is still being connected.
+func relayDial(e *Env) {
+	target := e.listenWith(e.Under(), echo(), &session.ListenOptions{StreamOptions: session.StreamOptions{AllowHalfClose: true}})
+	for _, same := range []bool{true, false} {
+		r := &relayed{e: e, done: make(chan relayEnd, 2)}
+		h, far := NewHooks(), unread()
+		far.env(e)
+		h.Open = func(s *session.Stream) {
+			o := &session.DialOptions{}
+			if same {
+				o.SameLoop = s
+			}
+			to, err := e.Under().Connect(target.Network(), target.String(), far, o)
+			if assert.NoError(e, err) {
+				assert.NoError(e, session.Relay(s, to, r.options()))
+			}
+		}
+		r.a, r.pa = e.PairOn(e.Under(), h, session.StreamOptions{})
+		e.handedOver(r.a)
+		e.handedOver(far.Opened())
+		_, err := r.pa.Write([]byte("there and back"))
+		require.NoError(e, err)
+		require.Equal(e, "there and back", string(e.ReadAll(r.pa, 14)))
+		require.NoError(e, r.pa.Close())
+		_ = r.a.Close()
+		r.ended()
+	}
+}
+
+// relayDialFails joins a stream with one that is never connected.
+func relayDialFails(e *Env) {
+	h, far := NewHooks(), NewHooks()
+	far.env(e)
+	r := &relayed{e: e, done: make(chan relayEnd, 2)}
+	h.Data = func(s *session.Stream) {
+		to, err := e.Under().Connect("tcp", "127.0.0.1:1", far, nil)
+		if assert.NoError(e, err) {
+			assert.NoError(e, session.Relay(s, to, r.options()))
+		}
+	}
+	r.a, r.pa = e.PairOn(e.Under(), h, session.StreamOptions{})
+	e.handedOver(r.a)
+	_, err := r.pa.Write([]byte("hello"))
+	require.NoError(e, err)
+	assert.ErrorIs(e, r.ended().err, syscall.ECONNREFUSED)
+	assert.ErrorIs(e, far.Closed(), syscall.ECONNREFUSED, "its own handler hears of it, too")
+	_, err = r.pa.Read(make([]byte, 1))
+	assert.Error(e, err, "the peer of the other one")
+}
+
+// relayRefuses asks for what cannot be, which changes nothing.
+func relayRefuses(e *Env) {
+	h := NewHooks()
+	a, pa := e.Pair(h, session.StreamOptions{})
+	ended, _ := e.Pair(unread(), session.StreamOptions{})
+	require.NoError(e, ended.Abort())
+	e.Eventually(func() bool { return over(e, ended) }, "an end")
+	finished, _ := e.Pair(unread(), session.StreamOptions{})
+	require.NoError(e, finished.CloseWrite())
+	told := &session.RelayOptions{OnDone: func(error, session.RelayStats) { e.Error("OnDone was called") }}
+	require.Error(e, session.Relay(nil, a, told))
+	require.Error(e, session.Relay(a, nil, told))
+	require.Error(e, session.Relay(a, a, told))
+	for _, other := range []*session.Stream{ended, finished} {
+		require.ErrorIs(e, session.Relay(a, other, told), net.ErrClosed)
+		require.ErrorIs(e, session.Relay(other, a, told), net.ErrClosed)
+	}
+	_, err := pa.Write([]byte("hello"))
+	require.NoError(e, err)
+	e.Eventually(func() bool { return h.Len() == 5 }, "bytes for the handler that a stream still has")
+
+	r := e.relay(e.Under(), e.Under(), session.StreamOptions{})
+	require.Error(e, session.Relay(r.a, a, told), "a stream that is relayed already")
+	require.Error(e, session.Relay(a, r.b, told), "a stream that is relayed already")
+	e.handedOver(a)
+	c, _ := e.Pair(unread(), session.StreamOptions{})
+	e.handedOver(c)
+	require.NoError(e, session.Relay(a, c, nil), "after all that")
+}
+
+// relayShutdown has a relay finish while its Transport shuts down, and another one not finish in time.
+func relayShutdown(e *Env) {
+	for _, finishes := range []bool{true, false} {
+		e.Scenario(map[bool]string{true: "it finishes", false: "it does not"}[finishes], func() {
+			t := e.Open(nil)
+			r := e.relay(t, t, session.StreamOptions{})
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			result := make(chan error, 1)
+			go func() { result <- t.Shutdown(ctx) }()
+			time.Sleep(moment)
+			_, err := r.pa.Write([]byte("late"))
+			require.NoError(e, err)
+			require.Equal(e, "late", string(e.ReadAll(r.pb, 4)))
+			if !finishes {
+				cancel()
+				assert.ErrorIs(e, arrives(e, result), context.Canceled)
+				assert.ErrorIs(e, r.ended().err, net.ErrClosed)
+				return
+			}
+			e.sendAndFinish(r.pa, nil)
+			e.sendAndFinish(r.pb, nil)
+			r.endedWell(4, 0)
+			assert.NoError(e, arrives(e, result))
+		})
+	}
+}
+
+// relayPanic has OnDone panic, which harms nobody.
+func relayPanic(e *Env) {
+	r := e.relayPairs(e.Under(), e.Under(), session.StreamOptions{})
+	e.handedOver(r.a)
+	e.handedOver(r.b)
+	require.NoError(e, session.Relay(r.a, r.b, &session.RelayOptions{OnDone: func(error, session.RelayStats) {
+		defer func() { r.done <- relayEnd{} }()
+		panic(errOnPurpose)
+	}}))
+	e.sendAndFinish(r.pa, nil)
+	e.sendAndFinish(r.pb, nil)
+	r.ended()
+	_, p := e.Pair(echo(), session.StreamOptions{})
+	e.pingPong(p)
+}

@@ -1,0 +1,105 @@
+package session
+
+import (
+	"math"
+	"net"
+	"time"
+
+	"github.com/tandem-io/tandem/backend"
+)
+
+// room is how many bytes a write may have to be taken now, if nobody else writes. Any goroutine.
+func (s *Stream) room() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queued := s.tx.queued() + s.tx.sealing
+	if queued == 0 {
+		return math.MaxInt
+	}
+	left := s.opts.WriteBufferLimit - queued
+	if s.tls != nil {
+		left -= sealedSize(left) - left
+	}
+	return max(left, 0)
+}
+
+// isEnding reports whether the stream was closed, or has ended. Any goroutine.
+func (s *Stream) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life.phase > open
+}
+
+// isDialing reports whether the stream is still being connected. Any goroutine.
+func (s *Stream) isDialing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life.phase == dialing
+}
+
+// wasReset reports whether the stream ends by a reset from this end. Any goroutine.
+func (s *Stream) wasReset() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life.reset
+}
+
+// cause is what ended the stream. Any goroutine.
+func (s *Stream) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.causeOr(net.ErrClosed)
+}
+
+// allTaken reports whether nothing of what was written would be lost by a reset. A Unix socket has none: its peer can
+// read what the kernel has.
+func (s *Stream) allTaken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tx.drained() && (s.remote.Kind == backend.UnixAddress || s.loop.Sockets.Unsent(s.fd) == 0)
+}
+
+const (
+	shortestLook = time.Millisecond
+	longestLook  = 100 * time.Millisecond
+)
+
+// lastBytes looks after a stream that is to be reset when its peer has all that was queued: the kernel tells nobody when
+// that is, and a reset destroys what it has not sent.
+type lastBytes struct {
+	stream *Stream
+	cause  error
+	taken  uint64 // bytes that the peer's kernel had at the last look
+	since  int64  // when it had taken the last of them, on the loop's clock
+	pause  time.Duration
+}
+
+// endAfterRest resets the stream when its peer has taken what is queued. Loop only.
+func (e *relayEnd) endAfterRest(cause error) {
+	s := e.stream
+	if s.isEnding() {
+		return
+	}
+	s.PauseRead()
+	r := &lastBytes{stream: s, cause: cause, taken: s.taken(), since: s.loop.Clock(), pause: shortestLook}
+	r.look()
+}
+
+// look resets the stream, or looks again later.
+func (r *lastBytes) look() {
+	s, now := r.stream, r.stream.loop.Clock()
+	if s.isEnding() {
+		return
+	}
+	if n := s.taken(); n != r.taken {
+		r.taken, r.since = n, now
+		r.pause = shortestLook
+	}
+	limit := int64(s.opts.CloseTimeout)
+	if s.allTaken() || limit > 0 && now-r.since >= limit {
+		_ = s.AbortWith(r.cause)
+		return
+	}
+	s.After(r.pause, r.look)
+	r.pause = min(2*r.pause, longestLook)
+}
