@@ -214,6 +214,7 @@ func (d *Driver) report(e *event) bool {
 	}
 	if e.last {
 		s.InFlight--
+		d.requests--
 	}
 	d.tellOwner(s, e)
 	if s.State&releasing != 0 && s.InFlight == 0 && d.Lookup(e.a.id) == s {

@@ -29,6 +29,7 @@ type Driver struct {
 	backend.Table
 	count    *backend.Counters
 	attached []*attached // by slot
+	requests int         // goroutines of sockets, of which the last event was not reported
 	running  sync.WaitGroup
 	pool     backend.Pool
 	alarm    chan struct{} // ends a sleep, together with asleep
@@ -103,7 +104,7 @@ func (d *Driver) Connect(s *backend.Socket) {
 		return
 	}
 	s.State |= connecting
-	s.InFlight++
+	d.begin(s)
 	a.f.dial.watch(func() { d.post(event{a: a, kind: connected, last: true}) })
 }
 
@@ -119,7 +120,7 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 			return n, err
 		}
 	}
-	s.InFlight++
+	d.begin(s)
 	s.Op = a
 	a.send(bufs)
 	return 0, backend.ErrPending
@@ -133,6 +134,12 @@ func (d *Driver) Release(s *backend.Socket) {
 		return
 	}
 	d.of(s).release()
+}
+
+// begin counts a goroutine that an event ends.
+func (d *Driver) begin(s *backend.Socket) {
+	s.InFlight++
+	d.requests++
 }
 
 // detach takes s out of the table: no goroutine refers to it.
@@ -149,7 +156,7 @@ func (d *Driver) update(s *backend.Socket) {
 	a := d.of(s)
 	if !a.started {
 		a.started = true
-		s.InFlight++
+		d.begin(s)
 		d.running.Add(1)
 		if a.f.ln != nil {
 			go a.accept()
@@ -307,9 +314,7 @@ func (d *Driver) Features() []string {
 
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
-	requests := 0
-	d.All(func(s *backend.Socket) { requests += int(s.InFlight) })
-	return backend.Outstanding{Sockets: d.Unreleased(), Requests: requests, Buffers: int(d.kept.Load())}
+	return backend.Outstanding{Sockets: d.Unreleased(), Requests: d.requests, Buffers: int(d.kept.Load())}
 }
 
 // Close implements backend.Driver. It waits for the goroutines, which wait for nobody.
@@ -330,6 +335,6 @@ func (d *Driver) Close() error {
 	for i := range queue {
 		d.drop(&queue[i])
 	}
-	d.batch, d.at = nil, 0
+	d.batch, d.at, d.requests = nil, 0, 0
 	return nil
 }
