@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -204,10 +205,30 @@ func (c *conn) Finish() error {
 }
 
 // ReadFrom implements io.ReaderFrom.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(struct{ io.Writer }{c}, r)
+	return n, c.transferError("readfrom", err)
+}
 
 // WriteTo implements io.WriterTo.
-func (c *conn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
+func (c *conn) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, struct{ io.Reader }{c})
+	return n, c.transferError("writeto", err)
+}
+
+// transferError is the error of a transfer as package net tells it: around the one of a TCP connection there is another.
+func (c *conn) transferError(op string, err error) error {
+	if _, ok := c.netConn.(*net.TCPConn); !ok || err == nil {
+		return err
+	}
+	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// SyscallConn implements syscall.Conn.
+func (c *conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c.f.raw}, nil }
+
+// rawConn hides what package os would move bytes by, past the conn.
+type rawConn struct{ syscall.RawConn }
 
 // SetLinger implements backend.Conn.
 func (c *conn) SetLinger(seconds int) error {
