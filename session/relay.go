@@ -114,6 +114,7 @@ type relayEnd struct {
 	stream *Stream
 	to     *relayEnd     // the other one
 	passed atomic.Uint64 // bytes that went to the other stream
+	bulk   bool          // much comes at a time
 }
 
 // takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile has not told the relay.
@@ -146,6 +147,9 @@ func (e *relayEnd) begin() {
 	s.rx.relayed = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
+	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared {
+		s.sock.Forward = e // others that have a shared socket may make it blocking
+	}
 	if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()
 		e.to.stream.ResumeRead()
@@ -161,6 +165,7 @@ func (*relayEnd) OnOpen(*Stream) {}
 // OnData implements Handler.
 func (e *relayEnd) OnData(s *Stream) {
 	to := e.to.stream
+	e.bulk = e.bulk || s.rx.in.len() >= largePiece
 	for s.rx.in.len() > 0 {
 		n := min(s.rx.in.len(), to.room())
 		if n == 0 {
@@ -170,6 +175,10 @@ func (e *relayEnd) OnData(s *Stream) {
 		if !e.pass(n) {
 			return
 		}
+	}
+	if e.bulk && s.sock.Forward != nil && to.Queued() > 0 {
+		e.waitForRoom() // then it goes on without copying
+		return
 	}
 	if !to.Writable() {
 		s.PauseRead()

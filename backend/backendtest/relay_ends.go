@@ -89,7 +89,7 @@ func relayResetSlow(e *Env) {
 			r := e.relay(e.Under(), e.Under(), o)
 			want := Pattern(20 << 20)
 			go func() { _, _ = r.pa.Write(want) }()
-			e.Eventually(func() bool { return !r.b.Writable() }, "a full queue")
+			e.Eventually(func() bool { return r.b.Queued() > 0 }, "a queue")
 			e.resets(r.pa)
 			e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
 			if !reads {
