@@ -41,9 +41,9 @@ type Options struct {
 
 	// Debug has methods of a Stream that belong to its loop panic when they are called on another goroutine, with the name
 	// of the method: those that read, SetValue, SetHandler and StartTLS. Without it such a call is a data race. It costs some
-	// nanoseconds for each call. The environment variable TANDEM_POISON=1 does the same for every Transport, and fills
-	// memory whose loan is over with 0xDB, so that a use after that is a wrong byte; the program ends if it was written to.
-	// Default false.
+	// nanoseconds for each call. For memory that is used after its loan there is the environment variable TANDEM_POISON=1,
+	// which holds for the whole program: what was lent is filled with 0xDB when its time is over, so that who reads it sees
+	// wrong bytes, and the program ends if it was written to. Default false.
 	Debug bool
 
 	// Trace shows what loops do to the tools of package runtime. The goroutine of each loop has the label tandem.loop with

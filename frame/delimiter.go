@@ -50,7 +50,7 @@ func NewDelimiter(o DelimiterOptions) (Codec[[]byte], error) {
 		return nil, err
 	}
 	most := limit(o.MaxMessage, defaultMaxToken, len(ds.longest[0]))
-	return &delimiter{delimiters: ds, most: most, keep: o.Keep}, nil
+	return &delimiter{delimiters: *ds, most: most, keep: o.Keep}, nil
 }
 
 func (c *delimiter) MaxSize() int { return c.most + len(c.longest[0]) }

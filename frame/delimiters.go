@@ -16,10 +16,11 @@ type delimiters struct {
 }
 
 // newDelimiters copies the delimiters of an option, if each of them can be found.
-func newDelimiters(option string, ds [][]byte) (c delimiters, err error) {
+func newDelimiters(option string, ds [][]byte) (*delimiters, error) {
 	if err := checkDelimiters(option, ds); err != nil {
-		return c, err
+		return nil, err
 	}
+	c := &delimiters{}
 	for _, d := range ds {
 		c.given = append(c.given, bytes.Clone(d))
 		c.only = int(d[len(d)-1])

@@ -24,8 +24,8 @@ type TextHeaderOptions struct {
 	// error makes the message invalid: one that is an *Error, whose Offset then counts from the beginning of the header,
 	// as it is, one that is ErrTooLarge as such, and any other as ErrMalformed.
 	//
-	// Length must be set. It is called in Decode, once for each message, and in Append, by any goroutine. It must return the same for
-	// the same header, and neither keep nor change it.
+	// Length must be set. It is called in Decode, once for each message, and in Append, on any goroutine. It must return the
+	// same for the same header, and neither keep nor change it. strconv.Atoi takes signs: -1 would be NoBody.
 	Length func(header []byte) (int, error)
 
 	// Trailer is what follows each body, also an empty one, but not NoBody. A message does not have it.
@@ -54,9 +54,9 @@ const textHeaderName = "TextHeader"
 // textHeader is the format of NewTextHeader.
 type textHeader struct {
 	codec     string
-	ends      delimiters
-	trailer   delimiters // none if a body has no trailer
-	tail      int        // size of the trailer
+	ends      *delimiters
+	trailer   *delimiters // nil if a body has no trailer
+	tail      int         // size of the trailer
 	length    func(header []byte) (int, error)
 	maxHeader int
 	maxBody   int
@@ -219,7 +219,7 @@ func (t *textFrame) frame(p []byte) (header, begin, end, n, need int, err error)
 
 func (t *textFrame) measure(p []byte) (need int, err error) {
 	if t.begin == 0 {
-		end, width, need, err := t.search(&t.ends, p, 0, t.maxHeader, "header")
+		end, width, need, err := t.search(t.ends, p, 0, t.maxHeader, "header")
 		if need > 0 || err != nil {
 			return need, err
 		}
@@ -233,7 +233,7 @@ func (t *textFrame) measure(p []byte) (need int, err error) {
 		t.size = uint64(t.begin)
 		return 0, nil
 	case t.said == UntilTrailer:
-		end, _, need, err := t.search(&t.trailer, p, t.begin, t.maxBody, "body")
+		end, _, need, err := t.search(t.trailer, p, t.begin, t.maxBody, "body")
 		t.size = uint64(end)
 		return need, err
 	}

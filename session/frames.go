@@ -26,7 +26,8 @@ import (
 // Bytes that are no message, and an end of the stream within one, end the stream: it closes in stages, as by
 // CloseInStages, also if Invalid calls Close, and OnClose gets the *frame.Error, whose Offset counts from the first byte
 // of the peer. There is no EOF before it. A message that the end of the stream would end is not delivered if the stream has
-// TLS, and its peer has finished without close_notify: that is an end within a message, too. A stream that had failed already ends with its failure.
+// TLS, and its peer has finished without close_notify: that is an end within a message, too. A stream that had failed
+// already ends with its failure. A message that the codec drops, as with the option SkipTooLarge, ends nothing: see Skipped.
 //
 // codec and fn must not be nil: a Transport refuses a handler without them where it is given.
 func Frames[M any](codec frame.Codec[M], fn func(s *Stream, m M)) *FrameHandler[M] {

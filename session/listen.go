@@ -43,7 +43,8 @@ type ListenOptions struct {
 	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
 	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
 	// the keys of session tickets. Its functions run on a goroutine of their own, where they may block; on a CallerDriven
-	// Transport in Poll, where they must not. Default nil: no TLS.
+	// Transport in Poll, where they must not. Rand, if it is set, is also read where bytes are encrypted: on the loop, and by
+	// whoever writes. Default nil: no TLS.
 	TLS *tls.Config
 
 	// NotTLS is called for a peer whose first bytes are no TLS, such as a plain HTTP request; they are begins, the first

@@ -48,6 +48,7 @@ type tlsLayer struct {
 	fin      bool       // the peer's FIN has come
 	closed   bool       // nothing more is decrypted: close_notify has come, or something has failed
 	notified bool       // close_notify, or the alert of an error, was queued
+	answered int        // bytes of answers that the queue has had since it was empty
 }
 
 // earlyWrite is a write that waits for the handshake.
@@ -57,11 +58,13 @@ type earlyWrite struct {
 }
 
 const (
-	recordHeader  = 5
-	largestPlain  = 16 << 10                            // RFC 8446, 5.1
-	largestRecord = recordHeader + largestPlain + 2<<10 // RFC 5246, 6.2.3; TLS 1.3 allows less
-	tlsReadAhead  = 64 << 10                            // bytes that are held for a handshake
-	tlsScratch    = 4 * largestPlain                    // what is decrypted at a time
+	recordHeader        = 5
+	largestPlain        = 16 << 10                            // RFC 8446, 5.1
+	largestRecord       = recordHeader + largestPlain + 2<<10 // RFC 5246, 6.2.3; TLS 1.3 allows less
+	tlsReadAhead        = 64 << 10                            // bytes that are held for a handshake
+	tlsScratch          = 4 * largestPlain                    // what is decrypted at a time
+	mostAnswers         = 256 << 10                           // bytes of answers that a peer leaves unread
+	recordsBetweenLooks = 32                                  // that are decrypted before the clock is read
 )
 
 // wholeRecord returns the length of the first record in p, or 0 if it has not come yet. What cannot be a record is
@@ -149,14 +152,20 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write implements net.Conn. It takes everything.
+// Write implements net.Conn. It takes everything; but behind FIN nothing can be sent, and after close_notify nobody expects
+// it: that is the answer to a peer that asks for a new key, or an alert.
 func (w *tlsWire) Write(p []byte) (int, error) {
 	s := w.stream
 	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life.phase > closing {
+	switch {
+	case s.life.phase > closing:
 		return 0, net.ErrClosed
+	case s.tx.finSent:
+		return len(p), nil
+	case here && w.record != nil && !(*tlsLayer)(w).mayAnswerLocked(len(p)):
+		return 0, ErrWriteBufferFull
 	}
 	direct := !here && s.idleLocked()
 	s.tx.out.push(p)
@@ -165,6 +174,16 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 		s.sealedLocked(here, direct, len(p))
 	}
 	return len(p), nil
+}
+
+// mayAnswerLocked takes n bytes that answer what the peer has sent, such as its wish for a new key, unless it reads none of
+// the answers. Loop only; mu is held.
+func (t *tlsLayer) mayAnswerLocked(n int) bool {
+	if t.stream.tx.out.n == 0 {
+		t.answered = 0
+	}
+	t.answered += n
+	return t.answered <= mostAnswers
 }
 
 // Close implements net.Conn. The stream is closed by its user.
@@ -235,23 +254,27 @@ func (t *tlsLayer) hasRecord() bool { return t.reading && !t.closed && wholeReco
 func (t *tlsLayer) decryptSome() {
 	s := t.stream
 	plain := s.loop.plainScratch()
+	s.loop.stamp() // so that the time counts as the callback's
 	n, err := t.decrypt(plain)
 	t.in.tidy()
 	if n > 0 {
 		s.arrive(plain[:n:n])
 		backend.Poison(plain[:n])
+	} else {
+		s.rx.turnTime += s.loop.lap(s)
 	}
 	t.failed(err)
 }
 
-// decrypt decrypts whole records into p, until it is full or there are none. It runs functions of the user's Config.
+// decrypt decrypts whole records into p, until it is full, or there are none, or it has taken as long as the stream may have
+// in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
 	s.loop.enter(s, inTLS)
 	defer s.recovered()
-	for len(p)-n >= largestPlain && err == nil {
+	for i := 1; len(p)-n >= largestPlain && err == nil; i++ {
 		k := wholeRecord(t.in.bytes())
-		if k == 0 {
+		if k == 0 || i%recordsBetweenLooks == 0 && s.loop.sinceStamp() >= turnLimit {
 			break
 		}
 		t.record = t.in.bytes()[:k]
@@ -271,6 +294,10 @@ func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 func (t *tlsLayer) failed(err error) {
 	s := t.stream
 	switch {
+	case t.answered > mostAnswers:
+		t.closed = true
+		t.dropIn()
+		_ = s.AbortWith(s.opError("read", fmt.Errorf("TLS: the peer asks for new keys, and reads none of the answers: %w", ErrWriteBufferFull)))
 	case err == nil:
 	case err == io.EOF:
 		t.closed = true

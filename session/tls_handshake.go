@@ -256,7 +256,7 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	}
 	t.reading, t.hand = true, nil
 	t.end()
-	t.sealEarly()
+	s.call(inTLS, t.sealEarly)
 	if !t.late {
 		s.mu.Lock()
 		d := s.dial

@@ -25,7 +25,8 @@ type tlsSlots struct {
 
 type slotGroup struct {
 	running []*handshake // that hold a slot
-	waiting []*handshake // in the order in which they came
+	waiting []*handshake // in the order in which they came; those that are not queued any longer have left
+	left    int          // how many those are
 }
 
 func (t *tlsSlots) group(h *handshake) *slotGroup {
@@ -63,9 +64,13 @@ func (t *tlsSlots) leave(h *handshake) {
 	case h.slot:
 		g.running = slices.DeleteFunc(g.running, same)
 	case h.queued:
-		g.waiting = slices.DeleteFunc(g.waiting, same)
+		g.left++ // it stays on the list until many have left, because there may be many
 	}
 	h.slot, h.queued = false, false
+	if g.left > len(g.waiting)/2 {
+		g.waiting = slices.DeleteFunc(g.waiting, func(x *handshake) bool { return !x.queued })
+		g.left = 0
+	}
 	t.serve(g)
 }
 
@@ -75,13 +80,17 @@ func (t *tlsSlots) serve(g *slotGroup) {
 		h := g.waiting[0]
 		g.waiting[0] = nil
 		g.waiting = g.waiting[1:]
+		if !h.queued {
+			g.left--
+			continue
+		}
 		h.queued = false
 		h.layer.stream.scheduleTurnEnd() // it begins then
 		h.slot = true
 		g.running = append(g.running, h)
 	}
 	if len(g.waiting) == 0 {
-		g.waiting = nil
+		g.waiting, g.left = nil, 0
 	}
 }
 

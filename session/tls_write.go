@@ -117,18 +117,16 @@ func (t *tlsLayer) sealEarly() {
 	s := t.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(t.early) > 0 {
-		batch := t.early
-		t.early = nil
-		for i, w := range batch {
-			if t.sealLocked(true, w.bytes, w.fn) != nil { // the stream has ended
-				t.early = append(batch[i:], t.early...)
-				return
-			}
-			s.tx.early -= len(w.bytes)
+	for len(t.early) > 0 { // which is still there if a function of the user's Config panics
+		w := t.early[0]
+		if t.sealLocked(true, w.bytes, w.fn) != nil { // the stream has ended
+			return
 		}
+		t.early[0] = earlyWrite{}
+		t.early = t.early[1:]
+		s.tx.early -= len(w.bytes)
 	}
-	t.open = true
+	t.early, t.open = nil, true
 }
 
 // loseEarlyLocked has those told who wait for early writes that nobody will encrypt. mu is held.
@@ -153,7 +151,7 @@ func (t *tlsLayer) closeNotify() {
 	if !due {
 		return
 	}
-	_ = t.conn.CloseWrite() // fails only if an alert was sent
+	s.call(inTLS, func() { _ = t.conn.CloseWrite() }) // fails only if an alert was sent
 	s.mu.Lock()
 	s.sendLocked()
 	s.mu.Unlock()

@@ -121,3 +121,22 @@ func TestSlowCallbacksAreSpared(t *testing.T) {
 	s.turn()
 	assert.Contains(t, s.log.String(), `"not logged before"=50`)
 }
+
+// TestEachInsideIsOver has Each called in a callback, which then takes long: it is the callback that is logged.
+func TestEachInsideIsOver(t *testing.T) {
+	s := watchedStage(t)
+	_, err := s.engine.Adopt(anyConn{}, &recorder{})
+	require.NoError(t, err)
+	s.turn()
+	visited := 0
+	for i := range 2 {
+		require.NoError(t, s.engine.Loop(i).Post(func() {
+			require.NoError(t, s.engine.Loop(i).Each(func(*Stream) { visited++ }))
+			s.spend(110 * time.Millisecond)
+		}))
+	}
+	s.turn()
+	assert.Equal(t, 1, visited)
+	assert.Equal(t, 2, strings.Count(s.log.String(), "callback=Post"), &s.log)
+	assert.NotContains(t, s.log.String(), "callback=Each")
+}

@@ -89,7 +89,7 @@ type Options struct {
 }
 
 // start opens a Transport. Its defaults are two loops, or one if it is driven by its caller, no log, and callbacks that
-// are looked after as those of package tandem.
+// are looked after as those of package tandem. What a rule calls on the wrong goroutine panics.
 func start(drivers Drivers, o Options) (*session.Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -103,6 +103,7 @@ func start(drivers Drivers, o Options) (*session.Engine, error) {
 	if o.SlowCallback == 0 {
 		o.SlowCallback = 100 * time.Millisecond
 	}
+	o.Debug = true
 	o.Thread, o.Driven = o.Affinity != nil, o.CallerDriven
 	made, err := drivers(o.Need)
 	if err != nil {

@@ -43,7 +43,7 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		tlsRules,
-		tlsFailureRules, tlsDialRules,
+		tlsFailureRules, tlsDialRules, tlsHostileRules,
 		detachedRules,
 		stageRules,
 		memoryRules,

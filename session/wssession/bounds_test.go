@@ -131,7 +131,7 @@ func TestBombAndAnEnd(t *testing.T) {
 		}{
 			"Close":   {func(c *wssession.Conn, _ *simulated.Peer) { require.NoError(t, c.Close()) }, "16777216, websocket: closed with status 1000"},
 			"Abort":   {func(c *wssession.Conn, _ *simulated.Peer) { _ = c.Stream().Abort() }, ", use of closed network connection"},
-			"the end": {func(_ *wssession.Conn, p *simulated.Peer) { p.Close() }, "16777216, unexpected EOF"},
+			"the end": {func(_ *wssession.Conn, p *simulated.Peer) { p.Finish() }, "16777216, unexpected EOF"},
 			"a pause": {func(c *wssession.Conn, _ *simulated.Peer) {
 				c.Stream().PauseRead()
 				c.Stream().After(time.Second, c.Stream().ResumeRead)

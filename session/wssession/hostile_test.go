@@ -262,7 +262,7 @@ func TestPingFlood(t *testing.T) {
 				return false
 			}
 		})
-		assert.Less(t, pongs, 200)
+		assert.Less(t, pongs, 5000, "answers to 20,000 pings: about a hundred, and as many each time the kernel finds some room")
 	})
 }
 
