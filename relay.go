@@ -13,8 +13,9 @@ type RelayOptions = session.RelayOptions
 //   - [session.RelayStats.FromB] counts bytes that came from the peer of b, and were given to a.
 type RelayStats = session.RelayStats
 
-// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in. They may be
-// on different loops, be of different Transports, and have TLS or not. o may be nil.
+// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; on epoll, where
+// much comes and both are plain, by splice(2). They may be on different loops, be of different Transports, and have TLS or
+// not. o may be nil.
 //
 // Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
 // Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still

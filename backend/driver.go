@@ -111,6 +111,22 @@ type Outstanding struct {
 	Starved  int // sockets whose receives wait for buffers
 }
 
+// ForwardingDriver is a Driver that asks the Forwarder of a Socket before it receives.
+type ForwardingDriver interface {
+	Driver
+	Forwards()
+}
+
+// Forwarder takes the received bytes of a socket in place of its owner.
+type Forwarder interface {
+	// Wants reports whether what can be received now is to be forwarded. Otherwise it is received as usual.
+	Wants() bool
+
+	// Forward is called with n bytes in a pipe, and returns how many it has taken out of it. The owner gets the rest by
+	// Received.
+	Forward(p *Pipe, n int) int
+}
+
 // Events is what a driver reports about one socket.
 type Events interface {
 	Received(p []byte)      // bytes of the stream, at least one
@@ -167,6 +183,10 @@ type Socket struct {
 	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as
 	// os/exec does with a file that it passes on.
 	Shared bool
+
+	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.
+	// The owner may change it between two events.
+	Forward Forwarder
 
 	changed  bool   // on a list of Changes
 	ID       ID     // slot and generation, given by Attach

@@ -41,12 +41,15 @@ type Driver struct {
 	lent    int    // how many bytes of it Received has and has not kept; 0 outside of Received
 	keeping bool   // Received has called Keep
 	kept    atomic.Int64
+	pipe    *backend.Pipe // for a Forwarder, empty between two receives; nil: none was needed yet
 	pool    backend.Pool
 }
 
 var (
 	_ backend.Driver = (*Driver)(nil)
 	_ backend.Mover  = (*Driver)(nil)
+
+	_ backend.ForwardingDriver = (*Driver)(nil)
 )
 
 // New makes a driver. The error names the step that failed.
@@ -229,19 +232,17 @@ func (d *Driver) reportWritable(s *backend.Socket) {
 
 // receive makes one recv(2). Readiness is level-triggered, so the rest of a busy socket comes after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
-	d.count[backend.SystemCalls]++
-	n, err := backend.Recv(s.FD(), d.buf)
+	n, err := 0, backend.ErrPending
+	if s.Forward != nil && s.Forward.Wants() {
+		n, err = d.forward(s)
+	}
+	if err == backend.ErrPending {
+		d.count[backend.SystemCalls]++
+		n, err = backend.Recv(s.FD(), d.buf)
+	}
 	switch {
 	case n > 0:
-		d.lent = n
-		s.Owner.Received(d.buf[:n:n])
-		d.lent = 0
-		if d.keeping {
-			d.keeping = false
-			d.buf = d.pool.Get(bufferSize)
-		} else {
-			backend.Poison(d.buf[:n])
-		}
+		d.received(s, n)
 	case err == syscall.EAGAIN:
 	default:
 		if err == nil {
@@ -250,6 +251,58 @@ func (d *Driver) receive(s *backend.Socket) {
 		d.SetInterest(s, receiving, false)
 		s.Owner.ReceiveEnded(err)
 	}
+}
+
+// received reports n bytes of buf.
+func (d *Driver) received(s *backend.Socket, n int) {
+	d.lent = n
+	s.Owner.Received(d.buf[:n:n])
+	d.lent = 0
+	if d.keeping {
+		d.keeping = false
+		d.buf = d.pool.Get(bufferSize)
+	} else {
+		backend.Poison(d.buf[:n])
+	}
+}
+
+// Forwards implements backend.ForwardingDriver.
+func (*Driver) Forwards() {}
+
+// forward has the socket's Forwarder take what has come. It returns how many bytes are left in buf for the owner, with
+// EAGAIN if none are, or how the stream has ended; ErrPending, if this cannot be done.
+func (d *Driver) forward(s *backend.Socket) (int, error) {
+	if d.pipe == nil {
+		p, err := backend.NewPipe()
+		if err != nil {
+			return 0, backend.ErrPending
+		}
+		d.pipe = p
+	}
+	d.count[backend.SystemCalls]++
+	n, err := d.pipe.Fill(s.FD())
+	switch {
+	case err == syscall.EINVAL: // not this kind of socket
+		s.Forward = nil
+		return 0, backend.ErrPending
+	case n == 0:
+		return 0, err
+	}
+	d.count[backend.SystemCalls]++
+	for n -= s.Forward.Forward(d.pipe, n); n > 0; {
+		d.count[backend.SystemCalls]++
+		m, err := d.pipe.Read(d.buf[:min(n, len(d.buf))])
+		if err != nil { // it has what was put there
+			d.pipe.Close()
+			d.pipe = nil
+			return 0, err
+		}
+		if n -= m; n == 0 {
+			return m, nil
+		}
+		d.received(s, m)
+	}
+	return 0, syscall.EAGAIN
 }
 
 // accept takes up to maxAccepts connections and reports whether there are no more.
@@ -320,6 +373,10 @@ func (d *Driver) Close() error {
 		d.alarm.Close()
 	}
 	d.timer.close()
+	if d.pipe != nil {
+		d.pipe.Close()
+		d.pipe = nil
+	}
 	d.epfd, d.file = -1, nil
 	return nil
 }

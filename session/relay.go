@@ -25,8 +25,9 @@ type RelayStats struct {
 	FromB uint64 // bytes that came from the peer of b, and were given to a
 }
 
-// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in. They may be
-// on different loops, be of different Transports, and have TLS or not. o may be nil.
+// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; on epoll, where
+// much comes and both are plain, by splice(2). They may be on different loops, be of different Transports, and have TLS or
+// not. o may be nil.
 //
 // Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
 // Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still
@@ -114,6 +115,7 @@ type relayEnd struct {
 	stream *Stream
 	to     *relayEnd     // the other one
 	passed atomic.Uint64 // bytes that went to the other stream
+	bulk   bool          // much comes at a time
 }
 
 // takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile has not told the relay.
@@ -146,6 +148,9 @@ func (e *relayEnd) begin() {
 	s.rx.relayed = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
+	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared {
+		s.sock.Forward = e // others that have a shared socket may make it blocking
+	}
 	if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()
 		e.to.stream.ResumeRead()
@@ -161,6 +166,7 @@ func (*relayEnd) OnOpen(*Stream) {}
 // OnData implements Handler.
 func (e *relayEnd) OnData(s *Stream) {
 	to := e.to.stream
+	e.bulk = e.bulk || s.rx.in.len() >= largePiece
 	for s.rx.in.len() > 0 {
 		n := min(s.rx.in.len(), to.room())
 		if n == 0 {
@@ -170,6 +176,10 @@ func (e *relayEnd) OnData(s *Stream) {
 		if !e.pass(n) {
 			return
 		}
+	}
+	if e.bulk && s.sock.Forward != nil && to.Queued() > 0 {
+		e.waitForRoom() // then it goes on without copying
+		return
 	}
 	if !to.Writable() {
 		s.PauseRead()

@@ -89,18 +89,15 @@ func relayResetSlow(e *Env) {
 			r := e.relay(e.Under(), e.Under(), o)
 			want := Pattern(20 << 20)
 			go func() { _, _ = r.pa.Write(want) }()
-			e.Eventually(func() bool { return !r.b.Writable() }, "a full queue")
+			e.Eventually(func() bool { return r.b.Queued() > 0 }, "a queue")
 			e.resets(r.pa)
 			e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
 			if !reads {
 				assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
 				return
 			}
-			queued := r.b.Queued()
-			require.Positive(e, queued, "bytes that wait for the other peer")
 			p, err := readOn(r.pb).all(e)
 			assert.True(e, bytes.HasPrefix(want, p), "%d bytes came, which are not those that were sent", len(p))
-			assert.Greater(e, len(p), queued, "bytes that came")
 			assert.True(e, isReset(err), "it ends with %v", err)
 			end := r.ended()
 			assert.ErrorIs(e, end.err, syscall.ECONNRESET)

@@ -1,0 +1,74 @@
+package backend
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pipe carries bytes from one socket to another within the kernel, splice(2). It is empty between two uses.
+//
+//	socket ── Fill ─► pipe ── Drain, or Read ──► socket, or memory
+type Pipe struct{ read, write int }
+
+// PipeSize is how many bytes a Pipe takes at most. The kernel's default is 16 pages, and it may refuse more; pipe(7).
+const PipeSize = MaxOvershoot
+
+// NewPipe makes a Pipe.
+func NewPipe() (*Pipe, error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	_, _ = unix.FcntlInt(uintptr(p[0]), unix.F_SETPIPE_SZ, PipeSize)
+	return &Pipe{p[0], p[1]}, nil
+}
+
+// Close closes it.
+func (p *Pipe) Close() {
+	CloseFD(p.read)
+	CloseFD(p.write)
+}
+
+// Fill moves what a socket has received into the pipe, which is empty. 0 is the end of the stream. The socket must be
+// non-blocking, and nobody else's.
+func (p *Pipe) Fill(fd int) (int, error) { return spliceOnce(fd, p.write, PipeSize) }
+
+// Drain moves n bytes of the pipe to a socket, as far as that has room, and returns how many it took. It never waits.
+func (p *Pipe) Drain(d Descriptor, n int) (moved int, err error) {
+	for moved < n {
+		m, err := spliceOnce(p.read, d.FD(), n-moved)
+		if err == syscall.EAGAIN {
+			break
+		}
+		if err != nil {
+			return moved, err
+		}
+		moved += m
+	}
+	return moved, nil
+}
+
+// Read copies what is in the pipe, at most len(b) bytes.
+func (p *Pipe) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(p.read, b)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// spliceOnce never waits: both ends are non-blocking, and ours alone.
+func spliceOnce(from, to, n int) (int, error) {
+	for {
+		m, _, e := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		switch e {
+		case 0:
+			return int(m), nil
+		case unix.EINTR:
+		default:
+			return 0, syscall.Errno(e)
+		}
+	}
+}

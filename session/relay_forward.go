@@ -1,0 +1,63 @@
+package session
+
+import "github.com/tandem-io/tandem/backend"
+
+const (
+	largePiece = 32 << 10 // from how many bytes on that come at a time the next are forwarded
+	smallPiece = 8 << 10  // below how many they are received as usual again
+)
+
+// A relayEnd is a Forwarder: where much comes at a time, and the other stream has nothing queued, the bytes go from socket
+// to socket within the kernel, if the driver can do that.
+var _ backend.Forwarder = (*relayEnd)(nil)
+
+// Wants implements backend.Forwarder.
+func (e *relayEnd) Wants() bool {
+	s, to := e.stream, e.to.stream
+	if !e.bulk || s.rx.in.len() > 0 || s.rx.resumed() || !s.deliverable() || !e.relay.joined() {
+		return false
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	return to.forwardsLocked()
+}
+
+// forwardsLocked reports whether bytes may go to the stream past its queue.
+func (s *Stream) forwardsLocked() bool { return s.tls == nil && !s.refusesLocked() && s.idleLocked() }
+
+// Forward implements backend.Forwarder.
+func (e *relayEnd) Forward(p *backend.Pipe, n int) int {
+	s, to := e.stream, e.to.stream
+	if n < smallPiece {
+		e.bulk = false
+	}
+	to.mu.Lock()
+	moved := 0
+	if to.forwardsLocked() {
+		var err error
+		if moved, err = p.Drain(to.fd, n); moved > 0 {
+			to.tx.accepted += uint64(moved)
+			to.directLocked(moved, nil)
+		}
+		if err != nil {
+			to.brokenLocked("write", err, to.loop.OnLoop())
+		}
+	}
+	to.mu.Unlock()
+	if moved > 0 {
+		s.forwarded(moved)
+		e.passed.Add(uint64(moved))
+	}
+	return moved
+}
+
+// forwarded accounts for n bytes that came and were forwarded.
+func (s *Stream) forwarded(n int) {
+	s.loop.Count[backend.BytesIn] += uint64(n)
+	s.loop.Count[backend.BytesDelivered] += uint64(n)
+	s.loop.Count[backend.Reads]++
+	s.rx.read += uint64(n)
+	s.rx.turnReads++
+	s.rx.turnBytes += n
+	s.came()
+}
