@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-targets="linux/arm64 darwin/arm64 windows/amd64"
+targets="linux/arm64 darwin/arm64 windows/amd64 freebsd/amd64"
 modules=$(find . -name go.mod -not -path '*/testdata/*' -printf '%h\n' | sort)
 logs=$(mktemp -d)
 
@@ -111,13 +111,13 @@ step 'deliberate bugs can be put in'
 bash scripts/mutate.sh --check
 
 step 'go test'
-apart='^TestConformance$/^uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$'
+apart='^TestConformance$/^(uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?|portable(-plain)?)$'
 beside "$apart" "$apart" -timeout 20m
 
 step 'go test with the race detector, shuffled'
 # Of the contract's setups those of each backend, tiny rings and TLS; the others have run without the detector.
 # Memory whose time is over is poisoned, so that a use of it is a wrong byte.
-TANDEM_POISON=1 CGO_ENABLED=1 beside '^TestConformance$/^(uring(-tiny)?|epoll-tls)$' '^TestConformance$/^(uring|epoll-)' -timeout 25m -race -shuffle=on
+TANDEM_POISON=1 CGO_ENABLED=1 beside '^TestConformance$/^(uring(-tiny)?|epoll-tls)$' '^TestConformance$/^(uring|epoll-|portable)' -timeout 25m -race -shuffle=on
 
 step 'go test in bench'
 (cd bench && tests -p 1 ./...) # some measure time: one package at a time
