@@ -179,7 +179,8 @@ func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
 // Later ends the turn of a stream whose messages h has. Message and Continue call it when there is more to do for a message
 // than a turn has room for: then Continue is called in the next turn, and until it has returned without calling Later again,
 // nothing else is delivered, neither messages nor EOF. A stream that is paused, or whose queue is above HighWater, does not
-// go on. After Close, Abort, Detach and SetHandler it never does. It panics if Continue is nil. Loop only.
+// go on. After Close, Abort, Detach and SetHandler it never does, nor for a message that the end of the stream ends. It panics if
+// Continue is nil. Loop only.
 func (h *FrameHandler[M]) Later(s *Stream) {
 	if h.Continue == nil {
 		panic("tandem: Later of a FrameHandler that has no Continue function")
