@@ -56,6 +56,7 @@ func setups() []backendtest.Setup {
 		s.Name, s.TLS, s.Chosen, s.Without, s.Dialled = s.Name+"-tls", true, holdsForTLS, withoutTLS, i == 1
 		all = append(all, s)
 	}
+	all = append(all, portableSetups()...)
 	return append(all, emulatedSetups()...)
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -30,6 +31,7 @@ type life struct {
 	polling chan struct{} // closed when that goroutine has ended
 	working sync.Mutex    // held by that goroutine while it uses sessions outside of Poll, and while another ends the Transport
 
+	impatient              error // of Close, which had waited for a turn
 	ending, died, stopping atomic.Bool
 	doomed                 atomic.Int32 // callbacks that are to end their loop
 
@@ -262,6 +264,11 @@ func (l *life) end(r *rand.Rand) {
 	if l.t.Err() == nil {
 		l.failf("Err is nil after the end")
 	}
+	if l.impatient != nil && l.t.Stats().LongestTurn < 900*time.Millisecond {
+		l.failf("%v, and no turn took so long", l.impatient)
+	} else if l.impatient != nil {
+		l.count(excused, "Close gave up waiting for a turn that the machine neglected")
+	}
 	l.clients.Wait()
 	l.workers.Wait()
 }
@@ -283,7 +290,11 @@ func (l *life) shut(way int, patience time.Duration) {
 // shutError fails for an error that the end of a Transport may not have.
 func (l *life) shutError(way string, err error) {
 	lost := l.driven && errors.Is(err, backend.ErrThread)
-	if err != nil && !lost && (way != "Shutdown" || !errors.Is(err, context.DeadlineExceeded)) {
+	switch {
+	case err == nil, lost, way == "Shutdown" && errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded): // no turn for a second; how long turns took is known when they are over
+		l.impatient = errors.Join(l.impatient, fmt.Errorf("%s: %w", way, err))
+	default:
 		l.failf("%s: %v", way, err)
 	}
 }
