@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -111,16 +112,32 @@ func tlsKeyUpdateFlood(e *Env) {
 			}
 		}()
 		if blocks {
-			e.Eventually(func() bool { return !s.Writable() }, "a stream whose peer takes no answers")
+			e.untilDone(h, func() bool { return !s.Writable() }, "a stream whose peer takes no answers")
 			require.NoError(e, f.raw.Close())
 			require.Error(e, h.Closed())
 		} else {
+			e.untilDone(h, func() bool { return len(h.closed) > 0 }, "the end of a stream whose peer takes no answers")
 			err := h.Closed()
 			require.ErrorIs(e, err, session.ErrWriteBufferFull)
 			e.opError(err, "read", e.Network)
 		}
 		arrives(e, ended)
 		assert.Less(e, queued.Load(), int64(slack), "bytes of answers")
+	}
+}
+
+// untilDone waits until done, for as long as streams of h get data: cryptography takes its time on a busy machine.
+func (e *Env) untilDone(h *Hooks, done func() bool, what string) {
+	e.Helper()
+	for seen := -1; ; {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if done() {
+				return
+			}
+		}
+		n := h.Count("OnData")
+		require.Greater(e, n, seen, "never: %s", what)
+		seen = n
 	}
 }
 
