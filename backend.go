@@ -6,14 +6,22 @@ import (
 	"strings"
 )
 
-// Backend is one of the two kernel interfaces, or Auto. Its text forms are "auto", "epoll" and "uring".
+// Backend is one of the two kernel interfaces, goroutines instead of them, or Auto. Its text forms are "auto", "epoll",
+// "uring" and "portable".
 type Backend int
 
 // The backends.
 const (
-	Auto  Backend = iota // Uring if it works here, else Epoll; the environment variable TANDEM_BACKEND overrides it
-	Epoll                // epoll(7)
-	Uring                // io_uring(7), Linux 5.19 or newer; 6.1 or newer is better
+	// Auto is Uring if it works here, else Epoll, and where there is neither Portable. The environment variable
+	// TANDEM_BACKEND overrides it.
+	Auto Backend = iota
+
+	Epoll // epoll(7)
+	Uring // io_uring(7), Linux 5.19 or newer; 6.1 or newer is better
+
+	// Portable is goroutines over package net, for systems other than Linux. It costs more: package portable says what
+	// it is, and what it does without there.
+	Portable
 )
 
 const autoName = "auto"

@@ -56,23 +56,24 @@ func setups() []backendtest.Setup {
 		s.Name, s.TLS, s.Chosen, s.Without, s.Dialled = s.Name+"-tls", true, holdsForTLS, withoutTLS, i == 1
 		all = append(all, s)
 	}
+	all = append(all, portableSetups()...)
 	return append(all, emulatedSetups()...)
 }
 
 // holdsForTLS reports whether a rule is about the bytes and the life of a stream, which are the same with TLS.
 func holdsForTLS(rule string) bool {
-	return (rule < "S24" || strings.HasPrefix(rule, "Frames") || strings.HasPrefix(rule, "Share")) && !strings.Contains(rule, "Detach")
+	return rule < "S24" || strings.HasPrefix(rule, "Frames") || strings.HasPrefix(rule, "Share") || strings.Contains(rule, "Detach")
 }
 
 const (
+	usesSocket  = "it uses the socket below the Conn"
 	countsPlain = "it counts plain bytes, and the queue encrypted ones"
-	usesDetach  = "it uses Detach"
 )
 
 // withoutTLS are rules about what differs with TLS, and why.
 var withoutTLS = map[string]string{
 	"S07_ExactLimit": countsPlain, "S07_WholeWrites": countsPlain, "S10_ExactHighWater": countsPlain, "S10_WaterMarks": countsPlain,
-	"S02_PostAndClose": usesDetach, "S20_RawConnWhileEnding": usesDetach, "Frames_MessageStaysAsItIs": usesDetach,
+	"S12_CompletionAfterDetach": countsPlain, "S30_DetachKeepsOptions": usesSocket, "S30_DetachedAndAdopted": usesSocket,
 	"S09_OneSendATurn":      "the handshake sends, too",
 	"Frames_NoAllocation":   "crypto/tls allocates an object for each Read",
 	"Frames_InvalidAndMore": "it looks at what waits in a pause, which is not decrypted yet",

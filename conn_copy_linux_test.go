@@ -226,6 +226,9 @@ func TestN01_WriteBesideTransfer(t *testing.T) {
 		require.NoError(t, a.Close())
 		require.NoError(t, awaitError(t, "the end of the transfer", over))
 
+		if tr.Info().Backend == tandem.Portable {
+			return // which makes Writes of a file
+		}
 		f := copyFile(t, bytes.Repeat([]byte{1}, 8<<20))
 		go func() { _, err := io.Copy(to, f); over <- errors.Join(err, to.Close()) }()
 		first := make([]byte, 1)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/backend/portable"
 	epoll "github.com/tandem-io/tandem/backend_epoll"
 	uring "github.com/tandem-io/tandem/backend_uring"
 	"github.com/tandem-io/tandem/session"
@@ -29,6 +30,7 @@ type source struct {
 var sources = []source{
 	{backend: Uring, name: "uring", kernel: "io_uring", open: openUring},
 	{backend: Epoll, name: "epoll", kernel: "epoll", open: openEpoll},
+	{backend: Portable, name: "portable", kernel: "package net", open: openPortable},
 }
 
 // Open opens a Transport. A nil o means all defaults. If o names a backend that cannot run, the error satisfies
@@ -93,7 +95,7 @@ func (o *Options) choose(from []source) ([]backend.Driver, Info, error) {
 		}
 	}
 	if err == nil {
-		return nil, Info{}, fmt.Errorf("tandem: Options.Backend is %d; it must be Auto, Epoll or Uring", int(want))
+		return nil, Info{}, fmt.Errorf("tandem: Options.Backend is %d; it must be Auto, Epoll, Uring or Portable", int(want))
 	}
 	return nil, Info{}, openError(err)
 }
@@ -131,4 +133,8 @@ func openUring(o *Options) ([]backend.Driver, error) { return uring.NewAll(o.uri
 func openEpoll(o *Options) ([]backend.Driver, error) {
 	c := epoll.Config{Sockets: o.ExpectedStreams / o.Loops, LockedThread: o.Affinity != nil}
 	return backend.MakeDrivers(o.Loops, func() (backend.Driver, error) { return epoll.New(c) })
+}
+
+func openPortable(o *Options) ([]backend.Driver, error) {
+	return portable.NewAll(portable.Config{Sockets: o.ExpectedStreams / o.Loops}, o.Loops), nil
 }

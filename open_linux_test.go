@@ -21,7 +21,7 @@ import (
 
 // backends runs a test on each backend.
 func backends(t *testing.T, test func(*testing.T, tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
 		t.Run(b.String(), func(t *testing.T) { test(t, b) })
 	}
 }

@@ -77,7 +77,7 @@ func TestOpenChoice(t *testing.T) {
 		"that one, asked for":                   {[]source{asked, last}, own, own, "asked for by Options.Backend", ""},
 		"Auto fails where all are unsupported":  {[]source{first(refused)}, Auto, 0, "", "tandem: open: first cannot run here: a reason"},
 		"a named one that is unsupported":       {[]source{first(refused), last}, own, 0, "", "tandem: open: first cannot run here: a reason"},
-		"a name that is not in the table":       {[]source{last}, own, 0, "", "tandem: Options.Backend is 17; it must be Auto, Epoll or Uring"},
+		"a name that is not in the table":       {[]source{last}, own, 0, "", "tandem: Options.Backend is 17; it must be Auto, Epoll, Uring or Portable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr, err := openFrom(c.from, &Options{Backend: c.want, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -106,7 +106,7 @@ func TestOpenClosesDrivers(t *testing.T) {
 }
 
 func TestBackendText(t *testing.T) {
-	for b, text := range map[Backend]string{Auto: "auto", Epoll: "epoll", Uring: "uring"} {
+	for b, text := range map[Backend]string{Auto: "auto", Epoll: "epoll", Uring: "uring", Portable: "portable"} {
 		t.Run(text, func(t *testing.T) {
 			assert.Equal(t, text, b.String())
 			out, err := b.MarshalText()
@@ -122,7 +122,7 @@ func TestBackendText(t *testing.T) {
 		_, err := own.MarshalText()
 		require.EqualError(t, err, "tandem: no such backend: 17")
 		b := Epoll
-		require.EqualError(t, b.UnmarshalText([]byte("kqueue")), `tandem: no such backend: "kqueue"; there are auto, uring, epoll`)
+		require.EqualError(t, b.UnmarshalText([]byte("kqueue")), `tandem: no such backend: "kqueue"; there are auto, uring, epoll, portable`)
 		assert.Equal(t, Epoll, b)
 	})
 }

@@ -3,6 +3,7 @@ package tandem
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ type Transport interface {
 
 // Info describes a Transport.
 type Info struct {
-	Backend  Backend  // Epoll or Uring; of a Transport that Simulated has opened, one whose text is "simulated"
+	Backend  Backend  // Epoll, Uring or Portable; of a Transport that Simulated has opened, one whose text is "simulated"
 	Kernel   string   // release of the running kernel
 	Loops    int      // how many there are
 	Features []string // what the backend uses of the kernel
@@ -91,7 +92,11 @@ func (i Info) String() string {
 	if i.Backend == onSimulated {
 		return fmt.Sprintf("%s (%s)", i.Backend, strings.Join(i.Features, ", "))
 	}
-	return fmt.Sprintf("%s on Linux %s, %d loops (%s): %s", i.Backend, i.Kernel, i.Loops, strings.Join(i.Features, ", "), i.Reason)
+	system := i.Kernel
+	if runtime.GOOS == "linux" {
+		system = "Linux " + system
+	}
+	return fmt.Sprintf("%s on %s, %d loops (%s): %s", i.Backend, system, i.Loops, strings.Join(i.Features, ", "), i.Reason)
 }
 
 type transport struct {

@@ -2,17 +2,33 @@
 
 package backend
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
-// CheckSocketOptions is for Linux only.
-func CheckSocketOptions(_ string, options []SocketOption, _ SocketPlace) error {
+// Elsewhere there are the options that package net has.
+
+// CheckSocketOptions returns an error for the first option that no socket of the network could have at this place.
+func CheckSocketOptions(network string, options []SocketOption, _ SocketPlace) error {
 	for _, o := range options {
-		return &SocketOptionError{Option: o, Err: errors.ErrUnsupported}
+		switch o.kind {
+		case optSendBuffer, optReceiveBuffer:
+		case optNoDelay, optLinger, optKeepAlive:
+			switch {
+			case network == "unix":
+				return &SocketOptionError{Option: o, Err: syscall.EINVAL, Cure: "it does nothing on a Unix socket; leave it out there"}
+			case o.kind == optLinger && o.span > 0:
+				return &SocketOptionError{Option: o, Err: syscall.EINVAL, Cure: "a close would block the loop; use 0 or -1, and CloseTimeout"}
+			}
+		default:
+			return &SocketOptionError{Option: o, Err: errors.ErrUnsupported, Cure: "it is for Linux; leave it out here"}
+		}
 	}
 	return nil
 }
 
-// OptionsToReapply is for Linux only.
+// OptionsToReapply returns none: the driver remembers what it has to set again.
 func OptionsToReapply(string, []SocketOption, SocketPlace) []SocketOption { return nil }
 
 // GetSocketOption is for Linux only.

@@ -7,7 +7,7 @@ import (
 	"runtime"
 )
 
-// Elsewhere there is no driver; these let programs that import the library compile.
+// Elsewhere there is the driver of package portable, which needs none of these.
 
 // CloseFD is for Linux only.
 func CloseFD(int) {}

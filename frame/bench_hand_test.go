@@ -215,7 +215,7 @@ func handLSP(p []byte) (m []byte, n int) {
 		}
 		length = 0
 		for _, b := range value {
-			if b < '0' || b > '9' || length > 1<<40 {
+			if b < '0' || b > '9' || length > handMost {
 				return nil, -1
 			}
 			length = 10*length + int(b-'0')

@@ -78,7 +78,11 @@ func (d *netstringDecoder) measure(p []byte) (need int, err error) {
 	for ; seen < len(p); seen++ {
 		digit := p[seen] - '0'
 		if digit > 9 || length == 0 && seen > 0 || seen == netstringDigits {
-			return 0, d.measured(seen, length, p[seen])
+			if p[seen] == ':' && seen > 0 && length <= d.most {
+				d.seen, d.size = seen, uint64(seen+len(":,"))+length
+				return 0, nil
+			}
+			return 0, d.wrong(seen, length, p[seen])
 		}
 		length = 10*length + uint64(digit)
 	}
@@ -86,8 +90,8 @@ func (d *netstringDecoder) measure(p []byte) (need int, err error) {
 	return 1, nil
 }
 
-// measured ends a length of so many digits at b, which does not belong to it.
-func (d *netstringDecoder) measured(seen int, length uint64, b byte) error {
+// wrong returns the error for a length of so many digits with b behind them.
+func (d *netstringDecoder) wrong(seen int, length uint64, b byte) error {
 	switch {
 	case seen == 0 || b != ':' && (b < '0' || b > '9'):
 		return malformed(netstringName, seen, "a length has %q in it", b)
@@ -96,13 +100,8 @@ func (d *netstringDecoder) measured(seen int, length uint64, b byte) error {
 	case b != ':':
 		return malformed(netstringName, seen, "a length has more than %d digits", netstringDigits)
 	}
-	d.size = uint64(seen+len(":,")) + length
-	if length > d.most {
-		d.length, d.seen = 0, 0
-		return tooLarge(netstringName, 0, "payload", length, d.most)
-	}
-	d.seen = seen
-	return nil
+	d.length, d.seen, d.size = 0, 0, uint64(seen+len(":,"))+length
+	return tooLarge(netstringName, 0, "payload", length, d.most)
 }
 
 func (d *netstringDecoder) End(p []byte) ([]byte, bool, error) {

@@ -15,8 +15,11 @@ import (
 // The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. In callbacks of
 // the Transport, which cannot wait, Read returns an error until then, and Write keeps its bytes.
 //
-// Before OnOpen the error is syscall.ENOTCONN, after the end net.ErrClosed, and of a stream with TLS
-// errors.ErrUnsupported. If there is no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives
+// The Conn of a stream with TLS goes on with it, and has ConnectionState in place of SyscallConn, so that Adopt does not take
+// it. A deadline that ends one of its Writes in the middle ends writing for good, as with crypto/tls. Its Close says
+// close_notify, unless a Write is running.
+//
+// Before OnOpen, and in the handshake of StartTLS, the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives
 // on. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
 	return DetachWith(s, func() (unread, unsent []byte) {
@@ -44,8 +47,8 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 		return nil, s.opErrorLocked("detach", syscall.ENOTCONN)
 	case s.life.phase != open:
 		return nil, net.ErrClosed
-	case s.tls != nil:
-		return nil, s.opErrorLocked("detach", errTLSDetach)
+	case s.tls != nil && !s.tls.open:
+		return nil, s.opErrorLocked("detach", errNoHandshake)
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
 	if err != nil {
@@ -56,6 +59,10 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.life.move(detaching)
 	s.scheduleLocked(s.loop.OnLoop())
+	if t := s.tls; t != nil {
+		t.secured = &secured{below: s.handOff, tls: t, shut: s.tx.finWant}
+		return t.secured, nil
+	}
 	return s.handOff, nil
 }
 
@@ -70,10 +77,16 @@ func (s *Stream) handOver() {
 		s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
 	}
 	s.rx.in.consume(s.rx.in.len())
+	shut := false
+	if s.tls != nil {
+		s.loop.Count[backend.BytesDelivered] += uint64(s.tls.in.len())
+		unread, shut = s.tls.handOver(unread, unsent)
+		unsent = nil
+	}
 	s.tellDue()
 	s.mu.Lock()
 	rest := s.tx.out.copyOut()
-	fin := s.tx.finWant && !s.tx.finSent
+	fin := (s.tx.finWant || shut) && !s.tx.finSent
 	waits := len(s.tx.notify) > 0
 	s.tx.sending = false
 	s.tx.out.drop()

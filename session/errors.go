@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 )
 
 // errNoFunction is for a nil function where one has to be called later.
 var errNoFunction = errors.New("tandem: the function to call is nil")
 
-// errTLSDetach is for Detach of a stream with TLS.
-var errTLSDetach = fmt.Errorf("a stream with TLS cannot be detached: %w", errors.ErrUnsupported)
+// errNoHandshake is for Detach of a stream in the handshake of StartTLS.
+var errNoHandshake = fmt.Errorf("the TLS handshake is not done: %w", syscall.ENOTCONN)
 
 // errTLSConn is for ListenConn and DialConn with a tls.Config, which would otherwise carry plain bytes.
 var errTLSConn = fmt.Errorf("TLS is for streams; wrap the listener by tls.NewListener, or the Conn by tls.Client: %w", errors.ErrUnsupported)

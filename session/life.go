@@ -93,7 +93,7 @@ func (s *Stream) progress() {
 	if s.life.phase == closing && drained && (!s.life.staged || s.rx.eof || s.rx.done) {
 		s.life.move(ending)
 	}
-	p := s.life.phase
+	p, sealing := s.life.phase, s.tx.sealing > 0
 	s.mu.Unlock()
 	if fin && p == open {
 		s.halfClosed()
@@ -101,7 +101,7 @@ func (s *Stream) progress() {
 	switch {
 	case p == closing:
 		s.watchClose(drained)
-	case p == ending, p == detaching:
+	case p == ending, p == detaching && !sealing: // else the write that is being encrypted comes first
 		s.release()
 	}
 }

@@ -32,12 +32,15 @@ type tlsLayer struct {
 	late   bool // it began by StartTLS: the user knows the stream already
 
 	truncated atomic.Bool
+	over      atomic.Pointer[secured] // the Conn that goes on, once the stream has handed its connection over
 
 	// The stream's mu guards what follows.
-	open  bool         // the handshake is done, and what waited for it is encrypted
-	early []earlyWrite // what was written before that
-	lost  bool         // the connection has failed before
-	last  uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
+	open    bool         // the handshake is done, and what waited for it is encrypted
+	early   []earlyWrite // what was written before that
+	lost    bool         // the connection has failed before
+	secured *secured     // Detach was called
+	handing bool         // and the stream hands its connection over
+	last    uint64       // bytes that were given to writes when close_notify followed, and 1; 0: it did not
 
 	// What follows belongs to the loop.
 	in       inbox
@@ -63,7 +66,7 @@ const (
 	largestRecord       = recordHeader + largestPlain + 2<<10 // RFC 5246, 6.2.3; TLS 1.3 allows less
 	tlsReadAhead        = 64 << 10                            // bytes that are held for a handshake
 	tlsScratch          = 4 * largestPlain                    // what is decrypted at a time
-	mostAnswers         = 256 << 10                           // bytes of answers that a peer leaves unread
+	mostAnswers         = 64 << 10                            // bytes of answers that a peer leaves unread
 	recordsBetweenLooks = 32                                  // that are decrypted before the clock is read
 )
 
@@ -134,76 +137,6 @@ func newTLS(s *Stream, c *tls.Config, server bool) *tlsLayer {
 	return t
 }
 
-// tlsWire is a tlsLayer as its Conn sees it: the connection that carries the records.
-type tlsWire tlsLayer
-
-var _ net.Conn = (*tlsWire)(nil) //nolint:forbidigo // an interface, and no socket
-
-// Read implements net.Conn. It returns bytes of one record at most, so that the Conn never holds a part of the next.
-func (w *tlsWire) Read(p []byte) (int, error) {
-	if !w.reading {
-		return w.hand.read(p)
-	}
-	if len(w.record) == 0 {
-		return 0, ErrWouldBlock
-	}
-	n := copy(p, w.record)
-	w.record = w.record[n:]
-	return n, nil
-}
-
-// Write implements net.Conn. It takes everything; but behind FIN nothing can be sent, and after close_notify nobody expects
-// it: that is the answer to a peer that asks for a new key, or an alert.
-func (w *tlsWire) Write(p []byte) (int, error) {
-	s := w.stream
-	here := s.loop.OnLoop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.life.phase > closing:
-		return 0, net.ErrClosed
-	case s.tx.finSent:
-		return len(p), nil
-	case here && w.record != nil && !(*tlsLayer)(w).mayAnswerLocked(len(p)):
-		return 0, ErrWriteBufferFull
-	}
-	direct := !here && s.idleLocked()
-	s.tx.out.push(p)
-	s.tx.accepted += uint64(len(p))
-	if s.tx.sealing == 0 { // else the write sends it, with its other records
-		s.sealedLocked(here, direct, len(p))
-	}
-	return len(p), nil
-}
-
-// mayAnswerLocked takes n bytes that answer what the peer has sent, such as its wish for a new key, unless it reads none of
-// the answers. Loop only; mu is held.
-func (t *tlsLayer) mayAnswerLocked(n int) bool {
-	if t.stream.tx.out.n == 0 {
-		t.answered = 0
-	}
-	t.answered += n
-	return t.answered <= mostAnswers
-}
-
-// Close implements net.Conn. The stream is closed by its user.
-func (*tlsWire) Close() error { return nil }
-
-// LocalAddr implements net.Conn.
-func (w *tlsWire) LocalAddr() net.Addr { return w.stream.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (w *tlsWire) RemoteAddr() net.Addr { return w.stream.RemoteAddr() }
-
-// SetDeadline implements net.Conn. Nothing below waits.
-func (*tlsWire) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn.
-func (*tlsWire) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (*tlsWire) SetWriteDeadline(time.Time) error { return nil }
-
 // received takes encrypted bytes of the driver, lent until it returns.
 func (t *tlsLayer) received(p []byte) {
 	s := t.stream
@@ -266,15 +199,15 @@ func (t *tlsLayer) decryptSome() {
 	t.failed(err)
 }
 
-// decrypt decrypts whole records into p, until it is full, or there are none, or it has taken as long as the stream may have
-// in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
+// decrypt decrypts whole records into p, until it is full, or there are none, or the stream is to read no more, or has taken as long
+// as it may in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
 	s.loop.enter(s, inTLS)
 	defer s.recovered()
 	for i := 1; len(p)-n >= largestPlain && err == nil; i++ {
 		k := wholeRecord(t.in.bytes())
-		if k == 0 || i%recordsBetweenLooks == 0 && s.loop.sinceStamp() >= turnLimit {
+		if k == 0 || i > 1 && s.stops() != 0 || i%recordsBetweenLooks == 0 && s.loop.sinceStamp() >= turnLimit {
 			break
 		}
 		t.record = t.in.bytes()[:k]

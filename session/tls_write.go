@@ -43,7 +43,7 @@ func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
 	size := sealedSize(len(p))
 	direct, before := !here && s.idleLocked(), s.tx.accepted
 	err := t.encryptLocked(p, size)
-	if s.tx.sealing == 0 && (s.tx.finWant || s.life.phase == closing) {
+	if s.tx.sealing == 0 && (s.tx.finWant || s.life.phase == closing || s.life.phase == detaching) {
 		s.scheduleLocked(here) // the end waits for it
 	}
 	switch {

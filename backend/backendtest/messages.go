@@ -130,7 +130,9 @@ func messageStays(e *Env) {
 				wire = wire[3000:]
 			}
 			_, err := p.Write(wire)
-			require.NoError(e, err)
+			if !e.TLS { // which has several writes of it, and the end may come between two
+				require.NoError(e, err)
+			}
 			require.True(e, await(done), "%s: the message in %d pieces never came", name, pieces)
 			assert.NoError(e, other.Abort())
 			require.NoError(e, t.Close())

@@ -29,6 +29,9 @@ type Setup struct {
 	// Requests says that the drivers count submissions and completions.
 	Requests bool
 
+	// Goroutines says that the drivers have goroutines of their own for what they wait for.
+	Goroutines bool
+
 	// Tiny says that the drivers have so little memory that rules about load mean nothing.
 	Tiny bool
 

@@ -43,7 +43,7 @@ func Rules() []Rule {
 		deathRules,
 		detachRules,
 		tlsRules,
-		tlsFailureRules, tlsDialRules, tlsHostileRules,
+		tlsFailureRules, tlsDialRules, tlsHostileRules, detachTLSRules,
 		detachedRules,
 		stageRules,
 		memoryRules,

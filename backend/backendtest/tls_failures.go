@@ -33,6 +33,9 @@ func tlsSilent(e *Env) {
 	h := echo()
 	a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 	before := runtime.NumGoroutine()
+	if e.Goroutines {
+		before += 50
+	}
 	for i := range 50 {
 		c := e.rawPeer(a)
 		if i%2 == 0 {

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,12 @@ func (e *Env) forge(a net.Addr) *forger {
 	var keys bytes.Buffer
 	config := clientTLS()
 	config.MinVersion, config.KeyLogWriter = tls.VersionTLS13, &keys
-	f := &forger{e: e, raw: e.rawPeer(a)}
+	dialer := net.Dialer{Timeout: patience, Control: smallWindow} // so that what it does not read soon fills a queue
+	raw, err := dialer.Dial(a.Network(), a.String())
+	require.NoError(e, err)
+	_ = raw.SetDeadline(time.Now().Add(patience))
+	e.Cleanup(func() { _ = raw.Close() })
+	f := &forger{e: e, raw: raw}
 	f.Conn = tls.Client(f.raw, config)
 	require.NoError(e, f.Handshake(), "the peer's handshake")
 	if f.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {

@@ -26,7 +26,7 @@ func spinFor(d time.Duration) {
 
 // besideWork has a peer's byte wait while the loop is given n pieces of work of 20 µs each, and returns how many of them
 // ran before the byte was delivered. They have to run in order.
-func besideWork(e *Env, n int, give func(l session.Loop, s *session.Stream, piece func(i int))) int64 {
+func besideWork(e *Env, n int, give func(s *session.Stream, piece func(i int))) int64 {
 	e.Helper()
 	var ran atomic.Int64
 	heard := make(chan int64, 1)
@@ -35,10 +35,9 @@ func besideWork(e *Env, n int, give func(l session.Loop, s *session.Stream, piec
 		heard <- ran.Load()
 		h.Collect(s)
 	}
-	t := e.oneLoop()
-	s, p := e.PairOn(t, h, session.StreamOptions{})
+	s, p := e.PairOn(e.oneLoop(), h, session.StreamOptions{})
 	release := hold(s)
-	give(t.Loop(0), s, func(i int) {
+	give(s, func(i int) {
 		assert.EqualValues(e, i, ran.Load(), "the order")
 		spinFor(20 * time.Microsecond)
 		ran.Add(1)
@@ -58,7 +57,7 @@ const workTurns = 10
 // postedFunctions posts thousands of functions at once. They do not keep a stream waiting whose byte was there first.
 func postedFunctions(e *Env) {
 	const n = 5000
-	before := besideWork(e, n, func(_ session.Loop, s *session.Stream, piece func(int)) {
+	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
 		for i := range n {
 			assert.NoError(e, s.Post(func() { piece(i) }))
 		}
@@ -69,7 +68,7 @@ func postedFunctions(e *Env) {
 // dueTimers has thousands of timers fire at once. They do not keep a stream waiting whose byte was there first.
 func dueTimers(e *Env) {
 	const n = 5000
-	before := besideWork(e, n, func(_ session.Loop, s *session.Stream, piece func(int)) {
+	before := besideWork(e, n, func(s *session.Stream, piece func(int)) {
 		for i := range n {
 			s.After(0, func() { piece(i) })
 		}

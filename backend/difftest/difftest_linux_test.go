@@ -15,6 +15,7 @@ import (
 
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/backend/difftest"
+	"github.com/tandem-io/tandem/backend/portable"
 	epoll "github.com/tandem-io/tandem/backend_epoll"
 	uring "github.com/tandem-io/tandem/backend_uring"
 	"github.com/tandem-io/tandem/session"
@@ -28,11 +29,16 @@ var drivers = map[string]func() ([]backend.Driver, error){
 	"epoll": func() ([]backend.Driver, error) {
 		return backend.MakeDrivers(loops, func() (backend.Driver, error) { return epoll.New(epoll.Config{}) })
 	},
+	"portable":      goroutines(portable.Config{}),
 	"uring-defer":   rings(uring.Config{Rung: "defer"}),
 	"uring-coop":    rings(uring.Config{Rung: "coop"}),
 	"uring-plain":   rings(uring.Config{Rung: "plain"}),
 	"uring-oneshot": rings(uring.Config{Rung: "oneshot"}),
 	"uring-tiny":    rings(uring.Config{Entries: 4, CompletionEntries: 8, Buffers: 4, BufferSize: 64}),
+}
+
+func goroutines(c portable.Config) func() ([]backend.Driver, error) {
+	return func() ([]backend.Driver, error) { return portable.NewAll(c, loops), nil }
 }
 
 func rings(c uring.Config) func() ([]backend.Driver, error) {

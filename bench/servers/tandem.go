@@ -26,6 +26,7 @@ func tandemImplementations() []Implementation {
 		tandemImplementation("tandem-uring", "this library on io_uring, as well as the kernel can",
 			tandem.Options{Backend: tandem.Uring}),
 	}
+	all = append(all, tandemImplementation("tandem-portable", "this library on goroutines over package net", tandem.Options{Backend: tandem.Portable}))
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
 		im := tandemImplementation("tandem-uring-"+rung, "this library on io_uring, held to the rung "+rung,
 			tandem.Options{Backend: tandem.Uring, Uring: tandem.UringOptions{Rung: rung}})

@@ -111,7 +111,7 @@ func (b *mqttBroker) packet(s *tandem.Stream, m frame.Message) error {
 // publish hands a message on, as one of QoS 0.
 func (b *mqttBroker) publish(m frame.Message, qos byte, send func(kind byte, body ...byte) error) error {
 	end := 2 + int(binary.BigEndian.Uint16(m.Body))
-	topic, rest := string(m.Body[2:end]), m.Body[end:]
+	rest := m.Body[end:]
 	if qos > 0 {
 		if err := send(mqttPubAck, rest[:2]...); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (b *mqttBroker) publish(m frame.Message, qos byte, send func(kind byte, bod
 		rest = rest[2:]
 	}
 	body := append(append([]byte{}, m.Body[:end]...), rest...)
-	for _, to := range b.subscribers[topic] {
+	for _, to := range b.subscribers[string(m.Body[2:end])] {
 		if b.version[to] == 0 {
 			continue // it has gone
 		}
@@ -130,75 +130,93 @@ func (b *mqttBroker) publish(m frame.Message, qos byte, send func(kind byte, bod
 	return nil
 }
 
+// mqttClients are programs, and the broker that they use.
+type mqttClients struct {
+	*mqttBroker
+	pub, sub   string
+	host, port string
+}
+
+// subscribed reports whether somebody has subscribed to a topic.
+func (c *mqttClients) subscribed(topic string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.subscribers[topic]) > 0
+}
+
+// start starts a client that subscribes to a topic.
+func (c *mqttClients) start(t *testing.T, topic string, args ...string) (s *said, ended <-chan struct{}) {
+	t.Helper()
+	s = &said{}
+	p := exec.Command(c.sub, append([]string{"-h", c.host, "-p", c.port, "-k", "5", "-t", topic}, args...)...)
+	p.Stdout, p.Stderr = s, s
+	require.NoError(t, p.Start())
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		_ = p.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-end
+	})
+	until(t, "a subscription", func() bool { return c.subscribed(topic) })
+	return s, end
+}
+
+// handOn publishes lines, and returns what a subscriber has got after count of them.
+func (c *mqttClients) handOn(t *testing.T, version, qos string, count int, lines ...string) string {
+	t.Helper()
+	topic := t.Name()
+	got, ended := c.start(t, topic, "-V", version, "-C", fmt.Sprint(count))
+	run(t, strings.NewReader(strings.Join(lines, "\n")+"\n"), c.pub,
+		"-V", version, "-h", c.host, "-p", c.port, "-t", topic, "-q", qos, "-l")
+	receive(t, "the end of the subscriber", ended)
+	return got.String()
+}
+
 // TestMQTT has the clients of Mosquitto publish and subscribe at a broker of frames.
 func TestMQTT(t *testing.T) {
 	pub, sub := tool(t, "mosquitto_pub"), tool(t, "mosquitto_sub")
 	onStreams(t, func(t *testing.T, tr tandem.Transport) {
 		b := &mqttBroker{version: map[*tandem.Stream]byte{}, subscribers: map[string][]*tandem.Stream{}}
-		host, port := serveFrames(t, tr, b.handler(t))
-		subscribed := func(topic string) func() bool {
-			return func() bool {
-				b.mu.Lock()
-				defer b.mu.Unlock()
-				return len(b.subscribers[topic]) > 0
-			}
-		}
-		// handOn subscribes to a topic, publishes lines there, and returns what the subscriber has got after count of them.
-		handOn := func(t *testing.T, version, qos string, count int, lines ...string) string {
-			t.Helper()
-			topic := fmt.Sprintf("%s/%s", version, t.Name())
-			got := make(chan string, 1)
-			var s said
-			c := exec.Command(sub, "-V", version, "-h", host, "-p", port, "-t", topic, "-C", fmt.Sprint(count), "-k", "5")
-			c.Stdout, c.Stderr = &s, &s
-			require.NoError(t, c.Start())
-			t.Cleanup(func() { _ = c.Process.Kill() })
-			go func() {
-				_ = c.Wait()
-				got <- s.String()
-			}()
-			until(t, "a subscription", subscribed(topic))
-			run(t, strings.NewReader(strings.Join(lines, "\n")+"\n"), pub,
-				"-V", version, "-h", host, "-p", port, "-t", topic, "-q", qos, "-l")
-			return receive(t, "what was published", got)
-		}
-		quiet := exec.Command(sub, "-h", host, "-p", port, "-t", "nothing", "-k", "5")
-		require.NoError(t, quiet.Start())
-		t.Cleanup(func() {
-			_ = quiet.Process.Kill()
-			_ = quiet.Wait()
-		})
+		c := &mqttClients{mqttBroker: b, pub: pub, sub: sub}
+		c.host, c.port = serveFrames(t, tr, b.handler(t))
+		c.start(t, "nothing")
 		for _, version := range []string{"mqttv311", "mqttv5"} {
 			for _, qos := range []string{"0", "1"} {
-				t.Run(version+" with QoS "+qos, func(t *testing.T) {
-					var lines []string
-					for i := range 500 {
-						lines = append(lines, strings.Repeat(fmt.Sprint(i%10), 1+i))
-					}
-					lines = append(lines, strings.Repeat("m", 1_000_000))
-					got := strings.Fields(handOn(t, version, qos, len(lines), lines...))
-					require.Len(t, got, len(lines))
-					for i := range lines {
-						require.True(t, lines[i] == got[i], "message %d: %.50q instead of %.50q", i, got[i], lines[i])
-					}
-				})
+				t.Run(version+" with QoS "+qos, func(t *testing.T) { mqttLines(t, c, version, qos) })
 			}
 		}
 		t.Run("a message that is too large", func(t *testing.T) {
-			b.mu.Lock()
-			require.Empty(t, b.skipped)
-			b.mu.Unlock()
-			got := handOn(t, "mqttv311", "0", 2, "before", strings.Repeat("x", 3_000_000), "behind")
+			got := c.handOn(t, "mqttv311", "0", 2, "before", strings.Repeat("x", 3_000_000), "behind")
 			assert.Equal(t, "before\nbehind\n", got)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			require.Len(t, b.skipped, 1)
 			assert.ErrorIs(t, b.skipped[0], frame.ErrTooLarge)
 		})
-		until(t, "a ping, of a client that has nothing to say", func() bool {
+		until(t, "a ping, of the client that has nothing to say", func() bool {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return b.pings > 0
 		})
 	})
+}
+
+// mqttLines publishes lines of all lengths, of which none is dropped.
+func mqttLines(t *testing.T, c *mqttClients, version, qos string) {
+	var lines []string
+	for i := range 500 {
+		lines = append(lines, strings.Repeat(fmt.Sprint(i%10), 1+i))
+	}
+	lines = append(lines, strings.Repeat("m", 1_000_000))
+	got := strings.Fields(c.handOn(t, version, qos, len(lines), lines...))
+	require.Len(t, got, len(lines))
+	for i := range lines {
+		require.True(t, lines[i] == got[i], "message %d: %.50q instead of %.50q", i, got[i], lines[i])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	require.Empty(t, c.skipped)
 }

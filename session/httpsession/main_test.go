@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 
 // onEachTransport runs the test on every backend, with loops of its own and driven by the test.
 func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
 		for _, driven := range []bool{false, true} {
 			name := b.String()
 			if driven {

@@ -349,6 +349,45 @@ func TestTLSHandlerAgainstNetHTTP(t *testing.T) {
 	})
 }
 
+// TestTLSHijack has a handler take the connection, which goes on encrypted.
+func TestTLSHijack(t *testing.T) {
+	took := make(chan error, 10)
+	site := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			took <- err
+			return
+		}
+		go func() {
+			defer c.Close()
+			_, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+			if err == nil {
+				_, err = io.Copy(c, c)
+			}
+			took <- err
+		}()
+	})
+	serves(t, site, &tandem.ListenOptions{TLS: serverTLS()}, func(t *testing.T, address string) {
+		c, err := tls.Dial("tcp", address, clientTLS())
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nbehind,")
+		require.NoError(t, err)
+		in := bufio.NewReader(c)
+		r, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusSwitchingProtocols, r.StatusCode)
+		_, err = io.WriteString(c, "and on")
+		require.NoError(t, err)
+		require.NoError(t, c.CloseWrite())
+		got, err := io.ReadAll(in)
+		require.NoError(t, err)
+		assert.Equal(t, "behind,and on", string(got))
+		require.NoError(t, <-took)
+	})
+}
+
 // TestTLSCurl is asked by curl.
 func TestTLSCurl(t *testing.T) {
 	curl := tool(t, "curl")

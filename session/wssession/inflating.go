@@ -4,31 +4,38 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/websocket"
 )
 
 // mostInflating is how many messages may be inflated at a time, beyond the first step of each.
 const mostInflating = 8
 
-// mostIdle is how long a message keeps its place when nobody goes on with it, as of a stream that is paused.
-const mostIdle = 100 * time.Millisecond
+// A message keeps its place for as long as nobody goes on with it, as of a stream that is paused: until each of those that wait
+// has asked for a place mostAsked times, which they do once in a turn, and for mostIdle, because loops are not equally fast.
+const (
+	mostAsked = 16
+	mostIdle  = 100 * time.Millisecond
+)
 
 // inflations are the messages that are being inflated, those of all connections of the process: what a peer has sent as a
 // few kilobytes may be as large as MaxMessage, so without a bound a thousand peers would need a thousand times that. Each
 // has a place. A message without one waits, and what was inflated of it is dropped.
 type inflations struct {
-	mu     sync.Mutex
-	places [mostInflating]place
+	mu      sync.Mutex
+	places  [mostInflating]place
+	waiting map[*websocket.Assembler]struct{} // those that have asked in vain
 }
 
 // place is that of one message. Its Assembler belongs to the connection while busy, and to inflations otherwise.
 type place struct {
-	in   *websocket.Assembler // nil: it is free
-	busy bool
-	at   time.Time // when it was busy last
+	in    *websocket.Assembler // nil: it is free
+	busy  bool
+	at    time.Time // when it was busy last
+	asked int       // how often others have asked in vain since
 }
 
-var inflating inflations
+var inflating = inflations{waiting: map[*websocket.Assembler]struct{}{}}
 
 // of returns the place of an Assembler, or a free one for nil, or nil.
 func (l *inflations) of(in *websocket.Assembler) *place {
@@ -49,11 +56,13 @@ func (l *inflations) enter(in *websocket.Assembler) bool {
 		p = l.of(nil)
 	}
 	if p == nil {
-		p = l.evict(time.Now())
+		p = l.evict(backend.SystemClock{}.Now())
 	}
 	if p == nil {
+		l.waiting[in] = struct{}{}
 		return false
 	}
+	delete(l.waiting, in)
 	p.in, p.busy = in, true
 	return true
 }
@@ -61,7 +70,8 @@ func (l *inflations) enter(in *websocket.Assembler) bool {
 // evict frees the place of a message that nobody goes on with.
 func (l *inflations) evict(now time.Time) *place {
 	for i := range l.places {
-		if p := &l.places[i]; !p.busy && now.Sub(p.at) > mostIdle {
+		p := &l.places[i]
+		if p.asked++; !p.busy && p.asked > mostAsked*(len(l.waiting)+1) && now.Sub(p.at) > mostIdle {
 			p.in.Restart()
 			return p
 		}
@@ -74,7 +84,7 @@ func (l *inflations) leave(in *websocket.Assembler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.of(in); p != nil {
-		p.busy, p.at = false, time.Now()
+		p.busy, p.at, p.asked = false, backend.SystemClock{}.Now(), 0
 		if !in.Unfinished() {
 			p.in = nil
 		}
@@ -85,6 +95,7 @@ func (l *inflations) leave(in *websocket.Assembler) {
 func (l *inflations) forget(in *websocket.Assembler) {
 	if in.Unfinished() {
 		l.mu.Lock()
+		delete(l.waiting, in)
 		if p := l.of(in); p != nil {
 			*p = place{}
 		}

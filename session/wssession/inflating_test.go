@@ -3,7 +3,6 @@ package wssession_test
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,9 +13,9 @@ import (
 	"github.com/tandem-io/tandem/session/wssession"
 )
 
-// bombers are clients that send messages of 16 MiB, as 16 KiB.
+// bombers are clients that send messages that grow a thousandfold.
 func bombers(t *testing.T, tr tandem.Transport, h wssession.Handler, n int) (all []*polledPeer) {
-	address := listen(t, tr, h, &wssession.ServerOptions{Options: wssession.Options{Compression: true}})
+	address := listen(t, tr, h, bombedOptions())
 	for range n {
 		all = append(all, dialPolled(t, address, "permessage-deflate", func() { _, _ = tr.Poll(0) }))
 	}
@@ -34,7 +33,7 @@ func live() uint64 {
 // TestManyBombs, of W01, has many peers send what grows a thousandfold. What all of them may hold is bounded.
 func TestManyBombs(t *testing.T) {
 	const peers = 24
-	bomb := deflated([]byte(strings.Repeat("κόσμε", (16<<20)/10)))
+	bomb := deflated(make([]byte, mostOfBombs))
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
 			tr := openOn(t, &tandem.Options{Backend: b, CallerDriven: true})
@@ -43,20 +42,20 @@ func TestManyBombs(t *testing.T) {
 			all := bombers(t, tr, h, peers)
 			before, most := live(), uint64(0)
 			for _, p := range all {
-				p.send(wire(text, true, 4, bomb))
+				p.send(wire(binaryFrame, true, 4, bomb))
 			}
 			turns := 0
 			until(t, "the messages", func() bool {
-				if _, _ = tr.Poll(0); turns%100 == 0 {
+				if _, _ = tr.Poll(0); turns%50 == 0 {
 					most = max(most, live())
 				}
 				turns++
 				return len(got) == peers
 			})
 			for _, n := range got {
-				require.Equal(t, (16<<20)/10*10, n)
+				require.Equal(t, mostOfBombs, n)
 			}
-			assert.Less(t, most-before, uint64(250<<20), "bytes of memory") // 16 MiB for each of eight, and what they have grown from
+			assert.Less(t, most-before, uint64(16*mostOfBombs), "bytes of memory") // that much for each of eight
 		})
 	}
 }
@@ -64,7 +63,7 @@ func TestManyBombs(t *testing.T) {
 // TestPausedBombs has streams pause while their messages are inflated, which keeps others waiting for a moment only.
 func TestPausedBombs(t *testing.T) {
 	const paused = 10
-	bomb := wire(binaryFrame, true, 4, deflated(make([]byte, 16<<20)))
+	bomb := wire(binaryFrame, true, 4, deflated(make([]byte, mostOfBombs)))
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
 			tr := openOn(t, &tandem.Options{Backend: b, CallerDriven: true})
@@ -92,7 +91,7 @@ func TestPausedBombs(t *testing.T) {
 			}
 			until(t, "the others", func() bool { _, _ = tr.Poll(0); return len(got) == paused+1 })
 			for _, n := range got {
-				require.Equal(t, 16<<20, n)
+				require.Equal(t, mostOfBombs, n)
 			}
 			for _, p := range all {
 				p.send(whole(text, fmt.Sprintf("%9d", 1)))

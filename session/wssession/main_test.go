@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 
 // onEachBackend runs the test on every backend, with loops of its own.
 func onEachBackend(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
 		t.Run(b.String(), func(t *testing.T) {
 			test(t, openOn(t, &tandem.Options{Backend: b}))
 		})

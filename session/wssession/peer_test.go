@@ -186,6 +186,9 @@ func (p *peer) send(b []byte, chop int) {
 	}
 }
 
+// CloseWrite finishes.
+func (p *peer) CloseWrite() error { return p.Conn.(*net.TCPConn).CloseWrite() }
+
 // accept is the value of Sec-WebSocket-Accept for a key.
 func accept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))

@@ -175,6 +175,11 @@ func (w *world) closeConns() {
 	for i := 0; i < 2000 && w.k.OpenDescriptors() > 0; i++ {
 		w.step(10 * time.Millisecond)
 	}
+	if limits[w.p.Options].CloseTimeout < 0 { // two Conns may wait for each other for ever, when both were closed
+		for _, c := range w.conns {
+			_ = c.c.(interface{ NetConn() net.Conn }).NetConn().Close()
+		}
+	}
 	for range 10 {
 		w.step(10 * time.Millisecond)
 	}

@@ -76,7 +76,7 @@ func (m *stream) stop(t *timer) {
 	t.stopped = t.stopped || stopped
 }
 
-func (m *stream) opSetHandler(int) {
+func (m *stream) opSetHandler(n int) {
 	if !m.running { // OnOpen is first
 		return
 	}
@@ -84,6 +84,9 @@ func (m *stream) opSetHandler(int) {
 	m.s.SetHandler(m.handle)
 	if m.s.Buffered() > 0 {
 		m.again, m.expect = true, !m.detached
+		if n%2 == 0 && !m.holds && m.w.onLoopOf(m) { // so that the bytes for the next call are others
+			m.opNext(m.s.Buffered())
+		}
 	}
 }
 

@@ -148,6 +148,16 @@ var regressions = map[string]Program{
 			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 3300}, {"Discard", 0, "post", 0, 1000}, {"Abort", 0, "open", 0, 0},
 		},
 	},
+	// Two Conns that were closed waited for each other, for which their options set no limit, and the model did not know.
+	"Conns that wait for each other": {
+		Seed: 36, Completions: true, Faults: 1, Buffers: 10, Options: 4, HalfClose: true, ReadBlocked: true, Reject: true,
+		Memory: 3000, Balance: 1, Reads: 2, Answers: 10, Late: 8,
+		Ops: []Op{
+			{"Listen", 0, "", 0, 3}, {"Connect", 1, "", 0, 330}, {"Connect", 1, "", 0, 330}, {"PeerDial", 2, "", 0, 1},
+			{"NotifyDetach", 0, "eof", 2, 330}, {"NotifyDetach", 0, "eof", 0, 10}, {"NotifyDetach", 2, "eof", 0, 330},
+			{"PeerStop", 1, "eof", 0, 330}, {"NotifyDetach", 0, "eof", 1, 330}, {"PeerStop", 2, "eof", 0, 10},
+		},
+	},
 	// FIN came in the middle of the handshake, and the loop of a stream whose handshake could not send turned for ever.
 	"CloseWrite before a handshake is done": {
 		TLS: true,

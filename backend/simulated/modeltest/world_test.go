@@ -239,7 +239,7 @@ func (w *world) begin(o Op) {
 	case s == nil || s.s == nil:
 	case o.In == Posted:
 		s.post(func() { w.offer(Posted, s) })
-		if o.N%2 == 0 {
+		if o.N%2 == 0 || o.Do == "Goexit" {
 			s.post(func() {}) // which comes also if the other ends the goroutine
 		}
 	case o.In == Timer && !s.endedByUser() && !s.over():

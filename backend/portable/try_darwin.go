@@ -1,0 +1,3 @@
+package portable
+
+const noSignal = 0 // package net sets SO_NOSIGPIPE
