@@ -220,21 +220,27 @@ func (b *buffers) keptNow() int {
 }
 
 // close frees the memory. If owners have kept some of it, the last release does. If the kernel may still write to it,
-// because requests have not finished, it is never freed. The ring is closed already.
+// because requests have not finished, its addresses stay mapped for good, and only its pages are freed: a late write would
+// bring one back. The ring is closed already.
 func (b *buffers) close(finished bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if !finished {
-		b.leaked = true
-		return
+	b.leaked = !finished
+	if finished {
+		_ = b.ring.Close()
 	}
-	_ = b.ring.Close()
 	b.unmapLocked()
 }
 
 func (b *buffers) unmapLocked() {
-	if b.kept > 0 || b.leaked {
+	switch {
+	case b.kept > 0:
+		return
+	case b.leaked:
+		for _, m := range b.slabs {
+			_ = unix.Madvise(m, unix.MADV_DONTNEED)
+		}
 		return
 	}
 	for _, m := range b.slabs {

@@ -83,16 +83,21 @@ func (d *Driver) Close() error {
 	return err
 }
 
-// unfinished is memory that requests of closed rings refer to.
+// unfinished is memory that requests of closed rings refer to: Socket.Op of each.
 var unfinished struct {
 	mu   sync.Mutex // guards keep
 	keep []any
 }
 
-func keepForGood(v any) {
+// keepForGood keeps what the sends of sockets refer to, and not the sockets, on which whole Transports hang.
+func keepForGood(all []*backend.Socket) {
 	unfinished.mu.Lock()
-	unfinished.keep = append(unfinished.keep, v)
-	unfinished.mu.Unlock()
+	defer unfinished.mu.Unlock()
+	for _, s := range all {
+		if s.Op != nil {
+			unfinished.keep = append(unfinished.keep, s.Op)
+		}
+	}
 }
 
 // cancelEverything ends all requests. It cancels those of sockets one by one: for one cancellation of everything the

@@ -34,7 +34,7 @@ type Driver struct {
 	thread   int // to which Start has locked the goroutine; 0 before
 
 	closing   bool
-	forgotten []*backend.Socket // by Close, and reachable for as long as the kernel may use their memory
+	forgotten []*backend.Socket // by Close, until it knows whether the kernel may still use what they send
 }
 
 var _ backend.Driver = (*Driver)(nil)

@@ -170,6 +170,7 @@ func (e *end) classOf(op *net.OpError) (string, bool) {
 	}
 	if op.Op == "dial" {
 		may := errors.Is(op, syscall.ECONNREFUSED) || errors.Is(op, syscall.ENOENT) || errors.Is(op, syscall.ECONNRESET) ||
+			errors.Is(op, syscall.EPIPE) && e.secret.Load() || // in the handshake
 			errors.Is(op, syscall.EAGAIN) || errors.Is(op, syscall.EMFILE) && e.l.shortages.Load() > 0 ||
 			errors.Is(op, os.ErrDeadlineExceeded) && e.impatient.Load() ||
 			errors.Is(op, net.ErrClosed) && (e.l.isEnding() || e.aborted.Load()) || isContext(op)
