@@ -74,9 +74,9 @@
 // # Choosing a backend
 //
 // Options.Backend is [Auto] by default: io_uring if a round trip works, else epoll. The environment variable
-// TANDEM_BACKEND, "auto", "epoll" or "uring", decides for programs that leave it at Auto. Transport.Info says which
-// backend runs, and why not the other one. On systems other than Linux programs compile, and Open returns an error that
-// is [errors.ErrUnsupported].
+// TANDEM_BACKEND, "auto", "epoll", "uring" or "portable", decides for programs that leave it at Auto. Transport.Info says
+// which backend runs, and why not the others. On systems other than Linux Auto means [Portable], goroutines over package
+// net.
 //
 // # Tests of programs
 //
