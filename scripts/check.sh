@@ -59,16 +59,21 @@ tests() {
 
 count() { grep -c "^ *--- $1" "$2" || true; }
 
-# beside runs the tests of all packages but those whose names match the second argument, and at the same time, in a
-# process of its own, those of the root that match the first: the contract's rules mostly wait. Both are patterns as
-# those of -run and -skip; what follows are flags of both.
+# beside runs the tests of all packages but those whose names match the second argument, and at the same time those of the
+# root that match the first, which may be several patterns, each in a process of its own: the contract's rules mostly wait.
+# Patterns are as those of -run and -skip; what follows are flags of all.
 beside() {
-  local apart=$1 rest=$2 status=0
+  local apart=$1 rest=$2 status=0 pattern i pids=()
   shift 2
-  tests "$@" -run "$apart" . >"$logs/apart" 2>&1 &
+  for pattern in $apart; do
+    tests "$@" -run "$pattern" . >"$logs/apart${#pids[@]}" 2>&1 &
+    pids+=($!)
+  done
   tests "$@" -skip "$rest" ./... || status=$?
-  wait $! || status=$?
-  cat "$logs/apart"
+  for i in "${!pids[@]}"; do
+    wait "${pids[i]}" || status=$?
+    cat "$logs/apart$i"
+  done
   return "$status"
 }
 
@@ -111,8 +116,9 @@ step 'deliberate bugs can be put in'
 bash scripts/mutate.sh --check
 
 step 'go test'
-apart='^TestConformance$/^(uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?|portable(-plain)?)$'
-beside "$apart" "$apart" -timeout 20m
+uring='^TestConformance$/^uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$'
+portable='^TestConformance$/^portable'
+beside "$uring $portable" '^TestConformance$/^(uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$|portable)' -timeout 20m
 
 step 'go test with the race detector, shuffled'
 # Of the contract's setups those of each backend, tiny rings and TLS; the others have run without the detector.
