@@ -149,6 +149,7 @@ func detachTLSInHandshake(e *Env) {
 	}
 	l, err := e.Under().Listen(e.Network, e.Address(), h, nil)
 	require.NoError(e, err)
+	e.Cleanup(func() { _ = l.Close() })
 	_, err = e.rawPeer(l.Addr()).Write([]byte("TLS"))
 	require.NoError(e, err)
 	err = arrives(e, errs)

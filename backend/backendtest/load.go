@@ -42,6 +42,7 @@ func (e *Env) listenWith(t *session.Engine, h *Hooks, o *session.ListenOptions) 
 	h.env(e)
 	l, err := t.Listen(e.Network, e.Address(), h, o)
 	require.NoError(e, err, "listen")
+	e.Cleanup(func() { _ = l.Close() })
 	return l.Addr()
 }
 

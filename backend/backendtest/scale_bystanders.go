@@ -157,7 +157,7 @@ func (b *bystanders) left() string {
 			{"streams", s.Streams, b.base.Streams}, {"sockets", s.Sockets, b.base.Sockets},
 			{"requests in flight", s.Requests, b.base.Requests}, {"buffers out", s.BuffersTaken, b.base.BuffersTaken},
 			{"streams opened and not closed", int(s.Opened - s.Closed), int(b.base.Opened - b.base.Closed)},
-			{"bytes unaccounted for", int(s.BytesIn - s.BytesDelivered - s.BytesDropped), 0},
+			{"bytes unaccounted for", int(s.BytesIn - s.BytesDelivered - s.BytesDropped - s.TLSOverhead), 0},
 		} {
 			if b.bulk && (f.what == "requests in flight" || f.what == "bytes unaccounted for") {
 				continue // they change all the time
