@@ -18,15 +18,18 @@ import (
 // tandemCloseLimit is how long open connections may take to end when the server does.
 const tandemCloseLimit = 2 * time.Second
 
-// tandemImplementations are the backends of the library, and each step that the io_uring backend falls back to on older
-// kernels.
+// tandemImplementations are the backends of the library; on request also the one for other systems, and each step that the
+// io_uring backend falls back to on older kernels.
 func tandemImplementations() []Implementation {
 	all := []Implementation{
 		tandemImplementation("tandem-epoll", "this library on epoll", tandem.Options{Backend: tandem.Epoll}),
 		tandemImplementation("tandem-uring", "this library on io_uring, as well as the kernel can",
 			tandem.Options{Backend: tandem.Uring}),
 	}
-	all = append(all, tandemImplementation("tandem-portable", "this library on goroutines over package net", tandem.Options{Backend: tandem.Portable}))
+	portable := tandemImplementation("tandem-portable", "this library on goroutines over package net",
+		tandem.Options{Backend: tandem.Portable})
+	portable.Extra = true
+	all = append(all, portable)
 	for _, rung := range []string{"defer", "coop", "plain", "oneshot"} {
 		im := tandemImplementation("tandem-uring-"+rung, "this library on io_uring, held to the rung "+rung,
 			tandem.Options{Backend: tandem.Uring, Uring: tandem.UringOptions{Rung: rung}})
