@@ -3,7 +3,6 @@ package simulated_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net"
 	"os"
 	"runtime"
@@ -357,21 +356,5 @@ func TestTLSResetDeliversWhatCame(t *testing.T) {
 		require.ErrorIs(t, server.err, syscall.ECONNRESET)
 		require.Len(t, got, 5000)
 		w.endStepped()
-	})
-}
-
-// TestTLSDetachIsRefused has the records of a stream be its own.
-func TestTLSDetachIsRefused(t *testing.T) {
-	both(t, simulated.Config{}, func(t *testing.T, w *world, until func(string, func() bool)) {
-		server, client := &hooks{}, &hooks{}
-		w.encrypted(server, client, session.StreamOptions{})
-		until("both", func() bool { return server.opened && client.opened })
-		got := collects(server)
-		_, err := client.s.Detach()
-		require.ErrorIs(t, err, errors.ErrUnsupported)
-		_, err = client.s.Write([]byte("x"))
-		require.NoError(t, err)
-		until("a byte", func() bool { return got.String() == "x" })
-		require.False(t, client.over())
 	})
 }
