@@ -3,6 +3,7 @@ package simulated_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"runtime"
