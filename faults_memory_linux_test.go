@@ -140,6 +140,9 @@ func TestFaultLittleMemory(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
 	backends(t, func(t *testing.T, b tandem.Backend) {
+		if b == tandem.Portable {
+			t.Skip("a goroutine for each stream holds a piece that MemoryLimit does not count")
+		}
 		t.Parallel()
 		p := process{}
 		if os.Getenv(sandboxEnv) == "" {
