@@ -25,14 +25,13 @@ type conn struct {
 
 // half is one direction of a conn.
 type half struct {
-	mu    sync.Mutex            // held by the one call that is at work; guards what follows
-	call  func(fd uintptr) bool // what RawConn.Read or Write calls
-	p     []byte                // what it works on
-	n     int                   // bytes so far
-	err   error                 // of the kernel
-	waits bool                  // the owner was told that the call waits
-	ends  bool                  // the owner wants the conn to end
-	one   [1][]byte             // what is sent
+	mu   sync.Mutex            // held by the one call that is at work; guards what follows
+	call func(fd uintptr) bool // what RawConn.Read or Write calls
+	p    []byte                // what it works on
+	n    int                   // bytes so far
+	err  error                 // of the kernel
+	wait backend.ConnWait
+	one  [1][]byte // what is sent
 }
 
 var _ backend.Conn = (*conn)(nil)
@@ -44,14 +43,14 @@ func (s *sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.C
 		return nil, errNoSocket
 	}
 	c := &conn{netConn: f.conn, f: f, plain: s.plain, owner: owner}
-	c.rd.call, c.wr.call = c.receive, c.send
+	c.rd.call, c.wr.call, c.wr.wait.Sending = c.receive, c.send, true
 	return c, nil
 }
 
 // receive is for RawConn.Read, which waits if it returns false.
 func (c *conn) receive(fd uintptr) bool {
 	h := &c.rd
-	if h.waits && c.goesOn(h) {
+	if h.err = h.wait.End(&c.owner); h.err != nil {
 		return true
 	}
 	n, err := receiveOnce(fd, h.p)
@@ -81,29 +80,8 @@ func (c *conn) send(fd uintptr) bool {
 
 // waits tells the owner that the call is about to wait. It reports whether the call is over instead.
 func (c *conn) waits(h *half) (over bool) {
-	if h.waits {
-		return false
-	}
-	h.waits = true
-	return c.ask(h)
-}
-
-// goesOn tells the owner that the call does not wait any longer. It reports whether the call is over.
-func (c *conn) goesOn(h *half) (over bool) {
-	h.waits = false
-	return c.ask(h)
-}
-
-func (c *conn) ask(h *half) (over bool) {
-	if c.owner.Waits == nil || !c.owner.Waits(h == &c.wr, h.waits) {
-		return false
-	}
-	h.ends = true
-	if h == &c.wr {
-		return false
-	}
-	h.err = net.ErrClosed
-	return true
+	h.err = h.wait.Begin(&c.owner)
+	return h.err != nil
 }
 
 // move is one call in one direction.
@@ -119,14 +97,14 @@ func (c *conn) move(h *half, p []byte) (int, error) {
 	default:
 		err = c.f.raw.Write(h.call)
 	}
-	if h.waits && c.goesOn(h) {
-		err = nil
+	if over := h.wait.End(&c.owner); over != nil {
+		h.err, err = over, nil
 	}
-	n, ends := h.n, h.ends
+	n, ends := h.n, h.wait.Ends
 	if err == nil {
 		err = h.err
 	}
-	h.p, h.one[0], h.ends = nil, nil, false
+	h.p, h.one[0], h.wait.Ends = nil, nil, false
 	h.mu.Unlock()
 	if ends {
 		_ = c.Finish()
@@ -144,10 +122,7 @@ func (c *conn) movePlain(h *half) {
 		h.n, h.err = c.netConn.Write(h.p)
 	}
 	if h.n > 0 { // what came is not lost, whatever the owner wants
-		h.waits = false
-		if c.owner.Waits != nil && c.owner.Waits(h == &c.wr, false) {
-			h.ends = true
-		}
+		_ = h.wait.End(&c.owner)
 	}
 }
 
