@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// conn is a backend.Conn: a connection of package net whose owner learns when it waits. Package net alone cannot tell that:
-// then a call waits from its beginning to its end.
+// conn is a backend.Conn: a connection of package net whose owner learns when it waits. Package net alone cannot tell
+// that: then a call waits from its beginning to its end.
 type conn struct {
 	netConn
 	f      *file
@@ -157,7 +157,11 @@ func (c *conn) fail(op string, err error) error {
 	case c.closed.Load():
 		err = net.ErrClosed
 	}
-	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: backend.CallError(op, step(err))}
+	return c.opError(op, backend.CallError(op, step(err)))
+}
+
+func (c *conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
 // Close implements net.Conn.
@@ -191,12 +195,12 @@ func (c *conn) WriteTo(w io.Writer) (int64, error) {
 	return n, c.transferError("writeto", err)
 }
 
-// transferError is the error of a transfer as package net tells it: around the one of a TCP connection there is another.
+// transferError is the error of a transfer as package net tells it: around that of a TCP connection there is another.
 func (c *conn) transferError(op string, err error) error {
 	if _, ok := c.netConn.(*net.TCPConn); !ok || err == nil {
 		return err
 	}
-	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	return c.opError(op, err)
 }
 
 // SyscallConn implements syscall.Conn.
@@ -206,17 +210,4 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c.f.raw},
 type rawConn struct{ syscall.RawConn }
 
 // SetLinger implements backend.Conn.
-func (c *conn) SetLinger(seconds int) error {
-	if l, ok := c.netConn.(*net.TCPConn); ok {
-		return l.SetLinger(seconds)
-	}
-	return nil
-}
-
-// File implements backend.Conn.
-func (c *conn) File() (*os.File, error) {
-	if f, ok := c.netConn.(interface{ File() (*os.File, error) }); ok {
-		return f.File()
-	}
-	return nil, c.fail("file", errors.ErrUnsupported)
-}
+func (c *conn) SetLinger(seconds int) error { return setLinger(c.netConn, seconds) }

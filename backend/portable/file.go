@@ -36,6 +36,15 @@ type netConn interface {
 	CloseWrite() error
 	SetReadBuffer(bytes int) error
 	SetWriteBuffer(bytes int) error
+	File() (*os.File, error)
+}
+
+// setLinger is that of net.TCPConn. On other connections it does nothing.
+func setLinger(c net.Conn, seconds int) error {
+	if l, ok := c.(*net.TCPConn); ok {
+		return l.SetLinger(seconds)
+	}
+	return nil
 }
 
 // netListener is a *net.TCPListener or a *net.UnixListener.
