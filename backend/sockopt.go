@@ -298,5 +298,9 @@ func (e *SocketOptionError) Error() string {
 	return s
 }
 
+func (o SocketOption) failed(err error, cure string) error {
+	return &SocketOptionError{Option: o, Err: err, Cure: cure}
+}
+
 // Unwrap returns the cause.
 func (e *SocketOptionError) Unwrap() error { return e.Err }

@@ -125,10 +125,6 @@ func GetSocketOption(fd int, o SocketOption) (SocketOption, error) {
 	return got, nil
 }
 
-func (o SocketOption) failed(err error, cure string) error {
-	return &SocketOptionError{Option: o, Err: err, Cure: cure}
-}
-
 func (o SocketOption) checkNetwork(isUnix bool) error {
 	switch {
 	case o.kind == noOption:

@@ -17,12 +17,12 @@ func CheckSocketOptions(network string, options []SocketOption, _ SocketPlace) e
 		case optNoDelay, optLinger, optKeepAlive:
 			switch {
 			case network == "unix":
-				return &SocketOptionError{Option: o, Err: syscall.EINVAL, Cure: "it does nothing on a Unix socket; leave it out there"}
+				return o.failed(syscall.EINVAL, "it does nothing on a Unix socket; leave it out there")
 			case o.kind == optLinger && o.span > 0:
-				return &SocketOptionError{Option: o, Err: syscall.EINVAL, Cure: "a close would block the loop; use 0 or -1, and CloseTimeout"}
+				return o.failed(syscall.EINVAL, "a close would block the loop; use 0 or -1, and CloseTimeout")
 			}
 		default:
-			return &SocketOptionError{Option: o, Err: errors.ErrUnsupported, Cure: "it is for Linux; leave it out here"}
+			return o.failed(errors.ErrUnsupported, "it is for Linux; leave it out here")
 		}
 	}
 	return nil
@@ -33,5 +33,5 @@ func OptionsToReapply(string, []SocketOption, SocketPlace) []SocketOption { retu
 
 // GetSocketOption is for Linux only.
 func GetSocketOption(_ int, o SocketOption) (SocketOption, error) {
-	return SocketOption{}, &SocketOptionError{Option: o, Err: errors.ErrUnsupported}
+	return SocketOption{}, o.failed(errors.ErrUnsupported, "")
 }
