@@ -7,13 +7,9 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// takenInterval is how often Listen tries an address that is taken.
-const takenInterval = 5 * time.Millisecond
 
 // Listen implements Sockets. The standard library resolves, binds and listens; its socket is duplicated, because its own
 // is in Go's poller.
@@ -28,7 +24,9 @@ func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) 
 	if network == "unix" && isPath(address) {
 		ln, err = b.bindPath(address)
 	} else {
-		ln, err = b.bindAgain()
+		// The kernel frees the address of a process that used io_uring late: up to 33 ms after its end were seen on
+		// Linux 6.18.
+		ln, err = o.Persist(b.listen)
 	}
 	if err != nil {
 		return Listening{}, err
@@ -87,20 +85,6 @@ type binding struct {
 	listen func() (net.Listener, error)
 	file   *socketFile // that it has created
 }
-
-// bindAgain listens, and again for a while if the address is taken, because the kernel frees those of a process that
-// used io_uring late: up to 33 ms after its end were seen on Linux 6.18.
-func (b *binding) bindAgain() (net.Listener, error) {
-	clock := b.o.Clock
-	for end := clock.Now().Add(b.o.Patience); ; Sleep(clock, takenInterval) {
-		ln, err := b.listen()
-		if !errors.Is(err, unix.EADDRINUSE) || clock.Now().After(end) || b.givenUp() {
-			return ln, err
-		}
-	}
-}
-
-func (b *binding) givenUp() bool { return b.o.GivenUp != nil && b.o.GivenUp() }
 
 // SetBacklog implements Sockets: listen(2) of a socket that listens already.
 func (Linux) SetBacklog(d Descriptor, backlog int) error {

@@ -70,7 +70,7 @@ func (b *binding) bindPath(path string) (net.Listener, error) {
 		}
 		switch who, why := occupant(path); {
 		case who == nobody:
-		case who == leaving && clock.Now().Before(end) && !b.givenUp():
+		case who == leaving && clock.Now().Before(end) && !b.o.givenUp():
 			Sleep(clock, takenInterval)
 		default:
 			return nil, because(err, why)

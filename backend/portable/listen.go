@@ -13,9 +13,6 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// takenInterval is how often Listen tries an address that is taken.
-const takenInterval = 5 * time.Millisecond
-
 // Listen implements backend.Sockets.
 func (s *sockets) Listen(network, address string, o backend.ListenSocket) (backend.Listening, error) {
 	if !s.native {
@@ -77,19 +74,19 @@ func (s *sockets) listenPlain(network, address string, o backend.ListenSocket) (
 	}
 	config := net.ListenConfig{Control: o.Control}
 	config.SetMultipathTCP(false)
-	for end := o.Clock.Now().Add(o.Patience); ; backend.Sleep(o.Clock, takenInterval) {
-		ln, err := config.Listen(context.Background(), network, address)
-		err = opError(err)
-		if err == nil {
-			return s.listening(ln, network, options.opts)
+	ln, err := o.Persist(func() (net.Listener, error) {
+		for {
+			ln, err := config.Listen(context.Background(), network, address)
+			err = opError(err)
+			if network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !removeStale(address) {
+				return ln, err
+			}
 		}
-		if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
-			continue
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) || o.Clock.Now().After(end) || o.GivenUp != nil && o.GivenUp() {
-			return backend.Listening{}, err
-		}
+	})
+	if err != nil {
+		return backend.Listening{}, err
 	}
+	return s.listening(ln, network, options.opts)
 }
 
 // listening is a listener of package net.
