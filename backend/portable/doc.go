@@ -14,9 +14,9 @@
 // # What a system adds
 //
 // Package net alone has no call that tries and does not wait, and no options but a few. On Unix systems the driver makes
-// such calls itself, on the descriptor that a syscall.RawConn lends: a write goes straight to the kernel, a goroutine that
-// waits has no buffer, and a stream that is paused learns of a reset. On Linux all socket options are there, and all that
-// the other drivers do to listen. Elsewhere, and with [Config.Plain], it makes do with package net:
+// such calls itself, on the descriptor that a syscall.RawConn lends: a write goes straight to the kernel, a goroutine
+// that waits has no buffer, and a stream that is paused learns of a reset. On Linux all socket options are there, and all
+// that the other drivers do to listen. Elsewhere, and with [Config.Plain], it makes do with package net:
 //
 //   - Every send waits for a goroutine.
 //   - A stream that does not read has one piece in memory, and learns of the connection's end only behind that.
