@@ -88,13 +88,6 @@ func faults(t *testing.T, p process, test func(*testing.T, tandem.Backend)) {
 	})
 }
 
-// production runs a test on each backend that a service runs on. Portable is for development.
-func production(t *testing.T, test func(*testing.T, tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) { test(t, b) })
-	}
-}
-
 // run runs fn, in another process, as the test t.
 func (p process) run(t *testing.T, fn func(*testing.T)) {
 	t.Helper()
