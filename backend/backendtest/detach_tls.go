@@ -125,7 +125,7 @@ func detachTLSDuringWrites(e *Env) {
 	arrives(e, held.reads)
 	c, err := s.Detach()
 	require.NoError(e, err)
-	time.Sleep(moment / 3)
+	time.Sleep(moment / 3) // the loop looks at the stream while the write is held back
 	held.hold.Store(false)
 	close(held.release)
 	require.NoError(e, arrives(e, result), "Write")

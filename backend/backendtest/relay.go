@@ -93,7 +93,7 @@ func (e *Env) handedOver(s *session.Stream) {
 func (r *relayed) ended() relayEnd {
 	r.e.Helper()
 	end := arrives(r.e, r.done)
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond) // for a second call
 	assert.Empty(r.e, r.done, "OnDone was called twice")
 	return end
 }
@@ -154,7 +154,7 @@ func relayHalfClose(e *Env) {
 				at := readOn(last)
 				e.sendAndFinish(first, question)
 				at.gotAll(e, question)
-				time.Sleep(moment)
+				time.Sleep(moment) // the relay rests, with one direction at its end
 				_, err := last.Write(answer[:100])
 				require.NoError(e, err)
 				require.Equal(e, answer[:100], e.ReadAll(first, 100))
@@ -248,7 +248,7 @@ func relaySlowReader(e *Env) {
 	before, same := -1, 0
 	e.Eventually(func() bool { // where bytes go from socket to socket, little may be held
 		n := held()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // between two looks
 		if same++; n != before {
 			before, same = n, 0
 		}

@@ -260,7 +260,7 @@ func relayShutdown(e *Env) {
 			defer cancel()
 			result := make(chan error, 1)
 			go func() { result <- t.Shutdown(ctx) }()
-			time.Sleep(moment)
+			time.Sleep(moment) // Shutdown has begun
 			_, err := r.pa.Write([]byte("late"))
 			require.NoError(e, err)
 			require.Equal(e, "late", string(e.ReadAll(r.pb, 4)))

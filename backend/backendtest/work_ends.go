@@ -135,7 +135,7 @@ func workBehindTheEnd(e *Env) {
 		assert.Equal(e, 0, l.Index())
 		assert.Positive(e, l.Stats().Turns, way.name)
 		assert.Equal(e, t.Stats().Loops[0], l.Stats())
-		time.Sleep(moment / 6)
+		time.Sleep(moment / 6) // for what was refused, and must never run
 	}
 	t := e.driven(session.StreamOptions{})
 	require.NoError(e, t.Close())
@@ -165,7 +165,7 @@ func workTimersEnd(e *Env) {
 			over.Store(true)
 			assert.False(e, far.Stop(), "Stop of a timer that the loop's end has stopped")
 			assert.False(e, near.Stop(), "Stop of a timer that the loop's end has stopped")
-			time.Sleep(moment)
+			time.Sleep(moment) // for what must never run
 		})
 	}
 }

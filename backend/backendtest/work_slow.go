@@ -102,7 +102,7 @@ func slowOff(e *Env) {
 		return
 	}
 	t, log := e.openLogging(func(o *Options) { o.SlowCallback = -1 })
-	e.onOwnLoop(t.Loop(0), func() { time.Sleep(200 * time.Millisecond) })
+	e.onOwnLoop(t.Loop(0), func() { time.Sleep(200 * time.Millisecond) }) // twice the default
 	assert.Empty(e, log.String())
 	assert.Zero(e, t.Stats().SlowCallbacks)
 }
