@@ -12,7 +12,7 @@ func (w *world) elsewhere(o Op) {
 	go func() {
 		defer close(done)
 		defer func() {
-			if v := recover(); v != nil {
+			if v := recover(); v != nil { // which nobody else would catch on this goroutine
 				w.failf("panic: %v\n%s", v, debug.Stack())
 			}
 		}()
