@@ -229,11 +229,7 @@ func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
 	p := s.rx.in.bytes()
-	end := f.end
-	if s.truncated() {
-		end = f.cut
-	}
-	m, ok, err := end(p, s.rx.read)
+	m, ok, err := f.end(p, s.rx.read, s.truncated())
 	if err != nil {
 		f.of.invalid(s, err)
 		return
