@@ -57,8 +57,8 @@ func openFrom(from []source, o *Options) (Transport, error) {
 func (o *Options) start(drivers []backend.Driver, clock backend.Clock, info Info) (Transport, error) {
 	e, err := session.New(session.Config{
 		Drivers: drivers, Spin: o.Spin, Affinity: o.Affinity, Balance: o.Balance, CallerDriven: o.CallerDriven,
-		Propagate: o.Propagate, Logger: o.Logger, SlowCallback: o.SlowCallback, Debug: o.Debug, Trace: o.Trace, MemoryLimit: o.MemoryLimit, Handshakes: o.TLSHandshakes,
-		Clock: clock, Stream: o.StreamOptions,
+		Propagate: o.Propagate, Logger: o.Logger, SlowCallback: o.SlowCallback, Debug: o.Debug, Trace: o.Trace,
+		MemoryLimit: o.MemoryLimit, Handshakes: o.TLSHandshakes, Clock: clock, Stream: o.StreamOptions,
 	})
 	if err != nil {
 		return nil, openError(err)
