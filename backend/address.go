@@ -35,6 +35,17 @@ func (a Address) NetAddr() net.Addr {
 	return nil
 }
 
+// Family is the network as Control functions are told it: tcp4, tcp6 or unix.
+func (a Address) Family() string {
+	switch {
+	case a.Kind == UnixAddress:
+		return "unix"
+	case a.IP.Addr().Is4():
+		return "tcp4"
+	}
+	return "tcp6"
+}
+
 // Unspecified is an address of the same kind and family that names nobody: for an end that is not known.
 func (a Address) Unspecified() Address {
 	switch {

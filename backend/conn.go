@@ -46,3 +46,40 @@ type ConnOwner struct {
 	// Closed is called once, when Close has closed the descriptor. nil: nobody asks.
 	Closed func()
 }
+
+// ConnWait is what the owner of a Conn was told about the calls of one direction, for drivers: see ConnOwner.Waits.
+type ConnWait struct {
+	Sending bool // the direction
+	Ends    bool // the owner wants the Conn to end
+	waits   bool
+}
+
+// Begin tells the owner that a call is about to wait, unless it knows. A call that receives is over if the error is not
+// nil.
+func (w *ConnWait) Begin(o *ConnOwner) error {
+	if w.waits {
+		return nil
+	}
+	return w.tell(o, true)
+}
+
+// End tells the owner, if it knows that a call waits, that it does not any longer: one that receives before it takes
+// anything, one that sends when it is over. A call that receives is over if the error is not nil.
+func (w *ConnWait) End(o *ConnOwner) error {
+	if !w.waits {
+		return nil
+	}
+	return w.tell(o, false)
+}
+
+func (w *ConnWait) tell(o *ConnOwner, waits bool) error {
+	w.waits = waits
+	if o.Waits == nil || !o.Waits(w.Sending, waits) {
+		return nil
+	}
+	w.Ends = true
+	if w.Sending {
+		return nil
+	}
+	return net.ErrClosed
+}

@@ -30,14 +30,13 @@ type conn struct {
 
 // half is one direction of a conn.
 type half struct {
-	mu    sync.Mutex                 // held by the one call that is at work; guards what follows
-	call  func(fd uintptr) bool      // what RawConn.Read or Write calls
-	p     []byte                     // what it works on
-	n     int                        // bytes so far
-	err   error                      // of the kernel
-	step  func(fd int) (bool, error) // of a transfer by the kernel; nil: receive into p, or send it
-	waits bool                       // the owner was told that the call waits
-	ends  bool                       // the owner wants the conn to end
+	mu   sync.Mutex                 // held by the one call that is at work; guards what follows
+	call func(fd uintptr) bool      // what RawConn.Read or Write calls
+	p    []byte                     // what it works on
+	n    int                        // bytes so far
+	err  error                      // of the kernel
+	step func(fd int) (bool, error) // of a transfer by the kernel; nil: receive into p, or send it
+	wait ConnWait
 }
 
 var _ Conn = (*conn)(nil)
@@ -59,7 +58,7 @@ func (Linux) Conn(d Descriptor, owner ConnOwner) (Conn, error) {
 		_ = c.file.Close()
 		return nil, fmt.Errorf("the connection cannot be watched: %w", err)
 	}
-	c.rd.call, c.wr.call = c.receive, c.send
+	c.rd.call, c.wr.call, c.wr.wait.Sending = c.receive, c.send, true
 	return c, nil
 }
 
@@ -75,7 +74,7 @@ func connAddr(a Address) net.Addr {
 // receive is one receive, for RawConn.Read, which waits if it returns false.
 func (c *conn) receive(fd uintptr) bool {
 	h := &c.rd
-	if h.waits && c.goesOn(h) {
+	if h.err = h.wait.End(&c.owner); h.err != nil {
 		return true
 	}
 	if h.step != nil {
@@ -121,30 +120,8 @@ func (c *conn) stepped(h *half, fd uintptr) bool {
 
 // waits tells the owner that the call is about to wait. It reports whether the call is over instead.
 func (c *conn) waits(h *half) (over bool) {
-	if h.waits {
-		return false
-	}
-	h.waits = true
-	return c.ask(h)
-}
-
-// goesOn tells the owner that the call does not wait any longer: one that receives before it takes anything, one that
-// sends when it is over. It reports whether the call is over.
-func (c *conn) goesOn(h *half) (over bool) {
-	h.waits = false
-	return c.ask(h)
-}
-
-func (c *conn) ask(h *half) (over bool) {
-	if c.owner.Waits == nil || !c.owner.Waits(h == &c.wr, h.waits) {
-		return false
-	}
-	h.ends = true
-	if h == &c.wr {
-		return false
-	}
-	h.err = net.ErrClosed
-	return true
+	h.err = h.wait.Begin(&c.owner)
+	return h.err != nil
 }
 
 // begin prepares a call. It holds mu until end.
@@ -155,11 +132,11 @@ func (h *half) begin(p []byte, step func(fd int) (bool, error)) {
 
 // end returns what the call has done. waiting is the error of RawConn's method.
 func (c *conn) end(h *half, waiting error) (int, error) {
-	if h.waits && c.goesOn(h) {
-		waiting = nil
+	if err := h.wait.End(&c.owner); err != nil {
+		h.err, waiting = err, nil
 	}
-	n, err, ends := h.n, h.err, h.ends
-	h.p, h.step, h.ends = nil, nil, false
+	n, err, ends := h.n, h.err, h.wait.Ends
+	h.p, h.step, h.wait.Ends = nil, nil, false
 	h.mu.Unlock()
 	if waiting != nil {
 		err = c.ofFile(waiting)

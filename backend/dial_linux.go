@@ -2,10 +2,7 @@ package backend
 
 import (
 	"errors"
-	"net"
 	"os"
-	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,12 +37,8 @@ func (o *DialSocket) prepare(fd int, remote Address) error {
 	if err := setSocketOptions(fd, o.Options, OnDial); err != nil {
 		return err
 	}
-	if o.Control != nil {
-		conn := &hookConn{fd: fd}
-		defer conn.end()
-		if err := o.Control(familyOf(remote), remote.NetAddr().String(), conn); err != nil {
-			return err
-		}
+	if err := o.CallControl(remote, func(f func(uintptr)) error { f(uintptr(fd)); return nil }); err != nil {
+		return err
 	}
 	if o.Local.Kind == NoAddress {
 		return nil
@@ -56,17 +49,6 @@ func (o *DialSocket) prepare(fd int, remote Address) error {
 
 // setDefaults sets the options that package net sets on every TCP socket.
 func setDefaults(fd int) error { return errors.Join(setNoDelay(fd), setKeepAlive(fd)) }
-
-// familyOf is the network of an address as Control functions are told it.
-func familyOf(a Address) string {
-	switch {
-	case a.Kind == UnixAddress:
-		return "unix"
-	case a.IP.Addr().Is4():
-		return "tcp4"
-	}
-	return "tcp6"
-}
 
 // BeginConnect implements Sockets.
 func (Linux) BeginConnect(d Descriptor, remote Address) (connected bool, err error) {
@@ -79,36 +61,4 @@ func (Linux) BeginConnect(d Descriptor, remote Address) (connected bool, err err
 	default:
 		return false, os.NewSyscallError("connect", err)
 	}
-}
-
-// hookConn is a socket that is going to connect, as Control functions get it. It is good until end, because the
-// descriptor is closed at a time that the functions do not know, and may be somebody else's then.
-type hookConn struct {
-	mu sync.RWMutex // held while fd is used
-	fd int          // -1 after the end
-}
-
-var _ syscall.RawConn = (*hookConn)(nil)
-
-// Control implements syscall.RawConn.
-func (c *hookConn) Control(f func(uintptr)) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.fd < 0 {
-		return net.ErrClosed
-	}
-	f(uintptr(c.fd))
-	return nil
-}
-
-// Read implements syscall.RawConn.
-func (*hookConn) Read(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-// Write implements syscall.RawConn.
-func (*hookConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-func (c *hookConn) end() {
-	c.mu.Lock()
-	c.fd = -1
-	c.mu.Unlock()
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// conn is a backend.Conn: a connection of package net whose owner learns when it waits. Package net alone cannot tell that:
-// then a call waits from its beginning to its end.
+// conn is a backend.Conn: a connection of package net whose owner learns when it waits. Package net alone cannot tell
+// that: then a call waits from its beginning to its end.
 type conn struct {
 	netConn
 	f      *file
@@ -25,14 +25,13 @@ type conn struct {
 
 // half is one direction of a conn.
 type half struct {
-	mu    sync.Mutex            // held by the one call that is at work; guards what follows
-	call  func(fd uintptr) bool // what RawConn.Read or Write calls
-	p     []byte                // what it works on
-	n     int                   // bytes so far
-	err   error                 // of the kernel
-	waits bool                  // the owner was told that the call waits
-	ends  bool                  // the owner wants the conn to end
-	one   [1][]byte             // what is sent
+	mu   sync.Mutex            // held by the one call that is at work; guards what follows
+	call func(fd uintptr) bool // what RawConn.Read or Write calls
+	p    []byte                // what it works on
+	n    int                   // bytes so far
+	err  error                 // of the kernel
+	wait backend.ConnWait
+	one  [1][]byte // what is sent
 }
 
 var _ backend.Conn = (*conn)(nil)
@@ -44,14 +43,14 @@ func (s *sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.C
 		return nil, errNoSocket
 	}
 	c := &conn{netConn: f.conn, f: f, plain: s.plain, owner: owner}
-	c.rd.call, c.wr.call = c.receive, c.send
+	c.rd.call, c.wr.call, c.wr.wait.Sending = c.receive, c.send, true
 	return c, nil
 }
 
 // receive is for RawConn.Read, which waits if it returns false.
 func (c *conn) receive(fd uintptr) bool {
 	h := &c.rd
-	if h.waits && c.goesOn(h) {
+	if h.err = h.wait.End(&c.owner); h.err != nil {
 		return true
 	}
 	n, err := receiveOnce(fd, h.p)
@@ -81,29 +80,8 @@ func (c *conn) send(fd uintptr) bool {
 
 // waits tells the owner that the call is about to wait. It reports whether the call is over instead.
 func (c *conn) waits(h *half) (over bool) {
-	if h.waits {
-		return false
-	}
-	h.waits = true
-	return c.ask(h)
-}
-
-// goesOn tells the owner that the call does not wait any longer. It reports whether the call is over.
-func (c *conn) goesOn(h *half) (over bool) {
-	h.waits = false
-	return c.ask(h)
-}
-
-func (c *conn) ask(h *half) (over bool) {
-	if c.owner.Waits == nil || !c.owner.Waits(h == &c.wr, h.waits) {
-		return false
-	}
-	h.ends = true
-	if h == &c.wr {
-		return false
-	}
-	h.err = net.ErrClosed
-	return true
+	h.err = h.wait.Begin(&c.owner)
+	return h.err != nil
 }
 
 // move is one call in one direction.
@@ -119,14 +97,14 @@ func (c *conn) move(h *half, p []byte) (int, error) {
 	default:
 		err = c.f.raw.Write(h.call)
 	}
-	if h.waits && c.goesOn(h) {
-		err = nil
+	if over := h.wait.End(&c.owner); over != nil {
+		h.err, err = over, nil
 	}
-	n, ends := h.n, h.ends
+	n, ends := h.n, h.wait.Ends
 	if err == nil {
 		err = h.err
 	}
-	h.p, h.one[0], h.ends = nil, nil, false
+	h.p, h.one[0], h.wait.Ends = nil, nil, false
 	h.mu.Unlock()
 	if ends {
 		_ = c.Finish()
@@ -144,10 +122,7 @@ func (c *conn) movePlain(h *half) {
 		h.n, h.err = c.netConn.Write(h.p)
 	}
 	if h.n > 0 { // what came is not lost, whatever the owner wants
-		h.waits = false
-		if c.owner.Waits != nil && c.owner.Waits(h == &c.wr, false) {
-			h.ends = true
-		}
+		_ = h.wait.End(&c.owner)
 	}
 }
 
@@ -182,7 +157,11 @@ func (c *conn) fail(op string, err error) error {
 	case c.closed.Load():
 		err = net.ErrClosed
 	}
-	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: backend.CallError(op, step(err))}
+	return c.opError(op, backend.CallError(op, step(err)))
+}
+
+func (c *conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
 // Close implements net.Conn.
@@ -216,12 +195,12 @@ func (c *conn) WriteTo(w io.Writer) (int64, error) {
 	return n, c.transferError("writeto", err)
 }
 
-// transferError is the error of a transfer as package net tells it: around the one of a TCP connection there is another.
+// transferError is the error of a transfer as package net tells it: around that of a TCP connection there is another.
 func (c *conn) transferError(op string, err error) error {
 	if _, ok := c.netConn.(*net.TCPConn); !ok || err == nil {
 		return err
 	}
-	return &net.OpError{Op: op, Net: c.owner.Network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	return c.opError(op, err)
 }
 
 // SyscallConn implements syscall.Conn.
@@ -231,17 +210,4 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c.f.raw},
 type rawConn struct{ syscall.RawConn }
 
 // SetLinger implements backend.Conn.
-func (c *conn) SetLinger(seconds int) error {
-	if l, ok := c.netConn.(*net.TCPConn); ok {
-		return l.SetLinger(seconds)
-	}
-	return nil
-}
-
-// File implements backend.Conn.
-func (c *conn) File() (*os.File, error) {
-	if f, ok := c.netConn.(interface{ File() (*os.File, error) }); ok {
-		return f.File()
-	}
-	return nil, c.fail("file", errors.ErrUnsupported)
-}
+func (c *conn) SetLinger(seconds int) error { return setLinger(c.netConn, seconds) }

@@ -22,8 +22,9 @@ type dial struct {
 	f      *file
 	cancel context.CancelFunc
 	made   chan syscall.RawConn
-	begin  chan error    // nil: connect
-	over   chan struct{} // closed when run has ended
+	begin  chan error             // nil: connect
+	over   chan struct{}          // closed when run has ended
+	kept   []backend.SocketOption // of the socket before it connects, which package net changes; run's
 
 	mu   sync.Mutex // guards what follows
 	err  error      // why it failed; valid when over is closed
@@ -37,15 +38,15 @@ var errNotBegun = errors.New("the socket was closed before it connected")
 func (s *sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backend.Descriptor, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &file{}
-	d := &dial{f: f, cancel: cancel, made: make(chan syscall.RawConn), begin: make(chan error, 1), over: make(chan struct{})}
+	d := &dial{
+		f: f, cancel: cancel, made: make(chan syscall.RawConn), begin: make(chan error, 1), over: make(chan struct{}),
+	}
 	f.dial = d
-	network := networkOf(remote)
 	dialer := &net.Dialer{LocalAddr: o.Local.NetAddr()}
 	if s.native {
 		dialer.KeepAlive = -1 // prepare sets it
 	}
 	dialer.SetMultipathTCP(false)
-	var kept []backend.SocketOption
 	first := true
 	dialer.Control = func(_, _ string, c syscall.RawConn) error {
 		if !first { // package net tries again after it has connected to itself, or could not bind
@@ -58,14 +59,14 @@ func (s *sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backe
 		d.made <- c
 		err := <-d.begin
 		if err == nil && s.native {
-			_ = c.Control(func(fd uintptr) { kept = current(fd) })
+			_ = c.Control(func(fd uintptr) { d.kept = current(fd) })
 		}
 		return err
 	}
-	go d.run(ctx, dialer, network, remote, func() []backend.SocketOption { return kept })
+	go d.run(ctx, dialer, remote)
 	select {
 	case c := <-d.made:
-		if err := s.prepare(d, network, remote, &o, c); err != nil {
+		if err := s.prepare(d, remote, &o, c); err != nil {
 			return backend.Descriptor{}, err
 		}
 		return s.add(f), nil
@@ -74,68 +75,49 @@ func (s *sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backe
 	}
 }
 
-func networkOf(a backend.Address) string {
-	switch {
-	case a.Kind == backend.UnixAddress:
-		return "unix"
-	case a.IP.Addr().Is4():
-		return "tcp4"
-	}
-	return "tcp6"
-}
-
 // prepare sets options and calls the user's Control. If that fails, panics, or ends the goroutine, the socket is closed.
-func (s *sockets) prepare(d *dial, network string, remote backend.Address, o *backend.DialSocket, c syscall.RawConn) error {
+func (s *sockets) prepare(d *dial, remote backend.Address, o *backend.DialSocket, c syscall.RawConn) error {
 	keep := false
 	defer func() {
 		if !keep {
 			d.end()
 		}
 	}()
-	if err := s.prepareOptions(d, network, o, c); err != nil {
+	if err := s.prepareOptions(d, remote, o, c); err != nil {
 		return err
 	}
-	if o.Control != nil {
-		conn := &hookConn{c: c}
-		defer conn.end()
-		if err := o.Control(network, remote.NetAddr().String(), conn); err != nil {
-			return err
-		}
+	if err := o.CallControl(remote, c.Control); err != nil {
+		return err
 	}
 	keep = true
 	return nil
 }
 
-func (s *sockets) prepareOptions(d *dial, network string, o *backend.DialSocket, c syscall.RawConn) (err error) {
+func (s *sockets) prepareOptions(d *dial, remote backend.Address, o *backend.DialSocket, c syscall.RawConn) error {
 	if !s.native {
 		return d.f.remember(o.Options)
 	}
-	if network != "unix" {
-		outer := c.Control(func(fd uintptr) { err = setNative(fd, netOptions, backend.OnDial) })
-		if err = errors.Join(outer, err); err != nil {
-			return err
+	return within(c.Control, func(fd uintptr) error {
+		if remote.Kind == backend.TCPAddress {
+			if err := setNative(fd, netOptions, backend.OnDial); err != nil {
+				return err
+			}
 		}
-	}
-	if len(o.Options) > 0 {
-		outer := c.Control(func(fd uintptr) { err = setNative(fd, o.Options, backend.OnDial) })
-		if outer != nil {
-			return outer
-		}
-	}
-	return err
+		return setNative(fd, o.Options, backend.OnDial)
+	})
 }
 
 // run dials.
-func (d *dial) run(ctx context.Context, dialer *net.Dialer, network string, remote backend.Address, kept func() []backend.SocketOption) {
+func (d *dial) run(ctx context.Context, dialer *net.Dialer, remote backend.Address) {
 	defer d.cancel()
-	c, err := dialer.DialContext(ctx, network, remote.NetAddr().String())
+	c, err := dialer.DialContext(ctx, remote.Family(), remote.NetAddr().String())
 	if err == nil {
 		if err = d.f.setConn(c); err != nil {
 			_ = c.Close()
 		}
 	}
 	if err == nil {
-		restore(d.f.control, kept())
+		restore(d.f.control, d.kept)
 		for _, o := range d.f.remembered() {
 			_ = apply(d.f.conn, o)
 		}
@@ -192,34 +174,4 @@ func (s *sockets) BeginConnect(d backend.Descriptor, _ backend.Address) (connect
 	}
 	f.dial.begin <- nil
 	return false, nil
-}
-
-// hookConn is a socket that is going to connect, as Control functions get it. It is good until end.
-type hookConn struct {
-	mu sync.RWMutex // held while c is used
-	c  syscall.RawConn
-}
-
-var _ syscall.RawConn = (*hookConn)(nil)
-
-// Control implements syscall.RawConn.
-func (h *hookConn) Control(f func(uintptr)) error {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if h.c == nil {
-		return net.ErrClosed
-	}
-	return h.c.Control(f)
-}
-
-// Read implements syscall.RawConn.
-func (*hookConn) Read(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-// Write implements syscall.RawConn.
-func (*hookConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-func (h *hookConn) end() {
-	h.mu.Lock()
-	h.c = nil
-	h.mu.Unlock()
 }

@@ -217,11 +217,15 @@ func (d *Driver) post(e event) {
 		return
 	}
 	d.queue = append(d.queue, e)
-	wakes := d.asleep
-	d.asleep = false
+	d.rouseLocked()
 	d.mu.Unlock()
-	if wakes {
-		d.alarm <- struct{}{}
+}
+
+// rouseLocked ends a sleep.
+func (d *Driver) rouseLocked() {
+	if d.asleep {
+		d.asleep = false
+		d.alarm <- struct{}{} // there is room: a sleeper takes what was sent before it sleeps again
 	}
 }
 
@@ -229,12 +233,8 @@ func (d *Driver) post(e event) {
 func (d *Driver) Wake() {
 	d.mu.Lock()
 	d.woken = true
-	wakes := d.asleep
-	d.asleep = false
+	d.rouseLocked()
 	d.mu.Unlock()
-	if wakes {
-		d.alarm <- struct{}{}
-	}
 }
 
 // sleep returns when there is an event, Wake was called, or wait has passed; it never passes if it is negative.
@@ -293,12 +293,8 @@ func (d *Driver) Keep() func() {
 // show has a loop that sleeps look after its figures. Any goroutine.
 func (d *Driver) show() {
 	d.mu.Lock()
-	wakes := d.asleep
-	d.asleep = false
+	d.rouseLocked()
 	d.mu.Unlock()
-	if wakes {
-		d.alarm <- struct{}{}
-	}
 }
 
 // Features implements backend.Driver.

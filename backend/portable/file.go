@@ -36,6 +36,15 @@ type netConn interface {
 	CloseWrite() error
 	SetReadBuffer(bytes int) error
 	SetWriteBuffer(bytes int) error
+	File() (*os.File, error)
+}
+
+// setLinger is that of net.TCPConn. On other connections it does nothing.
+func setLinger(c net.Conn, seconds int) error {
+	if l, ok := c.(*net.TCPConn); ok {
+		return l.SetLinger(seconds)
+	}
+	return nil
 }
 
 // netListener is a *net.TCPListener or a *net.UnixListener.
@@ -88,15 +97,9 @@ func (f *file) sendOnce(fd uintptr) { f.out.n, f.out.err = sendOnce(fd, f.out.bu
 
 // trySend sends what the kernel takes at once, and returns errAgain if that is nothing.
 func (f *file) trySend(bufs [][]byte) (int, error) {
-	o := &f.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.bufs = bufs
-	if err := f.raw.Control(o.call); err != nil {
-		o.n, o.err = 0, bare(err)
-	}
-	o.bufs = nil
-	return o.n, o.err
+	f.out.mu.Lock()
+	defer f.out.mu.Unlock()
+	return f.trySendLocked(bufs)
 }
 
 // trySendOne is trySend of one slice, which need not be in a slice of the caller's.
@@ -105,11 +108,18 @@ func (f *file) trySendOne(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.one[0] = p
-	o.bufs = o.one[:]
+	n, err := f.trySendLocked(o.one[:])
+	o.one[0] = nil
+	return n, err
+}
+
+func (f *file) trySendLocked(bufs [][]byte) (int, error) {
+	o := &f.out
+	o.bufs = bufs
 	if err := f.raw.Control(o.call); err != nil {
 		o.n, o.err = 0, bare(err)
 	}
-	o.one[0], o.bufs = nil, nil
+	o.bufs = nil
 	return o.n, o.err
 }
 
@@ -119,6 +129,14 @@ func (f *file) control(fn func(fd uintptr)) error {
 		return errNoSocket
 	}
 	return bare(f.raw.Control(fn))
+}
+
+// within calls fn by means of control, and returns the error of either.
+func within(control func(func(fd uintptr)) error, fn func(fd uintptr) error) (err error) {
+	if outer := control(func(fd uintptr) { err = fn(fd) }); outer != nil {
+		return outer
+	}
+	return err
 }
 
 // asks is control for a question that is answered false if the descriptor is gone.

@@ -43,9 +43,7 @@ func adopted(c net.Conn, err error) (*file, error) {
 		_ = c.Close()
 		return nil, refuse
 	}
-	if l, ok := c.(*net.TCPConn); ok {
-		_ = l.SetLinger(-1)
-	}
+	_ = setLinger(c, -1)
 	return f, nil
 }
 
@@ -122,12 +120,7 @@ func (c *givenConn) SetReadDeadline(t time.Time) error { return c.f.own.set(c.ne
 func (c *givenConn) SetWriteDeadline(t time.Time) error { return c.f.own.set(c.netConn, writes, t) }
 
 // SetLinger is that of net.TCPConn.
-func (c *givenConn) SetLinger(seconds int) error {
-	if l, ok := c.netConn.(*net.TCPConn); ok {
-		return l.SetLinger(seconds)
-	}
-	return nil
-}
+func (c *givenConn) SetLinger(seconds int) error { return setLinger(c.netConn, seconds) }
 
 // Close implements net.Conn. It leaves a connection open that Adopt took back, and ends what the owner's deadlines do.
 func (c *givenConn) Close() error {
@@ -177,11 +170,12 @@ func (f *file) giveBack() bool {
 }
 
 // HungUp implements backend.Sockets. Package net alone cannot tell.
-func (s *sockets) HungUp(c net.Conn) (over bool) {
-	if !s.plain {
-		_ = withRaw(c, func(fd uintptr) { over = hasEnded(fd) })
+func (s *sockets) HungUp(c net.Conn) bool {
+	if s.plain {
+		return false
 	}
-	return over
+	f, err := newConn(c)
+	return err == nil && f.asks(hasEnded)
 }
 
 // DiscardInput implements backend.Sockets.
@@ -192,17 +186,4 @@ func (s *sockets) DiscardInput(c net.Conn, limit int) {
 	if f, err := newConn(c); err == nil {
 		s.discard(f, limit)
 	}
-}
-
-// withRaw calls fn with the descriptor of a connection of package net.
-func withRaw(c net.Conn, fn func(fd uintptr)) error {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return syscall.EINVAL
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return raw.Control(fn)
 }

@@ -144,11 +144,7 @@ func (s *sockets) SetBacklog(d backend.Descriptor, backlog int) error {
 	if s.plain {
 		return fmt.Errorf("a backlog: %w", errors.ErrUnsupported)
 	}
-	var err error
-	if outer := s.at(d).control(func(fd uintptr) { err = setBacklog(fd, backlog) }); outer != nil {
-		return outer
-	}
-	return err
+	return within(s.at(d).control, func(fd uintptr) error { return setBacklog(fd, backlog) })
 }
 
 // MaxBacklog implements backend.Sockets.

@@ -13,11 +13,7 @@ import (
 func (s *sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, at backend.SocketPlace) error {
 	f := s.at(d)
 	if s.native {
-		var err error
-		if outer := f.control(func(fd uintptr) { err = setNative(fd, options, at) }); outer != nil {
-			return outer
-		}
-		return err
+		return within(f.control, func(fd uintptr) error { return setNative(fd, options, at) })
 	}
 	return f.remember(options)
 }

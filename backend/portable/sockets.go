@@ -111,8 +111,8 @@ func (s *sockets) CloseSocket(d backend.Descriptor, how backend.Closing) {
 			_ = f.conn.Close()
 		}()
 	default:
-		if l, ok := f.conn.(interface{ SetLinger(sec int) error }); ok && how.Reset {
-			_ = l.SetLinger(0)
+		if how.Reset {
+			_ = setLinger(f.conn, 0)
 		}
 		if how.Discard > 0 && f.asks(hasInput) {
 			s.discard(f, how.Discard)

@@ -187,22 +187,12 @@ func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backen
 		return backend.Descriptor{}, err
 	}
 	if o.Control != nil {
-		if err := o.Control(networkOf(remote), remote.NetAddr().String(), rawConn(d.FD())); err != nil {
+		if err := o.Control(remote.Family(), remote.NetAddr().String(), rawConn(d.FD())); err != nil {
 			return backend.Descriptor{}, err
 		}
 	}
 	keep = true
 	return d, nil
-}
-
-func networkOf(a backend.Address) string {
-	switch {
-	case a.Kind == backend.UnixAddress:
-		return "unix"
-	case a.IP.Addr().Is6():
-		return "tcp6"
-	}
-	return "tcp4"
 }
 
 // BeginConnect implements backend.Sockets. A connection within the host may be there at once.
