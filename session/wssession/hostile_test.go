@@ -221,7 +221,7 @@ func TestPingFlood(t *testing.T) {
 			}
 			_, err = s.Drive()
 			require.NoError(t, err)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // for the kernel to move what it still has room for
 		}
 		pings := []byte(strings.Repeat(string(whole(ping, "a ping of a peer that does not read")), 20_000))
 		pings = append(pings, whole(ping, "last")...)
