@@ -23,13 +23,11 @@ const connPatience = 10 * time.Second
 
 // onBackends runs a test on a Transport of each backend.
 func onBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
-		t.Run(b.String(), func(t *testing.T) {
-			tr := openOn(t, &tandem.Options{Backend: b})
-			t.Cleanup(func() { assert.NoError(t, tr.Close()) }) // behind those of the test
-			run(t, tr)
-		})
-	}
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		tr := openOn(t, &tandem.Options{Backend: b})
+		t.Cleanup(func() { assert.NoError(t, tr.Close()) }) // behind those of the test
+		run(t, tr)
+	})
 }
 
 // onNetworks does so for TCP and Unix sockets.

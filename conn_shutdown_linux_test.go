@@ -21,14 +21,12 @@ import (
 
 // onEach opens a Transport of each backend for a test that ends it.
 func onEach(t *testing.T, o tandem.Options, run func(t *testing.T, tr tandem.Transport)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
-		t.Run(b.String(), func(t *testing.T) {
-			o.Backend = b
-			tr := openOn(t, &o)
-			defer tr.Close()
-			run(t, tr)
-		})
-	}
+	backends(t, func(t *testing.T, b tandem.Backend) {
+		o.Backend = b
+		tr := openOn(t, &o)
+		defer tr.Close()
+		run(t, tr)
+	})
 }
 
 // readEnd is a Read on a goroutine of its own, and how it ended.

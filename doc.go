@@ -29,10 +29,11 @@
 // with a parser of its own, back-pressure between two connections. OnData sees bytes, in pieces whose boundaries mean
 // nothing. Frames and polled sessions are built on callbacks.
 //
-// Use frames, [session.Frames] with a codec of package [github.com/tandem-io/tandem/frame], if your protocol consists of messages. Your function is
-// called once for each whole message, decoded in place; limits and timeouts for half a message are kept for you. Package
-// frame has codecs for length prefixes, delimiters and lines, and frame/http1 for HTTP/1. [session.WriteFrame] sends
-// messages. A frame handler is a Handler, so limits, timers and writing work as they do for callbacks.
+// Use frames, [session.Frames] with a codec of package [github.com/tandem-io/tandem/frame], if your protocol consists of
+// messages. Your function is called once for each whole message, decoded in place; limits and timeouts for half a message
+// are kept for you. Package frame has codecs for length prefixes, delimiters and lines, and frame/http1 for HTTP/1.
+// [session.WriteFrame] sends messages. A frame handler is a Handler, so limits, timers and writing work as they do for
+// callbacks.
 //
 // Use polled sessions if your program has a loop of its own, a duty cycle, and must decide itself when the network has
 // its turn: a trading engine, a game, a simulation, a client that does nothing else. Nothing waits, nothing is called

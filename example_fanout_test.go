@@ -111,7 +111,7 @@ func ExampleNewBuffer() {
 		defer c.Close()
 		readers = append(readers, bufio.NewReader(c))
 	}
-	for subscribed := 0; subscribed < len(readers); time.Sleep(time.Millisecond) {
+	for subscribed := 0; subscribed < len(readers); time.Sleep(time.Millisecond) { // Dial returns before OnOpen
 		news.mu.Lock()
 		subscribed = len(news.subscribers)
 		news.mu.Unlock()

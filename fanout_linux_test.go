@@ -67,7 +67,7 @@ func TestSlowSubscribers(t *testing.T) {
 					go func() { // until it takes one again
 						for range 1000 {
 							publish(messages)
-							time.Sleep(time.Millisecond)
+							time.Sleep(time.Millisecond) // it reads meanwhile
 						}
 					}()
 				}

@@ -79,15 +79,13 @@ type process struct {
 
 // faults runs a test on each backend that runs here, in a process of its own, beside others.
 func faults(t *testing.T, p process, test func(*testing.T, tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} { // those that a service runs on
-		t.Run(b.String(), func(t *testing.T) {
-			t.Parallel()
-			p.run(t, func(t *testing.T) {
-				_ = openOrSkip(t, &tandem.Options{Backend: b, Loops: 1, Logger: silent(b).Logger}).Close()
-				test(t, b)
-			})
+	production(t, func(t *testing.T, b tandem.Backend) {
+		t.Parallel()
+		p.run(t, func(t *testing.T) {
+			_ = openOrSkip(t, &tandem.Options{Backend: b, Loops: 1, Logger: silent(b).Logger}).Close()
+			test(t, b)
 		})
-	}
+	})
 }
 
 // run runs fn, in another process, as the test t.

@@ -139,10 +139,7 @@ func set(file, value string) error {
 func TestFaultLittleMemory(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	backends(t, func(t *testing.T, b tandem.Backend) {
-		if b == tandem.Portable {
-			t.Skip("a goroutine for each stream holds a piece that MemoryLimit does not count")
-		}
+	production(t, func(t *testing.T, b tandem.Backend) {
 		t.Parallel()
 		p := process{}
 		if os.Getenv(sandboxEnv) == "" {

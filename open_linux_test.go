@@ -21,7 +21,13 @@ import (
 
 // backends runs a test on each backend.
 func backends(t *testing.T, test func(*testing.T, tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
+	production(t, test)
+	t.Run(tandem.Portable.String(), func(t *testing.T) { test(t, tandem.Portable) })
+}
+
+// production runs a test on each backend that a service runs on. Portable is for development.
+func production(t *testing.T, test func(*testing.T, tandem.Backend)) {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) { test(t, b) })
 	}
 }

@@ -21,8 +21,8 @@ type RelayStats = session.RelayStats
 // Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still
 // being connected is taken over behind OnOpen; if it never opens, its own handler gets OnClose, and OnDone the error.
 // Nothing moves before both are taken over. Bytes that are unread then go first, and what was written before is in front
-// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
-// close or abort them, and set their timeouts.
+// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or
+// set their handlers any longer; anybody may close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the
 //     other direction goes on, whatever AllowHalfClose says. When both have finished, both are closed. Set a

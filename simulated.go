@@ -23,7 +23,8 @@ const onSimulated Backend = -1
 //
 // Several Transports may share a kernel, and dial each other. The Transport is CallerDriven, and all rules of a Stream
 // hold. Of the options those that choose or tune a backend must be zero. A nil o means all defaults; without a Logger
-// nothing is logged, and no slow callback is looked for unless SlowCallback says so, because no time passes in them. Package simulated says what the kernel may do and how peers are moved.
+// nothing is logged, and unless SlowCallback is set nothing looks for slow callbacks, because no time passes in them.
+// Package simulated says what the kernel may do and how peers are moved.
 func Simulated(k *simulated.Kernel, o *Options) (Transport, error) {
 	var opts Options
 	if o != nil {

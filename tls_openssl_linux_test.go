@@ -116,7 +116,7 @@ func (d *dialogue) says(line string) {
 func (d *dialogue) hears(pattern string) []string {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
-	for end := time.Now().Add(connPatience); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(connPatience); ; time.Sleep(time.Millisecond) { // the program writes when it likes
 		d.mu.Lock()
 		all := d.said.String()
 		m := want.FindStringSubmatchIndex(all[d.read:])

@@ -48,8 +48,9 @@ type Driver interface {
 	// Connect waits for the end of a connect(2) that is in progress, and reports it once by Connected.
 	Connect(s *Socket)
 
-	// Send sends from bufs, in order, at most MaxVector of them. It returns how many bytes the kernel took at once, or ErrPending if Sent will
-	// tell, or the error. It may take fewer than all. The slice bufs itself is free again when Send returns.
+	// Send sends from bufs, in order, at most MaxVector of them. It returns how many bytes the kernel took at once, or
+	// ErrPending if Sent will tell, or the error. It may take fewer than all. The slice bufs itself is free again when Send
+	// returns.
 	Send(s *Socket, bufs [][]byte) (n int, err error)
 
 	// Keep makes the memory behind the bytes that Received is reporting right now the caller's, and returns the

@@ -2,8 +2,9 @@ package frame_test
 
 import (
 	"bytes"
-	"fmt"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/tandem-io/tandem/frame"
 )
@@ -268,10 +269,8 @@ func TestHandWritten(t *testing.T) {
 func handRight[M any](t *testing.T, codec frame.Codec[M], byHand hand[M], m M) {
 	stream := encode(t, codec, m)
 	got, n := byHand(stream)
-	if n != len(stream) || fmt.Sprint(got) != fmt.Sprint(m) {
-		t.Errorf("%T: %d of %d bytes, %v", codec, n, len(stream), got)
-	}
-	if _, n = byHand(stream[:len(stream)-1]); n != 0 {
-		t.Errorf("%T: %d bytes of a part", codec, n)
-	}
+	assert.Equal(t, len(stream), n, "%T", codec)
+	assert.Equal(t, m, got, "%T", codec)
+	_, n = byHand(stream[:len(stream)-1])
+	assert.Zero(t, n, "%T: bytes of a part", codec)
 }

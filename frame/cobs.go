@@ -125,10 +125,7 @@ func (d *cobsDecoder) join(blocks []byte) ([]byte, error) {
 	}
 }
 
-// tooLarge returns an error without the size of the message, which is not known before its end is received.
-func (d *cobsDecoder) tooLarge() error {
-	return &Error{Codec: cobsName, Offset: int64(d.size - 1), What: moreThan("message", d.most), Err: ErrTooLarge}
-}
+func (d *cobsDecoder) tooLarge() error { return tooMany(cobsName, d.size-1, "message", d.most) }
 
 func (d *cobsDecoder) End(p []byte) ([]byte, bool, error) {
 	return nil, false, unfinished(cobsName, p)

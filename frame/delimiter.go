@@ -90,25 +90,19 @@ func (c *delimiter) tooLarge(size int) error {
 }
 
 type delimiterDecoder struct {
-	format  *delimiter
-	scanned int // number of bytes at the front in which no delimiter ends
+	format *delimiter
+	search
 }
 
 func (d *delimiterDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	c := d.format
-	window := p[:min(len(p), c.MaxSize())]
-	end, size := c.find(window, d.scanned)
+	end, size, need := d.find(&c.delimiters, p, c.most)
 	switch {
-	case size == 0 && len(window) < c.MaxSize():
-		d.scanned = len(window)
-		return nil, 0, min(c.missing(window), c.MaxSize()-len(window)), nil
-	case size == 0 || end-size > c.most:
-		// Its size is not known before its end is received.
-		err = &Error{Codec: delimiterName, Offset: int64(c.most), What: moreThan("message", c.most), Err: ErrTooLarge}
-		return nil, 0, 0, err
-	}
-	d.scanned = 0
-	if c.keep {
+	case need > 0:
+		return nil, 0, need, nil
+	case size == 0:
+		return nil, 0, 0, tooMany(delimiterName, c.most, "message", c.most)
+	case c.keep:
 		return p[:end:end], end, 0, nil
 	}
 	return p[: end-size : end-size], end, 0, nil

@@ -92,6 +92,28 @@ func (c *delimiters) nextEnd(p []byte) int {
 	return -1
 }
 
+// search is how far the bytes at the front have been searched for the end of what they begin with.
+type search struct {
+	scanned int // bytes in which no delimiter ends
+}
+
+// find looks for one of ds behind at most most bytes. It returns where it ends, and its size, and forgets how far p has been
+// searched. If it may still come, it returns how many bytes are missing, and if there are too many in front, nothing.
+func (s *search) find(ds *delimiters, p []byte, most int) (end, size, need int) {
+	room := most + len(ds.longest[0])
+	window := p[:min(len(p), room)]
+	end, size = ds.find(window, s.scanned)
+	switch {
+	case size == 0 && len(window) < room:
+		s.scanned = len(window)
+		return 0, 0, min(ds.missing(window), room-len(window))
+	case size == 0 || end-size > most:
+		return 0, 0, 0
+	}
+	s.scanned = 0
+	return end, size, 0
+}
+
 // missing returns the least number of bytes that must follow p before a delimiter can end.
 func (c *delimiters) missing(p []byte) int {
 	least := len(c.longest[0])

@@ -43,9 +43,15 @@ func limit(option, byDefault, overhead int) int {
 	return min(max(option, 0), math.MaxInt-overhead)
 }
 
-// moreThan describes a size that exceeds its limit by an unknown number of bytes.
-func moreThan(what string, limit int) string {
-	return fmt.Sprintf("%s of more bytes than the limit of %d", what, limit)
+// tooMany returns the error for a size that exceeds a limit by an unknown number of bytes, because the end has not been
+// received.
+func tooMany(codec string, offset int, what string, limit int) error {
+	return &Error{
+		Codec:  codec,
+		Offset: int64(offset),
+		What:   fmt.Sprintf("%s of more bytes than the limit of %d", what, limit),
+		Err:    ErrTooLarge,
+	}
 }
 
 // add returns a + b, or the largest number if that is larger.

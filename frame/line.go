@@ -75,10 +75,7 @@ func (d *lineDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 	return m, end + 1, 0, nil
 }
 
-// tooLong returns an error without the size of the line, which is not known before its end is received.
-func (d *lineDecoder) tooLong() error {
-	return &Error{Codec: lineName, Offset: int64(d.most), What: moreThan("line", d.most), Err: ErrTooLarge}
-}
+func (d *lineDecoder) tooLong() error { return tooMany(lineName, d.most, "line", d.most) }
 
 func (d *lineDecoder) End(p []byte) ([]byte, bool, error) {
 	if len(p) == 0 {

@@ -106,6 +106,17 @@ func messageSubject(codec frame.Codec[frame.Message], message func(raw []byte) f
 	}
 }
 
+// cutOnce decodes a stream that is cut at each place.
+func cutOnce(t *testing.T, codec frame.Codec[frame.Message], stream string, want frametest.Outcome[frame.Message]) {
+	t.Helper()
+	s := messageSubject(codec, nil)
+	for i := range len(stream) {
+		got, err := s.Decode([]byte(stream), []int{i}, false)
+		require.NoError(t, err)
+		require.NoError(t, s.Compare(got, want), "cut at %d", i)
+	}
+}
+
 // TestMessageCodecs holds codecs whose messages have headers to the contract.
 func TestMessageCodecs(t *testing.T) {
 	withHeader := func(offset int) func(raw []byte) frame.Message {

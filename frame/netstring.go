@@ -66,7 +66,7 @@ func (d *netstringDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 		return nil, 0, need, nil
 	}
 	begin, last := d.seen+1, n-1
-	d.length, d.seen = 0, 0
+	d.seen = 0
 	if p[last] != ',' {
 		return nil, 0, 0, malformed(netstringName, last, "a frame ends with %q, not with a comma", p[last])
 	}
@@ -78,11 +78,15 @@ func (d *netstringDecoder) measure(p []byte) (need int, err error) {
 	for ; seen < len(p); seen++ {
 		digit := p[seen] - '0'
 		if digit > 9 || length == 0 && seen > 0 || seen == netstringDigits {
-			if p[seen] == ':' && seen > 0 && length <= d.most {
-				d.seen, d.size = seen, uint64(seen+len(":,"))+length
-				return 0, nil
+			if p[seen] != ':' || seen == 0 {
+				return 0, wrongNetstring(seen, length, p[seen])
 			}
-			return 0, d.wrong(seen, length, p[seen])
+			d.length, d.seen, d.size = 0, seen, uint64(seen+len(":,"))+length
+			if length > d.most {
+				d.seen = 0
+				return 0, tooLarge(netstringName, 0, "payload", length, d.most)
+			}
+			return 0, nil
 		}
 		length = 10*length + uint64(digit)
 	}
@@ -90,18 +94,15 @@ func (d *netstringDecoder) measure(p []byte) (need int, err error) {
 	return 1, nil
 }
 
-// wrong returns the error for a length of so many digits with b behind them.
-func (d *netstringDecoder) wrong(seen int, length uint64, b byte) error {
+// wrongNetstring returns the error for a length of so many digits with b behind them.
+func wrongNetstring(seen int, length uint64, b byte) error {
 	switch {
-	case seen == 0 || b != ':' && (b < '0' || b > '9'):
+	case b < '0' || b > '9':
 		return malformed(netstringName, seen, "a length has %q in it", b)
-	case b != ':' && length == 0:
+	case length == 0:
 		return malformed(netstringName, 0, "a length of several digits begins with 0")
-	case b != ':':
-		return malformed(netstringName, seen, "a length has more than %d digits", netstringDigits)
 	}
-	d.length, d.seen, d.size = 0, 0, uint64(seen+len(":,"))+length
-	return tooLarge(netstringName, 0, "payload", length, d.most)
+	return malformed(netstringName, seen, "a length has more than %d digits", netstringDigits)
 }
 
 func (d *netstringDecoder) End(p []byte) ([]byte, bool, error) {

@@ -24,7 +24,7 @@ func newDecoder(format prefixed, skip bool) Decoder[[]byte] {
 // prefixedDecoder is the Decoder of a prefixed format.
 type prefixedDecoder struct {
 	format prefixed
-	size   uint64 // size of the frame at the front; 0: not known yet
+	frameSize
 }
 
 func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
@@ -34,10 +34,9 @@ func (d *prefixedDecoder) Decode(p []byte) (m []byte, n, need int, err error) {
 			return nil, 0, need, err
 		}
 	}
-	if uint64(len(p)) < d.size {
-		return nil, 0, int(d.size) - len(p), nil
+	if n, need = d.whole(p); need > 0 {
+		return nil, 0, need, nil
 	}
-	n, d.size = int(d.size), 0
 	m, err = d.format.unwrap(p[:n:n])
 	if err != nil {
 		return nil, 0, 0, err
@@ -49,17 +48,13 @@ func (d *prefixedDecoder) End(p []byte) ([]byte, bool, error) {
 	return nil, false, unfinished(d.format.name(), p)
 }
 
-func (d *prefixedDecoder) refused() (size uint64) {
-	size, d.size = d.size, 0
-	return size
-}
-
-// frameSize is the size of the frame at the front, in Decoders that have a measure of their own.
+// frameSize is the size of the frame at the front.
 type frameSize struct {
 	size uint64 // 0: not known yet
 }
 
-// whole reports whether p has the frame, and so the size of the one behind it is not known, or how many bytes are missing.
+// whole returns the size of the frame if p has all of it, and forgets it, because the next frame comes then. Otherwise it
+// returns how many bytes are missing.
 func (f *frameSize) whole(p []byte) (n, need int) {
 	if uint64(len(p)) < f.size {
 		return 0, int(f.size) - len(p)
@@ -68,6 +63,7 @@ func (f *frameSize) whole(p []byte) (n, need int) {
 	return n, 0
 }
 
+// refused is that of sized.
 func (f *frameSize) refused() (size uint64) {
 	size, f.size = f.size, 0
 	return size

@@ -189,10 +189,10 @@ func (d *textDecoder) End(p []byte) (Message, bool, error) {
 type textFrame struct {
 	*textHeader
 	frameSize
-	scanned int // bytes at the front in which neither the header nor a body UntilTrailer ends
-	header  int // size of the header
-	begin   int // where the body begins; 0: the header has not been received
-	said    int // what the header tells
+	search     // for the end of the header, and then of a body UntilTrailer
+	header int // size of the header
+	begin  int // where the body begins; 0: the header has not been received
+	said   int // what the header tells
 }
 
 // frame returns the size of the frame at the front if p has all of it, the size of the header, and where the body begins and
@@ -219,9 +219,12 @@ func (t *textFrame) frame(p []byte) (header, begin, end, n, need int, err error)
 
 func (t *textFrame) measure(p []byte) (need int, err error) {
 	if t.begin == 0 {
-		end, width, need, err := t.search(t.ends, p, 0, t.maxHeader, "header")
-		if need > 0 || err != nil {
-			return need, err
+		end, width, need := t.find(t.ends, p, t.maxHeader)
+		switch {
+		case need > 0:
+			return need, nil
+		case width == 0:
+			return 0, tooMany(t.codec, t.maxHeader, "header", t.maxHeader)
 		}
 		t.header, t.begin = end-width, end
 		if t.said, err = t.bodySize(p[:t.header:t.header]); err != nil {
@@ -233,9 +236,15 @@ func (t *textFrame) measure(p []byte) (need int, err error) {
 		t.size = uint64(t.begin)
 		return 0, nil
 	case t.said == UntilTrailer:
-		end, _, need, err := t.search(t.trailer, p, t.begin, t.maxBody, "body")
-		t.size = uint64(end)
-		return need, err
+		end, width, need := t.find(t.trailer, p[t.begin:], t.maxBody)
+		switch {
+		case need > 0:
+			return need, nil
+		case width == 0:
+			return 0, tooMany(t.codec, t.begin+t.maxBody, "body", t.maxBody)
+		}
+		t.size = uint64(t.begin + end)
+		return 0, nil
 	}
 	t.size = uint64(t.begin) + uint64(t.said) + uint64(t.tail)
 	if t.said > t.maxBody {
@@ -243,23 +252,4 @@ func (t *textFrame) measure(p []byte) (need int, err error) {
 		t.begin = 0
 	}
 	return 0, err
-}
-
-// search looks for one of ds in p[from:], behind at most most bytes of what it ends. It returns where that ends in p, and
-// its size.
-func (t *textFrame) search(ds *delimiters, p []byte, from, most int, what string) (end, size, need int, err error) {
-	room := most + len(ds.longest[0])
-	window := p[from:]
-	window = window[:min(len(window), room)]
-	end, size = ds.find(window, t.scanned)
-	switch {
-	case size == 0 && len(window) < room:
-		t.scanned = len(window)
-		return 0, 0, min(ds.missing(window), room-len(window)), nil
-	case size == 0 || end-size > most:
-		// Its size is not known before its end is received.
-		return 0, 0, 0, &Error{Codec: t.codec, Offset: int64(from + most), What: moreThan(what, most), Err: ErrTooLarge}
-	}
-	t.scanned = 0
-	return from + end, size, 0, nil
 }

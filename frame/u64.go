@@ -10,8 +10,8 @@ const u64Header = 8
 //	| u64, little-endian | length bytes |
 //
 // The message is the payload, which may be empty. A message from a Decoder refers to the bytes it was decoded from. A length
-// above the limit is ErrTooLarge as soon as its eight bytes are received, except with SkipTooLarge. The Decoder needs the rest of the length first,
-// then the rest of the frame.
+// above the limit is ErrTooLarge as soon as its eight bytes are received, except with SkipTooLarge. The Decoder needs the
+// rest of the length first, then the rest of the frame.
 type U64 struct {
 	// MaxPayload is the size of the largest payload, in bytes, in both directions. 0: 16 MiB. If it is negative, all
 	// payloads must be empty.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/frametest"
@@ -68,17 +67,12 @@ func TestVarintField(t *testing.T) {
 // TestVarintFieldSkips drops payloads that are too large, with their headers.
 func TestVarintFieldSkips(t *testing.T) {
 	codec := must(frame.NewVarintField(frame.VarintFieldOptions{Offset: 1, MaxPayload: 9, SkipTooLarge: true}))
-	stream := []byte("a\x01b" + "c\x0a0123456789" + "d\x00")
+	const stream = "a\x01b" + "c\x0a0123456789" + "d\x00"
 	want := frametest.Outcome[frame.Message]{
 		Messages: []frame.Message{{Header: []byte("a"), Body: []byte("b")}, {Header: []byte("d"), Body: []byte{}}},
 		Skipped: []frametest.Skipped{{Behind: 1, Err: &frame.Error{
 			Codec: "VarintField", Offset: 4, What: "payload of 10 bytes exceeds the limit of 9", Err: frame.ErrTooLarge, Skipped: true,
 		}}},
 	}
-	s := messageSubject(codec, nil)
-	for i := range stream {
-		got, err := s.Decode(stream, []int{i}, false)
-		require.NoError(t, err)
-		require.NoError(t, s.Compare(got, want), "cut at %d", i)
-	}
+	cutOnce(t, codec, stream, want)
 }

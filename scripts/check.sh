@@ -116,9 +116,9 @@ step 'deliberate bugs can be put in'
 bash scripts/mutate.sh --check
 
 step 'go test'
-uring='^TestConformance$/^uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$'
-portable='^TestConformance$/^portable'
-beside "$uring $portable" '^TestConformance$/^(uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$|portable)' -timeout 20m
+contract='^TestConformance$/^'
+uring='uring(-tiny|-dialled|-unix|-to-.*|-beside-.*)?$'
+beside "$contract$uring ${contract}portable" "$contract($uring|portable)" -timeout 20m
 
 step 'go test with the race detector, shuffled'
 # Of the contract's setups those of each backend, tiny rings and TLS; the others have run without the detector.

@@ -151,10 +151,7 @@ func (s *Stream) recovered() {
 
 // recoveredInside is recovered inside another callback.
 func (s *Stream) recoveredInside() {
-	s.loop.Answer()
-	if s.loop.traced {
-		s.loop.endRegion()
-	}
+	s.loop.ends()
 	if s.loop.engine.propagate {
 		return
 	}

@@ -64,6 +64,14 @@ func (l *loop) begins(c call) {
 	}
 }
 
+// ends notes that a call that begins has noted has returned.
+func (l *loop) ends() {
+	l.Answer()
+	if l.traced {
+		l.endRegion()
+	}
+}
+
 // goesOn notes that a call goes on inside which others were made.
 func (l *loop) goesOn(c call) {
 	l.entered = c

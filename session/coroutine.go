@@ -8,8 +8,9 @@ type coroutine struct {
 	waits chan bool // true: it waits for goOn; closed: it has ended
 }
 
-// newCoroutine makes a coroutine of fn, which begins with the first next. wait, which fn calls, returns from next and waits
-// for the following one; it reports false if there will be none, and fn is to return. If fn ends its goroutine it has ended.
+// newCoroutine makes a coroutine of fn, which begins with the first next. fn calls wait to have next return, and to wait
+// for the following next. wait reports false if there will be none: then fn is to return. A coroutine whose fn ends its
+// goroutine has ended.
 func newCoroutine(fn func(wait func() bool)) *coroutine {
 	c := &coroutine{goOn: make(chan bool), waits: make(chan bool)}
 	go func() {

@@ -8,11 +8,12 @@ import (
 	"strconv"
 )
 
-// onLoopOnly panics if a method that belongs to the stream's loop is called on another goroutine, and somebody wants to
-// know. When a loop has ended, or nobody has polled it yet, it is no goroutine's.
+// onLoopOnly panics if Options.Debug is set and a method that belongs to the stream's loop is called on another goroutine.
+// A loop that has ended, or that nobody has polled yet, belongs to no goroutine.
 func (s *Stream) onLoopOnly(method string) {
 	if s.loop.debug && s.loop.Bound() && !s.loop.OnLoop() {
-		panic(fmt.Sprintf("tandem: Stream.%s of stream %d is called on another goroutine than that of its loop: it belongs into callbacks, or into a function given to Post", method, s.id))
+		panic(fmt.Sprintf("tandem: Stream.%s of stream %d is called on another goroutine than that of its loop: "+
+			"it belongs into callbacks, or into a function given to Post", method, s.id))
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 // The Conn is live when the loop's turn has ended: its methods wait for that, within their deadlines. In callbacks of
 // the Transport, which cannot wait, Read returns an error until then, and Write keeps its bytes.
 //
-// The Conn of a stream with TLS goes on with it, and has ConnectionState in place of SyscallConn, so that Adopt does not take
-// it. A deadline that ends one of its Writes in the middle ends writing for good, as with crypto/tls. Its Close says
+// The Conn of a stream with TLS goes on with it, and has ConnectionState in place of SyscallConn, so that Adopt does not
+// take it. A deadline that ends one of its Writes in the middle ends writing for good, as with crypto/tls. Its Close says
 // close_notify, unless a Write is running.
 //
-// Before OnOpen, and in the handshake of StartTLS, the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives
-// on. All but net.ErrClosed are *net.OpErrors.
+// Before OnOpen, and in the handshake of StartTLS, the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is
+// no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are
+// *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
 	return DetachWith(s, func() (unread, unsent []byte) {
 		if h, ok := s.handler.(Holder); ok {

@@ -209,21 +209,32 @@ func (c *detached) readWaiting(p []byte) (n int, done bool, err error) {
 	defer c.reading.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch d := c.deadline[reads]; {
+	switch {
 	case c.closed:
 		return 0, true, c.opError("read", net.ErrClosed)
 	case len(c.unread) == 0 && !c.lost:
 		return 0, false, nil
-	case !d.IsZero() && !c.loop.Time.Now().Before(d):
+	case c.passedLocked(reads):
 		return 0, true, c.opError("read", os.ErrDeadlineExceeded)
 	case len(c.unread) == 0:
 		return 0, true, c.err
 	}
-	n = copy(p, c.unread)
-	if c.unread = c.unread[n:]; len(c.unread) == 0 {
-		c.unread = nil
+	return takeFront(p, &c.unread), true, nil
+}
+
+// takeFront moves bytes from the front of b to p. When b is empty its memory is let go of.
+func takeFront(p []byte, b *[]byte) int {
+	n := copy(p, *b)
+	if *b = (*b)[n:]; len(*b) == 0 {
+		*b = nil
 	}
-	return n, true, nil
+	return n
+}
+
+// passedLocked reports whether the deadline of a direction has passed. mu is held.
+func (c *detached) passedLocked(direction int) bool {
+	d := c.deadline[direction]
+	return !d.IsZero() && !c.loop.Time.Now().Before(d)
 }
 
 func (c *detached) isClosed() bool {

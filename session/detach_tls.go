@@ -32,7 +32,7 @@ type secured struct {
 	closed bool   // Close was called
 }
 
-// handOver encrypts what is to be sent still, and gives the Conn what the stream holds. It returns the records that are not
+// handOver encrypts what is still to be sent, and gives the Conn what the stream holds. It returns the records that are not
 // decrypted, and whether sending has ended. Loop only; the driver has let go of the connection.
 func (t *tlsLayer) handOver(plain, unsent []byte) (records []byte, fin bool) {
 	s, d := t.stream, t.secured
@@ -66,8 +66,8 @@ func (t *tlsLayer) hands(over bool) {
 	t.stream.mu.Unlock()
 }
 
-// next returns what was written meanwhile, or nothing and true if close_notify is due. When there is nothing to do any longer
-// it makes the Conn live.
+// next returns what was written meanwhile, or nothing and true if close_notify is due. When there is nothing left to do it
+// makes the Conn live.
 func (d *secured) next(plain []byte, notified bool) (early []byte, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *secured) write(p []byte) (int, error) {
 	return d.below.Write(p)
 }
 
-// append has p sent behind what is to be sent, without waiting.
+// append queues p behind what is to be sent, without waiting.
 func (c *detached) append(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,19 +127,15 @@ func (d *secured) readPlain(p []byte) (n int, done bool, err error) {
 		return 0, false, nil
 	}
 	d.below.mu.Lock()
-	closed, deadline := d.below.closed, d.below.deadline[reads]
+	closed, late := d.below.closed, d.below.passedLocked(reads)
 	d.below.mu.Unlock()
 	switch {
 	case closed:
 		return 0, true, d.below.opError("read", net.ErrClosed)
-	case !deadline.IsZero() && !d.below.loop.Time.Now().Before(deadline):
+	case late:
 		return 0, true, d.below.opError("read", os.ErrDeadlineExceeded)
 	}
-	n = copy(p, d.plain)
-	if d.plain = d.plain[n:]; len(d.plain) == 0 {
-		d.plain = nil
-	}
-	return n, true, nil
+	return takeFront(p, &d.plain), true, nil
 }
 
 // Write encrypts and sends p. A deadline that ends a Write in the middle of a record ends writing for good, as with
@@ -153,7 +149,7 @@ func (d *secured) Write(p []byte) (int, error) {
 	}
 	d.busy.Add(1)
 	defer d.busy.Add(-1)
-	if err := d.refuses("write"); err != nil {
+	if err := d.mayWrite(); err != nil {
 		return 0, err
 	}
 	if err := d.below.drain(); err != nil { // before anything is encrypted, so that a deadline ends this Write alone
@@ -171,23 +167,22 @@ func (c *detached) drain() error {
 		return err
 	}
 	c.mu.Lock()
-	deadline := c.deadline[writes]
-	c.mu.Unlock()
-	if !deadline.IsZero() && !c.loop.Time.Now().Before(deadline) {
+	defer c.mu.Unlock()
+	if c.passedLocked(writes) {
 		return c.opError("write", os.ErrDeadlineExceeded)
 	}
 	return nil
 }
 
-// refuses returns why nothing can be written any longer.
-func (d *secured) refuses(op string) error {
+// mayWrite returns why nothing can be written any longer, if that is so.
+func (d *secured) mayWrite() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.closed:
-		return d.below.opError(op, net.ErrClosed)
+		return d.below.opError("write", net.ErrClosed)
 	case d.shut:
-		return d.below.opError(op, syscall.EPIPE)
+		return d.below.opError("write", syscall.EPIPE)
 	}
 	return nil
 }
@@ -233,8 +228,8 @@ func (d *secured) notify(waits bool) {
 	}
 }
 
-// Close says close_notify, unless a Write is running, and closes the connection when everything is sent. It does not wait for
-// that. A peer that takes nothing for the stream's CloseTimeout sees a reset.
+// Close says close_notify, unless a Write is running, and closes the connection when everything is sent. It does not wait
+// for that. A peer that takes nothing for the stream's CloseTimeout sees a reset.
 func (d *secured) Close() error {
 	d.mu.Lock()
 	closed, shut, live := d.closed, d.shut, d.live

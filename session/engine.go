@@ -72,8 +72,8 @@ type Engine struct {
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
-		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}), memory: memory{limit: c.MemoryLimit},
-		debug: c.Debug, trace: c.Trace,
+		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}),
+		memory: memory{limit: c.MemoryLimit}, debug: c.Debug, trace: c.Trace,
 		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
 	}
 	if e.clock == nil {

@@ -48,14 +48,14 @@ type FrameHandler[M any] struct {
 
 	// MessageTimeout is the longest time from a message's first byte to its last. A stream whose peer takes longer
 	// closes in stages, as after wrong bytes: what is queued is sent, nothing more is delivered, the peer may send on for
-	// 500 ms, and OnClose gets an error that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when the stream goes on that was paused,
-	// or had its queue above HighWater, and after a callback that held up the loop when it ran out. It does run while the
-	// Transport's MemoryLimit keeps the stream from reading, because else streams in the middle of messages could stop
-	// each other for ever. Default 0: none.
+	// 500 ms, and OnClose gets an error that is os.ErrDeadlineExceeded; Invalid is not called. The time begins anew when a
+	// stream goes on that was paused or had its queue above HighWater, and if a callback was holding up the loop when it ran
+	// out. It does run while the Transport's MemoryLimit keeps the stream from reading, because otherwise streams in the
+	// middle of messages could stop each other for ever. Default 0: none.
 	MessageTimeout time.Duration
 
-	// Continue goes on with work that took too long for one turn: it is called once in the next turn after Later was, before
-	// anything else is delivered.
+	// Continue goes on with work that is too much for one turn. It is called once for each turn in which Later was called:
+	// in the next turn, before anything else is delivered.
 	Continue func(s *Stream)
 
 	// Skipped is called when the codec has dropped a message, and goes on behind it, as with the option SkipTooLarge: in
@@ -176,11 +176,11 @@ func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
 	h.Message(s, m)
 }
 
-// Later ends the turn of a stream whose messages h has. Message and Continue call it when there is more to do for a message
-// than a turn has room for: then Continue is called in the next turn, and until it has returned without calling Later again,
-// nothing else is delivered, neither messages nor EOF. A stream that is paused, or whose queue is above HighWater, does not
-// go on. After Close, Abort, Detach and SetHandler it never does, nor for a message that the end of the stream ends. It panics if
-// Continue is nil. Loop only.
+// Later ends the turn of a stream whose messages h gets. Message and Continue call it when there is more to do for a
+// message than a turn has room for: then Continue is called in the next turn, and until it returns without having called
+// Later again, nothing else is delivered, neither messages nor EOF. While the stream is paused, or its queue is above
+// HighWater, Continue waits. After Close, Abort, Detach and SetHandler it is not called any more, nor is it for a message
+// that the end of the stream ends. Later panics if Continue is nil. Loop only.
 func (h *FrameHandler[M]) Later(s *Stream) {
 	if h.Continue == nil {
 		panic("tandem: Later of a FrameHandler that has no Continue function")
@@ -229,11 +229,7 @@ func (f *streamDecoder[M]) decodeFinal(s *Stream) {
 	s.rx.decoder = nil
 	f.late.whole()
 	p := s.rx.in.bytes()
-	end := f.end
-	if s.truncated() {
-		end = f.cut
-	}
-	m, ok, err := end(p, s.rx.read)
+	m, ok, err := f.end(p, s.rx.read, s.truncated())
 	if err != nil {
 		f.of.invalid(s, err)
 		return

@@ -103,12 +103,9 @@ func (l *loop) lend(s *Stream) {
 	}
 }
 
-// endLoans follows that a callback has returned, and says so to those who ask.
+// endLoans notes that a callback has returned, and with it the loans that it was given.
 func (l *loop) endLoans() {
-	l.Answer()
-	if l.traced {
-		l.endRegion()
-	}
+	l.ends()
 	if len(l.lent) > 0 {
 		l.renewLent()
 	}

@@ -74,14 +74,14 @@ func (b *MessageBuffer[M]) Next() (m M, ok bool, err error) {
 // finished. An error says that the stream ended within a message.
 func (b *MessageBuffer[M]) Final() (m M, ok bool, err error) {
 	b.endLast()
-	return b.end(b.in.bytes(), b.begin)
+	return b.end(b.in.bytes(), b.begin, false)
 }
 
-// Cut is Final for a peer whose end cannot be believed, such as that of a stream whose TLSState is Truncated: it ends no
-// message. The error says so if there is one that it would have ended, or that the stream ended within a message.
+// Cut is Final for an end of the stream that cannot be believed, such as that of a stream whose TLSState is Truncated. Such
+// an end ends no message: if Final would return a message, Cut returns an error.
 func (b *MessageBuffer[M]) Cut() error {
 	b.endLast()
-	_, _, err := b.cut(b.in.bytes(), b.begin)
+	_, _, err := b.end(b.in.bytes(), b.begin, true)
 	return err
 }
 

@@ -57,24 +57,20 @@ func (d *messageDecoder[M]) exceeded(at uint64) error {
 	}
 }
 
-// end looks for a last message in p, when the peer has finished.
-func (d *messageDecoder[M]) end(p []byte, at uint64) (m M, ok bool, err error) {
+// end looks for a last message in p, when the peer has finished. If cut is set that end cannot be believed: a message that
+// it would end is an error.
+func (d *messageDecoder[M]) end(p []byte, at uint64, cut bool) (m M, ok bool, err error) {
 	m, ok, err = d.dec.End(p)
-	if err != nil {
+	switch {
+	case err != nil:
 		return m, false, placed(err, at)
+	case ok && cut:
+		return m, false, &frame.Error{
+			Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at) + int64(len(p)), Err: io.ErrUnexpectedEOF,
+			What: "the peer has finished without close_notify, so that its last message may not be whole",
+		}
 	}
 	return m, ok, nil
-}
-
-// cut is end for a peer whose end cannot be believed: it ends no message.
-func (d *messageDecoder[M]) cut(p []byte, at uint64) (m M, ok bool, err error) {
-	if m, ok, err = d.end(p, at); !ok {
-		return m, false, err
-	}
-	return m, false, &frame.Error{
-		Codec: fmt.Sprintf("%T", d.dec), Offset: int64(at) + int64(len(p)), Err: io.ErrUnexpectedEOF,
-		What: "the peer has finished without close_notify, so that its last message may not be whole",
-	}
 }
 
 // skipped returns the error of a message that a Decoder has dropped to go on behind it, or nil if err is another one.

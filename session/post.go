@@ -30,6 +30,12 @@ func (s *Stream) Post(fn func()) error {
 	return nil
 }
 
+// hadShare reports whether functions of the program's, i of which were called since begin, have had their share of the
+// turn: about a millisecond. It looks at the clock after each postsBatch of them.
+func (l *loop) hadShare(i int, begin int64) bool {
+	return i%postsBatch == 0 && l.Clock()-begin > int64(time.Millisecond)
+}
+
 // runPosts runs what was posted, for about a millisecond; the rest has its turn later.
 func (s *Stream) runPosts() {
 	s.mu.Lock()
@@ -41,7 +47,7 @@ func (s *Stream) runPosts() {
 	begin := s.loop.Clock()
 	for i := 1; i <= n; i++ {
 		s.call(given, s.nextPost())
-		if i%postsBatch == 0 && i < n && s.loop.Clock()-begin > int64(time.Millisecond) {
+		if i < n && s.loop.hadShare(i, begin) {
 			s.postAgain()
 			return
 		}

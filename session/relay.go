@@ -33,8 +33,8 @@ type RelayStats struct {
 // Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still
 // being connected is taken over behind OnOpen; if it never opens, its own handler gets OnClose, and OnDone the error.
 // Nothing moves before both are taken over. Bytes that are unread then go first, and what was written before is in front
-// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or set their handlers any longer; anybody may
-// close or abort them, and set their timeouts.
+// of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or
+// set their handlers any longer; anybody may close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the
 //     other direction goes on, whatever AllowHalfClose says. When both have finished, both are closed. Set a
@@ -83,9 +83,9 @@ func Relay(a, b *Stream, o *RelayOptions) error {
 func (s *Stream) beginRelay() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fails := s.dial != nil // perhaps before Connect has returned: OnDone tells that
+	dialled := s.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
 	switch {
-	case s.life.phase > open && !fails, s.tx.finWant:
+	case s.life.phase > open && !dialled, s.tx.finWant:
 		return net.ErrClosed
 	case s.relayed:
 		return errors.New("it is relayed already")
@@ -118,7 +118,8 @@ type relayEnd struct {
 	bulk   bool          // much comes at a time
 }
 
-// takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile has not told the relay.
+// takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile did not tell the relay,
+// so tooLate does.
 func (e *relayEnd) takeOver() {
 	s := e.stream
 	if s.loop.OnLoop() && s.opened {
@@ -128,7 +129,7 @@ func (e *relayEnd) takeOver() {
 	}
 }
 
-// tooLate follows that the stream has ended before it could be taken over.
+// tooLate tells the relay of a stream that has ended before it could be taken over.
 func (e *relayEnd) tooLate() {
 	s := e.stream
 	ended := func() { e.hasEnded(s.cause()) }
@@ -224,7 +225,7 @@ func (e *relayEnd) OnWritable(*Stream) {
 
 // OnEOF implements Handler.
 func (e *relayEnd) OnEOF(s *Stream) {
-	if s.tls != nil && s.tls.truncated.Load() {
+	if s.truncated() {
 		s.failed(io.ErrUnexpectedEOF)
 		return
 	}

@@ -199,8 +199,8 @@ func (t *tlsLayer) decryptSome() {
 	t.failed(err)
 }
 
-// decrypt decrypts whole records into p, until it is full, or there are none, or the stream is to read no more, or has taken as long
-// as it may in a turn: there are records that take much time and hold nothing. It runs functions of the user's Config.
+// decrypt decrypts whole records into p, until p is full, there are no more, the stream is to read no more, or it has taken
+// as long as it may in a turn: some records take much time and hold nothing. It runs functions of the user's Config.
 func (t *tlsLayer) decrypt(p []byte) (n int, err error) {
 	s := t.stream
 	s.loop.enter(s, inTLS)

@@ -57,8 +57,8 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mayAnswerLocked takes n bytes that answer what the peer has sent, such as its wish for a new key, unless it reads none of
-// the answers. Loop only; mu is held.
+// mayAnswerLocked counts n bytes that answer what the peer has sent, such as its wish for a new key, and reports whether they
+// may be queued: not if the peer reads none of the answers. Loop only; mu is held.
 func (t *tlsLayer) mayAnswerLocked(n int) bool {
 	if t.stream.tx.out.n == 0 {
 		t.answered = 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,12 +147,7 @@ var inCallback = func() (names [][]byte) {
 }()
 
 func isInCallback(stack []byte) bool {
-	for _, name := range inCallback {
-		if bytes.Contains(stack, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(inCallback, func(name []byte) bool { return bytes.Contains(stack, name) })
 }
 
 // found counts a slow callback, and returns what logs it; nil if it is none, or if there are too many.

@@ -113,7 +113,7 @@ func (v *visit) Run() {
 		if s.isOpened() {
 			s.callEach(v.fn)
 		}
-		if i%postsBatch == 0 && len(v.left) > 0 && v.loop.Clock()-begin > int64(time.Millisecond) && v.loop.Post(v) == nil {
+		if len(v.left) > 0 && v.loop.hadShare(i, begin) && v.loop.Post(v) == nil {
 			return // a loop that ends has no later turn
 		}
 	}

@@ -196,21 +196,27 @@ func blockingHooks(where string, block func(*session.Stream)) drainHooks {
 	return h
 }
 
+// provoke has a peer do what a stream's callback of one kind, except OnDrain, is called for.
+func (e *Env) provoke(t *session.Engine, h drainHooks, where string) {
+	e.Helper()
+	h.env(e)
+	l, err := t.Listen(e.Network, e.Address(), h, nil)
+	require.NoError(e, err)
+	p := e.Connect(l.Addr())
+	_, err = p.Write([]byte("go"))
+	require.NoError(e, err)
+	if where == "OnEOF" || where == "OnClose" {
+		require.NoError(e, p.CloseWrite())
+	}
+}
+
 // blockedInEachCallback shuts down while a callback does not return. Whoever waits without an end waits for it.
 func blockedInEachCallback(e *Env) {
 	for _, where := range []string{"OnOpen", "OnData", "OnEOF", "OnClose", "After", "Post", "WriteNotify", "OnDrain"} {
 		t, hold := e.Open(nil), make(chan struct{})
 		in := make(chan *session.Stream, 10)
 		h := blockingHooks(where, func(s *session.Stream) { in <- s; await(hold) })
-		h.env(e)
-		l, err := t.Listen(e.Network, e.Address(), h, nil)
-		require.NoError(e, err)
-		p := e.Connect(l.Addr())
-		_, err = p.Write([]byte("go"))
-		require.NoError(e, err)
-		if where == "OnEOF" || where == "OnClose" {
-			require.NoError(e, p.CloseWrite())
-		}
+		e.provoke(t, h, where)
 		if where != "OnDrain" {
 			in <- arrives(e, in)
 		} else {
@@ -219,7 +225,7 @@ func blockedInEachCallback(e *Env) {
 		ctx, cancel := context.WithTimeout(context.Background(), moment)
 		defer cancel()
 		began := time.Now()
-		err = t.Shutdown(ctx)
+		err := t.Shutdown(ctx)
 		assert.Less(e, time.Since(began), moment+time.Second, "%s: Shutdown with a context of %v", where, moment)
 		assert.ErrorIs(e, err, context.DeadlineExceeded, where)
 		assert.ErrorContains(e, err, "of stream "+itoa(arrives(e, in).ID()), where)

@@ -46,11 +46,7 @@ func adoptedWithUnread(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write([]byte("unread "))
 	require.NoError(e, err)
-	e.Eventually(func() bool {
-		var n int
-		e.onLoop(s, func() { n = s.Buffered() })
-		return n == 7
-	}, "the bytes that nobody reads")
+	e.Eventually(func() bool { return e.buffered(s) == 7 }, "the bytes that nobody reads")
 	c, err := s.Detach()
 	require.NoError(e, err)
 	again := NewHooks()

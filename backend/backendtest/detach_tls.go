@@ -112,22 +112,14 @@ func (r *recorded) last() (kind byte) {
 
 // detachTLSDuringWrites gives a connection away while a write is being encrypted on another goroutine.
 func detachTLSDuringWrites(e *Env) {
-	held := &heldReader{reads: make(chan struct{}, 10), release: make(chan struct{})}
-	config := serverTLS()
-	config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
-	config.Rand = held
-	h := NewHooks()
-	p := e.tlsPeer(e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: config}), clientTLS())
-	s := h.Opened()
-	held.hold.Store(true)
+	held, h, s, p := e.holdWrites()
 	result := make(chan error, 1)
 	go func() { _, err := s.Write([]byte("first,")); result <- err }()
 	arrives(e, held.reads)
 	c, err := s.Detach()
 	require.NoError(e, err)
-	time.Sleep(moment / 3)
-	held.hold.Store(false)
-	close(held.release)
+	time.Sleep(moment / 3) // the loop looks at the stream while the write is held back
+	held.letGo()
 	require.NoError(e, arrives(e, result), "Write")
 	_, err = c.Write([]byte("second"))
 	require.NoError(e, err)

@@ -130,13 +130,9 @@ func (e *Env) fullBuffer(end func(Peer) error) (h *Hooks, err error) {
 	s, p := e.resettable(e.manyBuffers(), h, session.StreamOptions{ReadBufferLimit: 10_000})
 	_, err = p.Write(want)
 	require.NoError(e, err, "the peer's write")
-	full := func() (n int) {
-		e.onLoop(s, func() { n = s.Buffered() })
-		return n
-	}
-	e.Eventually(func() bool { return full() >= 10_000 }, "a full buffer")
+	e.Eventually(func() bool { return e.buffered(s) >= 10_000 }, "a full buffer")
 	time.Sleep(moment)
-	stopped := full() < len(want) // io_uring may have been handed all by then
+	stopped := e.buffered(s) < len(want) // io_uring may have been handed all by then
 	require.NoError(e, end(p), "the peer's end")
 	if stopped {
 		h.StillOpen()

@@ -28,11 +28,7 @@ func framesInvalidMore(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{})
 	_, err := p.Write(bytes.Repeat([]byte{0xff}, 8))
 	require.NoError(e, err, "write")
-	waits := 0
-	e.Eventually(func() bool {
-		e.onLoop(s, func() { waits = s.Buffered() })
-		return waits > 0
-	}, "bytes that wait in the pause")
+	e.Eventually(func() bool { return e.buffered(s) > 0 }, "bytes that wait in the pause")
 	_, err = p.Write(make([]byte, 10_000))
 	require.NoError(e, err, "write")
 	s.ResumeRead()

@@ -61,8 +61,7 @@ func (x *hoard) read(s *session.Stream) {
 func (x *hoard) held() (each []int, sum int) {
 	x.e.Helper()
 	for _, s := range x.streams {
-		n := 0
-		x.e.onLoop(s, func() { n = s.Buffered() })
+		n := x.e.buffered(s)
 		each, sum = append(each, n), sum+n
 	}
 	return each, sum

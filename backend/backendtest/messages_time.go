@@ -221,11 +221,7 @@ func timeoutLast(e *Env) {
 	s, p := e.Pair(h, session.StreamOptions{AllowHalfClose: true})
 	_, err := p.Write([]byte("the last"))
 	require.NoError(e, err)
-	n := 0
-	e.Eventually(func() bool {
-		e.onLoop(s, func() { n = s.Buffered() })
-		return n == 8
-	}, "the line, without an end")
+	e.Eventually(func() bool { return e.buffered(s) == 8 }, "the line, without an end")
 	require.NoError(e, p.CloseWrite())
 	e.Eventually(func() bool { return h.Count("OnEOF") == 1 }, "OnEOF")
 	got.same(e, []byte("the last"))

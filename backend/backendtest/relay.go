@@ -1,7 +1,7 @@
 package backendtest
 
 import (
-	"errors"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -40,6 +40,8 @@ type relayEnd struct {
 	stats session.RelayStats
 }
 
+func (e *Env) newRelayed() *relayed { return &relayed{e: e, done: make(chan relayEnd, 2)} }
+
 // relay joins streams of two Transports, or of one.
 func (e *Env) relay(ta, tb *session.Engine, o session.StreamOptions) *relayed {
 	e.Helper()
@@ -51,7 +53,7 @@ func (e *Env) relay(ta, tb *session.Engine, o session.StreamOptions) *relayed {
 // relayPairs is relay without the call of Relay.
 func (e *Env) relayPairs(ta, tb *session.Engine, o session.StreamOptions) *relayed {
 	e.Helper()
-	r := &relayed{e: e, done: make(chan relayEnd, 2)}
+	r := e.newRelayed()
 	r.a, r.pa = e.PairOn(ta, unread(), o)
 	r.b, r.pb = e.PairOn(tb, unread(), o)
 	return r
@@ -67,8 +69,7 @@ func unread() *Hooks {
 // join calls Relay.
 func (r *relayed) join() {
 	r.e.Helper()
-	r.e.handedOver(r.a)
-	r.e.handedOver(r.b)
+	r.e.handedOver(r.a, r.b)
 	require.NoError(r.e, session.Relay(r.a, r.b, r.options()), "Relay")
 }
 
@@ -76,14 +77,16 @@ func (r *relayed) options() *session.RelayOptions {
 	return &session.RelayOptions{OnDone: func(err error, s session.RelayStats) { r.done <- relayEnd{err, s} }}
 }
 
-// handedOver has Hooks not wait for the end of a stream that gets another handler.
-func (e *Env) handedOver(s *session.Stream) {
+// handedOver has Hooks not wait for the end of streams that get another handler.
+func (e *Env) handedOver(streams ...*session.Stream) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range e.hooks {
 		h.mu.Lock()
-		if l := h.lives[s]; l != nil {
-			l.handedOver = true
+		for _, s := range streams {
+			if l := h.lives[s]; l != nil {
+				l.handedOver = true
+			}
 		}
 		h.mu.Unlock()
 	}
@@ -93,7 +96,7 @@ func (e *Env) handedOver(s *session.Stream) {
 func (r *relayed) ended() relayEnd {
 	r.e.Helper()
 	end := arrives(r.e, r.done)
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond) // for a second call
 	assert.Empty(r.e, r.done, "OnDone was called twice")
 	return end
 }
@@ -112,9 +115,6 @@ func (e *Env) size(n int) int {
 	return n
 }
 
-// onOneLoop is a Transport whose streams are all on one loop.
-func (e *Env) onOneLoop() *session.Engine { return e.Open(func(o *Options) { o.Loops = 1 }) }
-
 // relayBothWays has both peers send much at the same time, on one loop and on two.
 func relayBothWays(e *Env) {
 	ab, ba := Pattern(e.size(4<<20)), Pattern(e.size(3 << 20))[1:]
@@ -130,7 +130,7 @@ func relayBothWays(e *Env) {
 		r.endedWell(len(ab), len(ba))
 	}
 	e.Scenario("two loops", func() { both(e.Under()) })
-	e.Scenario("one loop", func() { both(e.onOneLoop()) })
+	e.Scenario("one loop", func() { both(e.oneLoop()) })
 }
 
 // transfers is sendAndFinish on another goroutine than the rule's.
@@ -154,7 +154,7 @@ func relayHalfClose(e *Env) {
 				at := readOn(last)
 				e.sendAndFinish(first, question)
 				at.gotAll(e, question)
-				time.Sleep(moment)
+				time.Sleep(moment) // the relay rests, with one direction at its end
 				_, err := last.Write(answer[:100])
 				require.NoError(e, err)
 				require.Equal(e, answer[:100], e.ReadAll(first, 100))
@@ -176,7 +176,7 @@ func relayHalfClose(e *Env) {
 func relayUnread(e *Env) {
 	for _, inside := range []bool{true, false} {
 		e.Scenario(map[bool]string{true: "in OnData", false: "elsewhere"}[inside], func() {
-			r := &relayed{e: e, done: make(chan relayEnd, 2)}
+			r := e.newRelayed()
 			h, joined := NewHooks(), make(chan bool, 1)
 			h.Data = func(s *session.Stream) {
 				if s.Buffered() >= 7 && inside {
@@ -188,8 +188,7 @@ func relayUnread(e *Env) {
 			}
 			r.b, r.pb = e.PairOn(e.Under(), unread(), session.StreamOptions{})
 			r.a, r.pa = e.PairOn(e.Under(), h, session.StreamOptions{})
-			e.handedOver(r.a)
-			e.handedOver(r.b)
+			e.handedOver(r.a, r.b)
 			_, err := r.b.Write([]byte("hello "))
 			require.NoError(e, err)
 			_, err = r.pb.Write([]byte("back"))
@@ -199,7 +198,7 @@ func relayUnread(e *Env) {
 			if inside {
 				arrives(e, joined)
 			} else {
-				e.Eventually(func() (all bool) { e.onLoop(r.a, func() { all = r.a.Buffered() == 7 }); return all }, "the first bytes")
+				e.Eventually(func() bool { return e.buffered(r.a) == 7 }, "the first bytes")
 				e.onLoop(r.a, func() { _, _ = r.a.Next(2) })
 				r.join()
 			}
@@ -215,7 +214,7 @@ func relayUnread(e *Env) {
 // relayFinished has one peer finish, and its stream's handler learn of that, before Relay is called.
 func relayFinished(e *Env) {
 	h := unread()
-	r := &relayed{e: e, done: make(chan relayEnd, 2)}
+	r := e.newRelayed()
 	r.a, r.pa = e.PairOn(e.Under(), h, session.StreamOptions{AllowHalfClose: true})
 	r.b, r.pb = e.PairOn(e.Under(), unread(), session.StreamOptions{})
 	e.sendAndFinish(r.pa, []byte("early"))
@@ -241,14 +240,11 @@ func relaySlowReader(e *Env) {
 		defer close(sent)
 		e.transfers(r.pa, ab)
 	}()
-	held := func() (n int) {
-		e.onLoop(r.a, func() { n = r.a.Buffered() })
-		return n + r.b.Queued()
-	}
+	held := func() int { return e.buffered(r.a) + r.b.Queued() }
 	before, same := -1, 0
 	e.Eventually(func() bool { // where bytes go from socket to socket, little may be held
 		n := held()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // between two looks
 		if same++; n != before {
 			before, same = n, 0
 		}
@@ -304,10 +300,10 @@ func relayStartTLS(e *Env) {
 	}
 	_, err := raw.Write([]byte("plain "))
 	require.NoError(e, err)
-	e.Eventually(func() (all bool) { e.onLoop(r.a, func() { all = r.a.Buffered() == 6 }); return all }, "the plain bytes")
+	e.Eventually(func() bool { return e.buffered(r.a) == 6 }, "the plain bytes")
 	e.onLoop(r.a, func() { assert.NoError(e, r.a.StartTLS(serverTLS(), true)) })
 	r.join()
-	c := clientOf(raw)
+	c := plainPeer{tls.Client(raw, clientTLS())}
 	got := readOn(r.pb)
 	want := Pattern(e.size(1 << 20))
 	e.transfers(c, want)
@@ -322,7 +318,7 @@ func relayStartTLS(e *Env) {
 func relayOneTLS(e *Env) {
 	for _, truncated := range []bool{false, true} {
 		e.Scenario(map[bool]string{false: "close_notify", true: "truncated"}[truncated], func() {
-			r := &relayed{e: e, done: make(chan relayEnd, 2)}
+			r := e.newRelayed()
 			h := unread()
 			a := e.listenTLS(e.Under(), h, &session.ListenOptions{})
 			c := e.tlsPeer(a, clientTLS())
@@ -338,7 +334,7 @@ func relayOneTLS(e *Env) {
 				b, err := got.all(e)
 				assert.Len(e, b, len(want), "what came before the end")
 				if e.Network != "unix" {
-					assert.True(e, isReset(err), "the end is a reset, not %v", err)
+					assert.True(e, isCut(err), "the end is a reset, not %v", err)
 				}
 				assert.ErrorIs(e, r.ended().err, io.ErrUnexpectedEOF)
 				return
@@ -352,5 +348,3 @@ func relayOneTLS(e *Env) {
 		})
 	}
 }
-
-var errOnPurpose = errors.New("on purpose")

@@ -3,7 +3,6 @@ package backendtest
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -30,17 +29,11 @@ var relayEndRules = []Rule{
 	{"Relay_PanicOfOnDone", relayPanic},
 }
 
-func clientOf(c halfCloser) Peer { return plainPeer{tls.Client(c, clientTLS())} }
+var errOnPurpose = errors.New("on purpose")
 
-// isReset reports whether a peer's connection was reset. A Conn of crypto/tls may see the reset as the end of a record.
-func isReset(err error) bool {
+// isCut reports whether a peer's connection was reset. A Conn of crypto/tls may see that as an end without close_notify.
+func isCut(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// resets resets a peer's connection, if there is such a thing.
-func (e *Env) resets(p Peer) {
-	e.Helper()
-	require.NoError(e, p.Reset())
 }
 
 // cut checks that a peer got all of want, and then no EOF.
@@ -48,7 +41,7 @@ func (r *relayed) cut(got *reading, want []byte) {
 	r.e.Helper()
 	p, err := got.all(r.e)
 	assert.True(r.e, bytes.Equal(p, want), "%d bytes came before the end, not the %d that were sent", len(p), len(want))
-	assert.True(r.e, isReset(err), "the other peer's connection ends with %v, not with a reset", err)
+	assert.True(r.e, isCut(err), "the other peer's connection ends with %v, not with a reset", err)
 }
 
 // relayReset has one peer send and reset: the other one gets the bytes, and then a reset.
@@ -66,9 +59,8 @@ func relayReset(e *Env) {
 		got := readOn(last)
 		_, err := first.Write(want)
 		require.NoError(e, err)
-		e.Eventually(func() bool { return got.len() > 0 }, "the first bytes")
 		e.Eventually(func() bool { return got.len() == len(want) }, "all bytes")
-		e.resets(first)
+		require.NoError(e, first.Reset())
 		r.cut(got, want)
 		assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
 	}
@@ -90,15 +82,15 @@ func relayResetSlow(e *Env) {
 			want := Pattern(20 << 20)
 			go func() { _, _ = r.pa.Write(want) }()
 			e.Eventually(func() bool { return r.b.Queued() > 0 }, "a queue")
-			e.resets(r.pa)
-			e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
+			require.NoError(e, r.pa.Reset())
+			e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
 			if !reads {
 				assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
 				return
 			}
 			p, err := readOn(r.pb).all(e)
 			assert.True(e, bytes.HasPrefix(want, p), "%d bytes came, which are not those that were sent", len(p))
-			assert.True(e, isReset(err), "it ends with %v", err)
+			assert.True(e, isCut(err), "it ends with %v", err)
 			end := r.ended()
 			assert.ErrorIs(e, end.err, syscall.ECONNRESET)
 			assert.EqualValues(e, len(p), end.stats.FromA, "bytes that came, and those of the figures")
@@ -107,9 +99,7 @@ func relayResetSlow(e *Env) {
 }
 
 // over reports whether a stream has ended.
-func over(e *Env, s *session.Stream) bool {
-	return s.Post(nothingAtAll) != nil
-}
+func over(s *session.Stream) bool { return s.Post(nothingAtAll) != nil }
 
 // relayResetPaused has a peer reset while its stream is paused, because the other one is blocked: what it has received
 // still goes to the other peer.
@@ -120,18 +110,12 @@ func relayResetPaused(e *Env) {
 	r := e.relay(e.Under(), e.Under(), session.StreamOptions{HighWater: 1, LowWater: 1, CloseTimeout: patience})
 	want := Pattern(20 << 20)
 	go func() { _, _ = r.pa.Write(want) }()
-	unread := func() (n int) {
-		if r.a.Post(nothingAtAll) == nil {
-			e.onLoop(r.a, func() { n = r.a.Buffered() })
-		}
-		return n
-	}
-	e.Eventually(func() bool { return unread() > 0 && !r.b.Writable() }, "bytes that wait in a pause")
-	e.resets(r.pa)
-	e.Eventually(func() bool { return over(e, r.a) }, "the end of the first stream")
+	e.Eventually(func() bool { return !over(r.a) && e.buffered(r.a) > 0 && !r.b.Writable() }, "bytes that wait in a pause")
+	require.NoError(e, r.pa.Reset())
+	e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
 	p, err := readOn(r.pb).all(e)
 	assert.True(e, bytes.HasPrefix(want, p), "%d bytes came, which are not those that were sent", len(p))
-	assert.True(e, isReset(err), "it ends with %v", err)
+	assert.True(e, isCut(err), "it ends with %v", err)
 	assert.EqualValues(e, len(p), r.ended().stats.FromA, "bytes that came, and those of the figures")
 }
 
@@ -162,7 +146,7 @@ func relayEndsOfStreams(e *Env) {
 				if c.ordered || e.Network == "unix" && !e.TLS {
 					assert.Equal(e, io.EOF, err)
 				} else {
-					assert.True(e, isReset(err), "the other peer's end is %v", err)
+					assert.True(e, isCut(err), "the other peer's end is %v", err)
 				}
 				assert.ErrorIs(e, r.ended().err, c.want)
 			})
@@ -174,7 +158,7 @@ func relayEndsOfStreams(e *Env) {
 func relayDial(e *Env) {
 	target := e.listenWith(e.Under(), echo(), &session.ListenOptions{StreamOptions: session.StreamOptions{AllowHalfClose: true}})
 	for _, same := range []bool{true, false} {
-		r := &relayed{e: e, done: make(chan relayEnd, 2)}
+		r := e.newRelayed()
 		h, far := NewHooks(), unread()
 		far.env(e)
 		h.Open = func(s *session.Stream) {
@@ -188,8 +172,7 @@ func relayDial(e *Env) {
 			}
 		}
 		r.a, r.pa = e.PairOn(e.Under(), h, session.StreamOptions{})
-		e.handedOver(r.a)
-		e.handedOver(far.Opened())
+		e.handedOver(r.a, far.Opened())
 		_, err := r.pa.Write([]byte("there and back"))
 		require.NoError(e, err)
 		require.Equal(e, "there and back", string(e.ReadAll(r.pa, 14)))
@@ -203,7 +186,7 @@ func relayDial(e *Env) {
 func relayDialFails(e *Env) {
 	h, far := NewHooks(), NewHooks()
 	far.env(e)
-	r := &relayed{e: e, done: make(chan relayEnd, 2)}
+	r := e.newRelayed()
 	h.Data = func(s *session.Stream) {
 		to, err := e.Under().Connect("tcp", "127.0.0.1:1", far, nil)
 		if assert.NoError(e, err) {
@@ -226,7 +209,7 @@ func relayRefuses(e *Env) {
 	a, pa := e.Pair(h, session.StreamOptions{})
 	ended, _ := e.Pair(unread(), session.StreamOptions{})
 	require.NoError(e, ended.Abort())
-	e.Eventually(func() bool { return over(e, ended) }, "an end")
+	e.Eventually(func() bool { return over(ended) }, "an end")
 	finished, _ := e.Pair(unread(), session.StreamOptions{})
 	require.NoError(e, finished.CloseWrite())
 	told := &session.RelayOptions{OnDone: func(error, session.RelayStats) { e.Error("OnDone was called") }}
@@ -244,9 +227,8 @@ func relayRefuses(e *Env) {
 	r := e.relay(e.Under(), e.Under(), session.StreamOptions{})
 	require.Error(e, session.Relay(r.a, a, told), "a stream that is relayed already")
 	require.Error(e, session.Relay(a, r.b, told), "a stream that is relayed already")
-	e.handedOver(a)
 	c, _ := e.Pair(unread(), session.StreamOptions{})
-	e.handedOver(c)
+	e.handedOver(a, c)
 	require.NoError(e, session.Relay(a, c, nil), "after all that")
 }
 
@@ -260,7 +242,7 @@ func relayShutdown(e *Env) {
 			defer cancel()
 			result := make(chan error, 1)
 			go func() { result <- t.Shutdown(ctx) }()
-			time.Sleep(moment)
+			time.Sleep(moment) // Shutdown has begun
 			_, err := r.pa.Write([]byte("late"))
 			require.NoError(e, err)
 			require.Equal(e, "late", string(e.ReadAll(r.pb, 4)))
@@ -281,8 +263,7 @@ func relayShutdown(e *Env) {
 // relayPanic has OnDone panic, which harms nobody.
 func relayPanic(e *Env) {
 	r := e.relayPairs(e.Under(), e.Under(), session.StreamOptions{})
-	e.handedOver(r.a)
-	e.handedOver(r.b)
+	e.handedOver(r.a, r.b)
 	require.NoError(e, session.Relay(r.a, r.b, &session.RelayOptions{OnDone: func(error, session.RelayStats) {
 		defer func() { r.done <- relayEnd{} }()
 		panic(errOnPurpose)

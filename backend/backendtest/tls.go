@@ -230,7 +230,7 @@ func tlsManyWriters(e *Env) {
 }
 
 // tlsEndsDuringWrites ends streams while a write is being encrypted on another goroutine. It was admitted, so its bytes
-// come before close_notify. Its cipher takes random bytes for each record, which the rule holds back.
+// come before close_notify.
 func tlsEndsDuringWrites(e *Env) {
 	ends := map[string]func(*session.Stream) error{"Close": (*session.Stream).Close, "CloseWrite": (*session.Stream).CloseWrite}
 	writes := map[string]func(*session.Stream, []byte, func(error)) error{
@@ -243,15 +243,7 @@ func tlsEndsDuringWrites(e *Env) {
 	}
 	for end, finish := range ends {
 		for name, write := range writes {
-			held := &heldReader{reads: make(chan struct{}, 10), release: make(chan struct{})}
-			server := serverTLS()
-			server.MaxVersion, server.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
-			server.Rand = held
-			h := NewHooks()
-			a := e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: server})
-			c := e.tlsPeer(a, clientTLS())
-			s := h.Opened()
-			held.hold.Store(true)
+			held, h, s, c := e.holdWrites()
 			result, told := make(chan error, 1), make(chan error, 1)
 			go func() { result <- write(s, []byte("rest"), func(err error) { told <- err }) }()
 			arrives(e, held.reads)
@@ -261,8 +253,7 @@ func tlsEndsDuringWrites(e *Env) {
 				assert.NoError(e, finish(s), end)
 			}))
 			arrives(e, next) // the loop has looked at the stream, and makes another turn
-			held.hold.Store(false)
-			close(held.release)
+			held.letGo()
 			assert.NoError(e, arrives(e, result), "%s during %s", end, name)
 			assert.NoError(e, arrives(e, told), "%s during %s", end, name)
 			got, err := io.ReadAll(c)
@@ -287,6 +278,30 @@ func (r *heldReader) Read(p []byte) (int, error) {
 		<-r.release
 	}
 	return rand.Read(p)
+}
+
+// letGo ends the wait.
+func (r *heldReader) letGo() {
+	r.hold.Store(false)
+	close(r.release)
+}
+
+// recordsFrom makes a Config whose cipher takes random bytes from r for each record.
+func recordsFrom(r io.Reader) *tls.Config {
+	c := serverTLS()
+	c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+	c.Rand = r
+	return c
+}
+
+// holdWrites opens a stream whose writes wait, as they are encrypted, for random bytes, which are held back.
+func (e *Env) holdWrites() (*heldReader, *Hooks, *session.Stream, *tls.Conn) {
+	e.Helper()
+	held, h := &heldReader{reads: make(chan struct{}, 10), release: make(chan struct{})}, NewHooks()
+	p := e.tlsPeer(e.listenTLS(e.Under(), h, &session.ListenOptions{TLS: recordsFrom(held)}), clientTLS())
+	s := h.Opened()
+	held.hold.Store(true)
+	return held, h, s, p
 }
 
 // startTLS begins in plain, and goes on encrypted.

@@ -33,9 +33,7 @@ func tlsFailedDials(e *Env) {
 	h.env(e)
 	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
 	dial := func(a net.Addr, c *tls.Config) error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		_, err := e.Under().Dial(ctx, a.Network(), a.String(), h, &session.DialOptions{TLS: c})
+		_, err := e.Under().Dial(e.patient(), a.Network(), a.String(), h, &session.DialOptions{TLS: c})
 		return err
 	}
 	err := dial(a, &tls.Config{ServerName: serverName}) // trusts others
@@ -46,23 +44,14 @@ func tlsFailedDials(e *Env) {
 	other.ServerName = "other.test"
 	require.ErrorAs(e, dial(a, other), &untrusted)
 
-	l, err := net.Listen(e.Network, e.Address())
-	require.NoError(e, err)
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write([]byte("220 plain\r\n"))
-			_ = c.(halfCloser).CloseWrite()
-			_, _ = io.Copy(io.Discard, c)
-			_ = c.Close()
-		}
-	}()
+	plain := e.eachAccepted(func(c halfCloser) {
+		_, _ = c.Write([]byte("220 plain\r\n"))
+		_ = c.CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	})
 	var header tls.RecordHeaderError
-	require.ErrorAs(e, dial(l.Addr(), clientTLS()), &header)
+	require.ErrorAs(e, dial(plain, clientTLS()), &header)
 	assert.Zero(e, h.Count("OnOpen"))
 	assert.Zero(e, h.Count("OnClose"), "Dial has returned the error")
 
@@ -72,15 +61,28 @@ func tlsFailedDials(e *Env) {
 	assert.Zero(e, h.Count("OnOpen"))
 }
 
+// eachAccepted listens by package net until the rule ends, and serves one connection after another.
+func (e *Env) eachAccepted(serve func(halfCloser)) net.Addr {
+	e.Helper()
+	l := e.listenPlain(e.Network, e.Address())
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(c.(halfCloser))
+		}
+	}()
+	return l.Addr()
+}
+
 // tlsDialsThatEnd dials a server that never answers the hello.
 func tlsDialsThatEnd(e *Env) {
-	l, err := net.Listen(e.Network, e.Address())
-	require.NoError(e, err)
-	defer l.Close()
-	h := NewHooks()
+	l, h := e.listenPlain(e.Network, e.Address()), NewHooks()
 	h.env(e)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	_, err = e.Under().Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{TLS: clientTLS()})
+	_, err := e.Under().Dial(ctx, e.Network, l.Addr().String(), h, &session.DialOptions{TLS: clientTLS()})
 	cancel()
 	require.ErrorIs(e, err, context.DeadlineExceeded, "Dial whose context ends in the handshake")
 	o := session.DialOptions{TLS: clientTLS(), Timeout: 20 * time.Millisecond}
@@ -120,25 +122,16 @@ func tlsResetHandshake(e *Env) {
 	e.Eventually(func() bool { s := e.Under().Stats(); return s.Streams == 0 && s.TLSHandshakeErrors == 1 }, "the count of it")
 	assert.Zero(e, h.Count("OnClose"))
 
-	l, err := net.Listen(e.Network, e.Address())
-	require.NoError(e, err)
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 1000))
-			_ = plainPeer{c.(halfCloser)}.Reset()
-		}
-	}()
+	to := e.eachAccepted(func(c halfCloser) {
+		_, _ = c.Read(make([]byte, 1000))
+		_ = plainPeer{c}.Reset()
+	}).String()
 	o := &session.DialOptions{TLS: clientTLS()}
-	_, err = e.Under().Dial(e.patient(), e.Network, l.Addr().String(), h, o)
+	_, err := e.Under().Dial(e.patient(), e.Network, to, h, o)
 	require.ErrorIs(e, err, syscall.ECONNRESET)
 	e.opError(err, "dial", e.Network)
 	require.ErrorContains(e, err, "TLS handshake")
-	_, err = e.Under().Connect(e.Network, l.Addr().String(), h, o)
+	_, err = e.Under().Connect(e.Network, to, h, o)
 	require.NoError(e, err)
 	err = h.Closed()
 	require.ErrorIs(e, err, syscall.ECONNRESET)

@@ -19,23 +19,20 @@ func tlsDriven(e *Env) {
 	t := e.driven(session.StreamOptions{})
 	a := e.listenTLS(t, echo(), &session.ListenOptions{})
 	result := make(chan error, 1)
-	go func() {
-		c, err := net.DialTimeout(a.Network(), a.String(), patience)
-		if err != nil {
-			result <- err
-			return
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(patience))
-		conn := tls.Client(c, clientTLS())
-		_, err = conn.Write([]byte("hello"))
-		if err == nil {
-			_, err = io.ReadFull(conn, make([]byte, 5))
-		}
-		result <- err
-	}()
+	c := e.rawPeer(a)
+	go func() { result <- helloOver(c) }()
 	e.poll(func() bool { return len(result) > 0 }, "the echo", t)
 	require.NoError(e, <-result)
+}
+
+// helloOver shakes hands as a client, and waits for an echo.
+func helloOver(c net.Conn) error {
+	conn := tls.Client(c, clientTLS())
+	_, err := conn.Write([]byte("hello"))
+	if err == nil {
+		_, err = io.ReadFull(conn, make([]byte, 5))
+	}
+	return err
 }
 
 // slowReader is a Conn whose reads wait.
@@ -55,14 +52,7 @@ func halfShaken(e *Env, t *session.Engine) (goOn chan struct{}, result <-chan er
 	a := e.listenTLS(t, echo(), &session.ListenOptions{})
 	raw := slowReader{e.rawPeer(a), make(chan struct{})}
 	all := make(chan error, 1)
-	go func() {
-		conn := tls.Client(raw, clientTLS())
-		_, err := conn.Write([]byte("hello"))
-		if err == nil {
-			_, err = io.ReadFull(conn, make([]byte, 5))
-		}
-		all <- err
-	}()
+	go func() { all <- helloOver(raw) }()
 	before := t.Stats().BytesOut
 	e.poll(func() bool { return t.Stats().BytesOut > before }, "the server's hello", t)
 	return raw.goOn, all

@@ -9,7 +9,6 @@ import (
 	"net"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -130,10 +129,8 @@ func tlsKeyUpdateFlood(e *Env) {
 func (e *Env) untilDone(h *Hooks, done func() bool, what string) {
 	e.Helper()
 	for seen := -1; ; {
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-			if done() {
-				return
-			}
+		if waitFor(done) {
+			return
 		}
 		n := h.Count("OnData")
 		require.Greater(e, n, seen, "never: %s", what)
@@ -167,10 +164,7 @@ func tlsUseless(e *Env) {
 // tlsLatePanics has a source of random bytes that panics when the handshake is done: as what was written before is
 // encrypted, and as close_notify is.
 func tlsLatePanics(e *Env) {
-	server := serverTLS()
-	server.MaxVersion, server.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
-	server.Rand = panicsLate{}
-	told := make(chan error, 1)
+	server, told := recordsFrom(panicsLate{}), make(chan error, 1)
 	ends := map[string]func(*session.Stream){
 		"early write": func(s *session.Stream) {
 			assert.NoError(e, s.WriteNotify([]byte("early"), func(err error) { told <- err }))

@@ -138,7 +138,7 @@ func (e *Env) besideOwnWork(t *session.Engine, n int, give func(l session.Loop, 
 		if ran.Load() == 0 {
 			_, err := p.Write([]byte("x"))
 			assert.NoError(e, err)
-			time.Sleep(moment)
+			time.Sleep(moment) // the byte comes meanwhile
 		}
 		spinFor(20 * time.Microsecond)
 		ran.Add(1)
@@ -241,7 +241,7 @@ func workEvery(e *Env) {
 			<-ticks
 		}
 	})
-	time.Sleep(4 * period)
+	time.Sleep(4 * period) // for ticks that must not come
 	assert.Empty(e, ticks, "it goes on behind a Stop")
 	stopped := make(chan bool, 10)
 	e.onOwnLoop(l, func() {
@@ -249,7 +249,7 @@ func workEvery(e *Env) {
 		assert.NoError(e, err)
 	})
 	assert.True(e, arrives(e, stopped), "Stop in the function")
-	time.Sleep(4 * period)
+	time.Sleep(4 * period) // for ticks that must not come
 	assert.Empty(e, stopped, "it goes on behind a Stop in the function")
 }
 
@@ -291,7 +291,7 @@ func workDriven(e *Env) {
 	}))
 	poll(func() bool { return len(ran) == 1 }, "a visit")
 	go func() {
-		time.Sleep(moment / 3)
+		time.Sleep(moment / 3) // Poll sleeps by then
 		assert.NoError(e, l.Post(run("from another goroutine")))
 	}()
 	in.poll = true
@@ -315,7 +315,7 @@ func workLag(e *Env) {
 	for range n {
 		require.NoError(e, l.Post(nothingAtAll))
 	}
-	time.Sleep(waits)
+	time.Sleep(waits) // so that each has waited for as long
 	close(hold)
 	e.onOwnLoop(l, nothingAtAll)
 	late := uint64(0)

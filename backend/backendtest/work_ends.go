@@ -135,7 +135,7 @@ func workBehindTheEnd(e *Env) {
 		assert.Equal(e, 0, l.Index())
 		assert.Positive(e, l.Stats().Turns, way.name)
 		assert.Equal(e, t.Stats().Loops[0], l.Stats())
-		time.Sleep(moment / 6)
+		time.Sleep(moment / 6) // for what was refused, and must never run
 	}
 	t := e.driven(session.StreamOptions{})
 	require.NoError(e, t.Close())
@@ -165,7 +165,7 @@ func workTimersEnd(e *Env) {
 			over.Store(true)
 			assert.False(e, far.Stop(), "Stop of a timer that the loop's end has stopped")
 			assert.False(e, near.Stop(), "Stop of a timer that the loop's end has stopped")
-			time.Sleep(moment)
+			time.Sleep(moment) // for what must never run
 		})
 	}
 }
@@ -175,22 +175,18 @@ func workPanics(e *Env) {
 	if !e.once() {
 		return
 	}
-	for where, begin := range map[string]func(session.Loop, func()) error{
-		"Post":  func(l session.Loop, fn func()) error { return l.Post(fn) },
-		"After": func(l session.Loop, fn func()) error { _, err := l.After(0, fn); return err },
-		"Every": func(l session.Loop, fn func()) error { _, err := l.Every(time.Nanosecond, fn); return err },
-		"Each":  func(l session.Loop, fn func()) error { return l.Each(func(*session.Stream) { fn() }) },
-	} {
+	for where, begin := range loopWork {
+		name, _, _ := strings.Cut(where, " ")
 		t, log := e.openLogging(func(o *Options) { o.Loops = 1 })
 		h, l := echo(), t.Loop(0)
 		_, p := e.PairOn(t, h, session.StreamOptions{})
 		require.NoError(e, begin(l, func() { panic(errors.New("boom in " + where)) }))
 		e.Eventually(func() bool { return t.Stats().Panics > 0 }, "a panic in %s that is counted", where)
 		text := log.String()
-		for _, says := range []string{"level=ERROR", "callback=" + where, "boom in " + where, "work_ends.go"} {
+		for _, says := range []string{"level=ERROR", "callback=" + name, "boom in " + where, "work_ends.go"} {
 			assert.Contains(e, text, says)
 		}
-		if where == "Each" {
+		if name == "Each" {
 			var pe *session.PanicError
 			assert.ErrorAs(e, h.Closed(), &pe)
 		} else {
@@ -221,8 +217,8 @@ func workBlocked(e *Env) {
 	assert.NoError(e, t.Shutdown(context.Background()))
 }
 
-// exits are places of a loop's own functions, in which the goroutine may be ended.
-var exits = map[string]func(session.Loop, func()) error{
+// loopWork has the ways to have a loop call a function of its own. The first word is what the callback is called in messages.
+var loopWork = map[string]func(session.Loop, func()) error{
 	"Post":  func(l session.Loop, fn func()) error { return l.Post(fn) },
 	"After": func(l session.Loop, fn func()) error { _, err := l.After(0, fn); return err },
 	"Every": func(l session.Loop, fn func()) error { _, err := l.Every(time.Nanosecond, fn); return err },
@@ -237,7 +233,7 @@ func workGoexit(e *Env) {
 	if !e.once() {
 		return
 	}
-	for where, begin := range exits {
+	for where, begin := range loopWork {
 		w := e.twoLoops()
 		l := w.t.Loop(w.s.Loop())
 		require.NoError(e, begin(l, runtime.Goexit))

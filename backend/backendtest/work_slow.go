@@ -36,15 +36,7 @@ func slowCallbacks(e *Env) {
 			assert.True(e, waitFor(func() bool { return strings.Contains(log.String(), "level=WARN") }), "%s is not logged", where)
 			took.Store(int64(time.Since(began)))
 		})
-		h.env(e)
-		l, err := t.Listen(e.Network, e.Address(), h, nil)
-		require.NoError(e, err)
-		p := e.Connect(l.Addr())
-		_, err = p.Write([]byte("go"))
-		require.NoError(e, err)
-		if where == "OnEOF" || where == "OnClose" {
-			require.NoError(e, p.CloseWrite())
-		}
+		e.provoke(t, h, where)
 		s := h.Opened()
 		e.Eventually(func() bool { return took.Load() > 0 }, "the end of %s", where)
 		assert.GreaterOrEqual(e, time.Duration(took.Load()), soon, "%s was logged after", where)
@@ -60,7 +52,7 @@ func slowCallbacks(e *Env) {
 
 // slowWork is slowCallbacks for functions of a loop.
 func slowWork(e *Env) {
-	for where, begin := range exits {
+	for where, begin := range loopWork {
 		t, log := e.openLogging(func(o *Options) { o.SlowCallback, o.Loops = soon, 1 })
 		e.PairOn(t, NewHooks(), session.StreamOptions{})
 		name, _, _ := strings.Cut(where, " ")
@@ -102,7 +94,7 @@ func slowOff(e *Env) {
 		return
 	}
 	t, log := e.openLogging(func(o *Options) { o.SlowCallback = -1 })
-	e.onOwnLoop(t.Loop(0), func() { time.Sleep(200 * time.Millisecond) })
+	e.onOwnLoop(t.Loop(0), func() { time.Sleep(200 * time.Millisecond) }) // twice the default
 	assert.Empty(e, log.String())
 	assert.Zero(e, t.Stats().SlowCallbacks)
 }

@@ -62,6 +62,13 @@ func (e *Env) onLoop(s *session.Stream, fn func()) {
 	require.True(e, await(done), "a posted function never ran")
 }
 
+// buffered returns how many bytes a stream holds that nobody has read.
+func (e *Env) buffered(s *session.Stream) (n int) {
+	e.Helper()
+	e.onLoop(s, func() { n = s.Buffered() })
+	return n
+}
+
 // await waits for a channel to be closed. Callbacks may use it where a test wants a loop to be busy.
 func await(ch <-chan struct{}) bool {
 	select {

@@ -34,11 +34,7 @@ func leftBytesStay(e *Env) {
 	for sent := 0; sent < len(want); sent += 1000 {
 		_, err := p.Write(want[sent:][:1000])
 		require.NoError(e, err)
-		n := 0
-		e.Eventually(func() bool {
-			e.onLoop(s, func() { n = s.Buffered() })
-			return n == sent+1000 || h.Len() > 0
-		}, "%d bytes", sent+1000)
+		e.Eventually(func() bool { return e.buffered(s) == sent+1000 || h.Len() > 0 }, "%d bytes", sent+1000)
 		before := other.Len()
 		_, err = q.Write(bytes.Repeat([]byte{0xdd}, 50_000))
 		require.NoError(e, err)

@@ -50,7 +50,7 @@ func TestTLSHandshakeFails(t *testing.T) {
 	})
 }
 
-// clientHello is the first record of a client's.
+// clientHello is the first record that a client sends.
 func clientHello(t *testing.T) []byte {
 	record := &recordedConn{}
 	require.ErrorIs(t, tls.Client(record, clientTLS()).HandshakeContext(t.Context()), net.ErrClosed)

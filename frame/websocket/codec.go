@@ -134,8 +134,8 @@ func (c Codec) Append(dst []byte, f Frame) ([]byte, error) {
 	return dst, nil
 }
 
-// AppendHeader appends the header of a server's f, for those that send Payload by itself. Errors are those of Append, and of a
-// Client, which has to mask.
+// AppendHeader appends the header of f alone, for a server that sends Payload by itself. It fails as Append does, and for a
+// Client, which has to mask the payload.
 func (c Codec) AppendHeader(dst []byte, f Frame) ([]byte, error) {
 	if c.Client {
 		return dst, malformed(0, "a client's payload has to be masked")

@@ -31,6 +31,7 @@
 // # Compression
 //
 // Neither side keeps a context between two messages: server_no_context_takeover and client_no_context_takeover are always
-// agreed upon. To deflate, a context of compress/flate takes 0.8 to 1.2 MB; so contexts are shared by all connections and used
-// for one message at a time. compress/flate has one size of window, so an offer that demands a smaller one of this server is declined.
+// agreed upon. To deflate, a context of compress/flate takes 0.8 to 1.2 MB; so contexts are shared by all connections, and
+// each is used for one message at a time. compress/flate has one size of window, so an offer that demands a smaller one of
+// this server is declined.
 package websocket

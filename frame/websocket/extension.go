@@ -76,7 +76,8 @@ func cutToken(s string) (token, rest string) {
 	return s[:n], strings.TrimLeft(s[n:], " \t")
 }
 
-// cutValue is cutToken for a value, which may be a token in quotes, with backslashes in front of any of its bytes. RFC 6455, section 9.1.
+// cutValue is cutToken for a value, which may be a token in quotes, with backslashes in front of any of its bytes. RFC
+// 6455, section 9.1.
 func cutValue(s string) (value, rest string) {
 	s = strings.TrimLeft(s, " \t")
 	if s == "" || s[0] != '"' {

@@ -14,7 +14,7 @@ import (
 
 // onStreams runs a test of streams on a Transport of each backend. When it is over no stream is left.
 func onStreams(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
-	onTransports(t, func(t *testing.T, tr tandem.Transport) {
+	onTransports(t, tandem.Options{}, func(t *testing.T, tr tandem.Transport) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, tr.Shutdown(ctx))
@@ -34,6 +34,12 @@ func serveFrames[M any](t *testing.T, tr tandem.Transport, h *session.FrameHandl
 			closed(s, err)
 		}
 	}
+	return listenStreams(t, tr, h)
+}
+
+// listenStreams listens on a port of 127.0.0.1 until the test ends.
+func listenStreams(t *testing.T, tr tandem.Transport, h tandem.Handler) (host, port string) {
+	t.Helper()
 	l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })

@@ -31,14 +31,15 @@ var large = func() []byte {
 
 // onBackends runs a test on a Transport of each backend. When it is over, and all that it started, no Conn is left.
 func onBackends(t *testing.T, run func(t *testing.T, tr tandem.Transport)) {
-	onTransports(t, noneLeft, run)
+	onTransports(t, tandem.Options{}, noneLeft, run)
 }
 
-// onTransports runs a test on a Transport of each backend, and when it is over, and all that it started, end.
-func onTransports(t *testing.T, end, run func(t *testing.T, tr tandem.Transport)) {
+// onTransports runs a test on a Transport of each backend, with options, and when it is over, and all that it started, end.
+func onTransports(t *testing.T, o tandem.Options, end, run func(t *testing.T, tr tandem.Transport)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
+			o.Backend, o.Logger = b, slog.New(slog.DiscardHandler)
+			tr, err := tandem.Open(&o)
 			if err != nil && b == tandem.Uring && os.Getenv("TANDEM_REQUIRE_URING") != "1" && !inCI() {
 				t.Skipf("NOT TESTED: %v", err)
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -24,21 +23,11 @@ import (
 
 // relayBackends is onBackends for streams, of which none may be left at the end, on so many loops.
 func relayBackends(t *testing.T, loops int, run func(t *testing.T, tr tandem.Transport)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: loops, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && b == tandem.Uring && os.Getenv("TANDEM_REQUIRE_URING") != "1" && !inCI() {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			t.Cleanup(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				defer cancel()
-				assert.NoError(t, tr.Shutdown(ctx), "all relays end by themselves")
-			})
-			run(t, tr)
-		})
-	}
+	onTransports(t, tandem.Options{Loops: loops}, func(t *testing.T, tr tandem.Transport) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		assert.NoError(t, tr.Shutdown(ctx), "all relays end by themselves")
+	}, run)
 }
 
 // proxy relays each stream to a target.
@@ -66,16 +55,6 @@ func (p *proxy) OnOpen(s *tandem.Stream) {
 	}
 }
 
-// listen starts the proxy on a port of 127.0.0.1.
-func (p *proxy) listen(t *testing.T) (host, port string) {
-	t.Helper()
-	l, err := p.tr.Listen("tcp", "127.0.0.1:0", p, nil)
-	require.NoError(t, err)
-	host, port, err = net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return host, port
-}
-
 // TestRelaySocat has socat be the server behind a proxy, over TCP and a Unix socket, and the client in front of it. The
 // server answers when its client has finished, so that half close has to pass.
 func TestRelaySocat(t *testing.T) {
@@ -90,7 +69,7 @@ func TestRelaySocat(t *testing.T) {
 		want := run(t, bytes.NewReader(large), tool(t, "sha256sum"))
 		for network, target := range map[string]string{"tcp": net.JoinHostPort(host, port), "unix": path} {
 			p := &proxy{tr: tr, network: network, target: target}
-			ph, pp := p.listen(t)
+			ph, pp := listenStreams(t, tr, p)
 			got := run(t, bytes.NewReader(large), socat, "-t", "30", "STDIO", "TCP:"+net.JoinHostPort(ph, pp))
 			assert.Equal(t, want, got, "%s: the sum of what came through", network)
 			until(t, "the end of the relay", func() bool { return p.done.Load() == 1 })
@@ -108,7 +87,7 @@ func TestRelaySocatTLS(t *testing.T) {
 		start(t, exec.Command(socat, fmt.Sprintf("OPENSSL-LISTEN:%s,bind=%s,cert=%s,key=%s,verify=0,reuseaddr,fork", port, host, id.certFile, id.keyFile), "PIPE"),
 			syscall.SIGTERM, "tcp", net.JoinHostPort(host, port))
 		p := &proxy{tr: tr, network: "tcp", target: net.JoinHostPort(host, port)}
-		ph, pp := p.listen(t)
+		ph, pp := listenStreams(t, tr, p)
 		part := large[:1_000_000]
 		got := run(t, bytes.NewReader(part), socat, "-t", "2", "STDIO", fmt.Sprintf("OPENSSL:%s:%s,cafile=%s,commonname=localhost", ph, pp, id.certFile))
 		sameBytes(t, part, []byte(got), "the echo")
@@ -123,7 +102,7 @@ func TestRelaySocatLeaves(t *testing.T) {
 		require.NoError(t, err)
 		defer l.Close()
 		p := &proxy{tr: tr, network: "tcp", target: l.Addr().String()}
-		ph, pp := p.listen(t)
+		ph, pp := listenStreams(t, tr, p)
 		c := exec.Command(socat, "-u", "/dev/zero", "TCP:"+net.JoinHostPort(ph, pp))
 		require.NoError(t, c.Start())
 		target, err := l.Accept()
@@ -159,7 +138,7 @@ func TestRelayIperf(t *testing.T) {
 			host, port := freeAddress(t)
 			start(t, exec.Command(iperf, "-s", "-B", host, "-p", port), syscall.SIGTERM, "tcp", net.JoinHostPort(host, port))
 			p := &proxy{tr: tr, network: "tcp", target: net.JoinHostPort(host, port)}
-			ph, pp := p.listen(t)
+			ph, pp := listenStreams(t, tr, p)
 			args := append([]string{"-c", ph, "-p", pp, "-J"}, flags...)
 			var got iperfResult
 			until(t, fmt.Sprintf("a measurement with %v", flags), func() bool { // a server that was probed begins anew, and refuses meanwhile

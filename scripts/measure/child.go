@@ -77,18 +77,15 @@ func compare(names []string, rounds int, unit string, one func(name string) (per
 			all[name] = append(all[name], d)
 		}
 	}
-	base := median(all[names[0]])
+	median := func(name string) time.Duration { return all[name][rounds/2] }
+	for _, d := range all {
+		slices.Sort(d)
+	}
+	base := median(names[0])
 	for _, name := range names {
-		slices.Sort(all[name])
-		m := median(all[name])
+		m := median(name)
 		fmt.Printf("%-14s %10v per %s, %.2f of %s  (%v to %v)\n", name, m.Round(time.Microsecond/10), unit, float64(m)/float64(base), names[0],
-			all[name][0].Round(time.Microsecond/10), all[name][len(all[name])-1].Round(time.Microsecond/10))
+			all[name][0].Round(time.Microsecond/10), all[name][rounds-1].Round(time.Microsecond/10))
 	}
 	return nil
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Clone(d)
-	slices.Sort(d)
-	return d[len(d)/2]
 }

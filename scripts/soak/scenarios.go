@@ -27,7 +27,7 @@ func (k *client) answering() (header, place) {
 	if p.kind == "plain" { // which does not wait for answers when the client has finished
 		h.mode = []mode{modeEcho, modeWriteTo, modeTake}[k.r.IntN(3)]
 	}
-	if p.kind == "tls" && h.mode == modeDetach { // which TLS has not
+	if p.kind == "tls" && h.mode == modeDetach { // Adopt does not take a Conn with TLS
 		h.mode = modeElsewhere
 	}
 	if k.r.IntN(3) == 0 {

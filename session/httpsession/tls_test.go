@@ -2,6 +2,7 @@ package httpsession_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -277,7 +278,7 @@ func asks(t *testing.T, tr tandem.Transport, address string, check func(string, 
 	answers := make(chan answer, 1)
 	h, err := httpsession.Ask(request(t, "GET", "https://"+address+"/", ""), nil, func(_ *session.Stream, r *http1.Response, err error) {
 		if r != nil {
-			r.Content = []byte(string(r.Content))
+			r.Content = bytes.Clone(r.Content)
 		}
 		answers <- answer{r, err}
 	})

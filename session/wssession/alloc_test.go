@@ -25,9 +25,7 @@ func TestAnEchoAllocatesNothing(t *testing.T) {
 			c, err := net.Dial("tcp", address)
 			require.NoError(t, err)
 			defer c.Close()
-			request := "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-			_, err = io.WriteString(c, request)
+			_, err = io.WriteString(c, asking(""))
 			require.NoError(t, err)
 			for tr.Stats().BytesOut == 0 {
 				_, _ = tr.Poll(1e6)

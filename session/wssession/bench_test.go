@@ -3,7 +3,6 @@ package wssession_test
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 
@@ -15,11 +14,7 @@ func BenchmarkEcho(b *testing.B) {
 	for _, backend := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		for _, n := range []int{64, 1 << 10, 64 << 10, 1 << 20} {
 			b.Run(fmt.Sprintf("%v/%d", backend, n), func(b *testing.B) {
-				tr, err := tandem.Open(&tandem.Options{Backend: backend, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					b.Skip(err)
-				}
-				defer tr.Close()
+				tr := openOn(b, &tandem.Options{Backend: backend, Loops: 1})
 				p := dialPeer(b, listen(b, tr, echo{}, nil), "")
 				message := whole(binaryFrame, strings.Repeat("x", n))
 				answer := make([]byte, len(message)-4)

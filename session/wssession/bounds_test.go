@@ -32,11 +32,7 @@ func dialPolled(t *testing.T, address, extensions string, turn func()) *polledPe
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	if extensions != "" {
-		extensions = "Sec-WebSocket-Extensions: " + extensions + "\r\n"
-	}
-	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"+extensions+"\r\n")
+	_, err = io.WriteString(c, asking(extensions))
 	require.NoError(t, err)
 	p := &polledPeer{c, t}
 	got := ""
@@ -156,8 +152,7 @@ func TestBombAndAnEnd(t *testing.T) {
 			address := listen(t, tr, h, bombedOptions())
 			p, err := kernel.Dial("tcp", address)
 			require.NoError(t, err)
-			p.Send([]byte("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" +
-				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+			p.Send([]byte(asking("permessage-deflate")))
 			bomb := wire(binaryFrame, true, 4, deflated(make([]byte, mostOfBombs)))
 			p.Send(bomb)
 			require.NoError(t, kernel.Run(func() bool { return conn != nil && tr.Stats().BytesIn >= uint64(len(bomb)) }, tr))

@@ -17,9 +17,9 @@ func (c *Conn) Close() error { return c.CloseWith(websocket.StatusNormalClosure,
 
 // CloseWith begins to close the connection: it sends a Close. Messages of the peer go on to arrive until it has answered
 // with a Close of its own; then, or after CloseTimeout, the connection ends, and OnClose follows. After the first Close, also
-// one that the peer has sent, it returns net.ErrClosed. Before OnOpen it gives the connection up. A code or a reason that a Close must not have is a *frame.Error;
-// websocket.StatusNoStatus sends none. To end a connection without a word, use Abort of its stream. Any goroutine; it does not
-// block.
+// one that the peer has sent, it returns net.ErrClosed. Before OnOpen it gives the connection up. A code or a reason that a
+// Close must not have is a *frame.Error; websocket.StatusNoStatus sends none. To end a connection without a word, use Abort
+// of its stream. Any goroutine; it does not block.
 func (c *Conn) CloseWith(code websocket.StatusCode, reason string) error {
 	var room [websocket.MostReason + 2]byte
 	p, err := websocket.AppendClose(room[:0], code, reason)

@@ -102,10 +102,7 @@ func (c *Conn) frame(s *session.Stream, f websocket.Frame) {
 	if c.ended {
 		return
 	}
-	m, ok, err := c.in.Add(f)
-	if c.in.Unfinished() {
-		inflating.begun(c.in)
-	}
+	m, ok, err := inflating.add(c.in, f)
 	c.added(s, m, ok, err)
 }
 

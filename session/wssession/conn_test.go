@@ -414,8 +414,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestManyWritersAndAnEnd, of W02, has goroutines write while either end closes: whatever is written before is whole, nothing follows
-// a Close.
+// TestManyWritersAndAnEnd, of W02, has goroutines write while either end closes: whatever is written before is whole, nothing
+// follows a Close.
 func TestManyWritersAndAnEnd(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, tr tandem.Transport) {
 		for round := range 10 {

@@ -37,8 +37,9 @@ func Connect(t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, erro
 	return d.conn, nil
 }
 
-// Dial is Connect, and waits for the end of the handshake, and for OnOpen. If the handshake fails, or ctx ends before that has
-// ended, Dial returns the error, and h is not called. In a callback of the stream's loop, and on a CallerDriven Transport, it is an error, as Dial of the Transport is.
+// Dial is Connect, and waits until the handshake has ended and OnOpen has returned. If the handshake fails, or ctx ends
+// before it does, Dial returns the error, and h is not called. In a callback of the stream's loop, and on a CallerDriven
+// Transport, Dial is an error, as that of the Transport is.
 func Dial(ctx context.Context, t Transport, rawURL string, h Handler, o *DialOptions) (*Conn, error) {
 	d, err := newDialing(rawURL, h, o)
 	if err != nil {

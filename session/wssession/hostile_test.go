@@ -21,14 +21,6 @@ import (
 	"github.com/tandem-io/tandem/session/wssession"
 )
 
-const (
-	askLine  = "GET / HTTP/1.1\r\n"
-	askHost  = "Host: a\r\n"
-	askKey   = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-	askRest  = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-	askWhole = askLine + askHost + askKey + askRest
-)
-
 // openingBytes is what a client sends, all at once.
 type openingBytes struct {
 	sent   string
@@ -98,15 +90,7 @@ func TestOpeningBytes(t *testing.T) {
 					defer close(done)
 					k.plays(t, server.Addr().String())
 				}()
-				until(t, "the peer's end", func() bool {
-					server.turn(t)
-					select {
-					case <-done:
-						return true
-					default:
-						return false
-					}
-				})
+				server.turnUntil(t, "the peer's end", done)
 			})
 		})
 	}
@@ -221,7 +205,7 @@ func TestPingFlood(t *testing.T) {
 			}
 			_, err = s.Drive()
 			require.NoError(t, err)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // for the kernel to move what it still has room for
 		}
 		pings := []byte(strings.Repeat(string(whole(ping, "a ping of a peer that does not read")), 20_000))
 		pings = append(pings, whole(ping, "last")...)
@@ -253,15 +237,7 @@ func TestPingFlood(t *testing.T) {
 				}
 			}
 		}()
-		until(t, "the last pong", func() bool {
-			server.turn(t)
-			select {
-			case <-last:
-				return true
-			default:
-				return false
-			}
-		})
+		server.turnUntil(t, "the last pong", last)
 		assert.Less(t, pongs, 5000, "answers to 20,000 pings: about a hundred, and as many each time the kernel finds some room")
 	})
 }

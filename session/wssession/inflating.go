@@ -104,13 +104,17 @@ func (l *inflations) forget(in *websocket.Assembler) {
 	in.Reset()
 }
 
-// begun follows an Add that has left something unfinished.
-func (l *inflations) begun(in *websocket.Assembler) {
-	if !l.enter(in) {
-		in.Restart()
-		return
+// add is Add of the Assembler. A message that this leaves unfinished gets a place, or has to begin anew when it has one.
+func (l *inflations) add(in *websocket.Assembler, f websocket.Frame) (m websocket.Message, ok bool, err error) {
+	m, ok, err = in.Add(f)
+	if in.Unfinished() {
+		if l.enter(in) {
+			l.leave(in)
+		} else {
+			in.Restart()
+		}
 	}
-	l.leave(in)
+	return m, ok, err
 }
 
 // goOn is Continue of the Assembler when it has a place. Otherwise it does nothing.

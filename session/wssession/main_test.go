@@ -30,7 +30,7 @@ func onEachBackend(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
 
 // openOn opens a Transport until the test ends. Where io_uring cannot run the test is skipped; with TANDEM_REQUIRE_URING=1 that
 // is a failure.
-func openOn(t *testing.T, o *tandem.Options) tandem.Transport {
+func openOn(t testing.TB, o *tandem.Options) tandem.Transport {
 	t.Helper()
 	o.Logger = slog.New(slog.DiscardHandler)
 	tr, err := tandem.Open(o)

@@ -74,6 +74,23 @@ func (g got) String() string {
 	}
 }
 
+// A request for the opening handshake. The empty line that ends it is not in askWhole.
+const (
+	askLine  = "GET / HTTP/1.1\r\n"
+	askHost  = "Host: a\r\n"
+	askKey   = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	askRest  = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+	askWhole = askLine + askHost + askKey + askRest
+)
+
+// asking is a request that offers extensions, unless they are empty.
+func asking(extensions string) string {
+	if extensions != "" {
+		extensions = "Sec-WebSocket-Extensions: " + extensions + "\r\n"
+	}
+	return askWhole + extensions + "\r\n"
+}
+
 // peer is a client that is nobody's code but the test's.
 type peer struct {
 	net.Conn
@@ -92,11 +109,7 @@ func dialPeer(t testing.TB, address, extensions string) *peer {
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	p := &peer{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}
-	if extensions != "" {
-		extensions = "Sec-WebSocket-Extensions: " + extensions + "\r\n"
-	}
-	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"+extensions+"\r\n")
+	_, err = io.WriteString(c, asking(extensions))
 	require.NoError(t, err)
 	p.answer, err = http.ReadResponse(p.r, &http.Request{Method: "GET"})
 	require.NoError(t, err)

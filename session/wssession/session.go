@@ -240,11 +240,7 @@ func (s *Session) Read() (m websocket.Message, status polled.ReadStatus, err err
 		case status != polled.Data:
 			return m, status, nil
 		}
-		m, ok, err := s.in.Add(f)
-		if s.in.Unfinished() {
-			inflating.begun(s.in)
-		}
-		if m, status, err = s.added(m, ok, err); status != polled.Buffered || s.in.Unfinished() {
+		if m, status, err = s.added(inflating.add(s.in, f)); status != polled.Buffered || s.in.Unfinished() {
 			return m, status, err
 		}
 	}

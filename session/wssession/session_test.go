@@ -83,6 +83,20 @@ func (p *polledServer) turn(t testing.TB) {
 	p.sessions = going
 }
 
+// turnUntil takes turns until done is closed.
+func (p *polledServer) turnUntil(t testing.TB, what string, done <-chan bool) {
+	t.Helper()
+	until(t, what, func() bool {
+		p.turn(t)
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
 // upgrade reports whether s is HTTP no longer.
 func (p *polledServer) upgrade(t testing.TB, s *httpsession.Server) bool {
 	if _, err := s.Drive(); err != nil {
@@ -154,15 +168,7 @@ func TestAutobahnPolled(t *testing.T) {
 				_ = p.Close()
 			}
 		}()
-		until(t, "the cases", func() bool {
-			server.turn(t)
-			select {
-			case <-done:
-				return true
-			default:
-				return false
-			}
-		})
+		server.turnUntil(t, "the cases", done)
 	})
 }
 
@@ -183,15 +189,7 @@ func TestPolledBulk(t *testing.T) {
 				}
 			}
 		}()
-		until(t, "the messages", func() bool {
-			server.turn(t)
-			select {
-			case <-done:
-				return true
-			default:
-				return false
-			}
-		})
+		server.turnUntil(t, "the messages", done)
 	})
 }
 

@@ -44,8 +44,7 @@ func TestSimulatedPeers(t *testing.T) {
 		for _, c := range cases {
 			p, err := k.Dial("tcp", address)
 			require.NoError(t, err)
-			p.Send([]byte("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+			p.Send([]byte(asking("")))
 			for _, piece := range c.pieces {
 				p.Send(piece)
 			}

@@ -12,7 +12,7 @@ func (w *world) elsewhere(o Op) {
 	go func() {
 		defer close(done)
 		defer func() {
-			if v := recover(); v != nil {
+			if v := recover(); v != nil { // on this goroutine it would end the test program, and not this run alone
 				w.failf("panic: %v\n%s", v, debug.Stack())
 			}
 		}()
