@@ -19,6 +19,12 @@ type ServerOptions struct {
 	// Limits bound requests and responses. Default: those of http1.Limits.
 	Limits http1.Limits
 
+	// Parts is called with the head of each request that has content. If it reports true, the content is delivered in
+	// parts, as it comes: a Handler calls its http.Handler at once, which gets the content by StartAsync or as one that is
+	// Blocking; a Server reads it part by part, as http1.Part says. Limits.PartsBytes bounds it then. A client that expects
+	// 100 Continue gets that when the content is wanted. Default nil: requests are whole.
+	Parts func(*http1.Request) bool
+
 	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends.
 	// Default 0: none, as in net/http; set it where peers are not trusted.
 	MessageTimeout time.Duration
