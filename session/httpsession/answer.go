@@ -40,6 +40,7 @@ type answer struct {
 	buffers int             // bytes of content that are kept before a part is sent; 0: all, until a Flush
 	expects bool            // the client waits for 100 Continue
 	paused  bool            // the handler does not want the content now
+	pauses  int             // see pauseCount
 	early   bool            // the request is not whole
 	final   bool            // the connection ends behind the response
 }

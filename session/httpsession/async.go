@@ -120,6 +120,7 @@ func (x *Async) Pause() {
 	defer x.a.mu.Unlock()
 	if !x.a.returned {
 		x.a.paused = true
+		x.a.pauses++
 		x.a.stream.PauseRead()
 	}
 }

@@ -66,7 +66,9 @@ func (h *handler) OnOpen(s *session.Stream) {
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, h.server)
 	c.context = context.WithValue(ctx, http.LocalAddrContextKey, s.LocalAddr())
 	c.tls = tlsOf(s)
+	c.times = h.options.newTimes()
 	s.SetHandler(c)
+	c.watch(s)
 }
 
 // conn is the Handler of one stream.
@@ -79,6 +81,7 @@ type conn struct {
 	tls     *tls.ConnectionState // nil: the stream is plain
 
 	current *answer // of an exchange that goes on when its http.Handler has returned; nil: none does
+	times   times
 }
 
 // OnData implements session.Handler.
@@ -88,6 +91,7 @@ func (c *conn) OnData(s *session.Stream) {
 		return
 	}
 	c.FrameHandler.OnData(s)
+	c.watch(s)
 	r := c.decoder.Pending()
 	if r == nil || r == c.seen || r.Part != http1.Whole {
 		return
@@ -115,6 +119,7 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 		return
 	}
 	r.RemoteAddr = s.RemoteAddr().String()
+	c.times.serves++
 	switch {
 	case !understood(r.Request):
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
@@ -134,6 +139,7 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 		c.stays(s, w)
 	case !w.finish(): // the connection belongs to somebody else
 		c.current = nil
+		c.times.leave()
 	case w.live != nil || w.begun != nil:
 		c.finishes(s, w)
 	default:
@@ -188,6 +194,7 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 		return err
 	}
 	behind(c.decoder, response)
+	c.watchWrites(s)
 	switch {
 	case errors.Is(err, session.ErrWriteBufferFull):
 		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",

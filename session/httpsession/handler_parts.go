@@ -22,6 +22,7 @@ func (c *conn) stays(s *session.Stream, w *answer) {
 		w.proceed()
 	}
 	w.mu.Unlock()
+	c.watchWrites(s)
 	c.hold(s, w)
 }
 
@@ -151,6 +152,7 @@ func (c *conn) ended(s *session.Stream, w *answer, keeps bool) {
 		_ = session.CloseInStages(s)
 		return
 	}
+	c.watch(s)
 	s.ResumeRead()
 }
 

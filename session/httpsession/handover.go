@@ -51,5 +51,6 @@ func (a *answer) handOver(status int, h session.Handler) (*session.Stream, error
 		return nil, err
 	}
 	a.hijacked = true
+	a.conn.times.leave()
 	return a.stream, nil
 }

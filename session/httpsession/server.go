@@ -25,9 +25,21 @@ type ServerOptions struct {
 	// 100 Continue gets that when the content is wanted. Default nil: requests are whole.
 	Parts func(*http1.Request) bool
 
-	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends.
-	// Default 0: none, as in net/http; set it where peers are not trusted.
+	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends. For a
+	// request in parts it counts from the head on, and anew after Async.Pause. Default 0: none, as in net/http; set it where
+	// peers are not trusted.
 	MessageTimeout time.Duration
+
+	// ReadHeaderTimeout is the longest time for the head of a request: from its first byte, and of the first request from the
+	// beginning of the connection. A connection that takes longer ends. Default 0: none. Handler only.
+	ReadHeaderTimeout time.Duration
+
+	// IdleTimeout is the longest time between a response and the first byte of the next request. Default 0: none. Handler only.
+	IdleTimeout time.Duration
+
+	// WriteTimeout is the longest time in which a client takes no byte of what is queued for it. The connection is reset
+	// then. Default 0: none, except when the connection closes, which has StreamOptions.CloseTimeout. Handler only.
+	WriteTimeout time.Duration
 
 	// AnswerBytes limits the content of a response. In bytes. Default 0: no limit. Handler only.
 	AnswerBytes int
