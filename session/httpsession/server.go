@@ -55,6 +55,10 @@ type ServerOptions struct {
 // Invalid requests are answered by the Server, with a status such as 400 or 431, when all earlier requests have their
 // response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends after the
 // last response was sent: if the client or a response closes it, if the client has finished, or after an invalid request.
+//
+// With ServerOptions.Parts the same request is returned for each part of it; the Read behind the first asks for the content,
+// and so sends 100 Continue. Content that is still coming behind the last response is dropped, up to 256 KiB. Responses may be
+// written in parts, as http1.Part says; a client has them when the parts were sent.
 type Server struct {
 	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
@@ -67,6 +71,9 @@ type Server struct {
 	switched  bool // whether the last response has ended HTTP
 	closed    bool
 	tls       *tls.ConnectionState
+	within    bool  // whether the last request that was read is not whole
+	dropped   int64 // bytes of its content that came behind its response
+	sending   sending
 }
 
 // NewServer returns a Server on a connection, such as one of polled.Listener. o may be nil.
@@ -75,7 +82,7 @@ func NewServer(inner polled.Bytes, o *ServerOptions) *Server {
 	if o != nil {
 		mine = *o
 	}
-	requests := http1.Requests{Limits: mine.Limits}
+	requests := http1.Requests{Limits: mine.Limits, Parts: mine.Parts}
 	s := &Server{decoder: requests.NewRequestDecoder(), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Request]{requests, s.decoder}
 	s.framed = polled.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
@@ -133,7 +140,7 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	switch {
 	case s.closed || s.last:
 		return nil, polled.None, io.EOF
-	case s.switched || len(s.asked) > 0 && mayswitch(s.asked[len(s.asked)-1]):
+	case s.switched || !s.within && len(s.asked) > 0 && mayswitch(s.asked[len(s.asked)-1]):
 		return nil, polled.None, nil
 	}
 	r, status, err := s.framed.Read()
@@ -146,13 +153,7 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 		}
 		return nil, polled.None, err
 	case status == polled.Data:
-		s.late.whole()
-		if s.tls == nil {
-			s.tls = tlsOf(s.framed)
-		}
-		r.TLS = s.tls
-		s.asked = append(s.asked, r.Request)
-		return r, polled.Data, nil
+		return s.came(r)
 	case s.late.exceeded(status):
 		s.finished = true
 		_ = s.Close()
@@ -162,10 +163,33 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	return nil, status, nil
 }
 
+// came takes a request, or a part of one. What follows a response is dropped.
+func (s *Server) came(r *http1.Request) (*http1.Request, polled.ReadStatus, error) {
+	s.late.came(r.Part)
+	answered := !r.Part.Begins() && len(s.asked) == 0
+	if s.within = !r.Part.Ends(); answered {
+		if s.dropped += int64(len(r.Content)); s.dropped > mostDropped {
+			s.last = true
+		}
+		return nil, polled.Buffered, nil
+	}
+	if r.Part.Begins() {
+		if s.tls == nil {
+			s.tls = tlsOf(s.framed)
+		}
+		r.TLS = s.tls
+		s.asked, s.dropped = append(s.asked, r.Request), 0
+	}
+	return r, polled.Data, nil
+}
+
 // proceed sends 100 Continue to a client that waits for it, once, and not before its earlier requests are answered.
 func (s *Server) proceed() {
-	r := s.decoder.Pending()
-	if r == nil || r == s.continued || len(s.asked) > 0 || !r.ExpectsContinue() {
+	r, due := s.decoder.Pending(), 0
+	if s.within { // the request was read, and its content is wanted
+		due = 1
+	}
+	if r == nil || r == s.continued || len(s.asked) != due || s.sending.within || !r.ExpectsContinue() {
 		return
 	}
 	if _, status, err := s.framed.Write(interim()); err == nil && status == polled.Success {
@@ -187,18 +211,41 @@ func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.W
 		return r, polled.Pending, fmt.Errorf("httpsession: write: no response")
 	}
 	answer := answerTo(s.asked[0], r)
+	early := s.within && len(s.asked) == 1 // the request that is answered is not whole
+	if early && r.Part == http1.Whole && !answer.Interim() && s.unread() {
+		answer.Close = true
+	}
+	length, bare := lengthOf(r.ContentLength, r.Header), answer.Interim() || s.asked[0].Method == http.MethodHead || !allowsContent(r.StatusCode)
+	if err = s.sending.check(r.Part, len(r.Content), length, bare); err != nil {
+		return r, polled.Pending, err
+	}
 	if _, status, err = s.framed.Write(answer); err != nil || status != polled.Success {
 		return r, status, err
 	}
 	if answer.Interim() {
+		if answer.StatusCode == http.StatusContinue {
+			s.continued = s.decoder.Pending()
+		}
 		return nil, polled.Success, nil
+	}
+	if s.sending.wrote(r.Part, len(r.Content), length, bare); s.sending.within {
+		return nil, polled.Success, nil
+	}
+	if early && s.unread() {
+		s.last = true
 	}
 	s.asked[0] = nil
 	s.asked = s.asked[1:]
 	behind(s.decoder, answer)
 	s.switched = answer.Switched()
-	s.last = !answer.KeepAlive() && !s.switched
+	s.last = s.last || !answer.KeepAlive() && !s.switched
 	return nil, polled.Success, nil
+}
+
+// unread reports whether the rest of the request that is coming is not worth waiting for.
+func (s *Server) unread() bool {
+	r := s.decoder.Pending()
+	return r != nil && (r.ExpectsContinue() && r != s.continued || r.ContentLength > mostDropped)
 }
 
 // mayswitch reports whether a request asks for another protocol. RFC 9110, sections 7.8 and 9.3.6.
@@ -210,7 +257,7 @@ func mayswitch(r *http.Request) bool {
 func answerTo(asked *http.Request, r *http1.Response) *http1.Response {
 	head := *r.Response
 	head.Request = asked
-	return &http1.Response{Response: &head, Content: r.Content}
+	return &http1.Response{Response: &head, Content: r.Content, Part: r.Part}
 }
 
 // behind informs the decoder of what follows a final response.
