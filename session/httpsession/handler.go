@@ -19,8 +19,11 @@ import (
 //	l, err := t.Listen("tcp", "127.0.0.1:8080", httpsession.Handler(mux, nil), nil)
 //
 // h runs on the stream's loop, with a whole request, and must not block: every other stream of the loop waits meanwhile.
-// What it writes is sent when it returns, including trailers. The ResponseWriter is an http.Hijacker, but no http.Flusher. For
-// another protocol on the same stream there is [HandOver].
+// What it writes is sent when it returns, including trailers, or at a Flush: from then on the response comes in parts. The
+// ResponseWriter is an http.Hijacker, too. For a response that goes on when h has returned there is [StartAsync], for a handler
+// that blocks [Blocking], for content that is larger than memory ServerOptions.Parts, and for another protocol on the same stream
+// [HandOver].
+//
 // When h returns, the request's Body is closed, its context is cancelled, and the ResponseWriter returns errors. As in
 // net/http, the context has http.LocalAddrContextKey and http.ServerContextKey, whose *http.Server has only its Handler
 // set; OPTIONS * is answered without h; and a panic with http.ErrAbortHandler resets the connection without a log entry.
