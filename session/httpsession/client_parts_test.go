@@ -311,3 +311,47 @@ func TestServerDropsContent(t *testing.T) {
 		}
 	}
 }
+
+// TestServerRefusesWithin has content that turns out to be wrong: there is one response, whoever gives it.
+func TestServerRefusesWithin(t *testing.T) {
+	for name, answers := range map[string]func(s *httpsession.Server){
+		"no answer": func(*httpsession.Server) {},
+		"begun": func(s *httpsession.Server) {
+			a := response(200, "")
+			a.Part, a.ContentLength = http1.First, -1
+			put(t, s, a)
+			_, _ = s.Drive()
+			a.Part = http1.Last
+			defer put(t, s, a)
+			_, err := next(t, s, s)
+			assert.ErrorIs(t, err, frame.ErrMalformed)
+		},
+		"answered": func(s *httpsession.Server) { put(t, s, response(200, "")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, client := attendWith(t, &httpsession.ServerOptions{Parts: inParts})
+			say(t, client, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+			_, err := next(t, s, s)
+			require.NoError(t, err)
+			say(t, client, "3\r\nabcx")
+			r, err := next(t, s, s)
+			if err == nil && r != nil {
+				require.Equal(t, "abc", string(r.Content))
+			}
+			answers(s)
+			until(t, func() bool {
+				_, _, _ = s.Read()
+				_, err := s.Drive()
+				require.NoError(t, err)
+				return s.Status() == polled.Terminated
+			})
+			want := "HTTP/1.1 400 "
+			if name != "no answer" {
+				want = "HTTP/1.1 200 "
+			}
+			got := heard(t, client)
+			assert.Contains(t, got, want)
+			assert.Equal(t, 1, strings.Count(got, "HTTP/1.1 "), "%q", got)
+		})
+	}
+}

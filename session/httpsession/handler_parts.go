@@ -118,6 +118,7 @@ func (c *conn) finishes(s *session.Stream, w *answer) {
 		c.cut(s, w, err)
 		return
 	}
+	c.watchWrites(s)
 	keeps := w.begun.KeepAlive() && !w.final
 	if !keeps {
 		_ = session.CloseInStages(s)

@@ -53,7 +53,7 @@ type ServerOptions struct {
 // writes one final response for each request; it may read any number of requests first.
 //
 // Invalid requests are answered by the Server, with a status such as 400 or 431, when all earlier requests have their
-// response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends after the
+// response; Read returns the *frame.Error. So are requests in parts that turn out to be invalid, unless their response has begun. A client that waits for 100 Continue gets it. The connection ends after the
 // last response was sent: if the client or a response closes it, if the client has finished, or after an invalid request.
 //
 // With ServerOptions.Parts the same request is returned for each part of it; the Read behind the first asks for the content,
@@ -148,7 +148,7 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	case err != nil:
 		s.finished = true
 		var wrong *frame.Error
-		if errors.As(err, &wrong) && err != io.EOF {
+		if errors.As(err, &wrong) && err != io.EOF && s.refuses() {
 			s.refusal = s.decoder.Status()
 		}
 		return nil, polled.None, err
@@ -181,6 +181,19 @@ func (s *Server) came(r *http1.Request) (*http1.Request, polled.ReadStatus, erro
 		s.asked, s.dropped = append(s.asked, r.Request), 0
 	}
 	return r, polled.Data, nil
+}
+
+// refuses reports whether the Server answers a request that has turned out to be invalid: not if its response has begun, which
+// happens only in parts.
+func (s *Server) refuses() bool {
+	switch {
+	case !s.within:
+		return true
+	case len(s.asked) == 0, len(s.asked) == 1 && s.sending.within:
+		return false
+	}
+	s.asked = s.asked[:len(s.asked)-1] // the refusal takes the place of its caller's answer
+	return true
 }
 
 // proceed sends 100 Continue to a client that waits for it, once, and not before its earlier requests are answered.
