@@ -10,7 +10,8 @@ import (
 // outgoing is a message that is being encoded, without its first line.
 type outgoing struct {
 	response   bool
-	bare       bool   // nothing follows the head, whatever its fields say
+	bare       bool // nothing follows the head, whatever its fields say
+	part       Part
 	host       string // requests
 	header     http.Header
 	connection string // a Connection field of its own; "": none
@@ -18,7 +19,6 @@ type outgoing struct {
 	chunked    bool
 	content    []byte
 	trailer    http.Header
-	part       Part
 }
 
 // appendFields appends the fields and the empty line that follow the first line. Fields for routing and framing come first,

@@ -34,15 +34,26 @@ type answer struct {
 	content  []byte
 	hijacked bool
 	returned bool
+	expects  bool   // the client waits for 100 Continue
+	paused   bool   // the handler does not want the content now
+	early    bool   // the request is not whole
+	final    bool   // the connection ends behind the response
+	parts    *going // nil: the response is kept until it is whole
+}
 
-	begun   *http1.Response // the head that was sent, of a response in parts; nil: none was
-	went    int64           // bytes of content in the parts that were sent
-	buffers int             // bytes of content that are kept before a part is sent; 0: all, until a Flush
-	expects bool            // the client waits for 100 Continue
-	paused  bool            // the handler does not want the content now
-	pauses  int             // see pauseCount
-	early   bool            // the request is not whole
-	final   bool            // the connection ends behind the response
+// going is what is known of a response that comes in parts.
+type going struct {
+	head   *http1.Response // as it was sent; nil: it was not yet
+	went   int64           // bytes of content in the parts that were sent
+	pauses int             // see pauseCount
+}
+
+// begun returns the head of a response in parts, if it was sent, or nil. mu is held, or nobody else uses the answer.
+func (a *answer) begun() *http1.Response {
+	if a.parts == nil {
+		return nil
+	}
+	return a.parts.head
 }
 
 func newAnswer(s *session.Stream, c *conn, r *http.Request) *answer {
@@ -89,12 +100,12 @@ func (a *answer) Write(p []byte) (int, error) {
 	switch {
 	case !allowsContent(a.status):
 		return 0, http.ErrBodyNotAllowed
-	case a.length >= 0 && a.went+int64(len(a.content)+len(p)) > a.length:
+	case a.length >= 0 && a.went()+int64(len(a.content)+len(p)) > a.length:
 		return 0, http.ErrContentLength
 	}
 	before := len(a.content)
 	a.content = append(a.content, p...)
-	if a.buffers > 0 && len(a.content) > a.buffers {
+	if a.parts != nil && len(a.content) > partBytes {
 		if err := a.emit(); err != nil {
 			a.content = a.content[:before]
 			return 0, err
@@ -152,7 +163,7 @@ func (a *answer) silence() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.returned = true
-	return a.begun == nil && !a.hijacked && (a.live == nil || !a.live.over)
+	return a.begun() == nil && !a.hijacked && (a.live == nil || !a.live.over)
 }
 
 // errTooShort means that a handler wrote less than its Content-Length. The client must not take it for the whole content.
@@ -170,7 +181,12 @@ func (a *answer) response() (*http1.Response, error) {
 		h.Del("Content-Length") // Append writes that of the content
 	}
 	a.complete(h)
-	r := &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: a.asked}, Content: a.content}
+	one := &struct { // one piece of memory
+		http1.Response
+		head http.Response
+	}{head: http.Response{StatusCode: a.status, Header: h, Request: a.asked}}
+	r := &one.Response
+	r.Response, r.Content = &one.head, a.content
 	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
 		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the response to GET is chunked and has no length
 	}

@@ -27,8 +27,10 @@ func (a *answer) FlushError() error {
 		return errReturned
 	}
 	a.writeHeader(http.StatusOK)
-	a.buffers = partBytes
-	if a.begun == nil || len(a.content) > 0 {
+	if a.parts == nil {
+		a.parts = &going{}
+	}
+	if a.parts.head == nil || len(a.content) > 0 {
 		if err := a.emit(); err != nil {
 			return err
 		}
@@ -38,17 +40,25 @@ func (a *answer) FlushError() error {
 
 // emit sends what was written, behind the head if that was not sent before. mu is held.
 func (a *answer) emit() error {
-	part, head := http1.Middle, a.begun
+	part, head := http1.Middle, a.parts.head
 	if head == nil {
 		part, head = http1.First, a.begin()
 	}
 	if err := a.write(head, part); err != nil {
 		return err
 	}
-	a.begun = head
-	a.went += int64(len(a.content))
+	a.parts.head = head
+	a.parts.went += int64(len(a.content))
 	a.content = a.content[:0]
 	return nil
+}
+
+// went returns how many bytes of content were sent. mu is held.
+func (a *answer) went() int64 {
+	if a.parts == nil {
+		return 0
+	}
+	return a.parts.went
 }
 
 // write sends one part of the response. mu is held.
@@ -113,8 +123,8 @@ func (a *answer) announced() http.Header {
 
 // finishParts sends the end of a response in parts. mu is held.
 func (a *answer) finishParts() error {
-	head := a.begun
-	if a.length > a.went+int64(len(a.content)) && allowsContent(a.status) && a.asked.Method != http.MethodHead {
+	head := a.parts.head
+	if a.length > a.parts.went+int64(len(a.content)) && allowsContent(a.status) && a.asked.Method != http.MethodHead {
 		return errTooShort
 	}
 	if trailer := a.trailer(); a.length < 0 && a.asked.Method != http.MethodHead {

@@ -38,7 +38,9 @@ func StartAsync(w http.ResponseWriter, e AsyncEvents) (*Async, error) {
 		a.live = &life{received: true}
 	}
 	a.live.events, a.live.async = e, &Async{a}
-	a.buffers = partBytes
+	if a.parts == nil {
+		a.parts = &going{}
+	}
 	a.conn.current = a
 	return a.live.async, nil
 }
@@ -120,7 +122,7 @@ func (x *Async) Pause() {
 	defer x.a.mu.Unlock()
 	if !x.a.returned {
 		x.a.paused = true
-		x.a.pauses++
+		x.a.parts.pauses++
 		x.a.stream.PauseRead()
 	}
 }

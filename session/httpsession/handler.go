@@ -143,7 +143,7 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 	case !w.finish(): // the connection belongs to somebody else
 		c.current = nil
 		c.times.leave()
-	case w.live != nil || w.begun != nil:
+	case w.live != nil || w.begun() != nil:
 		c.finishes(s, w)
 	default:
 		response, err := w.response()

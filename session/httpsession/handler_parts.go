@@ -96,7 +96,7 @@ func (c *conn) finishes(s *session.Stream, w *answer) {
 	if w.live.over {
 		return
 	}
-	if w.begun == nil {
+	if w.begun() == nil {
 		response, err := w.response()
 		if err != nil {
 			c.failed(s, w.asked, err)
@@ -119,7 +119,7 @@ func (c *conn) finishes(s *session.Stream, w *answer) {
 		return
 	}
 	c.watchWrites(s)
-	keeps := w.begun.KeepAlive() && !w.final
+	keeps := w.begun().KeepAlive() && !w.final
 	if !keeps {
 		_ = session.CloseInStages(s)
 	}

@@ -134,10 +134,13 @@ func (c *conn) slow(s *session.Stream, err error) {
 func (a *answer) pauseCount() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.paused {
-		a.pauses++
+	if a.parts == nil {
+		return 0
 	}
-	return a.pauses
+	if a.paused {
+		a.parts.pauses++
+	}
+	return a.parts.pauses
 }
 
 // watchWrites begins to watch that the client takes what is sent, if that is not watched already.
