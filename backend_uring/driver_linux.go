@@ -124,6 +124,9 @@ func (d *Driver) Features() []string {
 	if d.config.reduced {
 		f = append(f, fmt.Sprintf("queues of %d and %d entries, because locked memory is short", d.config.Entries, d.config.CompletionEntries))
 	}
+	if d.park.raw != nil {
+		f = append(f, "parked in Go's poller beside other goroutines")
+	}
 	if d.waker.ring == nil {
 		return append(f, "wake by eventfd")
 	}

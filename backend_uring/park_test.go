@@ -83,7 +83,7 @@ func interrupted(t *testing.T, d *Driver, g gap, wait time.Duration, fn func()) 
 		case <-ended:
 		default:
 			t.Errorf("a sleep has not ended %v after the event", patience)
-			d.Wake()
+			d.park.signal()
 		}
 	})
 	_, err := d.Poll(wait)
@@ -94,6 +94,21 @@ func interrupted(t *testing.T, d *Driver, g gap, wait time.Duration, fn func()) 
 	assert.Less(t, time.Since(begin), patience)
 	d.park.gap = nil
 	turn(t, d)
+}
+
+// The poller keeps time by the millisecond, so a parked sleep ends before its time.
+func TestParkedSleepEndsEarly(t *testing.T) {
+	d := openParking(t, Config{})
+	const wait = 20 * time.Millisecond
+	var latest time.Time
+	d.park.gap = func(now gap) {
+		if now == beforeParking {
+			latest = time.Now().Add(wait - time.Millisecond)
+		}
+	}
+	_, err := d.Poll(wait)
+	require.NoError(t, err)
+	assert.True(t, d.park.armed.Before(latest), "%v after the latest", d.park.armed.Sub(latest))
 }
 
 // A parked sleep ends in time.
@@ -146,9 +161,9 @@ func TestLookLeavesNothing(t *testing.T) {
 	}
 }
 
-// A loop parks while others are at work, and for some sleeps more.
-func TestParkIsForOthers(t *testing.T) {
+// A loop that has a CPU to itself does not park.
+func TestOwnCPUDoesNotPark(t *testing.T) {
 	d := open(t, Config{OwnCPU: true}, new(backend.Counters))
 	d.Park(true)
-	assert.False(t, d.park.wanted, "a loop with a CPU of its own")
+	assert.False(t, d.park.wanted)
 }
