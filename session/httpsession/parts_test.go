@@ -447,10 +447,10 @@ func TestRefusedWithoutReading(t *testing.T) {
 
 // TestUploadIsCutOff tells the handler once that its client has gone in the middle.
 func TestUploadIsCutOff(t *testing.T) {
-	ends := make(chan error, 10)
+	ends, came := make(chan error, 10), make(chan bool, 10)
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := httpsession.StartAsync(w, httpsession.AsyncEvents{
-			Data: func([]byte) {}, End: func(http.Header) { ends <- nil }, Close: func(err error) { ends <- err },
+			Data: func([]byte) { came <- true }, End: func(http.Header) { ends <- nil }, Close: func(err error) { ends <- err },
 		})
 		assert.NoError(t, err)
 	})
@@ -470,11 +470,13 @@ func TestUploadIsCutOff(t *testing.T) {
 			_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+k.sends)
 			require.NoError(t, err)
 			if strings.HasPrefix(name, "too large") {
+				if name == "too large" {
+					<-came
+				}
 				r, err := http.ReadResponse(bufio.NewReader(c), nil)
 				require.NoError(t, err)
 				assert.Equal(t, http.StatusRequestEntityTooLarge, r.StatusCode)
-			} else if k.reset {
-				time.Sleep(10 * time.Millisecond) // so that some of it is read
+			} else if <-came; k.reset {
 				_ = c.(*net.TCPConn).SetLinger(0)
 			}
 			_ = c.Close()

@@ -20,7 +20,7 @@ import (
 
 // TestTimes has clients that stop at every place. Each connection ends, and not before its time.
 func TestTimes(t *testing.T) {
-	const limit = 100 * time.Millisecond
+	const limit = 300 * time.Millisecond
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") })
 	for name, k := range map[string]struct {
 		options httpsession.ServerOptions
@@ -41,7 +41,7 @@ func TestTimes(t *testing.T) {
 				_, err := io.WriteString(c, k.sends)
 				require.NoError(t, err)
 				if k.goesOn {
-					_ = c.SetReadDeadline(time.Now().Add(4 * limit))
+					_ = c.SetReadDeadline(time.Now().Add(3 * limit))
 				}
 				all, err := io.ReadAll(c)
 				if k.goesOn {
@@ -53,6 +53,18 @@ func TestTimes(t *testing.T) {
 				assert.Equal(t, strings.Count(k.sends, "\r\n\r\n"), strings.Count(string(all), "HTTP/1.1 200 "), "%q", all)
 			})
 		})
+	}
+}
+
+// one returns how an exchange has ended.
+func one(t *testing.T, ends <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ends:
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, "Close was not called")
+		return nil
 	}
 }
 
@@ -78,13 +90,13 @@ func TestTimesOfContent(t *testing.T) {
 		c := dialPlain(t, address)
 		_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc")
 		require.NoError(t, err)
-		assert.ErrorIs(t, <-ends, os.ErrDeadlineExceeded)
+		assert.ErrorIs(t, one(t, ends), os.ErrDeadlineExceeded)
 		_, err = io.ReadAll(c)
 		assert.NoError(t, err)
 		held := dialPlain(t, address)
 		_, err = io.WriteString(held, "POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nabcde")
 		require.NoError(t, err)
-		assert.NoError(t, <-ends)
+		assert.NoError(t, one(t, ends))
 		r, err := http.ReadResponse(bufio.NewReader(held), nil)
 		require.NoError(t, err)
 		assert.Equal(t, 200, r.StatusCode)
@@ -111,13 +123,17 @@ func TestWriteTimeout(t *testing.T) {
 				c := dialPlain(t, address)
 				_, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
 				assert.NoError(t, err)
-				time.Sleep(400 * time.Millisecond) // the client does not read
-				_, err = io.Copy(io.Discard, c)
+				for range 500 { // the client does not read, and learns of the reset when it writes
+					if _, err = io.WriteString(c, "x"); err != nil {
+						break
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
 				assert.Error(t, err, "the connection lives: %s", path)
 			})
 		}
-		assert.ErrorIs(t, <-ends, os.ErrDeadlineExceeded)
 		clients.Wait()
+		assert.ErrorIs(t, one(t, ends), os.ErrDeadlineExceeded)
 	})
 }
 
