@@ -61,13 +61,13 @@ func onLoops(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
 // TestClientConnAgainstNetHTTP has several exchanges over one connection, whole and in parts.
 func TestClientConnAgainstNetHTTP(t *testing.T) {
 	server := partsOracle(t)
-	sum := fmt.Sprintf("%d %x <nil> a trailer", len(large), sha256.Sum256([]byte(large)))
+	sum := fmt.Sprintf("%d %x <nil> a trailer", len(middling), sha256.Sum256([]byte(middling)))
 	onLoops(t, func(t *testing.T, tr tandem.Transport) {
 		o := &httpsession.ClientOptions{Parts: respondInParts, Interim: true, ExpectContinueTimeout: patience}
 		var got []string
 		closed := calling(t, tr, server.Listener.Addr().String(), o, func(c *httpsession.ClientConn, done func()) {
 			q := upload(t, server.URL+"/sum", -1, true, http.Header{"X-After": {"a trailer"}})
-			rest := large
+			rest := middling
 			sum := ""
 			push := func() {
 				for q.Part != http1.Last {
@@ -113,7 +113,7 @@ func TestClientConnAgainstNetHTTP(t *testing.T) {
 			c.Ready = push
 		})
 		assert.NoError(t, closed)
-		assert.Equal(t, []string{"100 Continue", sum, "103 Early Hints", fmt.Sprint(len(large), "done")}, got)
+		assert.Equal(t, []string{"100 Continue", sum, "103 Early Hints", fmt.Sprint(len(middling), "done")}, got)
 	})
 }
 

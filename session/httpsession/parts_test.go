@@ -226,7 +226,7 @@ func TestAsyncLearnsThatTheClientLeaves(t *testing.T) {
 // TestSlowReaderBoundsMemory has a client that does not read. Neither kind of handler queues more than a little beyond
 // HighWater.
 func TestSlowReaderBoundsMemory(t *testing.T) {
-	const size = 64 << 20
+	const size = 24 << 20
 	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<10)
 	var most atomic.Int64
 	note := func(s *session.Stream) {
@@ -325,7 +325,7 @@ func uploadsBlocking() http.Handler {
 
 // TestUploads sends content in all ways that net/http's client and curl know.
 func TestUploads(t *testing.T) {
-	const size = 20 << 20
+	const size = 4 << 20
 	content := strings.Repeat("0123456789abcdef", size/16)
 	want := fmt.Sprintf("%d %x ", size, sha256.Sum256([]byte(content)))
 	for name, h := range map[string]http.Handler{"loop": uploads(), "blocking": uploadsBlocking()} {
