@@ -64,8 +64,8 @@ func ownAnswer(w http.ResponseWriter, step string) (*answer, error) {
 // AsyncEvents are the functions that are called for an exchange that StartAsync keeps open: on the stream's loop, one at a
 // time, after the http.Handler has returned. They must not block. All may be nil.
 type AsyncEvents struct {
-	// Data is called for each piece of the content of a request in parts, as ServerOptions.Parts says. p is valid until it
-	// returns. Without it the content is dropped, up to 256 KiB; for more the connection is closed. A request that is whole
+	// Data is called for each piece of the content of a request in parts, as ServerOptions.Parts says, up to Async.Close. p is
+	// valid until it returns. Without it the content is dropped, up to 256 KiB; for more the connection is closed. A request that is whole
 	// has its content in its Body.
 	Data func(p []byte)
 

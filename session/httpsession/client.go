@@ -34,7 +34,8 @@ type ClientOptions struct {
 	ExpectContinueTimeout time.Duration
 
 	// ExchangeTimeout is the longest time from a request's first byte, or Pool.Do, to the last byte of its response. The
-	// exchange ends with ErrExchangeTimeout then. Default 0: none.
+	// exchange ends with ErrExchangeTimeout then, and no other does; but its connection carries no more requests, and a Client,
+	// which has only that, ends. Default 0: none.
 	ExchangeTimeout time.Duration
 
 	// Pipeline is the largest number of requests without a response. Default 1, because not every server handles more

@@ -42,25 +42,30 @@ func (c *conn) piece(s *session.Stream, r *http1.Request) {
 	}
 	last := r.Part == http1.Last
 	switch l := w.live; {
-	case l.over || !l.wantsContent():
+	case !l.over && w.isDone(): // finishes is about to be called
+	case !l.wantsContent() || l.over:
 		if l.dropped += int64(len(r.Content)); l.dropped > mostDropped && !last {
-			c.current = nil
-			l.tell(errTooMuch)
-			_ = session.CloseInStages(s)
+			c.giveUp(s, errTooMuch)
 			return
 		}
 	case len(r.Content) > 0:
-		c.guarded(s, func() { l.events.Data(r.Content) })
+		if !c.guarded(s, func() { l.events.Data(r.Content) }) {
+			return
+		}
 	}
-	if !last {
-		return
+	if last {
+		c.whole(s, w, r.Trailer)
 	}
+}
+
+// whole follows the last part of a request.
+func (c *conn) whole(s *session.Stream, w *answer, trailer http.Header) {
 	w.live.received = true
 	w.mu.Lock()
 	w.early = false
 	w.mu.Unlock()
-	if !w.live.over && w.live.async != nil && w.live.events.End != nil {
-		c.guarded(s, func() { w.live.events.End(r.Trailer) })
+	if end := w.live.events.End; end != nil && !w.isDone() && !c.guarded(s, func() { end(trailer) }) {
+		return
 	}
 	if w.live.over {
 		c.current = nil
@@ -69,11 +74,30 @@ func (c *conn) piece(s *session.Stream, r *http1.Request) {
 	c.hold(s, w)
 }
 
+// isDone reports whether the handler has ended its response, and wants nothing more of the request.
+func (a *answer) isDone() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.returned
+}
+
+// giveUp ends the connection because of what the client sends behind the head of its request, or does not. A response that has
+// begun and is not complete is cut off by a reset, so that the client cannot take it for whole.
+func (c *conn) giveUp(s *session.Stream, err error) {
+	w := c.current
+	c.current = nil
+	if w.live.over || w.silence() {
+		_ = session.CloseInStages(s)
+	} else {
+		_ = s.AbortWith(err)
+	}
+	w.live.tell(err)
+}
+
 var errTooMuch = fmt.Errorf("httpsession: more than %d bytes of content came that no handler wanted", mostDropped)
 
-// guarded calls a function of AsyncEvents, which may panic with http.ErrAbortHandler.
-func (c *conn) guarded(s *session.Stream, fn func()) {
-	done := false
+// guarded calls a function of AsyncEvents. It reports false if that has aborted the connection, by http.ErrAbortHandler.
+func (c *conn) guarded(s *session.Stream, fn func()) (done bool) {
 	defer func() {
 		if done {
 			return
@@ -85,7 +109,7 @@ func (c *conn) guarded(s *session.Stream, fn func()) {
 		}
 	}()
 	fn()
-	done = true
+	return true
 }
 
 // finishes sends what is left of a response, when its handler has ended it.
@@ -183,7 +207,7 @@ var errLeft = fmt.Errorf("httpsession: the client has left before its response w
 // OnWritable implements session.Handler.
 func (c *conn) OnWritable(s *session.Stream) {
 	if w := c.current; w != nil && !w.live.over && w.live.events.Writable != nil {
-		c.guarded(s, w.live.events.Writable)
+		_ = c.guarded(s, w.live.events.Writable)
 	}
 }
 
@@ -196,7 +220,7 @@ func (c *conn) OnDrain(s *session.Stream) {
 	}
 	w.ends()
 	if w.live.events.Drain != nil {
-		c.guarded(s, w.live.events.Drain)
+		_ = c.guarded(s, w.live.events.Drain)
 	}
 }
 

@@ -109,25 +109,13 @@ func (c *conn) ranOut(s *session.Stream, d time.Duration, waits awaited, since u
 				c.startTimer(s)
 				return
 			}
-			c.slow(s, fmt.Errorf("httpsession: the content of a request was not whole within %v: %w", d, os.ErrDeadlineExceeded))
+			c.giveUp(s, fmt.Errorf("httpsession: the content of a request was not whole within %v: %w", d, os.ErrDeadlineExceeded))
 		case someHead:
 			_ = session.CloseInStages(s)
 		default:
 			_ = s.Close()
 		}
 	})
-}
-
-// slow ends an exchange whose content takes too long.
-func (c *conn) slow(s *session.Stream, err error) {
-	w := c.current
-	c.current = nil
-	if begun := !w.silence(); begun {
-		_ = s.AbortWith(err) // the client must not take the response for whole
-	} else {
-		_ = session.CloseInStages(s)
-	}
-	w.live.tell(err)
 }
 
 // pauseCount returns a number that grows with every pause, and is never the same twice while a pause lasts.
