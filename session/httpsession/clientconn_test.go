@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -51,7 +52,7 @@ func onLoops(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
 		if t.Name()[len(t.Name())-5:] == "uring" {
 			b = tandem.Uring
 		}
-		tr, err := tandem.Open(&tandem.Options{Backend: b})
+		tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		defer tr.Close()
 		test(t, tr)

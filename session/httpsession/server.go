@@ -41,7 +41,7 @@ type ServerOptions struct {
 	// then. Default 0: none, except when the connection closes, which has StreamOptions.CloseTimeout. Handler only.
 	WriteTimeout time.Duration
 
-	// AnswerBytes limits the content of a response. In bytes. Default 0: no limit. Handler only.
+	// AnswerBytes limits the content of a response that is sent whole. In bytes. Default 0: no limit. Handler only.
 	AnswerBytes int
 
 	// WriteBuffer is the size of the buffer for encoded responses, as in polled.NewFramed. In bytes. Default 64 KiB. Server

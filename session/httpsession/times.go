@@ -103,12 +103,12 @@ func (c *conn) ranOut(s *session.Stream, d time.Duration, waits awaited, since u
 			c.watch(s)
 			return
 		}
+		if waits == itContent && c.current.pauseCount() != t.pauses || waits == anyHead && s.Queued() > 0 || !s.Writable() {
+			c.startTimer(s) // the client was held up, or has still to take what it is sent
+			return
+		}
 		switch waits {
 		case itContent:
-			if c.current.pauseCount() != t.pauses { // the client was held up
-				c.startTimer(s)
-				return
-			}
 			c.giveUp(s, fmt.Errorf("httpsession: the content of a request was not whole within %v: %w", d, os.ErrDeadlineExceeded))
 		case someHead:
 			_ = session.CloseInStages(s)

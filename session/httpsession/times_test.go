@@ -171,3 +171,26 @@ func TestTimesEndWithHTTP(t *testing.T) {
 		assert.Equal(t, "hello", string(got))
 	})
 }
+
+// TestIdleTimeoutWaitsForTheResponse: a client that is still reading is not idle.
+func TestIdleTimeoutWaitsForTheResponse(t *testing.T) {
+	const size = 15 << 20
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })
+	o := &httpsession.ServerOptions{IdleTimeout: 50 * time.Millisecond, ReadHeaderTimeout: 50 * time.Millisecond}
+	handling(t, h, o, func(t *testing.T, address string, _ *sessiontest.Log) {
+		c := dialPlain(t, address)
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.NoError(t, err)
+		time.Sleep(200 * time.Millisecond) // the client is slow
+		in := bufio.NewReader(c)
+		for range 2 {
+			r, err := http.ReadResponse(in, nil)
+			require.NoError(t, err)
+			n, err := io.Copy(io.Discard, r.Body)
+			require.NoError(t, err)
+			assert.EqualValues(t, size, n)
+		}
+		_, err = in.ReadByte()
+		assert.ErrorIs(t, err, io.EOF, "behind the last response")
+	})
+}
