@@ -23,6 +23,9 @@ import (
 //	c.Closed = func(err error) { ... }
 //	s, err := t.Connect("tcp", address, c, nil)
 //
+// A server may answer while content is still being sent to it. With DialOptions.ReadWhileBlocked the answer is read although the
+// server does not take what is queued; without, two sides that both wait for the other to read would wait for ever.
+//
 // The connection is not reconnected: Closed tells its end, and a program that goes on connects with another ClientConn. All
 // methods belong to the stream's loop, those for sessions included; other goroutines use Stream.Post. Set the fields before the
 // ClientConn gets its stream.
