@@ -184,6 +184,14 @@ func forwardsNothingWhileOff(t *testing.T, d backend.Driver) {
 		require.Equal(t, before, f.all+len(o.Got), "bytes while receiving is off")
 		d.Receive(&o.Socket, true)
 		Until(t, d, func() bool { return f.all+len(o.Got) == before+1000+i })
+		Polls(t, d, 2*time.Millisecond)
+		_, err = peer.Write([]byte("waits"))
+		require.NoError(t, err)
+		d.Receive(&o.Socket, false) // behind bytes that have come
+		Polls(t, d, 2*time.Millisecond)
+		require.Equal(t, before+1000+i, f.all+len(o.Got), "bytes while receiving is off")
+		d.Receive(&o.Socket, true)
+		Until(t, d, func() bool { return f.all+len(o.Got) == before+1005+i })
 	}
 	Release(t, d, o)
 }
