@@ -153,10 +153,14 @@ type StreamOptions = session.StreamOptions
 //   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
 type TLSState = session.TLSState
 
-// StreamStats are a stream's figures, exact at the moment of the call.
+// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop.
 //
+//   - [session.StreamStats.BytesIn] counts bytes received from the kernel.
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.
 //   - [session.StreamStats.BytesSent] counts those of them that the kernel took.
+//   - [session.StreamStats.Opened] is when OnOpen was called.
+//   - [session.StreamStats.LastRead] is when bytes last came.
+//   - [session.StreamStats.LastWrite] is when the kernel last took bytes.
 type StreamStats = session.StreamStats
 
 // ListenOptions are the options of one listener. The zero value is right for most programs.

@@ -40,6 +40,7 @@ type loop struct {
 	current atomic.Uint64 // the call that was entered last; any goroutine may look
 	entered call          // the same
 	stamped uint64        // Polls for which the time in at was taken, and 1
+	looked  uint64        // Polls after which the clock was read, and 1
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
@@ -226,8 +227,26 @@ func (l *loop) each(fn func(*Stream)) {
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
 func (l *loop) stamp() {
 	if look := l.Polls() + 1; l.stamped != look {
-		l.stamped, l.at = look, l.Tick()
+		l.stamped, l.looked, l.at = look, look, l.Tick()
 	}
+}
+
+// lately returns a time after the last look at the kernel, the latest that is known. It reads the clock once for each look,
+// if nobody else has.
+func (l *loop) lately() int64 {
+	if look := l.Polls() + 1; l.looked != look {
+		l.looked = look
+		return l.Tick()
+	}
+	return max(l.at, l.LastTick())
+}
+
+// timeOf is the time that a reading of the loop's clock means; of 0 it is the zero time. Any goroutine.
+func (l *loop) timeOf(clock int64) time.Time {
+	if clock == 0 {
+		return time.Time{}
+	}
+	return l.TimeOf(clock)
 }
 
 // sinceStamp returns how long the present callback for data has run, in nanoseconds.

@@ -17,8 +17,7 @@ type tx struct {
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
-	watched  bool  // an idle timeout is set
-	direct   int64 // when bytes last went out from another goroutine, if watched
+	last     int64 // when the kernel last took bytes, on the loop's clock; 0: it has taken none
 }
 
 // notification is a promise of WriteNotify.
@@ -75,9 +74,7 @@ func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.BytesOut, n)
 	s.loop.CountShared(backend.DirectWrites, 1)
 	s.loop.CountShared(backend.Writes, 1)
-	if s.tx.watched {
-		s.tx.direct = s.loop.Clock()
-	}
+	s.tx.last = s.loop.Clock()
 	return n
 }
 
@@ -171,6 +168,7 @@ func (s *Stream) tookLocked(n int) {
 	s.tx.took(n)
 	s.loop.Count[backend.BytesOut] += uint64(n)
 	s.loop.Count[backend.Writes]++
+	s.tx.last = s.loop.lately()
 	s.went()
 }
 
