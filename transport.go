@@ -85,6 +85,7 @@ type Info struct {
 	Loops    int      // how many there are
 	Features []string // what the backend uses of the kernel
 	Reason   string   // why this backend, and why not the other
+	MaxConns int      // the default of ListenOptions.MaxConns, by RLIMIT_NOFILE; 0: no limit
 }
 
 // String is Info in one line.

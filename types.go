@@ -169,7 +169,8 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.Socket] lists socket options, for the listener and what it accepts.
 //   - [session.ListenOptions.From] is a listening socket from elsewhere, to use instead of binding one.
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
-//   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default 0: no limit.
+//   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default: what descriptors allow, less
+//     a reserve. Negative: no limit.
 //   - [session.ListenOptions.RejectOverLimit] resets further connections, instead of letting them wait.
 //   - [session.ListenOptions.TLS] encrypts accepted streams. Default nil: none.
 //   - [session.ListenOptions.NotTLS] answers a peer that does not speak TLS.
@@ -195,6 +196,7 @@ type Listener = session.Listener
 //   - [session.ListenerStats.Rejected] counts connections reset above MaxConns.
 //   - [session.ListenerStats.Streams] is how many streams there are now.
 //   - [session.ListenerStats.Parked] is how many accepted connections wait for room, or for ResumeAccept.
+//   - [session.ListenerStats.MaxConns] is how many streams there may be. 0: no limit.
 type ListenerStats = session.ListenerStats
 
 // DialOptions are the options of one dial. The zero value is right for most programs.

@@ -39,11 +39,12 @@ const (
 	haltPaused  halt = 1 << iota // PauseAccept was called
 	haltFull                     // MaxConns is reached
 	haltBackoff                  // it waits for resources
+	haltRearm                    // for a turn: it goes on with bounded accepts
 )
 
 func newListenSocket(l *listener, fd backend.Descriptor) *listenSocket {
 	a := &listenSocket{listener: l, gone: make(chan struct{})}
-	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
+	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0 && l.live.Load() >= l.boundFrom, Shared: l.shared}
 	a.timer.Fire = a.retry
 	return a
 }
@@ -110,6 +111,7 @@ func (a *listenSocket) Released() {
 // Run implements backend.Task: another goroutine has changed something.
 func (a *listenSocket) Run() {
 	a.poked.Store(false)
+	a.set(haltRearm, false)
 	if !a.stopped {
 		a.settle()
 	}
@@ -198,6 +200,18 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 	if len(a.parked) > 0 || l.atLimit() {
 		a.settle()
 	}
+	if l.max > 0 && !a.sock.Bounded && l.live.Load() >= l.boundFrom {
+		a.bound()
+	}
+}
+
+// bound has the driver accept a few connections at a time from now on. For that it has to stop for a turn; what it brings
+// until then, at most the backlog, fits.
+func (a *listenSocket) bound() {
+	a.sock.Bounded = true
+	a.set(haltRearm, true)
+	a.tellDriver()
+	a.poke()
 }
 
 func (a *listenSocket) park(c connection) {
