@@ -46,6 +46,11 @@ type ListenOptions struct {
 	// RejectOverLimit resets connections above MaxConns instead, also above its default.
 	RejectOverLimit bool
 
+	// PerSource bounds how many connections one address may have, and how fast it may make them. Those beyond are reset at
+	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Not for Unix sockets. Default: no
+	// such limits.
+	PerSource SourceLimits
+
 	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
 	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
 	// the keys of session tickets. Its functions run on a goroutine of their own, where they may block; on a CallerDriven
@@ -64,13 +69,14 @@ type ListenOptions struct {
 
 // ListenerStats are a listener's figures.
 type ListenerStats struct {
-	Accepted uint64 // connections
-	Errors   uint64 // accepts that failed
-	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
-	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
-	Streams  int    // there are now; of ListenConn connections, those that wait for Accept included
-	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
-	MaxConns int    // the limit of Streams, by default too; 0: none
+	Accepted       uint64 // connections
+	Errors         uint64 // accepts that failed
+	Backoffs       uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
+	Rejected       uint64 // connections reset because of MaxConns and RejectOverLimit
+	SourceRejected uint64 // connections reset because of PerSource
+	Streams        int    // there are now; of ListenConn connections, those that wait for Accept included
+	Parked         int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+	MaxConns       int    // the limit of Streams, by default too; 0: none
 }
 
 // Listener accepts connections, and makes streams of them, until it is closed. Any goroutine may use it.
@@ -121,6 +127,7 @@ type listener struct {
 	tls       *tls.Config                  // nil: none
 	notTLS    func(begins []byte) []byte   // or nil
 	conns     *connQueue                   // where connections wait for Accept; nil: they become streams
+	sources   *sources                     // nil: they are not counted
 
 	mu      sync.Mutex      // guards what follows
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
@@ -187,7 +194,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, net.UnknownNetworkError(network)
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
-	bad, badTLS := checkHandler(h), checkTLS(o.TLS, true)
+	bad, badTLS, badSource := checkHandler(h), checkTLS(o.TLS, true), o.PerSource.check(network)
 	switch {
 	case bad != nil:
 		return nil, bad
@@ -195,6 +202,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, fmt.Errorf("ListenOptions.%w", err)
 	case badTLS != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", badTLS)
+	case badSource != nil:
+		return nil, fmt.Errorf("ListenOptions.%w", badSource)
 	case o.Backlog < 0:
 		return nil, fmt.Errorf("ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
 	case o.Backlog > 0 && o.Backlog > e.sockets().MaxBacklog():
@@ -204,7 +213,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	}
 	l := &listener{
 		engine: e, handler: h, opts: opts, network: network, reject: o.RejectOverLimit,
-		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS,
+		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
 	l.limit(o)
 	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
@@ -310,10 +319,14 @@ func (l *listener) Addr() net.Addr { return l.addr }
 
 // Stats implements Listener.
 func (l *listener) Stats() ListenerStats {
-	return ListenerStats{
+	s := ListenerStats{
 		Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(), Rejected: l.rejected.Load(),
 		Streams: int(l.live.Load()), Parked: int(l.parked.Load()), MaxConns: int(l.max),
 	}
+	if l.sources != nil {
+		s.SourceRejected = l.sources.rejected.Load()
+	}
+	return s
 }
 
 func (l *listener) closeAll(fds []backend.Descriptor) {

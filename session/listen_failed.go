@@ -58,8 +58,8 @@ func (a *listenSocket) retry() {
 
 // refuse resets a connection that cannot have the options of its listener, which happens if the process has dropped a
 // privilege since Listen.
-func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
-	a.reset(fd)
+func (a *listenSocket) refuse(c connection, err error) {
+	a.reset(c)
 	a.listener.countFailure(a.loop)
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {
 		a.loop.engine.log.Error("tandem: accept: connections are reset, because they cannot have the listener's socket options",

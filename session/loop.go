@@ -199,22 +199,22 @@ func (l *loop) begin(start func()) error {
 	}))
 }
 
-// open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
+// open makes a stream of a connection that a listener accepted. Where nothing
 // begins any longer it is reset, as the kernel does with its backlog.
-func (l *loop) open(fd backend.Descriptor, peer backend.Address, from *listener) {
+func (l *loop) open(c connection, from *listener) {
 	if l.draining || l.Ending() {
-		l.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
+		l.Sockets.CloseSocket(c.fd, backend.Closing{Reset: true})
 		l.unpick()
-		from.ended()
+		from.ended(c.source)
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from = from
+	s.from, s.source = from, c.source
 	if from.tls != nil {
 		s.tls = newTLS(s, from.tls, true)
 	}
 	l.retain()
-	s.attach(fd, peer)
+	s.attach(c.fd, c.from)
 }
 
 // each calls fn for all streams. fn may end them.

@@ -15,12 +15,13 @@ import (
 // belong to the stream's loop: to callbacks of its own, or of another stream of that loop, or to functions run by Post.
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
-	sock backend.Socket
-	loop *loop
-	opts *StreamOptions
-	from *listener // that accepted it, or nil
-	id   uint64
-	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	sock   backend.Socket
+	loop   *loop
+	opts   *StreamOptions
+	from   *listener // that accepted it, or nil
+	source *source   // that it counts for there, or nil
+	id     uint64
+	hint   atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
 	mu      sync.Mutex // guards what follows, up to the next comment
 	life    life

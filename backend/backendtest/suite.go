@@ -54,6 +54,7 @@ func Rules() []Rule {
 		relayRules,
 		relayEndRules,
 		shareRules,
+		sourceRules,
 	} {
 		all = append(all, chapter...)
 	}
