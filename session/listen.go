@@ -133,6 +133,7 @@ type listener struct {
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
 	sockets int             // that have not failed
 	err     error           // why it has ended
+	onEnd   func()          // called when it has; nil: nobody asks
 
 	accepted, errors, backoffs, rejected atomic.Uint64
 

@@ -17,6 +17,7 @@ type tx struct {
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
+	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
 	last     int64 // when the kernel last took bytes, on the loop's clock; 0: it has taken none
 }
 
@@ -184,7 +185,7 @@ func (e *streamEvents) Sent(n int, err error) {
 	if err != nil {
 		s.brokenLocked("write", err, true)
 	}
-	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
+	if s.tx.pending() || s.life.phase != open || s.tx.wanted > 0 || s.rx.flow.Load()&flowBlocked != 0 {
 		s.scheduleTurnEnd()
 	}
 }
@@ -232,11 +233,15 @@ func (s *Stream) nextNotify(due bool) func(error) {
 	return fn
 }
 
-// unblockLocked reports that the queue has fallen under LowWater, once.
+// unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.
 func (s *Stream) unblockLocked() bool {
-	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.queued() >= s.opts.LowWater {
+	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.tx.queued()
+	if (!blocked || queued >= s.opts.LowWater) && queued >= int(s.tx.wanted) {
 		return false
 	}
-	s.rx.flow.And(^flowBlocked)
+	if blocked {
+		s.rx.flow.And(^flowBlocked)
+	}
+	s.tx.wanted = 0
 	return s.life.phase == open && s.opened
 }

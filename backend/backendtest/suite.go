@@ -24,6 +24,7 @@ func Rules() []Rule {
 		messageTimeRules,
 		sessionRules,
 		handoverRules,
+		notifyRules,
 		combineRules,
 		coreLimitRules,
 		coreEndRules,
