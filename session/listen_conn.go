@@ -165,7 +165,7 @@ func (l connListener) Accept() (net.Conn, error) {
 func (l connListener) unwatched(err error) {
 	l.errors.Add(1)
 	if skipped, ok := l.conns.allowLog(l.engine.clock); ok {
-		l.engine.log.Warn("tandem: a connection was accepted and is closed", "address", l.addr, "error", err, "not logged", skipped)
+		l.engine.log.Warn("tandem: a connection was accepted and is closed", "listener", l.addr, "error", err, "skipped", skipped)
 	}
 }
 

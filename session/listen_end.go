@@ -83,7 +83,7 @@ func (l *listener) end(err error) {
 // tellEnd calls a function that was told to OnListenerEnd.
 func (l *listener) tellEnd(fn func()) {
 	if err := l.engine.guarded(func() error { fn(); return nil }); err != nil {
-		l.engine.log.Error("tandem: panic in a function that is told of a listener's end", "address", l.addr, "error", err)
+		l.engine.log.Error("tandem: panic in a function that is told of a listener's end", "listener", l.addr, "error", err)
 	}
 }
 
@@ -139,7 +139,7 @@ func (a *listenSocket) move() bool {
 	a.loop.listening.remove(a)
 	l.heads = slices.Clone(l.heads)
 	l.heads[slices.Index(l.heads, a)] = b
-	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "address", l.addr, "loop", b.loop.index)
+	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "loop", b.loop.index, "listener", l.addr)
 	return true
 }
 

@@ -271,8 +271,8 @@ func (l *listener) logRejected(from backend.Address, limit string, now int64) {
 	}
 	all := t.rejected.Load()
 	skipped := max(int64(all-t.told.Swap(all))-1, 0)
-	l.engine.log.Warn("tandem: connections are reset, because their source has too many", "address", l.addr, "remote", from.NetAddr(),
-		"limit", limit, "not logged", skipped)
+	l.engine.log.Warn("tandem: connections are reset, because their source has too many", "listener", l.addr, "remote", from.NetAddr(),
+		"option", "PerSource."+limit, "skipped", skipped)
 }
 
 // left follows the end of a connection of a source. nil: sources are not counted.

@@ -181,7 +181,7 @@ func TestPerSource(t *testing.T) {
 	accepts(s.comes(l, "10.0.0.1"), "the first")
 	accepts(s.comes(l, "10.0.0.1"), "the second")
 	rejects(s.comes(l, "10.0.0.1"), "more than MaxConns")
-	assert.Contains(t, s.log.String(), "limit=MaxConns")
+	assert.Contains(t, s.log.String(), "option=PerSource.MaxConns")
 	accepts(s.comes(l, "10.0.0.2"), "another source")
 	assert.EqualValues(t, 1, l.Stats().SourceRejected)
 	assert.Equal(t, 3, l.Stats().Streams)
@@ -218,7 +218,7 @@ func TestPerSourceLogsOnceASecond(t *testing.T) {
 	s.clock.advance(time.Second)
 	s.comes(l, "10.0.0.1")
 	assert.Equal(t, 2, strings.Count(s.log.String(), message))
-	assert.Contains(t, s.log.String(), "=9\n", "how many were not logged")
+	assert.Contains(t, s.log.String(), "skipped=9\n", "how many were not logged")
 	require.NoError(t, s.engine.Close())
 }
 
