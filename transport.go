@@ -52,6 +52,9 @@ type Transport interface {
 	// Stats returns the figures as of the end of each loop's last turn, in all and for each loop. To publish them:
 	//
 	//	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
+	//
+	// A name can be published once in a process. All figures are there, also after Close; times are in nanoseconds. Those of
+	// listeners are Listener.Stats. For Prometheus there is the module session/tandemprom.
 	Stats() Stats
 
 	// Done is closed when no loop is left: because all have failed, or when a Shutdown or Close has finished.
