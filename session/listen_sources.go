@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -52,7 +53,7 @@ func (o *SourceLimits) check(network string) error {
 	case *o == SourceLimits{}:
 		return nil
 	case network == "unix":
-		return fmt.Errorf("PerSource: a Unix socket has no addresses of peers; leave it zero")
+		return errors.New("PerSource: a Unix socket has no addresses of peers; leave it zero")
 	case o.MaxConns < 0:
 		return fmt.Errorf("PerSource.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0): // NaN too
@@ -68,7 +69,7 @@ func (o *SourceLimits) check(network string) error {
 	case o.Sources < 0:
 		return fmt.Errorf("PerSource.Sources is %d; it must be positive, or 0 for %d", o.Sources, defaultSources)
 	case !o.bounds():
-		return fmt.Errorf("PerSource has neither MaxConns nor Rate")
+		return errors.New("PerSource has neither MaxConns nor Rate")
 	}
 	return nil
 }
