@@ -58,6 +58,7 @@ var aliases = map[string]reflect.Type{
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
 	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
 	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
+	"SourceLimits":      reflect.TypeFor[tandem.SourceLimits](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),
 	"SocketOptionError": reflect.TypeFor[*tandem.SocketOptionError](),
 	"Stats":             reflect.TypeFor[tandem.Stats](),

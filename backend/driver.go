@@ -196,7 +196,8 @@ type Socket struct {
 	Owner      Events // may be replaced between two events
 
 	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
-	// not all that are in the backlog.
+	// not all that are in the backlog. The owner may set it later; it holds from the next time on that accepting is
+	// switched on, after Accepted has brought what was asked for before.
 	Bounded bool
 
 	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as

@@ -68,5 +68,5 @@ func (s *Stream) forwarded(n int) {
 	s.rx.read += uint64(n)
 	s.rx.turnReads++
 	s.rx.turnBytes += n
-	s.came()
+	s.came(n)
 }
