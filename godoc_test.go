@@ -56,6 +56,7 @@ var aliases = map[string]reflect.Type{
 	"Loop":              reflect.TypeFor[tandem.Loop](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
+	"PeerCredentials":   reflect.TypeFor[tandem.PeerCredentials](),
 	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
 	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),

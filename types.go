@@ -68,6 +68,7 @@ import (
 //   - [session.Stream.Loop] is the index of its loop.
 //   - [session.Stream.LocalAddr] is the address of this end.
 //   - [session.Stream.RemoteAddr] is the address of the peer.
+//   - [session.Stream.PeerCredentials] is who the peer of a Unix socket is.
 //   - [session.Stream.Options] returns its limits.
 //   - [session.Stream.Stats] returns its figures.
 //   - [session.Stream.SetValue] keeps a value of the program's.
@@ -153,6 +154,14 @@ type StreamOptions = session.StreamOptions
 //   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
 type TLSState = session.TLSState
 
+// PeerCredentials are who the process at the other end of a Unix socket is, as [session.Stream.PeerCredentials] returns
+// them.
+//
+//   - [backend.PeerCredentials.PID] is the process; 0 if this one cannot see it.
+//   - [backend.PeerCredentials.UID] is its effective user.
+//   - [backend.PeerCredentials.GID] is its effective group.
+type PeerCredentials = backend.PeerCredentials
+
 // StreamStats are a stream's figures, exact at the moment of the call.
 //
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.
@@ -164,6 +173,7 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.Control] is called with the socket before it is bound.
 //   - [session.ListenOptions.Socket] lists socket options, for the listener and what it accepts.
 //   - [session.ListenOptions.From] is a listening socket from elsewhere, to use instead of binding one.
+//   - [session.ListenOptions.UnixMode] is the mode of the file of a Unix socket. Default 0: what the umask leaves.
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
 //   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default 0: no limit.
 //   - [session.ListenOptions.RejectOverLimit] resets further connections, instead of letting them wait.

@@ -70,6 +70,9 @@ func (o *ListenSocket) prepare(fd int, network string) error {
 	if network != "unix" {
 		err = setDefaults(fd)
 	}
+	if o.UnixMode != 0 {
+		err = limitMode(fd, o.UnixMode)
+	}
 	if o.ReusePort {
 		err = errors.Join(err, setReusePort(fd))
 	}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -59,6 +60,10 @@ type SocketTraffic interface {
 	// known.
 	LocalAddress(d Descriptor) Address
 	RemoteAddress(d Descriptor) Address
+
+	// PeerCredentials is who has connected the other end of a Unix socket, or listened there. It returns
+	// errors.ErrUnsupported where that cannot be known.
+	PeerCredentials(d Descriptor) (PeerCredentials, error)
 
 	// SetOptions sets options in their order, up to the first that fails.
 	SetOptions(d Descriptor, options []SocketOption, at SocketPlace) error
@@ -126,6 +131,10 @@ type ListenSocket struct {
 
 	// Control is called after that, as in net.ListenConfig. nil: none.
 	Control func(network, address string, c syscall.RawConn) error
+
+	// UnixMode is the mode of the file of a Unix socket. There is no moment in which the file has a mode that allows more.
+	// 0: what the umask leaves. A driver that cannot do this returns errors.ErrUnsupported; one without files need not.
+	UnixMode os.FileMode
 
 	// ReusePort lets several sockets share the address, and the kernel spread connections over them.
 	ReusePort bool

@@ -88,6 +88,9 @@ func (Linux) LocalAddress(d Descriptor) Address { return LocalAddress(d.FD()) }
 // RemoteAddress implements Sockets.
 func (Linux) RemoteAddress(d Descriptor) Address { return RemoteAddress(d.FD()) }
 
+// PeerCredentials implements Sockets.
+func (Linux) PeerCredentials(d Descriptor) (PeerCredentials, error) { return peerCredentials(d.FD()) }
+
 // SetOptions implements Sockets.
 func (Linux) SetOptions(d Descriptor, options []SocketOption, at SocketPlace) error {
 	return setSocketOptions(d.FD(), options, at)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,12 @@ type ListenOptions struct {
 	// is duplicated, used instead of binding, and stays the caller's; the file of a Unix socket, too. Control is not
 	// called. The network must be its network, the address is not looked at.
 	From syscall.Conn
+
+	// UnixMode is the mode of the file of a Unix socket: who may write to it may connect, and reading means nothing. The
+	// umask does not limit it, and there is no moment in which the file has a wider one. Only permission bits are allowed;
+	// 0 leaves the mode to the umask, and is the default. It is an error with other networks, with an abstract name, which
+	// has no file, and with From. Where this cannot be done, as it can on Linux alone, the error is errors.ErrUnsupported.
+	UnixMode os.FileMode
 
 	// Backlog is how many connections may wait in the kernel until they are accepted, listen(2); Linux lets one more
 	// wait. Default 0: the system's limit, net.core.somaxconn. More than that is an error. With From it holds for all
@@ -151,6 +158,9 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 		mine = *o
 	}
 	l, err := e.newListener(network, h, &mine)
+	if err == nil {
+		err = checkMode(network, address, &mine)
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}

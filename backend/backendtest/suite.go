@@ -54,6 +54,7 @@ func Rules() []Rule {
 		relayRules,
 		relayEndRules,
 		shareRules,
+		unixRules,
 	} {
 		all = append(all, chapter...)
 	}

@@ -69,6 +69,9 @@ func (s *sockets) listenPlain(network, address string, o backend.ListenSocket) (
 	if err := options.remember(o.Options); err != nil {
 		return refuse(err)
 	}
+	if o.UnixMode != 0 {
+		return refuse(fmt.Errorf("ListenOptions.UnixMode, without a moment in which the file allows more: %w", errors.ErrUnsupported))
+	}
 	if o.ReusePort {
 		return refuse(fmt.Errorf("several sockets at one address: %w", errors.ErrUnsupported))
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Listen implements backend.Sockets. A path of a Unix socket is a name, and no file.
+// Listen implements backend.Sockets. A path of a Unix socket is a name, and no file, so UnixMode does nothing.
 func (s sockets) Listen(network, address string, o backend.ListenSocket) (backend.Listening, error) {
 	addr, err := parseAddress(network, address)
 	if err != nil {

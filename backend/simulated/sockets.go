@@ -141,6 +141,11 @@ func (s sockets) RemoteAddress(d backend.Descriptor) backend.Address {
 	return backend.Address{}
 }
 
+// PeerCredentials implements backend.Sockets: both ends are in this process.
+func (s sockets) PeerCredentials(backend.Descriptor) (backend.PeerCredentials, error) {
+	return backend.PeerCredentials{PID: os.Getpid(), UID: os.Geteuid(), GID: os.Getegid()}, nil
+}
+
 // SetOptions implements backend.Sockets. Options are kept, and do nothing; Forbid has one fail.
 func (s sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, _ backend.SocketPlace) error {
 	defer s.locked()()
