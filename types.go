@@ -25,6 +25,7 @@ import (
 //   - [session.Stream.Read] copies them, as io.Reader says, and returns ErrWouldBlock when there are none.
 //   - [session.Stream.WriteTo] copies all of them to a Writer, which may be this stream or another one.
 //   - [session.Stream.Take] hands their memory over, as a Buffer.
+//   - [session.Stream.TakeFiles] returns the files that have come with them over a Unix socket.
 //
 // Writing, from any goroutine. A write takes all of its bytes, or none and returns an error:
 //
@@ -32,6 +33,7 @@ import (
 //   - [session.Stream.Writev] queues several slices, which stay together.
 //   - [session.Stream.WriteBuffer] queues a Buffer without copying it.
 //   - [session.Stream.WriteNotify] calls a function when the kernel has taken the bytes.
+//   - [session.Stream.WriteFiles] queues bytes, and passes open files with them over a Unix socket.
 //   - [session.Stream.Flush] hands the queue to the kernel now.
 //   - [session.Stream.Queued] returns how many bytes are queued.
 //   - [session.Stream.Writable] reports whether the queue is in bounds; OnWritable follows when it is again.
@@ -134,6 +136,7 @@ type Timer = session.Timer
 //   - [session.StreamOptions.HighWater] stops reading, and makes Writable false, above so many queued bytes. Default 128 KiB.
 //   - [session.StreamOptions.LowWater] goes on below so many. Default half of HighWater.
 //   - [session.StreamOptions.ReadWhileBlocked] keeps reading above HighWater. Default false.
+//   - [session.StreamOptions.ReceiveFiles] is how many files of a Unix socket's peer may wait. Default 0: none are received.
 //   - [session.StreamOptions.TurnBudget] is what one stream may receive or send in one turn. Default 256 KiB.
 //
 // Ending:
@@ -261,6 +264,9 @@ type SocketOptionError = backend.SocketOptionError
 // ErrWriteBufferFull is the error of a write for which there is no room below WriteBufferLimit. None of its bytes were
 // taken.
 var ErrWriteBufferFull = session.ErrWriteBufferFull
+
+// ErrTooManyFiles is why a stream was reset whose peer has sent more files over a Unix socket than ReceiveFiles lets wait.
+var ErrTooManyFiles = session.ErrTooManyFiles
 
 // ErrWouldBlock is the error of Stream.Read when nothing is unread and more may come. It is a net.Error whose Timeout
 // and Temporary are true.

@@ -28,6 +28,7 @@ type Sockets interface {
 	SocketTraffic
 	SocketMaker
 	SocketGiver
+	SocketFiles
 }
 
 // SocketTraffic is what is done with a socket that is connected. Several of the calls are good for a listening one, too.

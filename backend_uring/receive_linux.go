@@ -4,6 +4,8 @@ import (
 	"io"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/backend_uring/ring"
 )
@@ -33,6 +35,10 @@ const (
 func (d *Driver) armReceive(s *backend.Socket, limit int) {
 	s.State |= armed
 	e := d.request(s, opReceive)
+	if s.Files {
+		e.PrepPollAdd(s.FD(), unix.POLLIN, false)
+		return
+	}
 	piece := min(d.buffers.size, pieceBytes)
 	if !d.rung.multishot || s.State&hung != 0 || limit <= piece {
 		e.PrepRecvSelect(s.FD(), bufferGroup, uint32(piece))
@@ -44,6 +50,10 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 }
 
 func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
+	if s != nil && s.Files {
+		d.readable(s, c)
+		return
+	}
 	capped := false
 	if s != nil && last {
 		capped = s.State&multi != 0

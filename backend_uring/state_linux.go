@@ -58,7 +58,7 @@ const (
 
 	// Requests in flight.
 
-	armed      // a receive or an accept
+	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
 	watched    // the watch for hang-ups
 	sending    // a send

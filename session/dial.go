@@ -217,6 +217,9 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if err != nil {
 		return refuse(fmt.Errorf("DialOptions.%w", err))
 	}
+	if err := e.checkFiles("DialOptions", network, config != nil, d.opts.ReceiveFiles, opts); err != nil {
+		return refuse(err)
+	}
 	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {
 		return refuse(errors.New("SameLoop is a stream of another Transport"))
 	}

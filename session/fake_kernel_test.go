@@ -39,6 +39,7 @@ type fakeSocket struct {
 
 // fakeKernel implements backend.Sockets for any number of drivers.
 type fakeKernel struct {
+	fakeFiles
 	mu       sync.Mutex // guards what follows; the sockets belong to the test's goroutine
 	sockets  []*fakeSocket
 	refuse   error // of NewSocket, Listen, Adopt, HandOver and Attach, and of options

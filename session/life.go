@@ -256,6 +256,7 @@ func (s *Stream) finish() {
 // finished gives back what the stream had, after OnClose.
 func (s *Stream) finished() {
 	s.dropUnread()
+	s.dropFiles()
 	s.account()
 	if s.from != nil {
 		s.from.ended()

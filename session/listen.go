@@ -213,7 +213,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)
 }
 
 // prepare sets what can be set only on sockets that listen.

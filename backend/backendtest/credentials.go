@@ -12,11 +12,11 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// The rules on what Unix sockets carry besides bytes.
-var unixRules = []Rule{
+// The rules on what Unix sockets carry besides bytes. Those on files are in files_linux.go.
+var unixRules = append([]Rule{
 	{"S42_PeerCredentials", peerCredentials},
 	{"S42_NoPeerCredentials", noPeerCredentials},
-}
+}, unixRulesLinux...)
 
 // peerCredentials asks who the peer is: in OnOpen, elsewhere, and after the end.
 func peerCredentials(e *Env) {

@@ -10,7 +10,10 @@ import (
 )
 
 // sockets implements backend.Sockets.
-type sockets struct{ k *Kernel }
+type sockets struct {
+	backend.NoFiles
+	k *Kernel
+}
 
 var _ backend.Sockets = sockets{}
 
