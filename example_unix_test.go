@@ -14,20 +14,20 @@ import (
 	"github.com/tandem-io/tandem"
 )
 
-// opener opens files for programs of its own user.
-type opener struct {
+// fileOpener opens files for programs of its own user.
+type fileOpener struct {
 	tandem.BaseHandler
 	path string
 }
 
-func (opener) OnOpen(s *tandem.Stream) {
+func (fileOpener) OnOpen(s *tandem.Stream) {
 	who, err := s.PeerCredentials()
 	if err != nil || who.UID != os.Geteuid() {
 		_ = s.Abort()
 	}
 }
 
-func (o opener) OnData(s *tandem.Stream) {
+func (o fileOpener) OnData(s *tandem.Stream) {
 	_, _ = s.Discard(-1)
 	f, err := os.Open(o.path)
 	if err != nil {
@@ -38,13 +38,13 @@ func (o opener) OnData(s *tandem.Stream) {
 	_ = s.WriteFiles([]byte("here it is"), f)
 }
 
-// asker takes the file that comes.
-type asker struct {
+// fileAsker takes the file that comes.
+type fileAsker struct {
 	tandem.BaseHandler
 	files chan *os.File
 }
 
-func (a asker) OnData(s *tandem.Stream) {
+func (a fileAsker) OnData(s *tandem.Stream) {
 	_, _ = s.Discard(-1)
 	for _, f := range s.TakeFiles() {
 		a.files <- f
@@ -67,14 +67,14 @@ func ExampleStream_files() {
 		panic(err)
 	}
 	defer t.Close()
-	l, err := t.Listen("unix", filepath.Join(dir, "socket"), opener{path: path}, &tandem.ListenOptions{UnixMode: 0o600})
+	l, err := t.Listen("unix", filepath.Join(dir, "socket"), fileOpener{path: path}, &tandem.ListenOptions{UnixMode: 0o600})
 	if err != nil {
 		panic(err)
 	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	client := asker{files: make(chan *os.File, 1)}
+	client := fileAsker{files: make(chan *os.File, 1)}
 	options := tandem.DialOptions{StreamOptions: tandem.StreamOptions{ReceiveFiles: 1}}
 	s, err := t.Dial(ctx, "unix", l.Addr().String(), client, &options)
 	if err != nil {
