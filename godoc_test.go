@@ -67,6 +67,7 @@ var aliases = map[string]reflect.Type{
 	"StreamStats":       reflect.TypeFor[tandem.StreamStats](),
 	"TLSState":          reflect.TypeFor[tandem.TLSState](),
 	"Timer":             reflect.TypeFor[*tandem.Timer](),
+	"VsockAddr":         reflect.TypeFor[*tandem.VsockAddr](),
 }
 
 // members are the exported methods and fields of a type, without those that it has of an embedded one.

@@ -183,3 +183,15 @@ func TestPortablePassesNoFiles(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, <-k.end)
 }
+
+// TestPortableNetworks asks for networks that package net does not have, or has in its own way.
+func TestPortableNetworks(t *testing.T) {
+	tr := openPortable(t)
+	for network, address := range map[string]string{"vsock": "any:0", "mptcp": "127.0.0.1:0"} {
+		_, err := tr.Listen(network, address, echoer{}, nil)
+		assert.ErrorIs(t, err, errors.ErrUnsupported, network)
+		_, err = tr.Dial(t.Context(), network, address, echoer{}, nil)
+		assert.ErrorIs(t, err, errors.ErrUnsupported, network)
+		assert.ErrorContains(t, err, "for epoll and io_uring")
+	}
+}

@@ -165,6 +165,14 @@ type TLSState = session.TLSState
 //   - [backend.PeerCredentials.GID] is its effective group.
 type PeerCredentials = backend.PeerCredentials
 
+// VsockAddr is the address of a vsock, by which virtual machines and their host talk: a CID, which is the machine, and a port.
+//
+//   - [backend.VsockAddr.CID] is the machine: 1 this one, 2 the host, 4294967295 any.
+//   - [backend.VsockAddr.Port] is the port.
+//   - [backend.VsockAddr.Network] is "vsock".
+//   - [backend.VsockAddr.String] is the address as Listen and Dial take it, such as "host:1024".
+type VsockAddr = backend.VsockAddr
+
 // StreamStats are a stream's figures, exact at the moment of the call.
 //
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.

@@ -9,10 +9,12 @@ import (
 
 // NewSocket implements Sockets.
 func (Linux) NewSocket(remote Address, o DialSocket) (Descriptor, error) {
-	_, family := sockaddr(remote)
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err := checkLoopback(remote); err != nil {
+		return Descriptor{}, err
+	}
+	fd, err := newSocket(remote, o.Multipath)
 	if err != nil {
-		return Descriptor{}, os.NewSyscallError("socket", err)
+		return Descriptor{}, err
 	}
 	done := false
 	defer func() {
@@ -59,6 +61,6 @@ func (Linux) BeginConnect(d Descriptor, remote Address) (connected bool, err err
 	case unix.EINPROGRESS, unix.EINTR: // after a signal it goes on by itself, connect(2)
 		return false, nil
 	default:
-		return false, os.NewSyscallError("connect", err)
+		return false, unreachable(remote, os.NewSyscallError("connect", err))
 	}
 }

@@ -25,6 +25,7 @@ const attemptDelay = 250 * time.Millisecond
 type dial struct {
 	stream   *Stream
 	network  string
+	multi    bool // MPTCP
 	opts     DialOptions
 	sockopt  socketOptions
 	target   target
@@ -56,6 +57,7 @@ type attempt struct {
 	sock   backend.Socket
 	addr   backend.Address
 	winner bool
+	looks  int  // at a vsock that was reported to be connected
 	over   bool // the driver was told to let go
 }
 
@@ -162,7 +164,12 @@ func (a *attempt) Connected(err error) {
 	if d.decided || a.over {
 		return // it is being released already
 	}
-	if err == nil && d.selfConnected(a.sock.Descriptor) {
+	switch {
+	case err != nil:
+	case a.isUnfinished():
+		a.dial.stream.loop.Driver.Connect(&a.sock)
+		return
+	case d.selfConnected(a.sock.Descriptor):
 		err = syscall.ECONNREFUSED
 	}
 	if a.winner = err == nil; a.winner {
@@ -171,6 +178,20 @@ func (a *attempt) Connected(err error) {
 		d.note(a.addr, os.NewSyscallError("connect", err))
 	}
 	a.release()
+}
+
+// maxLooks is how often an attempt looks at a connect that is still in progress.
+const maxLooks = 100
+
+// isUnfinished reports whether a vsock is still being connected. On Linux 6.18 it tells pollers that it has room when its
+// request has been sent, and io_uring believes what a poller is told: sock_wfree in net/core/sock.c, io_poll_wake in
+// io_uring/poll.c.
+func (a *attempt) isUnfinished() bool {
+	if a.addr.Kind != backend.VsockAddress || a.looks == maxLooks {
+		return false
+	}
+	a.looks++
+	return a.dial.stream.loop.Sockets.RemoteAddress(a.sock.Descriptor).Kind == backend.NoAddress
 }
 
 // release tells the driver to let go of the attempt's socket, once. Released follows.

@@ -61,7 +61,7 @@ func (d *dial) serve(ctx context.Context) {
 
 // makeSocket makes a socket that is ready to connect to addr. Off the loop, but for a Connect that is called there.
 func (d *dial) makeSocket(ctx context.Context, addr backend.Address) madeSocket {
-	o := backend.DialSocket{Options: d.sockopt.options}
+	o := backend.DialSocket{Options: d.sockopt.options, Multipath: d.multi}
 	if d.opts.Control != nil || d.opts.ControlContext != nil {
 		o.Control = func(network, address string, c syscall.RawConn) error { return d.callControl(ctx, network, address, c) }
 	}
@@ -102,6 +102,8 @@ func localAddress(a net.Addr, remote backend.Address) backend.Address {
 			}
 		}
 		return backend.Address{IP: netip.AddrPortFrom(ip, a.AddrPort().Port()), Kind: backend.TCPAddress}
+	case *backend.VsockAddr:
+		return backend.BindToVsock(a)
 	case *net.UnixAddr:
 		return backend.Address{Unix: a.Name, Kind: backend.UnixAddress}
 	}

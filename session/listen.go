@@ -134,7 +134,7 @@ type listener struct {
 	paused  atomic.Bool
 }
 
-// Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
+// Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
 //
 // An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
@@ -183,10 +183,9 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 
 // newListener checks what was asked for.
 func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*listener, error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, net.UnknownNetworkError(network)
+	plain, _, err := plainNetwork(network)
+	if err != nil {
+		return nil, err
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
 	bad, badTLS := checkHandler(h), checkTLS(o.TLS, true)
@@ -210,7 +209,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
 		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS,
 	}
-	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
+	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
 	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -28,17 +29,22 @@ func (l *listener) open(network, address string, o *ListenOptions) ([]backend.De
 // bind makes the listening sockets: one, or with ReusePort one for each loop.
 func (l *listener) bind(network, address string, o *ListenOptions) (fds []backend.Descriptor, err error) {
 	e, n := l.engine, 1
+	plain, multipath, _ := plainNetwork(network)
 	socket := backend.ListenSocket{
-		Options: l.sockopt.options, Control: o.Control, ReusePort: e.balance == ReusePort && network != "unix",
+		Options: l.sockopt.options, Control: o.Control, ReusePort: e.balance == ReusePort && isTCP(plain), Multipath: multipath,
 		UnixMode: o.UnixMode, Patience: l.patience(), GivenUp: e.down.Load, Clock: e.clock,
 	}
 	if socket.ReusePort {
 		n = len(e.loops)
 	}
 	for range n {
-		at, err := e.sockets().Listen(network, address, socket)
+		at, err := e.sockets().Listen(plain, address, socket)
 		if err != nil {
 			l.closeAll(fds)
+			var op *net.OpError
+			if multipath && errors.As(err, &op) {
+				op.Net = network
+			}
 			return nil, err
 		}
 		l.addr, l.unlink = at.Addr, at.Unlink

@@ -176,6 +176,9 @@ func (s sockets) Control(d backend.Descriptor, f func(fd uintptr)) { f(uintptr(d
 
 // NewSocket implements backend.Sockets.
 func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backend.Descriptor, error) {
+	if o.Multipath || remote.Kind == backend.VsockAddress {
+		return backend.Descriptor{}, errOtherKernels
+	}
 	s.k.mu.Lock()
 	f, d, err := s.k.newFile()
 	if err == nil {
