@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,27 @@ func (Linux) NewSocket(remote Address, o DialSocket) (Descriptor, error) {
 	}
 	done = true
 	return NewDescriptor(fd), nil
+}
+
+// newSocket makes a stream socket for an address, with MPTCP or without.
+func newSocket(of Address, multipath bool) (int, error) {
+	_, family := sockaddr(of)
+	protocol := 0
+	if multipath {
+		protocol = unix.IPPROTO_MPTCP
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if err == nil {
+		return fd, nil
+	}
+	named := os.NewSyscallError("socket", err)
+	switch {
+	case multipath && (err == unix.ENOPROTOOPT || err == unix.EPROTONOSUPPORT || err == unix.EINVAL):
+		return -1, fmt.Errorf("%w (%w)", errNoMultipath, named)
+	case of.Kind == VsockAddress && err == unix.EAFNOSUPPORT:
+		return -1, fmt.Errorf("%w (%w)", errNoVsock, named)
+	}
+	return -1, named
 }
 
 // prepare makes a socket ready to connect to remote: options, the user's Control, the local address.

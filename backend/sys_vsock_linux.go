@@ -87,27 +87,6 @@ func checkLoopback(remote Address) error {
 	return nil
 }
 
-// newSocket makes a stream socket for an address, with MPTCP or without.
-func newSocket(of Address, multipath bool) (int, error) {
-	_, family := sockaddr(of)
-	protocol := 0
-	if multipath {
-		protocol = unix.IPPROTO_MPTCP
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
-	if err == nil {
-		return fd, nil
-	}
-	named := os.NewSyscallError("socket", err)
-	switch {
-	case multipath && (err == unix.ENOPROTOOPT || err == unix.EPROTONOSUPPORT || err == unix.EINVAL):
-		return -1, fmt.Errorf("%w (%w)", errNoMultipath, named)
-	case of.Kind == VsockAddress && err == unix.EAFNOSUPPORT:
-		return -1, fmt.Errorf("%w (%w)", errNoVsock, named)
-	}
-	return -1, named
-}
-
 var (
 	errNoVsock     = fmt.Errorf("the kernel has no vsock: load the module vsock, or one for the hypervisor such as vmw_vsock_virtio_transport: %w", errors.ErrUnsupported)
 	errNoMultipath = fmt.Errorf("the kernel has no MPTCP: set net.mptcp.enabled to 1, on Linux 5.6 or later with CONFIG_MPTCP; or use tcp: %w", errors.ErrUnsupported)

@@ -231,6 +231,11 @@ func tooManyReceived(e *Env) {
 	before := len(takeCensus().files)
 	for _, wait := range []int{0, 1, 4} { // files that the handler has left before
 		h := NewHooks()
+		h.Close = func(s *session.Stream, _ error) {
+			files := s.TakeFiles()
+			assert.LessOrEqual(e, len(files), 4, "files that wait")
+			closeAll(files)
+		}
 		_, p := e.unixPair(t, h, session.StreamOptions{ReceiveFiles: 4})
 		require.NoError(e, e.pass(p, "m", e.numbered(0, wait)...))
 		e.Eventually(func() bool { return h.Len() == 1 }, "the first byte")
