@@ -123,15 +123,6 @@ func (t *tx) mark(files []backend.Descriptor) {
 	t.files.n += len(files)
 }
 
-// next appends to bufs what can be sent at a time, and returns it with the files that go with its first byte.
-func (t *tx) next(bufs [][]byte) ([][]byte, []backend.Descriptor) {
-	bufs = t.out.vector(bufs)
-	if t.files == nil {
-		return bufs, nil
-	}
-	return t.files.cut(bufs, t.sent)
-}
-
 // cut returns the files that go with the first byte, and bufs up to where the next ones go.
 func (f *outFiles) cut(bufs [][]byte, sent uint64) (_ [][]byte, files []backend.Descriptor) {
 	marks := f.marks
@@ -152,8 +143,28 @@ func (f *outFiles) cut(bufs [][]byte, sent uint64) (_ [][]byte, files []backend.
 	return bufs, files
 }
 
-// sendFilesLocked gives bytes and the files with their first one to the driver. Loop only.
-func (s *Stream) sendFilesLocked(bufs [][]byte, files []backend.Descriptor) (int, error) {
+// trySendQueueLocked sends the front of the queue, as much as the kernel takes at once.
+func (s *Stream) trySendQueueLocked(bufs [][]byte) (int, error) {
+	if s.tx.files == nil {
+		return s.loop.Sockets.TrySendVector(s.fd, bufs)
+	}
+	bufs, files := s.tx.files.cut(bufs, s.tx.sent)
+	if files == nil {
+		return s.loop.Sockets.TrySendVector(s.fd, bufs)
+	}
+	n, err := s.loop.Sockets.TrySendFiles(s.fd, bufs, files)
+	if err == syscall.ETOOMANYREFS {
+		return 0, nil
+	}
+	return n, err
+}
+
+// sendWithFilesLocked gives the front of a queue in which there are files to the driver. Loop only.
+func (s *Stream) sendWithFilesLocked(bufs [][]byte) (int, error) {
+	bufs, files := s.tx.files.cut(bufs, s.tx.sent)
+	if files == nil {
+		return s.loop.Driver.Send(&s.sock, bufs)
+	}
 	n, err := s.loop.Driver.SendFiles(&s.sock, bufs, files)
 	if err != syscall.ETOOMANYREFS {
 		return n, err

@@ -58,6 +58,26 @@ func TestFilesFlushed(t *testing.T) {
 	a.ended("close <nil>", inOrder)
 }
 
+// TestFilesFlushedTooSoon flushes when the kernel takes no files, or has no room.
+func TestFilesFlushedTooSoon(t *testing.T) {
+	a := newFileActor(t)
+	a.full = syscall.ETOOMANYREFS
+	_, err := a.s.Write([]byte("12"))
+	require.NoError(t, err)
+	require.NoError(t, a.s.WriteFiles([]byte("3"), os.Stdin))
+	require.NoError(t, a.s.Flush())
+	assert.Equal(t, "12", a.f.got())
+	a.full, a.f.room = nil, 0
+	a.pass(2 * tooManyOnTheirWay)
+	assert.Equal(t, "12", a.f.got())
+	a.f.room = plenty
+	a.turn()
+	assert.Equal(t, "123", a.f.got())
+	assert.Equal(t, []int{2}, a.passed)
+	require.NoError(t, a.s.Close())
+	a.ended("close <nil>", inOrder)
+}
+
 // TestFilesElsewhere writes on another goroutine: directly, behind a queue, and to a peer that has gone.
 func TestFilesElsewhere(t *testing.T) {
 	a := newFileActor(t)

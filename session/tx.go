@@ -130,13 +130,13 @@ func (s *Stream) sendLocked() {
 			s.scheduleTurnEnd()
 			return
 		}
-		bufs, files := s.tx.next(s.loop.vec[:0])
+		bufs := s.tx.out.vector(s.loop.vec[:0])
 		var n int
 		var err error
-		if files == nil {
+		if s.tx.files == nil {
 			n, err = s.loop.Driver.Send(&s.sock, bufs)
 		} else {
-			n, err = s.sendFilesLocked(bufs, files)
+			n, err = s.sendWithFilesLocked(bufs)
 		}
 		switch {
 		case err == backend.ErrPending:
@@ -158,12 +158,7 @@ func (s *Stream) flushLocked() {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
-		bufs, files := s.tx.next(s.loop.vec[:0])
-		if files != nil {
-			s.sendLocked()
-			break
-		}
-		n, err := s.loop.Sockets.TrySendVector(s.fd, bufs)
+		n, err := s.trySendQueueLocked(s.tx.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
 		switch {
 		case err != nil:
