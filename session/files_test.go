@@ -150,12 +150,15 @@ func TestWaitingFiles(t *testing.T) {
 		a.f.send("x")
 		a.turn()
 	}
-	a.s.PauseRead()
-	come(1, false)
+	require.True(t, a.f.receiving)
+	a.s.rx.beginTurn(a.s.loop.Turn())
+	a.s.rx.turnReads = readsPerTurn // the stream has had its share of the turn
+	a.s.events().ReceivedFiles(backend.Received{Files: []backend.Descriptor{backend.NewDescriptor(a.made)}})
+	a.made++
+	a.s.events().Received([]byte("x"))
 	assert.Empty(t, a.took())
 	assert.False(t, a.f.receiving, "files wait with bytes that the handler has not seen")
 	assert.Equal(t, 1, a.s.events().RoomForFiles())
-	a.s.ResumeRead()
 	a.turn()
 	assert.Equal(t, "data x", a.took())
 	assert.True(t, a.f.receiving, "the handler was called")
