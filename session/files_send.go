@@ -57,7 +57,11 @@ func (s *Stream) WriteFiles(p []byte, files ...*os.File) error {
 		return s.opError("write", err)
 	}
 	rest, err := s.writeFiles(p, own)
-	s.loop.Sockets.CloseFiles(rest)
+	if s.loop.OnLoop() {
+		s.closeFiles(rest)
+	} else {
+		s.loop.Sockets.CloseFiles(rest)
+	}
 	return err
 }
 
