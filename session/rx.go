@@ -32,6 +32,7 @@ type rx struct {
 	in      inbox
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
+	files   *inFiles // nil: none are received
 
 	unfinished     bool // a FrameHandler goes on in the next turn, before anything else is delivered
 	redeliver      bool // OnData is to be called for bytes of in although it has seen them
@@ -259,7 +260,7 @@ func (s *Stream) controlReceive() {
 	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
 		s.rx.full = false
 	}
-	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && s.wants() || s.tls != nil && s.tls.wants())
+	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.rx.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
 	if on == s.rx.receiving {
 		return
 	}
@@ -325,10 +326,20 @@ func (s *Stream) dropUnread() {
 	}
 }
 
+// tryReceive receives, without the driver, into p.
+func (s *Stream) tryReceive(p []byte) (int, error) {
+	if !s.sock.Files {
+		return s.loop.Sockets.TryReceive(s.sock.Descriptor, p)
+	}
+	n, files, err := s.loop.Sockets.TryReceiveFiles(s.sock.Descriptor, p, s.events().RoomForFiles())
+	s.events().ReceivedFiles(files)
+	return n, err
+}
+
 // receiveRest takes a piece of what the kernel still has.
 func (s *Stream) receiveRest() {
 	scratch := s.loop.scratch()
-	n, err := s.loop.Sockets.TryReceive(s.sock.Descriptor, scratch)
+	n, err := s.tryReceive(scratch)
 	if n <= 0 || err != nil {
 		s.rx.drained = true
 		return

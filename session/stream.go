@@ -63,6 +63,7 @@ type streamEvents Stream
 
 var (
 	_ backend.Events    = (*streamEvents)(nil)
+	_ backend.FileOwner = (*streamEvents)(nil)
 	_ backend.TurnEnder = (*streamEvents)(nil)
 	_ backend.Task      = (*streamEvents)(nil)
 )
@@ -86,6 +87,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		remote = s.loop.Sockets.RemoteAddress(fd)
 	}
 	s.setAddresses(local, remote)
+	s.expectFiles()
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
 	s.fd = fd
