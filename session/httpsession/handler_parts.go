@@ -154,7 +154,7 @@ func (c *conn) finishes(s *session.Stream, w *answer) {
 func (c *conn) cut(s *session.Stream, w *answer, err error) {
 	if !errors.Is(err, net.ErrClosed) {
 		session.Logger(s).Error("httpsession: a response that has begun cannot be completed; the connection is reset",
-			"stream", s.ID(), "method", w.asked.Method, "path", w.asked.URL.Path, "error", err)
+			"loop", s.Loop(), "stream", s.ID(), "method", w.asked.Method, "path", w.asked.URL.Path, "error", err)
 	}
 	_ = s.AbortWith(err)
 	w.live.tell(err)

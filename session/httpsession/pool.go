@@ -210,6 +210,12 @@ func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 		one := p.options.Client
 		one.ExchangeTimeout = 0 // which the exchange keeps itself
 		c = &pooled{Client: NewClient(inner, &one), key: x.key()}
+		if fn := p.options.Client.Notify; fn != nil {
+			if err := c.Notify(fn); err != nil {
+				_ = c.Close()
+				return nil, err
+			}
+		}
 		h.open++
 		p.open++
 	}
