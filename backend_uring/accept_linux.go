@@ -38,12 +38,12 @@ func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 		s.State &^= armed | cancelling
 	}
 	switch {
-	case c.Res >= 0 && (s == nil || s.State&releasing != 0):
+	case c.Res >= 0 && s == nil:
 		backend.CloseFD(int(c.Res))
 		return
 	case c.Res >= 0:
 		s.Owner.Accepted(backend.NewDescriptor(int(c.Res)), backend.Address{}, nil)
-		d.acceptMore(s)
+		d.acceptMore(s) // nothing, once it is being released
 	case s == nil || s.State&releasing != 0:
 		return
 	case c.Res != -int32(syscall.ECANCELED):
@@ -60,7 +60,7 @@ func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 // request to report.
 func (d *Driver) acceptMore(s *backend.Socket) {
 	for range maxAccepts - 1 {
-		if !s.Bounded || s.Shared || s.State&wantAccept == 0 {
+		if !s.Bounded || s.Shared.Load() || s.State&wantAccept == 0 {
 			return
 		}
 		d.count[backend.SystemCalls]++

@@ -19,8 +19,9 @@ type connQueue struct {
 	waiting chan backend.Descriptor
 	over    chan struct{} // closed when the listener has ended
 
-	mu       sync.Mutex // guards what follows
-	closed   bool       // nothing more comes
+	mu       sync.Mutex           // guards what follows
+	finished bool                 // nothing more comes
+	late     []backend.Descriptor // behind waiting: from a listener that has ended, whatever room there was
 	deadline time.Time
 	moved    chan struct{} // closed when the deadline is set
 	logged   logLimit
@@ -46,7 +47,7 @@ func (q *connQueue) full() bool { return q.n.Load() >= acceptQueue }
 func (q *connQueue) put(fd backend.Descriptor) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.finished {
 		q.n.Add(-1)
 		return false
 	}
@@ -54,20 +55,62 @@ func (q *connQueue) put(fd backend.Descriptor) bool {
 	return true
 }
 
-// close returns what nobody will accept. It is called once.
+// putLate is put without room.
+func (q *connQueue) putLate(fd backend.Descriptor) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.finished {
+		return false
+	}
+	q.n.Add(1)
+	q.late = append(q.late, fd)
+	return true
+}
+
+// finish notes that nothing more comes. What waits may still be taken.
+func (q *connQueue) finish() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finishLocked()
+}
+
+func (q *connQueue) finishLocked() {
+	if !q.finished {
+		q.finished = true
+		close(q.over)
+	}
+}
+
+// close is finish, and returns what nobody will accept.
 func (q *connQueue) close() (left []backend.Descriptor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
-	close(q.over)
-	for {
-		select {
-		case fd := <-q.waiting:
-			left = append(left, fd)
-		default:
-			return left
-		}
+	q.finishLocked()
+	for fd, ok := q.nextLocked(); ok; fd, ok = q.nextLocked() {
+		left = append(left, fd)
 	}
+	return left
+}
+
+// nextLocked takes a connection without waiting. mu is held.
+func (q *connQueue) nextLocked() (fd backend.Descriptor, ok bool) {
+	select {
+	case fd = <-q.waiting:
+	default:
+		if len(q.late) == 0 {
+			return fd, false
+		}
+		fd, q.late = q.late[0], q.late[1:]
+	}
+	q.n.Add(-1)
+	return fd, true
+}
+
+// empty reports whether nothing waits, and nothing more comes.
+func (q *connQueue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.finished && len(q.waiting)+len(q.late) == 0
 }
 
 // setDeadline is SetDeadline of the listener.
@@ -90,11 +133,16 @@ func (q *connQueue) allowLog(clock backend.Clock) (skipped int, ok bool) {
 func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
 	for {
 		q.mu.Lock()
-		deadline, moved, closed := q.deadline, q.moved, q.closed
-		q.mu.Unlock()
-		if closed {
-			return backend.Descriptor{}, net.ErrClosed
+		deadline, moved := q.deadline, q.moved
+		if q.finished {
+			fd, ok := q.nextLocked()
+			q.mu.Unlock()
+			if !ok {
+				return fd, net.ErrClosed
+			}
+			return fd, nil
 		}
+		q.mu.Unlock()
 		var passed <-chan struct{}
 		stop := func() bool { return true }
 		if !deadline.IsZero() {
@@ -111,7 +159,6 @@ func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
 			return fd, nil
 		case <-q.over:
 			stop()
-			return backend.Descriptor{}, net.ErrClosed
 		case <-passed:
 		case <-moved:
 			stop()
@@ -141,6 +188,7 @@ func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.List
 func (l connListener) Accept() (net.Conn, error) {
 	for {
 		fd, err := l.conns.take(l.engine.clock)
+		l.forgetEmpty()
 		if err != nil {
 			if own := l.Err(); own != nil && err == net.ErrClosed {
 				err = own
@@ -193,6 +241,43 @@ func (a *listenSocket) give(c connection) {
 	if !l.conns.put(c.fd) {
 		a.reset(c.fd)
 		l.ended()
+	}
+}
+
+// giveLate is give for what a listener has accepted that has ended and shares its socket.
+func (a *listenSocket) giveLate(c connection) {
+	l := a.listener
+	if !l.conns.putLate(c.fd) {
+		a.reset(c.fd)
+		return
+	}
+	l.live.Add(1)
+	l.accepted.Add(1)
+	a.loop.Count[backend.Accepts]++
+}
+
+// acceptedLast has Accept of a listener that has ended return net.ErrClosed behind what waits, once all its sockets are
+// closed.
+func (l *listener) acceptedLast() {
+	if l.conns == nil {
+		return
+	}
+	l.mu.Lock()
+	over := l.err != nil
+	for _, a := range l.heads {
+		over = over && a.isGone()
+	}
+	l.mu.Unlock()
+	if over {
+		l.conns.finish()
+		l.forgetEmpty()
+	}
+}
+
+// forgetEmpty has Shutdown forget a listener that has ended and has nothing left for Accept.
+func (l *listener) forgetEmpty() {
+	if l.conns.empty() {
+		l.engine.forget(l)
 	}
 }
 

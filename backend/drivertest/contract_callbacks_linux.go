@@ -36,6 +36,35 @@ func acceptingIsSwitchedOff(t *testing.T, d backend.Driver, _ *backend.Counters)
 	Release(t, d, o)
 }
 
+// A connection that the driver has accepted when its listener is released is reported: others may have the listening
+// socket, and would never see it. The others still wait in the backlog.
+func acceptedWhileReleased(t *testing.T, d backend.Driver, _ *backend.Counters) {
+	const n = 6
+	l := Listen(t, n)
+	o := Attach(t, d, l)
+	o.OnAccepted = func() {
+		if len(o.Conns) == 1 {
+			d.Release(&o.Socket)
+		}
+	}
+	for range n {
+		Dial(t, l)
+	}
+	d.Accept(&o.Socket, true)
+	Until(t, d, func() bool { return o.Gone })
+	assert.NoError(t, o.AcceptErr)
+	left := 0
+	for fd, err := backend.Accept(l); err == nil; fd, err = backend.Accept(l) {
+		left++
+		backend.CloseFD(fd)
+	}
+	assert.Equal(t, n, len(o.Conns)+left, "connections reported, and %d left in the backlog", left)
+	for _, fd := range o.Conns {
+		backend.CloseFD(fd)
+	}
+	assert.Equal(t, backend.Outstanding{}, d.Outstanding())
+}
+
 // An owner that releases its socket in Sent hears no more of it, although the same event says that the peer has gone.
 func releasedInSent(t *testing.T, d backend.Driver, _ *backend.Counters) {
 	o, peer := Pair(t, d)

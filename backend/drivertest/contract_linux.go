@@ -31,6 +31,7 @@ func Run(t *testing.T, open Opener) {
 		{"Connects", connects},
 		{"Accepts", accepts},
 		{"AcceptingIsSwitchedOff", acceptingIsSwitchedOff},
+		{"AcceptedWhileReleased", acceptedWhileReleased},
 		{"ReleasedInSent", releasedInSent},
 		{"Sleeps", sleeps},
 		{"NoSleepWithARelease", noSleepWithRelease},
