@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tandem-io/tandem/session"
 )
@@ -26,7 +27,7 @@ func (g *Giver) Stream(ctx context.Context, s *session.Stream, describe func() (
 	}
 	var name string
 	var state []byte
-	c, err := session.DetachThen(s, func() {
+	c, err := detach(ctx, s, func() {
 		if describe != nil {
 			name, state = describe()
 		}
@@ -38,6 +39,30 @@ func (g *Giver) Stream(ctx context.Context, s *session.Stream, describe func() (
 		return c, err
 	}
 	return nil, nil
+}
+
+// detach is DetachThen on the stream's loop, where no callback of the stream is in the middle of its work: its writes would
+// fail from then on, although it may have read what they answer.
+func detach(ctx context.Context, s *session.Stream, last func()) (c net.Conn, err error) {
+	var begun atomic.Bool // by the loop, or given up
+	done := make(chan struct{})
+	if err := s.Post(func() {
+		defer close(done)
+		if begun.CompareAndSwap(false, true) {
+			c, err = session.DetachThen(s, last)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		if begun.CompareAndSwap(false, true) {
+			return nil, ctx.Err()
+		}
+		<-done
+	}
+	return c, err
 }
 
 // Transport is what Giver.Streams needs of one.
