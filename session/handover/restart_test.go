@@ -120,7 +120,11 @@ func (p *processes) ready(generation int) {
 	require.True(p, len(fields) == 4 && fields[0] == "ready" && fields[1] == strconv.Itoa(generation), "generation %d says %q", generation, line)
 	pid, err := strconv.Atoi(fields[2])
 	require.NoError(p, err)
-	p.pids, p.address = append(p.pids, pid), fields[3]
+	p.pids = append(p.pids, pid)
+	if generation == 0 { // before the clients begin
+		p.address = fields[3]
+	}
+	require.Equal(p, p.address, fields[3], "the address of generation %d", generation)
 }
 
 // end ends the last generation, and looks how all have ended.
@@ -244,7 +248,7 @@ func (c *client) exchange(conn net.Conn, answers *bufio.Reader) (generation int,
 	if _, err := conn.Write(line[:cut]); err != nil {
 		return 0, err
 	}
-	time.Sleep(time.Duration(c.rand.IntN(int(2 * time.Millisecond)))) // so that many are in the middle of a line
+	time.Sleep(time.Duration(c.rand.IntN(int(10 * time.Millisecond)))) // so that many are in the middle of a line
 	if _, err := conn.Write(line[cut:]); err != nil {
 		return 0, err
 	}
