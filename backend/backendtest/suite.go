@@ -45,6 +45,7 @@ func Rules() []Rule {
 		tlsRules,
 		tlsFailureRules, tlsDialRules, tlsHostileRules, detachTLSRules,
 		detachedRules,
+		sharedRules,
 		stageRules,
 		memoryRules,
 		callbackRules,
