@@ -32,6 +32,7 @@ func Run(t *testing.T, open Opener) {
 		{"Accepts", accepts},
 		{"AcceptingIsSwitchedOff", acceptingIsSwitchedOff},
 		{"AcceptedWhileReleased", acceptedWhileReleased},
+		{"SharedListener", sharedListener},
 		{"ReleasedInSent", releasedInSent},
 		{"Sleeps", sleeps},
 		{"NoSleepWithARelease", noSleepWithRelease},
