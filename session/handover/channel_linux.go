@@ -162,7 +162,7 @@ func (ch *channel) receivePart(p []byte, m *received) (int, error) {
 		}
 	}
 	m.truncated = m.truncated || flags&unix.MSG_CTRUNC != 0
-	if err == nil && n == 0 {
+	if err == nil && n == 0 || errors.Is(err, io.EOF) { // package net wraps it here
 		err = io.EOF
 	}
 	return n, err
