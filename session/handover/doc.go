@@ -75,4 +75,6 @@
 //
 // The version is 1. Both say HELLO at once, and go on with the highest version that both speak. What is malformed, out of
 // order or beyond the bounds ends the conversation with an error that is [ErrProtocol].
+//
+// Only Linux is supported. Elsewhere all of this returns errors.ErrUnsupported.
 package handover

@@ -31,6 +31,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envActivated) != "" {
+		os.Exit(runActivated())
+	}
 	if os.Getenv(envGeneration) != "" {
 		os.Exit(runServer())
 	}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -37,7 +38,7 @@ const (
 func TestRestarts(t *testing.T) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b})
+			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
 			if errors.Is(err, errors.ErrUnsupported) && os.Getenv("TANDEM_REQUIRE_URING") == "" {
 				t.Skip(err)
 			}
@@ -82,6 +83,7 @@ func restart(t *testing.T, b tandem.Backend) {
 			break
 		}
 	}
+	p.nobodyElseListens(b)
 	stop.Store(true)
 	running.Wait()
 	p.end()
@@ -125,6 +127,15 @@ func (p *processes) ready(generation int) {
 		p.address = fields[3]
 	}
 	require.Equal(p, p.address, fields[3], "the address of generation %d", generation)
+}
+
+// nobodyElseListens tries to listen where the last generation does, on a socket of the first, which has ended.
+func (p *processes) nobodyElseListens(b tandem.Backend) {
+	tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(p, err)
+	defer tr.Close()
+	_, err = tr.Listen("unix", p.path, tandem.BaseHandler{}, nil)
+	assert.ErrorIs(p, err, syscall.EADDRINUSE)
 }
 
 // end ends the last generation, and looks how all have ended.
