@@ -157,6 +157,6 @@ func (o *Options) uring() uring.Config {
 	return uring.Config{
 		Entries: o.Uring.Entries, CompletionEntries: o.Uring.CompletionEntries,
 		Buffers: o.Uring.Buffers, BufferSize: o.Uring.BufferSize, Rung: o.Uring.Rung,
-		Sockets: o.ExpectedStreams / o.Loops, Outlived: o.CallerDriven,
+		Sockets: o.ExpectedStreams / o.Loops, Outlived: o.CallerDriven, OwnCPU: o.Affinity != nil,
 	}
 }

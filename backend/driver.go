@@ -107,6 +107,15 @@ type Sleeper interface {
 	BeforeSleep()
 }
 
+// ParkingDriver is a Driver that has two ways to sleep. In the one its goroutine keeps the right to run Go code for a
+// while, in the other, which costs more, it gives that to the next goroutine at once.
+type ParkingDriver interface {
+	Driver
+
+	// Park says how the next sleeps are. It comes before a Poll that may sleep.
+	Park(on bool)
+}
+
 // Outstanding is what a driver has given to the kernel or to its owner and not got back.
 type Outstanding struct {
 	Sockets  int // attached and not yet released

@@ -124,7 +124,7 @@ func occupant(path string) (tenant, string) {
 	if err == nil {
 		defer c.Close()
 		if listenerLeft(c.(*net.UnixConn)) {
-			return leaving, "the process that listened there has just ended"
+			return leaving, "the process that began to listen there has ended, and its socket is still open, here or in another process"
 		}
 		return another, "somebody listens there"
 	}

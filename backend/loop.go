@@ -95,7 +95,8 @@ type Loop struct {
 	awake       int64           // when the present turn began to work, 0: not known yet
 	longest     Longest         // of turns
 	now         int64           // the latest Tick
-	beforeSleep func()          // called after the last look at the tasks before a sleep; nil: nobody asks
+	company     company
+	beforeSleep func() // called after the last look at the tasks before a sleep; nil: nobody asks
 
 	stop   bool
 	failed bool
@@ -115,6 +116,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	l.spent = l.shareSpent
 	l.tasks.timed = l.timed
 	l.rest()
+	l.company.driver, _ = cfg.Driver.(ParkingDriver)
 	if s, ok := cfg.Driver.(Sleeper); ok {
 		l.beforeSleep = s.BeforeSleep
 	}
@@ -209,6 +211,7 @@ func (l *Loop) runTasks() (n int) {
 	}
 	for ; left > 0; left-- {
 		l.runTask(l.tasks.next())
+		l.company.tasks++
 		n++
 		if left > 1 && l.spent() {
 			break
@@ -317,6 +320,9 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	l.Count[Sleeps]++
 	l.awake = 0
 	l.rest()
+	if l.company.driver != nil {
+		l.company.driver.Park(l.company.present(l.shared[DirectWrites].Load()))
+	}
 	return l.pollDriver(wait)
 }
 

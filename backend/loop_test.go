@@ -20,6 +20,7 @@ var drivers = map[string]func() (backend.Driver, error){
 	"epoll":         func() (backend.Driver, error) { return epoll.New(epoll.Config{}) },
 	"epoll-thread":  func() (backend.Driver, error) { return epoll.New(epoll.Config{LockedThread: true}) },
 	"uring":         func() (backend.Driver, error) { return newUring(uring.Config{}) },
+	"uring-alone":   func() (backend.Driver, error) { return newUring(uring.Config{OwnCPU: true}) },
 	"uring-eventfd": func() (backend.Driver, error) { return newUring(uring.Config{EventFD: true}) },
 	"uring-coop":    func() (backend.Driver, error) { return newUring(uring.Config{Rung: "coop"}) },
 	"uring-plain":   func() (backend.Driver, error) { return newUring(uring.Config{Rung: "plain"}) },

@@ -63,6 +63,7 @@ func (d *Driver) Close() error {
 	d.completeAll()
 	d.completeHeld()
 	d.waker.close()
+	d.closePark()
 	d.flush.close()
 	finished := d.requests == 0
 	err := d.ring.Close()

@@ -20,6 +20,9 @@ type Config struct {
 	// in flight, for as long as it lives. Each io_uring_enter looks the descriptor up instead.
 	Outlived bool
 
+	// OwnCPU says that the loop has a CPU to itself: then it never sleeps in Go's poller.
+	OwnCPU bool
+
 	// What follows are knobs for tests, which make a driver work as on an older kernel.
 
 	Rung    string // of the ladder; default "": the best that works

@@ -21,6 +21,7 @@ type Driver struct {
 	ring     *ring.Ring
 	buffers  *buffers
 	waker    waker
+	park     park
 	count    *backend.Counters
 	enters   uint64 // of the ring, as of the last Poll
 	requests int    // in flight
@@ -52,6 +53,7 @@ func New(c Config) (*Driver, error) {
 	// Any thread may register buffers with a ring that is not enabled yet; io_uring_register(2).
 	if d.buffers, err = newBuffers(d.ring, d.config); err == nil {
 		err = d.makeWaker()
+		d.openPark()
 	}
 	if err != nil {
 		_ = d.Close()
@@ -88,9 +90,12 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 		return n, d.err
 	}
 	var err error
-	if wait == 0 || n > 0 || !d.later.empty() || d.canServe() || d.repolls.len() > 0 {
+	switch {
+	case wait == 0 || n > 0 || !d.later.empty() || d.canServe() || d.repolls.len() > 0:
 		err = d.ring.Enter()
-	} else {
+	case d.park.parks(wait) && d.ring.Ready() == 0:
+		err = d.sleepParked(wait)
+	default:
 		err = d.ring.Wait(wait)
 	}
 	if err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
@@ -118,6 +123,9 @@ func (d *Driver) Features() []string {
 	}
 	if d.config.reduced {
 		f = append(f, fmt.Sprintf("queues of %d and %d entries, because locked memory is short", d.config.Entries, d.config.CompletionEntries))
+	}
+	if d.park.raw != nil {
+		f = append(f, "parked in Go's poller beside other goroutines")
 	}
 	if d.waker.ring == nil {
 		return append(f, "wake by eventfd")

@@ -3,6 +3,7 @@ package uring
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,8 @@ type waker struct {
 	event    *backend.EventFD
 	requests int // in flight
 	failures int // in a row
+
+	parked atomic.Bool // or about to be: in Go's poller, which an eventfd that the ring polls does not reach in time
 
 	mu   sync.Mutex  // guards ring, so that Wake never uses a number that has become another ring's
 	ring *ring.Waker // nil: use the eventfd
@@ -50,6 +53,9 @@ func (d *Driver) Wake() {
 	w.mu.Unlock()
 	if !sent {
 		w.event.Signal()
+		if w.parked.Load() {
+			d.park.signal()
+		}
 	}
 }
 

@@ -155,6 +155,10 @@ const (
 	SQTaskrun    = 1 << 2 // Since Linux 5.19: an enter would post completions
 )
 
+// CQEventFDDisabled is a bit of the flags of the completion queue, which this process writes and the kernel reads: the
+// registered eventfd is not signalled. Since Linux 5.8; io_uring_register(2).
+const CQEventFDDisabled = 1 << 0
+
 // Operations of io_uring_register(2), for [Ring.Register].
 const (
 	RegisterEventFD     = 4

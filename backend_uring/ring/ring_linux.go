@@ -29,6 +29,7 @@ type Ring struct {
 	cqes      []CQE
 	cqHead    *uint32
 	cqTail    *uint32
+	cqFlags   *uint32
 	cqNext    uint32 // the head that was published last
 	cqMask    uint32
 	cqEntries uint32

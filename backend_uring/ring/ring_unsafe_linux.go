@@ -165,7 +165,7 @@ func (r *Ring) mapQueues(p *Params) (err error) {
 	r.sqEntries = p.SQEntries
 	r.sqMask = *m.word(p.SQOff.RingMask)
 	r.sqes = unsafe.Slice((*SQE)(r.sqeMem.base), p.SQEntries)
-	r.cqHead, r.cqTail = m.word(p.CQOff.Head), m.word(p.CQOff.Tail)
+	r.cqHead, r.cqTail, r.cqFlags = m.word(p.CQOff.Head), m.word(p.CQOff.Tail), m.word(p.CQOff.Flags)
 	r.cqEntries = p.CQEntries
 	r.cqMask = *m.word(p.CQOff.RingMask)
 	r.cqes = unsafe.Slice((*CQE)(unsafe.Add(m.base, p.CQOff.CQEs)), p.CQEntries)
@@ -182,7 +182,7 @@ func (r *Ring) mapQueues(p *Params) (err error) {
 // causing a fault.
 func (r *Ring) unmapQueues() {
 	none := new(uint32)
-	r.sqHead, r.sqTail, r.sqFlags, r.cqHead, r.cqTail = none, none, none, none, none
+	r.sqHead, r.sqTail, r.sqFlags, r.cqHead, r.cqTail, r.cqFlags = none, none, none, none, none, none
 	r.sqNext, r.sqEntries, r.sqes = 0, 0, nil
 	r.cqNext, r.cqEntries, r.cqes = 0, 0, nil
 	_ = r.ringMem.unmap()
