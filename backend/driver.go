@@ -54,6 +54,11 @@ type Driver interface {
 	// returns.
 	Send(s *Socket, bufs [][]byte) (n int, err error)
 
+	// SendFiles is Send, and passes files over a Unix socket: all of them with the first byte, if the count that it returns
+	// is above 0, else none. If it returns ErrPending nothing was taken, and Sent(0, nil) tells that there is room. The error
+	// is syscall.ETOOMANYREFS while too many of the user's files are on their way. See SocketFiles.
+	SendFiles(s *Socket, bufs [][]byte, files []Descriptor) (n int, err error)
+
 	// Keep makes the memory behind the bytes that Received is reporting right now the caller's, and returns the
 	// function that gives it back, which any goroutine may call, once. It returns nil if the driver cannot spare the
 	// memory; then the bytes have to be copied.
@@ -130,10 +135,19 @@ type ForwardingDriver interface {
 	Forwards()
 }
 
+// PipeSize is how many bytes are forwarded at a time, at most. The kernel may allow a pipe less; F_SETPIPE_SZ in fcntl(2).
+// More than MaxOvershoot are forwarded only where the kernel has said that there is room for them.
+const PipeSize = 1 << 20
+
 // Forwarder takes the received bytes of a socket in place of its owner.
 type Forwarder interface {
-	// Wants reports whether what can be received now is to be forwarded. Otherwise it is received as usual.
-	Wants() bool
+	// Expects reports whether Wants is likely to do so when something has come. A driver that has to ask for bytes before
+	// they come waits for them first then.
+	Expects() bool
+
+	// Wants reports whether what can be received now is to be forwarded, and to which socket. Otherwise it is received as
+	// usual.
+	Wants() (to Descriptor, ok bool)
 
 	// Forward is called with n bytes in a pipe, and returns how many it has taken out of it. The owner gets the rest by
 	// Received.
@@ -190,12 +204,17 @@ type Socket struct {
 	Owner      Events // may be replaced between two events
 
 	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
-	// not all that are in the backlog.
+	// not all that are in the backlog. The owner may set it later; it holds from the next time on that accepting is
+	// switched on, after Accepted has brought what was asked for before.
 	Bounded bool
 
 	// Shared is set for a socket whose open file others have, too: they may make it blocking, and may take a connection
 	// that was ready. Its owner may set it at any time, on any goroutine.
 	Shared atomic.Bool
+
+	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be changed between two
+	// events. Without it the kernel closes what comes.
+	Files bool
 
 	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.
 	// The owner may change it between two events.

@@ -20,7 +20,7 @@ const maxAccepts = 64
 func (d *Driver) armAccept(s *backend.Socket) {
 	switch {
 	case s.Shared.Load():
-		s.State |= polled
+		s.State |= incoming
 		d.request(s, opIncoming).PrepPollAdd(s.FD(), unix.POLLIN, false)
 	case s.Bounded:
 		d.request(s, opAccept).PrepAccept(s.FD(), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -31,7 +31,7 @@ func (d *Driver) armAccept(s *backend.Socket) {
 
 // acceptOp is what is armed on a listening socket.
 func acceptOp(s *backend.Socket) uint64 {
-	if s.State&polled != 0 {
+	if s.State&incoming != 0 {
 		return opIncoming
 	}
 	return opAccept
@@ -70,12 +70,12 @@ func (d *Driver) accepted(s *backend.Socket, c ring.CQE, last bool) {
 	}
 }
 
-// incoming handles the poll of a shared listening socket.
-func (d *Driver) incoming(s *backend.Socket, c ring.CQE) {
+// arrived handles the poll of a shared listening socket.
+func (d *Driver) arrived(s *backend.Socket, c ring.CQE) {
 	if s == nil {
 		return
 	}
-	s.State &^= armed | cancelling | polled
+	s.State &^= armed | cancelling | incoming
 	switch {
 	case s.State&releasing != 0:
 		return

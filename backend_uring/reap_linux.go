@@ -113,7 +113,7 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 	case opAccept:
 		d.accepted(s, c, last)
 	case opIncoming:
-		d.incoming(s, c)
+		d.arrived(s, c)
 	case opConnect:
 		d.connected(s, c)
 	case opSend:

@@ -31,6 +31,9 @@ const (
 //	                 ─► awaitsBuffer      last completion, with ENOBUFS
 //	                 ─► armed|cancelling  updateKernel: it is not wanted any longer, or may have overlooked an end
 //	armed|cancelling ─► idle              last completion; updateKernel comes next
+//
+// An armed receive may be a poll, if a Forwarder wants what comes.
+//
 //	awaitsBuffer     ─► armed             serve, when it is this socket's turn
 //	                 ─► idle              serve, if it is not wanted any longer
 //
@@ -59,9 +62,10 @@ const (
 
 	// Requests in flight.
 
-	armed      // a receive or an accept
+	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
-	polled     // the accept is a poll
+	polled     // the receive is a poll: what comes is forwarded
+	incoming   // the accept is a poll
 	watched    // the watch for hang-ups
 	sending    // a send
 	roomPolled // the poll for room

@@ -28,6 +28,7 @@ type Config struct {
 	SlowCallback time.Duration // callbacks that run longer are logged, 0: none
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
 	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
+	MaxConns     int           // of listeners that have none, 0: no limit
 	Clock        backend.Clock // nil: backend.SystemClock
 	Stream       StreamOptions
 }
@@ -45,12 +46,14 @@ type Engine struct {
 	memory     memory
 	buffers    backend.Pool // of NewBuffer
 	handshakes int
+	maxConns   int // of listeners that have none, 0: no limit
 	conns      conns
 	panics     panicLog
 	debug      bool
 	trace      bool
+	files      fileCloser
 	watch      *watch         // nil: nobody looks for slow callbacks
-	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
+	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, those of TLS handshakes, and those that close files
 	running    sync.WaitGroup // goroutines of loops
 
 	lastResolver atomic.Pointer[guardedResolver]
@@ -74,13 +77,20 @@ func New(c Config) (*Engine, error) {
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}),
 		memory: memory{limit: c.MemoryLimit}, debug: c.Debug, trace: c.Trace,
-		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
+		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes), maxConns: c.MaxConns,
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}
 	}
 	if c.SlowCallback > 0 {
 		e.watch = newWatch(e, c.SlowCallback)
+	}
+	if c.Stream.ReceiveFiles > 0 && !c.Drivers[0].PassesFiles() {
+		err := fmt.Errorf("Options.ReceiveFiles is %d; this backend passes no files: %w", c.Stream.ReceiveFiles, errors.ErrUnsupported)
+		for _, d := range c.Drivers {
+			err = errors.Join(err, d.Close())
+		}
+		return nil, err
 	}
 	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {

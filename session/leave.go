@@ -30,12 +30,16 @@ type Carrier interface {
 // errLeft is what became of bytes that had not been sent.
 var errLeft = fmt.Errorf("the connection has gone to another process, and with it what was not sent: %w", net.ErrClosed)
 
+// errFilesHeld is why a connection stays.
+var errFilesHeld = fmt.Errorf("files wait to be taken, and do not go to another process: %w", syscall.EBUSY)
+
 // Leave makes a connection ready to go to another process, which gets its socket and what it returns. c is what Detach or
 // DetachThen has returned, for which Leave waits until it is live, or another connection that is a syscall.Conn and holds no
 // bytes of its own, such as a *net.TCPConn. Nobody may use c until settle was called, once: settle(true) closes c here, and
 // says nothing to the peer; settle(false) has c go on as if nothing had been. If Leave returns an error, c goes on as well.
 //
-// A Conn with TLS is errors.ErrUnsupported: its keys stay in this process. In a callback of the Transport, which cannot
+// A Conn with TLS is errors.ErrUnsupported: its keys stay in this process. One with files that nobody has taken is
+// syscall.EBUSY. In a callback of the Transport, which cannot
 // wait, the error is [backend.ErrOnLoop].
 func Leave(ctx context.Context, c net.Conn) (held Carried, settle func(gone bool), err error) {
 	switch c := c.(type) {
@@ -68,6 +72,10 @@ func (c *detached) leave(ctx context.Context) (held Carried, settle func(gone bo
 	h, err := c.surrender()
 	if err != nil {
 		return held, nil, err
+	}
+	if len(h.files) > 0 {
+		c.takeBack(h)
+		return held, nil, c.opError("leave", errFilesHeld)
 	}
 	return Carried{Unread: h.unread, Unsent: h.unsent, Shut: h.fin, Sent: h.finSent}, func(gone bool) {
 		if !gone {

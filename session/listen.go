@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -34,6 +35,11 @@ type ListenOptions struct {
 	// ReusePort. They are spread over the loops. All must be used, because each has connections waiting of its own.
 	// Default none; From must be nil then.
 	FromAll []syscall.Conn
+	// UnixMode is the mode of the file of a Unix socket: who may write to it may connect, and reading means nothing. The
+	// umask does not limit it, and there is no moment in which the file has a wider one. Only permission bits are allowed;
+	// 0 leaves the mode to the umask, and is the default. It is an error with other networks, with an abstract name, which
+	// has no file, and with From. Where this cannot be done, as it can on Linux alone, the error is errors.ErrUnsupported.
+	UnixMode os.FileMode
 
 	// Backlog is how many connections may wait in the kernel until they are accepted, listen(2); Linux lets one more
 	// wait. Default 0: the system's limit, net.core.somaxconn. More than that is an error. With From it holds for all
@@ -42,11 +48,21 @@ type ListenOptions struct {
 
 	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
 	// At most 64 of them are accepted already, or with ReusePort one for each loop if there are more loops than that;
-	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Default 0: no limit.
+	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Negative: no limit.
+	//
+	// Default 0: what RLIMIT_NOFILE, getrlimit(2), allowed the process when the Transport was opened, less a reserve for
+	// files, dials and other listeners: one descriptor in sixteen, at least 64, at most half of them. So connections wait
+	// before accept fails for want of descriptors. Transport.Info tells the default, and ListenerStats what holds. There is
+	// no limit where the system has none, and on Windows. Where several listeners share a process, each should have its own.
 	MaxConns int
 
-	// RejectOverLimit resets connections above MaxConns instead.
+	// RejectOverLimit resets connections above MaxConns instead, also above its default.
 	RejectOverLimit bool
+
+	// PerSource bounds how many connections one address may have, and how fast it may make them. Those beyond are reset at
+	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Not for Unix sockets. Default: no
+	// such limits.
+	PerSource SourceLimits
 
 	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
 	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
@@ -66,12 +82,14 @@ type ListenOptions struct {
 
 // ListenerStats are a listener's figures.
 type ListenerStats struct {
-	Accepted uint64 // connections
-	Errors   uint64 // accepts that failed
-	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
-	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
-	Streams  int    // there are now; of ListenConn connections, those that wait for Accept included
-	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+	Accepted       uint64 // connections
+	Errors         uint64 // accepts that failed
+	Backoffs       uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
+	Rejected       uint64 // connections reset because of MaxConns and RejectOverLimit
+	SourceRejected uint64 // connections reset because of PerSource
+	Streams        int    // there are now; of ListenConn connections, those that wait for Accept included
+	Parked         int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+	MaxConns       int    // the limit of Streams, by default too; 0: none
 }
 
 // Listener accepts connections, and makes streams of them, until it is closed. Any goroutine may use it.
@@ -129,24 +147,27 @@ type Listener interface {
 
 // listener is a Listener, with a socket on one loop or more.
 type listener struct {
-	engine  *Engine
-	handler Handler
-	opts    *StreamOptions
-	sockopt socketOptions
-	network string
-	max     int64 // MaxConns, 0: none
-	reject  bool
-	addr    net.Addr
-	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
-	tls     *tls.Config                  // nil: none
-	notTLS  func(begins []byte) []byte   // or nil
-	conns   *connQueue                   // where connections wait for Accept; nil: they become streams
+	engine    *Engine
+	handler   Handler
+	opts      *StreamOptions
+	sockopt   socketOptions
+	network   string
+	max       int64 // MaxConns or its default, 0: none
+	boundFrom int64 // from so many streams on accepts are bounded, if there is a max
+	reject    bool
+	addr      net.Addr
+	unlink    func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
+	tls       *tls.Config                  // nil: none
+	notTLS    func(begins []byte) []byte   // or nil
+	conns     *connQueue                   // where connections wait for Accept; nil: they become streams
+	sources   *sources                     // nil: they are not counted
 
 	mu      sync.Mutex      // guards what follows
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
 	sockets int             // that have not failed
 	err     error           // why it has ended
 	unlinks bool            // the end calls unlink
+	onEnd   func()          // called when it has; nil: nobody asks
 
 	shared                               atomic.Bool // others have the socket, too
 	accepted, errors, backoffs, rejected atomic.Uint64
@@ -157,7 +178,7 @@ type listener struct {
 	paused  atomic.Bool
 }
 
-// Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
+// Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
 //
 // An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
@@ -181,6 +202,9 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 		mine = *o
 	}
 	l, err := e.newListener(network, h, &mine)
+	if err == nil {
+		err = checkMode(network, address, &mine)
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
@@ -203,13 +227,12 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 
 // newListener checks what was asked for.
 func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*listener, error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, net.UnknownNetworkError(network)
+	plain, _, err := plainNetwork(network)
+	if err != nil {
+		return nil, err
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
-	bad, badTLS := checkHandler(h), checkTLS(o.TLS, true)
+	bad, badTLS, badSource := checkHandler(h), checkTLS(o.TLS, true), o.PerSource.check(network)
 	switch {
 	case bad != nil:
 		return nil, bad
@@ -217,8 +240,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, fmt.Errorf("ListenOptions.%w", err)
 	case badTLS != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", badTLS)
-	case o.MaxConns < 0:
-		return nil, fmt.Errorf("ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
+	case badSource != nil:
+		return nil, fmt.Errorf("ListenOptions.%w", badSource)
 	case o.From != nil && o.FromAll != nil:
 		return nil, errors.New("ListenOptions.From and FromAll are both set")
 	case o.Backlog < 0:
@@ -229,14 +252,34 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, net.ErrClosed
 	}
 	l := &listener{
-		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
-		tls: o.TLS, notTLS: o.NotTLS,
+		engine: e, handler: h, opts: opts, network: network, reject: o.RejectOverLimit,
+		tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
 	l.shared.Store(o.inherits())
-	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
+	l.limit(o)
+	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)
+}
+
+// limit decides how many streams there may be.
+func (l *listener) limit(o *ListenOptions) {
+	switch {
+	case o.MaxConns > 0:
+		l.max = int64(o.MaxConns)
+		l.boundFrom = 0
+	case o.MaxConns == 0 && l.engine.maxConns > 0:
+		l.max = int64(l.engine.maxConns)
+		l.boundFrom = l.max / 2 // an accept that is not bounded is cheaper, and may bring the whole backlog when it is ended
+		backlog := cmp.Or(o.Backlog, l.engine.sockets().MaxBacklog())
+		if l.engine.balance == ReusePort {
+			backlog *= len(l.engine.loops)
+		}
+		if int(l.boundFrom) < backlog {
+			l.boundFrom = 0
+		}
+	}
 }
 
 // prepare sets what can be set only on sockets that listen.
@@ -317,10 +360,14 @@ func (l *listener) Addr() net.Addr { return l.addr }
 
 // Stats implements Listener.
 func (l *listener) Stats() ListenerStats {
-	return ListenerStats{
+	s := ListenerStats{
 		Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(), Rejected: l.rejected.Load(),
-		Streams: int(l.live.Load()), Parked: int(l.parked.Load()),
+		Streams: int(l.live.Load()), Parked: int(l.parked.Load()), MaxConns: int(l.max),
 	}
+	if l.sources != nil {
+		s.SourceRejected = l.sources.rejected.Load()
+	}
+	return s
 }
 
 func (l *listener) closeAll(fds []backend.Descriptor) {

@@ -16,19 +16,19 @@ const acceptQueue = 64
 // connQueue holds connections that loops have accepted, for Accept.
 type connQueue struct {
 	n       atomic.Int32 // that wait, or are about to
-	waiting chan backend.Descriptor
+	waiting chan connection
 	over    chan struct{} // closed when the listener has ended
 
-	mu       sync.Mutex           // guards what follows
-	finished bool                 // nothing more comes
-	late     []backend.Descriptor // behind waiting: from a listener that has ended, whatever room there was
+	mu       sync.Mutex   // guards what follows
+	finished bool         // nothing more comes
+	late     []connection // behind waiting: from a listener that has ended, whatever room there was
 	deadline time.Time
 	moved    chan struct{} // closed when the deadline is set
 	logged   logLimit
 }
 
 func newConnQueue() *connQueue {
-	return &connQueue{waiting: make(chan backend.Descriptor, acceptQueue), over: make(chan struct{}), moved: make(chan struct{})}
+	return &connQueue{waiting: make(chan connection, acceptQueue), over: make(chan struct{}), moved: make(chan struct{})}
 }
 
 // reserve takes room for one connection.
@@ -44,26 +44,26 @@ func (q *connQueue) reserve() bool {
 func (q *connQueue) full() bool { return q.n.Load() >= acceptQueue }
 
 // put has a connection wait for which room was reserved. It reports false if nobody will accept it.
-func (q *connQueue) put(fd backend.Descriptor) bool {
+func (q *connQueue) put(c connection) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.finished {
 		q.n.Add(-1)
 		return false
 	}
-	q.waiting <- fd
+	q.waiting <- c
 	return true
 }
 
 // putLate is put without room.
-func (q *connQueue) putLate(fd backend.Descriptor) bool {
+func (q *connQueue) putLate(c connection) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.finished {
 		return false
 	}
 	q.n.Add(1)
-	q.late = append(q.late, fd)
+	q.late = append(q.late, c)
 	return true
 }
 
@@ -82,28 +82,28 @@ func (q *connQueue) finishLocked() {
 }
 
 // close is finish, and returns what nobody will accept.
-func (q *connQueue) close() (left []backend.Descriptor) {
+func (q *connQueue) close() (left []connection) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.finishLocked()
-	for fd, ok := q.nextLocked(); ok; fd, ok = q.nextLocked() {
-		left = append(left, fd)
+	for c, ok := q.nextLocked(); ok; c, ok = q.nextLocked() {
+		left = append(left, c)
 	}
 	return left
 }
 
 // nextLocked takes a connection without waiting. mu is held.
-func (q *connQueue) nextLocked() (fd backend.Descriptor, ok bool) {
+func (q *connQueue) nextLocked() (c connection, ok bool) {
 	select {
-	case fd = <-q.waiting:
+	case c = <-q.waiting:
 	default:
 		if len(q.late) == 0 {
-			return fd, false
+			return c, false
 		}
-		fd, q.late = q.late[0], q.late[1:]
+		c, q.late = q.late[0], q.late[1:]
 	}
 	q.n.Add(-1)
-	return fd, true
+	return c, true
 }
 
 // empty reports whether nothing waits, and nothing more comes.
@@ -130,17 +130,17 @@ func (q *connQueue) allowLog(clock backend.Clock) (skipped int, ok bool) {
 }
 
 // take waits for a connection, within the deadline.
-func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
+func (q *connQueue) take(clock backend.Clock) (connection, error) {
 	for {
 		q.mu.Lock()
 		deadline, moved := q.deadline, q.moved
 		if q.finished {
-			fd, ok := q.nextLocked()
+			c, ok := q.nextLocked()
 			q.mu.Unlock()
 			if !ok {
-				return fd, net.ErrClosed
+				return c, net.ErrClosed
 			}
-			return fd, nil
+			return c, nil
 		}
 		q.mu.Unlock()
 		var passed <-chan struct{}
@@ -148,15 +148,15 @@ func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
 		if !deadline.IsZero() {
 			left := deadline.Sub(clock.Now())
 			if left <= 0 {
-				return backend.Descriptor{}, os.ErrDeadlineExceeded
+				return connection{}, os.ErrDeadlineExceeded
 			}
 			passed, stop = backend.After(clock, left)
 		}
 		select {
-		case fd := <-q.waiting:
+		case c := <-q.waiting:
 			stop()
 			q.n.Add(-1)
-			return fd, nil
+			return c, nil
 		case <-q.over:
 			stop()
 		case <-passed:
@@ -174,8 +174,12 @@ var _ net.Listener = connListener{} //nolint:forbidigo // an interface, and no s
 // ListenConn is Listen for code that takes a net.Listener. Loops accept; what Accept returns is the caller's, and no loop
 // carries its bytes.
 func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.Listener, error) { //nolint:forbidigo // an interface, and no socket
-	if o != nil && o.TLS != nil {
+	switch {
+	case o == nil:
+	case o.TLS != nil:
 		return nil, &net.OpError{Op: "listen", Net: network, Err: errTLSConn}
+	case o.ReceiveFiles > 0:
+		return nil, &net.OpError{Op: "listen", Net: network, Err: errFilesConn}
 	}
 	l, err := e.listen(network, address, BaseHandler{}, o, newConnQueue())
 	if err != nil {
@@ -187,7 +191,7 @@ func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.List
 // Accept implements net.Listener.
 func (l connListener) Accept() (net.Conn, error) {
 	for {
-		fd, err := l.conns.take(l.engine.clock)
+		taken, err := l.conns.take(l.engine.clock)
 		l.forgetEmpty()
 		if err != nil {
 			if own := l.Err(); own != nil && err == net.ErrClosed {
@@ -198,7 +202,7 @@ func (l connListener) Accept() (net.Conn, error) {
 		if l.waiting.Load() > 0 {
 			l.wake() // there is room in the queue
 		}
-		switch c, err := l.engine.newConn(fd, l.network, l.listener); err {
+		switch c, err := l.engine.newConn(taken.fd, l.network, l.listener, taken.source); err {
 		case nil:
 			return c, nil
 		case net.ErrClosed:
@@ -213,7 +217,7 @@ func (l connListener) Accept() (net.Conn, error) {
 func (l connListener) unwatched(err error) {
 	l.errors.Add(1)
 	if skipped, ok := l.conns.allowLog(l.engine.clock); ok {
-		l.engine.log.Warn("tandem: a connection was accepted and is closed", "address", l.addr, "error", err, "not logged", skipped)
+		l.engine.log.Warn("tandem: a connection was accepted and is closed", "listener", l.addr, "error", err, "skipped", skipped)
 	}
 }
 
@@ -238,17 +242,17 @@ func (a *listenSocket) give(c connection) {
 	l := a.listener
 	l.accepted.Add(1)
 	a.loop.Count[backend.Accepts]++
-	if !l.conns.put(c.fd) {
-		a.reset(c.fd)
-		l.ended()
+	if !l.conns.put(c) {
+		a.reset(c)
+		l.ended(nil)
 	}
 }
 
 // giveLate is give for what a listener has accepted that has ended and shares its socket.
 func (a *listenSocket) giveLate(c connection) {
 	l := a.listener
-	if !l.conns.putLate(c.fd) {
-		a.reset(c.fd)
+	if !l.conns.putLate(c) {
+		a.reset(c)
 		return
 	}
 	l.live.Add(1)
@@ -286,8 +290,8 @@ func (l *listener) dropQueue() {
 	if l.conns == nil {
 		return
 	}
-	for _, fd := range l.conns.close() {
-		l.engine.sockets().CloseSocket(fd, backend.Closing{Reset: true})
-		l.ended()
+	for _, c := range l.conns.close() {
+		l.engine.sockets().CloseSocket(c.fd, backend.Closing{Reset: true})
+		l.ended(c.source)
 	}
 }

@@ -116,12 +116,16 @@ func (a *listenSocket) leaveParked() {
 
 // late follows an accept that was on its way when the listener ended.
 func (a *listenSocket) late(c connection) {
-	if !a.listener.shared.Load() {
-		a.reset(c.fd)
+	l := a.listener
+	switch {
+	case l.sources != nil && !a.admit(&c):
+		return
+	case !l.shared.Load():
+		a.reset(c)
 		return
 	}
-	if err := a.listener.sockopt.connected(a.loop.Sockets, c.fd); err != nil {
-		a.refuse(c.fd, err)
+	if err := l.sockopt.connected(a.loop.Sockets, c.fd); err != nil {
+		a.refuse(c, err)
 		return
 	}
 	a.leave(c)

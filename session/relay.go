@@ -25,8 +25,8 @@ type RelayStats struct {
 	FromB uint64 // bytes that came from the peer of b, and were given to a
 }
 
-// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; on epoll, where
-// much comes and both are plain, by splice(2). They may be on different loops, be of different Transports, and have TLS or
+// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; where much
+// comes and both are plain, within the kernel, by splice(2) (not on Portable). They may be on different loops, be of different Transports, and have TLS or
 // not. o may be nil.
 //
 // Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
@@ -45,6 +45,7 @@ type RelayStats struct {
 //     does not take what it got for all there was. That waits for a peer that takes no byte for the CloseTimeout. A FIN
 //     without the close_notify of TLS is such a failure, io.ErrUnexpectedEOF. If one is reset at this end, by Abort, by a
 //     timeout or by the end of its loop, so is the other, at once.
+//   - Files that come over a Unix socket are closed, whatever ReceiveFiles says.
 //   - Close of one closes the other in order. Shutdown leaves a relay alone until its context ends, and then aborts it.
 //
 // The error says why nothing was done, and then both streams are as they were: a stream is nil, both are the same, one
@@ -116,6 +117,7 @@ type relayEnd struct {
 	to     *relayEnd     // the other one
 	passed atomic.Uint64 // bytes that went to the other stream
 	bulk   bool          // much comes at a time
+	small  int           // how many times in a row little was forwarded
 }
 
 // takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile did not tell the relay,
@@ -146,6 +148,8 @@ func (e *relayEnd) begin() {
 		return
 	}
 	s.SetHandler(e)
+	s.refuseFiles()
+	s.dropFiles()
 	s.rx.relayed = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
@@ -167,7 +171,7 @@ func (*relayEnd) OnOpen(*Stream) {}
 // OnData implements Handler.
 func (e *relayEnd) OnData(s *Stream) {
 	to := e.to.stream
-	e.bulk = e.bulk || s.rx.in.len() >= largePiece
+	e.bulk = e.bulk || s.rx.turnBytes >= largePiece
 	for s.rx.in.len() > 0 {
 		n := min(s.rx.in.len(), to.room())
 		if n == 0 {
@@ -213,6 +217,10 @@ func (e *relayEnd) pass(n int) bool {
 func (e *relayEnd) waitForRoom() {
 	s := e.stream
 	s.PauseRead()
+	if e.bulk && s.sock.Forward != nil {
+		s.rx.pausedWithData = true // what comes meanwhile stays in the kernel, and can be forwarded then
+		s.scheduleTurnEnd()
+	}
 	_ = e.to.stream.WriteNotify(nil, func(error) { s.ResumeRead() }) // an error is the end of it, which its OnClose tells
 }
 

@@ -25,9 +25,14 @@ const turnLimit = int64(time.Millisecond)
 type rx struct {
 	flow atomic.Uint32 // any goroutine
 
+	// What follows the loop stores, and any goroutine may load.
+	received atomic.Uint64 // bytes that came from the kernel, ever
+	last     atomic.Int64  // when they last did, on the loop's clock; 0: never
+
 	in      inbox
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
+	files   *inFiles // nil: none are received
 
 	unfinished     bool // a FrameHandler goes on in the next turn, before anything else is delivered
 	redeliver      bool // OnData is to be called for bytes of in although it has seen them
@@ -43,8 +48,9 @@ type rx struct {
 	drained        bool // and the kernel has no more
 	relayed        bool // by Relay: the directions do not depend on each other
 
-	turn      uint64 // of the last delivery, for the budget
-	turnReads int
+	turnReads uint8 // deliveries in the turn of the last one, at most readsPerTurn
+
+	turn      uint64 // of the last delivery, for the budget; and of what follows
 	turnBytes int
 	turnTime  int64 // nanoseconds that callbacks for data took in that turn
 
@@ -82,7 +88,7 @@ func (e *streamEvents) Received(p []byte) {
 	s := (*Stream)(e)
 	s.loop.Count[backend.BytesIn] += uint64(len(p))
 	s.loop.Count[backend.Reads]++
-	s.came()
+	s.came(len(p))
 	if s.loop.gatherSize >= gatherLimit {
 		s.loop.flushGathered()
 	}
@@ -254,7 +260,7 @@ func (s *Stream) controlReceive() {
 	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
 		s.rx.full = false
 	}
-	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && s.wants() || s.tls != nil && s.tls.wants())
+	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.rx.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
 	if on == s.rx.receiving {
 		return
 	}
@@ -320,10 +326,20 @@ func (s *Stream) dropUnread() {
 	}
 }
 
+// tryReceive receives, without the driver, into p.
+func (s *Stream) tryReceive(p []byte) (int, error) {
+	if !s.sock.Files {
+		return s.loop.Sockets.TryReceive(s.sock.Descriptor, p)
+	}
+	n, files, err := s.loop.Sockets.TryReceiveFiles(s.sock.Descriptor, p, s.events().RoomForFiles())
+	s.events().ReceivedFiles(files)
+	return n, err
+}
+
 // receiveRest takes a piece of what the kernel still has.
 func (s *Stream) receiveRest() {
 	scratch := s.loop.scratch()
-	n, err := s.loop.Sockets.TryReceive(s.sock.Descriptor, scratch)
+	n, err := s.tryReceive(scratch)
 	if n <= 0 || err != nil {
 		s.rx.drained = true
 		return

@@ -9,16 +9,17 @@ import (
 // tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
 type tx struct {
 	out      queue
-	accepted uint64 // bytes that writes have been given, ever
-	sent     uint64 // of these, bytes that the kernel took
+	accepted uint64    // bytes that writes have been given, ever
+	sent     uint64    // of these, bytes that the kernel took
+	files    *outFiles // that go with bytes of the queue; nil: none
 	notify   []notification
 	early    int  // bytes that wait for a TLS handshake
 	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
-	watched  bool  // an idle timeout is set
-	direct   int64 // when bytes last went out from another goroutine, if watched
+	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
+	last     int64 // when the kernel last took bytes, on the loop's clock; 0: it has taken none
 }
 
 // notification is a promise of WriteNotify.
@@ -75,9 +76,7 @@ func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.BytesOut, n)
 	s.loop.CountShared(backend.DirectWrites, 1)
 	s.loop.CountShared(backend.Writes, 1)
-	if s.tx.watched {
-		s.tx.direct = s.loop.Clock()
-	}
+	s.tx.last = s.loop.Clock()
 	return n
 }
 
@@ -129,7 +128,14 @@ func (s *Stream) sendLocked() {
 			s.scheduleTurnEnd()
 			return
 		}
-		n, err := s.loop.Driver.Send(&s.sock, s.tx.out.vector(s.loop.vec[:0]))
+		bufs := s.tx.out.vector(s.loop.vec[:0])
+		var n int
+		var err error
+		if s.tx.files == nil {
+			n, err = s.loop.Driver.Send(&s.sock, bufs)
+		} else {
+			n, err = s.sendWithFilesLocked(bufs)
+		}
 		switch {
 		case err == backend.ErrPending:
 			s.tx.sending = true
@@ -150,7 +156,7 @@ func (s *Stream) flushLocked() {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
-		n, err := s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(s.loop.vec[:0]))
+		n, err := s.trySendQueueLocked(s.tx.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
 		switch {
 		case err != nil:
@@ -169,8 +175,12 @@ func (s *Stream) flushLocked() {
 // tookLocked follows what the kernel took.
 func (s *Stream) tookLocked(n int) {
 	s.tx.took(n)
+	if s.tx.files != nil {
+		s.filesSentLocked()
+	}
 	s.loop.Count[backend.BytesOut] += uint64(n)
 	s.loop.Count[backend.Writes]++
+	s.tx.last = s.loop.lately()
 	s.went()
 }
 
@@ -186,7 +196,7 @@ func (e *streamEvents) Sent(n int, err error) {
 	if err != nil {
 		s.brokenLocked("write", err, true)
 	}
-	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
+	if s.tx.pending() || s.life.phase != open || s.tx.wanted > 0 || s.rx.flow.Load()&flowBlocked != 0 {
 		s.scheduleTurnEnd()
 	}
 }
@@ -197,6 +207,7 @@ func (s *Stream) dropQueueLocked() {
 	if s.tls != nil {
 		s.tls.loseEarlyLocked()
 	}
+	s.dropFilesLocked()
 	if s.sock.Busy() {
 		s.tx.out.abandon()
 	} else {
@@ -234,11 +245,15 @@ func (s *Stream) nextNotify(due bool) func(error) {
 	return fn
 }
 
-// unblockLocked reports that the queue has fallen under LowWater, once.
+// unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.
 func (s *Stream) unblockLocked() bool {
-	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.queued() >= s.opts.LowWater {
+	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.tx.queued()
+	if (!blocked || queued >= s.opts.LowWater) && queued >= int(s.tx.wanted) {
 		return false
 	}
-	s.rx.flow.And(^flowBlocked)
+	if blocked {
+		s.rx.flow.And(^flowBlocked)
+	}
+	s.tx.wanted = 0
 	return s.life.phase == open && s.opened
 }

@@ -24,6 +24,7 @@ func Rules() []Rule {
 		messageTimeRules,
 		sessionRules,
 		handoverRules,
+		notifyRules,
 		combineRules,
 		coreLimitRules,
 		coreEndRules,
@@ -55,6 +56,8 @@ func Rules() []Rule {
 		relayRules,
 		relayEndRules,
 		shareRules,
+		sourceRules,
+		unixRules,
 	} {
 		all = append(all, chapter...)
 	}

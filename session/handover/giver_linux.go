@@ -112,8 +112,9 @@ func (g *Giver) Listener(ctx context.Context, name string, l session.Listener) e
 }
 
 func networkOf(l session.Listener) string {
-	if l.Addr().Network() == "unix" {
-		return "unix"
+	switch network := l.Addr().Network(); network {
+	case "unix", "vsock":
+		return network
 	}
 	return "tcp"
 }

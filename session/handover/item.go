@@ -22,7 +22,7 @@ type Item interface {
 // Listener is a listener of the old process, with all its sockets.
 type Listener struct {
 	Name    string // that the old process gave it
-	Network string // tcp, tcp4, tcp6 or unix
+	Network string // tcp, which also means MPTCP; unix or vsock
 	Unlink  bool   // the end of the new listener has to remove the file of the Unix socket
 
 	files

@@ -229,7 +229,7 @@ func decodeItem(h header, payload []byte) (Item, error) {
 	switch h.kind {
 	case kindListener:
 		switch string(second) {
-		case "tcp", "tcp4", "tcp6", "unix":
+		case "tcp", "unix", "vsock":
 		default:
 			return nil, malformed("the network %.32q", second)
 		}

@@ -30,6 +30,11 @@ type ClientOptions struct {
 	// WriteBuffer is the size of the buffer for encoded requests, as in polled.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
 
+	// Notify is called when a connection has something for its owner, as polled.Notifier says: of Connect the Client, of a
+	// Pool each connection that it opens. The owner of a Pool then drives it, and all Exchanges that have not ended. NewClient
+	// and Ask do not look at it. Default nil: nobody is told.
+	Notify func()
+
 	// TLS is the configuration of connections to https servers: Connect uses TLS if it is set, a Pool for every URL of https,
 	// and NewClient and Ask not at all. ServerName is by default the host that is dialled. NextProtos is not looked at: the
 	// only protocol that is offered is http/1.1. Default nil: none, and in a Pool the zero Config.
@@ -107,8 +112,15 @@ func Connect(t polled.Transport, address string, o *ClientOptions) (*Client, err
 	if err != nil {
 		return nil, err
 	}
-	return NewClient(inner, o), nil
+	c := NewClient(inner, o)
+	if o != nil && o.Notify != nil {
+		return c, c.Notify(o.Notify)
+	}
+	return c, nil
 }
+
+// Notify implements polled.Notifier. That MessageTimeout has passed is not told.
+func (c *Client) Notify(fn func()) error { return c.framed.Notify(fn) }
 
 // Status implements polled.Session.
 func (c *Client) Status() polled.Status { return c.framed.Status() }
@@ -206,4 +218,7 @@ func (c *Client) reusable() bool {
 	return err == nil && status == polled.None && c.Status() == polled.Established
 }
 
-var _ polled.Session[*http1.Response, *http1.Request] = (*Client)(nil)
+var (
+	_ polled.Session[*http1.Response, *http1.Request] = (*Client)(nil)
+	_ polled.Notifier                                 = (*Client)(nil)
+)

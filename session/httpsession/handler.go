@@ -159,7 +159,7 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) {
 	switch {
 	case errors.Is(err, session.ErrWriteBufferFull):
 		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",
-			"stream", s.ID(), "queued", s.Queued())
+			"loop", s.Loop(), "stream", s.ID(), "queued", s.Queued())
 		_ = s.AbortWith(err) // otherwise later responses would be taken for this one
 	case err != nil:
 		_ = s.Close() // it has failed: what the client has sent ahead is not served, because nobody would get the answers
@@ -171,7 +171,7 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) {
 // failed sends a 500 for a request whose handler has made an invalid response.
 func (c *conn) failed(s *session.Stream, r *http.Request, err error) {
 	session.Logger(s).Error("httpsession: a handler has made an answer that cannot be sent; the client gets a 500",
-		"stream", s.ID(), "method", r.Method, "path", r.URL.Path, "error", err)
+		"loop", s.Loop(), "stream", s.ID(), "method", r.Method, "path", r.URL.Path, "error", err)
 	c.end(s, answerTo(r, bare(http.StatusInternalServerError)))
 }
 

@@ -205,6 +205,12 @@ func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 			return nil, err
 		}
 		c = &pooled{Client: NewClient(inner, &p.options.Client), key: x.key()}
+		if fn := p.options.Client.Notify; fn != nil {
+			if err := c.Notify(fn); err != nil {
+				_ = c.Close()
+				return nil, err
+			}
+		}
 		h.open++
 		p.open++
 	}

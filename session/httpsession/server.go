@@ -208,6 +208,9 @@ func behind(d *http1.RequestDecoder, answer *http1.Response) {
 // Outstanding returns the number of requests that were read and have no response.
 func (s *Server) Outstanding() int { return len(s.asked) }
 
+// Notify implements polled.Notifier. That MessageTimeout has passed is not told.
+func (s *Server) Notify(fn func()) error { return s.framed.Notify(fn) }
+
 // Flush implements polled.Session.
 func (s *Server) Flush() error {
 	if s.closed {
