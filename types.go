@@ -188,6 +188,7 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.Control] is called with the socket before it is bound.
 //   - [session.ListenOptions.Socket] lists socket options, for the listener and what it accepts.
 //   - [session.ListenOptions.From] is a listening socket from elsewhere, to use instead of binding one.
+//   - [session.ListenOptions.FromAll] are several, of one address.
 //   - [session.ListenOptions.UnixMode] is the mode of the file of a Unix socket. Default 0: what the umask leaves.
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
 //   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default: what descriptors allow, less
@@ -216,6 +217,9 @@ type SourceLimits = session.SourceLimits
 //   - [session.Listener.Addr] is the address that it listens on, with the port that the kernel chose.
 //   - [session.Listener.Close] ends accepting, and no stream.
 //   - [session.Listener.Err] is nil while it lives, and then says why it ended.
+//   - [session.Listener.File] duplicates its socket, for another process that goes on listening.
+//   - [session.Listener.Files] duplicates all its sockets, if it has several.
+//   - [session.Listener.SetUnlinkOnClose] decides whether its end removes the file of a Unix socket.
 //   - [session.Listener.Stats] returns its figures.
 //   - [session.Listener.PauseAccept] lets connections wait in the backlog.
 //   - [session.Listener.ResumeAccept] goes on accepting.

@@ -45,7 +45,8 @@
 // # Ending
 //
 // [Driver.Release] ends every request on the socket. Received may still be called for bytes that the kernel had already
-// handed over, and Sent for bytes that it took; no other event is reported until Released, which is the last. From then on
-// nothing in the kernel refers to the descriptor, and its owner closes it. The driver closes only descriptors that it
-// opened itself, and one that was accepted for a listener that is being released.
+// handed over, Sent for bytes that it took, and Accepted for connections that it had accepted; no other event is reported
+// until Released, which is the last. From then on nothing in the kernel refers to the descriptor, and its owner closes it.
+// The driver closes only descriptors that it opened itself, and those that were accepted for a listener that its own Close
+// has forgotten.
 package backend

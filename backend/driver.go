@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,7 +65,9 @@ type Driver interface {
 	Keep() (release func())
 
 	// Release ends all requests on the socket. Released follows, from a Poll, and before it Received, Sent and
-	// ReceiveEnded if a request has taken bytes, or the connection's error, from the kernel, which tells it once.
+	// ReceiveEnded if a request has taken bytes, or the connection's error, from the kernel, which tells it once; and
+	// Accepted for connections that it has accepted: other processes may have the listening socket, and then nobody
+	// else would serve them.
 	Release(s *Socket)
 
 	// Features names what is in use, for people.
@@ -205,9 +208,9 @@ type Socket struct {
 	// switched on, after Accepted has brought what was asked for before.
 	Bounded bool
 
-	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as
-	// os/exec does with a file that it passes on.
-	Shared bool
+	// Shared is set for a socket whose open file others have, too: they may make it blocking, and may take a connection
+	// that was ready. Its owner may set it at any time, on any goroutine.
+	Shared atomic.Bool
 
 	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be changed between two
 	// events. Without it the kernel closes what comes.

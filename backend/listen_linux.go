@@ -138,5 +138,10 @@ func (Linux) AdoptListener(network string, c syscall.Conn) (Listening, error) {
 		return l, err
 	}
 	l.Descriptor = NewDescriptor(fd)
+	if network == "unix" && isPath(at.Unix) {
+		if file := socketFileAt(at.Unix, SystemClock{}); file != nil {
+			l.Unlink = file.remove
+		}
+	}
 	return l, nil
 }

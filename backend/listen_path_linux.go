@@ -14,7 +14,7 @@ import (
 // isPath reports whether the address of a Unix socket is a file: neither abstract nor chosen by the kernel, unix(7).
 func isPath(address string) bool { return address != "" && address[0] != '@' && address[0] != 0 }
 
-// socketFile is the file of a Unix socket, which the listener that created it removes.
+// socketFile is the file of a Unix socket, which the listener removes that it belongs to.
 type socketFile struct {
 	path  string // "": it is gone
 	info  os.FileInfo
@@ -23,12 +23,19 @@ type socketFile struct {
 
 // created remembers the file that bind(2) has made at path. The working directory may change before it is removed.
 func (b *binding) created(path string) {
+	b.file = socketFileAt(path, b.o.Clock)
+}
+
+// socketFileAt is the file of a socket that is at path now, or nil.
+func socketFileAt(path string, clock Clock) *socketFile {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	if info, err := os.Lstat(path); err == nil {
-		b.file = &socketFile{path, info, b.o.Clock}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil
 	}
+	return &socketFile{path, info, clock}
 }
 
 // remove removes the file, unless it is another by now. It may wait so long for others who are busy with the path.
@@ -134,7 +141,7 @@ func occupant(path string) (tenant, string) {
 	if err == nil {
 		defer c.Close()
 		if listenerLeft(c.(*net.UnixConn)) {
-			return leaving, "the process that listened there has just ended"
+			return leaving, "the process that began to listen there has ended, and its socket is still open, here or in another process"
 		}
 		return another, "somebody listens there"
 	}

@@ -104,7 +104,8 @@ type SocketMaker interface {
 	// MaxBacklog is the largest backlog that the kernel grants.
 	MaxBacklog() int
 
-	// AdoptListener duplicates a listening socket of the network, which may be mptcp, mptcp4 or mptcp6, too. The address is known also if it is the wrong one.
+	// AdoptListener duplicates a listening socket of the network, which may be mptcp, mptcp4 or mptcp6, too. The address is
+	// known also if it is the wrong one. Unlink is for the file that a Unix socket has now.
 	AdoptListener(network string, c syscall.Conn) (Listening, error)
 
 	// Adopt duplicates a connected stream socket, with a lingering close switched off. It returns syscall.ENOTCONN for
@@ -157,7 +158,7 @@ type Listening struct {
 	Descriptor
 	Addr net.Addr
 
-	// Unlink removes the file of a Unix socket that Listen has created, unless it is another by now. It may wait so long
+	// Unlink removes the file of a Unix socket, unless it is another by now. It may wait so long
 	// for others who are busy with the path. nil: there is no file.
 	Unlink func(patience time.Duration)
 }
@@ -167,6 +168,9 @@ type SocketGiver interface {
 	// Conn makes a Conn of a connected socket, to which no driver is attached. The descriptor is the Conn's from then on,
 	// also if there is an error: then it is closed.
 	Conn(d Descriptor, owner ConnOwner) (Conn, error)
+
+	// File returns a file with a descriptor of its own for the socket, which stays non-blocking.
+	File(d Descriptor) (*os.File, error)
 
 	// HandOver returns a connection with a descriptor of its own for the socket, whose options stay as they are.
 	HandOver(d Descriptor) (net.Conn, error)

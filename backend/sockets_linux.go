@@ -133,6 +133,15 @@ func duplicate(c syscall.Conn) (int, error) {
 	return fd, dupErr
 }
 
+// File implements Sockets.
+func (Linux) File(d Descriptor) (*os.File, error) {
+	own, err := Duplicate(d.FD())
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(own), "socket"), nil
+}
+
 // HandOver implements Sockets.
 func (Linux) HandOver(d Descriptor) (net.Conn, error) {
 	own, err := Duplicate(d.FD())

@@ -140,7 +140,8 @@ func AcceptFrom(fd int) (int, Address, error) {
 // it blocking, as os/exec does. It looks before it accepts, and makes the file non-blocking again. Where somebody makes
 // it blocking and another process takes the connection in between, it waits, and the scheduler knows that it does.
 func AcceptShared(fd int) (int, Address, error) {
-	switch is, err := poll(fd, unix.POLLIN); {
+	// A socket that does not listen any longer hangs up, and accept4(2) says so without waiting.
+	switch is, err := poll(fd, unix.POLLIN|unix.POLLHUP|unix.POLLERR); {
 	case err != nil: // without knowing it must not wait, and an accept that never comes would be asked for again and again
 		return -1, Address{}, err
 	case !is:

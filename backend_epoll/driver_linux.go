@@ -323,7 +323,7 @@ func (d *Driver) accept(s *backend.Socket, id backend.ID) (drained bool) {
 // acceptOne takes a connection. A shared socket may have become blocking, and a connection that was ready can be gone
 // by the time it is accepted, so it needs a call that never blocks.
 func acceptOne(s *backend.Socket) (fd int, from backend.Address, err error) {
-	if s.Shared {
+	if s.Shared.Load() {
 		return backend.AcceptShared(s.FD())
 	}
 	return backend.AcceptFrom(s.FD())

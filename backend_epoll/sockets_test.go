@@ -105,7 +105,7 @@ func TestAcceptTellsThePeer(t *testing.T) {
 				require.NoError(t, unix.SetNonblock(l, !shared))
 				from := visit(t, l)
 				o := drivertest.Attach(t, d, l)
-				o.Socket.Shared = shared
+				o.Socket.Shared.Store(shared)
 				d.Accept(&o.Socket, true)
 				drivertest.Turn(t, d)
 				require.Len(t, o.Conns, 1)

@@ -31,7 +31,7 @@ func (d *Driver) cancelAllOf(s *backend.Socket) {
 		op       uint64
 	}{
 		{s.State&armed != 0 && !accept, opReceive},
-		{s.State&armed != 0 && accept, opAccept},
+		{s.State&armed != 0 && accept, acceptOp(s)},
 		{s.State&watched != 0, opWatch},
 		{s.State&sending != 0, opSend},
 		{s.State&roomPolled != 0, opRoom},

@@ -112,6 +112,8 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 		d.received(s, c, last)
 	case opAccept:
 		d.accepted(s, c, last)
+	case opIncoming:
+		d.arrived(s, c)
 	case opConnect:
 		d.connected(s, c)
 	case opSend:

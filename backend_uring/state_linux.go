@@ -6,6 +6,7 @@ import "github.com/tandem-io/tandem/backend"
 const (
 	opReceive uint64 = iota << backend.IDBits
 	opAccept
+	opIncoming // a poll for connections to a shared listening socket
 	opConnect
 	opSend
 	opRoom  // a poll for room in a socket's send buffer
@@ -64,6 +65,7 @@ const (
 	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
 	polled     // the receive is a poll: what comes is forwarded
+	incoming   // the accept is a poll
 	watched    // the watch for hang-ups
 	sending    // a send
 	roomPolled // the poll for room

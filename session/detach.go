@@ -27,12 +27,15 @@ import (
 // no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are
 // *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
-	return DetachWith(s, func() (unread, unsent []byte) {
-		if h, ok := s.handler.(Holder); ok {
-			return h.Unread(s), nil
-		}
-		return nil, nil
-	})
+	return DetachWith(s, func() (unread, unsent []byte) { return s.heldAbove(), nil })
+}
+
+// heldAbove is what the handler has read and its user has not. Loop only.
+func (s *Stream) heldAbove() []byte {
+	if h, ok := s.handler.(Holder); ok {
+		return h.Unread(s)
+	}
+	return nil
 }
 
 // DetachWith is Stream.Detach for a layer that has read bytes which its user has not, or has bytes that it has not

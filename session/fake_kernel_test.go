@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -206,6 +207,13 @@ func (halfPipe) CloseWrite() error { return nil }
 
 func (k *fakeKernel) Conn(backend.Descriptor, backend.ConnOwner) (backend.Conn, error) {
 	return nil, errors.ErrUnsupported
+}
+
+func (k *fakeKernel) File(backend.Descriptor) (*os.File, error) {
+	if k.refuse != nil {
+		return nil, k.refuse
+	}
+	return os.Open(os.DevNull)
 }
 
 func (k *fakeKernel) HungUp(net.Conn) bool { return false }

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,10 +26,15 @@ type ListenOptions struct {
 	Socket []backend.SocketOption
 
 	// From is a listening socket from elsewhere, such as an *os.File of InheritedListeners or a *net.TCPListener. It
-	// is duplicated, used instead of binding, and stays the caller's; the file of a Unix socket, too. Control is not
-	// called. The network must be its network, the address is not looked at.
+	// is duplicated, used instead of binding, and stays the caller's; the file of a Unix socket, too, unless
+	// SetUnlinkOnClose says otherwise. Control is not called. The network must be its network, the address is not looked
+	// at.
 	From syscall.Conn
 
+	// FromAll is From for several sockets that listen at one address, such as those that Files returns of a listener with
+	// ReusePort. They are spread over the loops. All must be used, because each has connections waiting of its own.
+	// Default none; From must be nil then.
+	FromAll []syscall.Conn
 	// UnixMode is the mode of the file of a Unix socket: who may write to it may connect, and reading means nothing. The
 	// umask does not limit it, and there is no moment in which the file has a wider one. Only permission bits are allowed;
 	// 0 leaves the mode to the umask, and is the default. It is an error with other networks, with an abstract name, which
@@ -92,11 +98,32 @@ type Listener interface {
 	Addr() net.Addr
 
 	// Close ends accepting, and no stream. Connections that wait to be accepted are reset; with ReusePort also if
-	// another process listens at the same address, because each socket has a backlog of its own. When Close returns
+	// another process listens at the same address, because each socket has a backlog of its own. It is otherwise where
+	// somebody else has the socket too: see File. When Close returns
 	// nil the address is free; except in a callback, or on the goroutine of a caller-driven Transport, where that is
 	// so when the loop's turn has ended. If a callback holds up the loop for more than 5 s, Close returns an error
 	// that errors.Is(err, os.ErrDeadlineExceeded), and the address is free when the callback returns.
 	Close() error
+
+	// File returns a duplicate of the listening socket, for another process that goes on listening, or for
+	// ListenOptions.From. It is close-on-exec, and the caller closes it. The error is net.ErrClosed if the listener has
+	// ended, and errors.ErrUnsupported if it has several sockets, with ReusePort: use Files.
+	//
+	// From then on the listener shares its socket, as one of ListenOptions.From does, and Close drops nothing: connections
+	// that wait in the kernel are left to the others. Those that were accepted already become streams, also above MaxConns
+	// and after PauseAccept; with ListenConn, Accept returns them before it returns net.ErrClosed. Connections are lost
+	// only where nobody else listens. Close also leaves the file of a Unix socket where it is, as by
+	// SetUnlinkOnClose(false). A Shutdown ends what was accepted with all other streams: call Close first.
+	File() (*os.File, error)
+
+	// Files is File for a listener of any number of sockets. A connection waits at one of them, and is reset if that one
+	// is closed everywhere: whoever goes on listening needs all, for ListenOptions.FromAll.
+	Files() ([]*os.File, error)
+
+	// SetUnlinkOnClose decides whether the end of the listener removes the file of its Unix socket, and returns what held
+	// before. At first it does if Listen has created the file, and does not with From; File and Files switch it off. Of
+	// several processes that share a socket the last one should remove the file. Without a file it does nothing.
+	SetUnlinkOnClose(unlink bool) (before bool)
 
 	// Err is nil while the listener lives, also while it is paused or waits for resources. After Close, or the
 	// Transport's Shutdown, it is net.ErrClosed. If the listener ended by itself, because its socket or its loops
@@ -128,7 +155,6 @@ type listener struct {
 	max       int64 // MaxConns or its default, 0: none
 	boundFrom int64 // from so many streams on accepts are bounded, if there is a max
 	reject    bool
-	shared    bool // the socket is from elsewhere
 	addr      net.Addr
 	unlink    func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
 	tls       *tls.Config                  // nil: none
@@ -140,8 +166,10 @@ type listener struct {
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
 	sockets int             // that have not failed
 	err     error           // why it has ended
+	unlinks bool            // the end calls unlink
 	onEnd   func()          // called when it has; nil: nobody asks
 
+	shared                               atomic.Bool // others have the socket, too
 	accepted, errors, backoffs, rejected atomic.Uint64
 
 	live    atomic.Int64 // streams that have not ended, and connections that are about to become one
@@ -214,6 +242,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, fmt.Errorf("ListenOptions.%w", badTLS)
 	case badSource != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", badSource)
+	case o.From != nil && o.FromAll != nil:
+		return nil, errors.New("ListenOptions.From and FromAll are both set")
 	case o.Backlog < 0:
 		return nil, fmt.Errorf("ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
 	case o.Backlog > 0 && o.Backlog > e.sockets().MaxBacklog():
@@ -223,8 +253,9 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 	}
 	l := &listener{
 		engine: e, handler: h, opts: opts, network: network, reject: o.RejectOverLimit,
-		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
+		tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
+	l.shared.Store(o.inherits())
 	l.limit(o)
 	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
@@ -261,7 +292,7 @@ func (l *listener) prepare(fds []backend.Descriptor, o *ListenOptions) error {
 			return err
 		}
 	}
-	return l.sockopt.listening(l.engine.sockets(), fds, o.From != nil)
+	return l.sockopt.listening(l.engine.sockets(), fds, o.inherits())
 }
 
 // start spreads the sockets over the loops, and begins to accept. From then on they belong to the listenSockets; if it returns

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,9 @@ type listenSocket struct {
 
 	poked atomic.Bool   // Run is on its way; any goroutine
 	gone  chan struct{} // closed when the descriptor is closed
+
+	mu     sync.Mutex // guards closed, and keeps the descriptor open meanwhile
+	closed bool       // the descriptor is
 }
 
 // connection is what an accept brought.
@@ -45,7 +49,8 @@ const (
 
 func newListenSocket(l *listener, fd backend.Descriptor) *listenSocket {
 	a := &listenSocket{listener: l, gone: make(chan struct{})}
-	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0 && l.live.Load() >= l.boundFrom, Shared: l.shared}
+	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0 && l.live.Load() >= l.boundFrom}
+	a.sock.Shared.Store(l.shared.Load())
 	a.timer.Fire = a.retry
 	return a
 }
@@ -80,7 +85,7 @@ func (a *listenSocket) stop() {
 		return
 	}
 	a.stopped = true
-	a.dropParked()
+	a.leaveParked()
 	a.loop.StopTimer(&a.timer)
 	a.loop.Driver.Release(&a.sock)
 }
@@ -105,8 +110,12 @@ func (a *listenSocket) reset(c connection) {
 func (a *listenSocket) Released() {
 	a.stopped = true
 	a.loop.listening.remove(a)
+	a.mu.Lock()
+	a.closed = true
 	a.loop.Sockets.CloseSocket(a.sock.Descriptor, backend.Closing{})
+	a.mu.Unlock()
 	close(a.gone)
+	a.listener.acceptedLast()
 	a.loop.release()
 }
 
@@ -183,8 +192,12 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 		return
 	}
 	l := a.listener
-	a.delay, a.row = 0, 0
 	c := connection{fd: fd, from: from}
+	if a.stopped {
+		a.late(c)
+		return
+	}
+	a.delay, a.row = 0, 0
 	if l.sources != nil && !a.admit(&c) {
 		return
 	}

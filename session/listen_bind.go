@@ -1,10 +1,12 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -15,15 +17,43 @@ const takenPatience = 200 * time.Millisecond
 
 // open binds, or takes over what is bound already.
 func (l *listener) open(network, address string, o *ListenOptions) ([]backend.Descriptor, error) {
-	if o.From == nil {
-		return l.bind(network, address, o)
+	switch {
+	case o.From != nil:
+		return l.takeOver(network, o.From)
+	case o.FromAll != nil:
+		return l.takeOver(network, o.FromAll...)
 	}
-	at, err := l.engine.sockets().AdoptListener(network, o.From)
-	l.addr = at.Addr
-	if err != nil {
+	return l.bind(network, address, o)
+}
+
+// inherits reports whether the listener is to use sockets from elsewhere.
+func (o *ListenOptions) inherits() bool { return o.From != nil || o.FromAll != nil }
+
+// takeOver duplicates sockets from elsewhere.
+func (l *listener) takeOver(network string, from ...syscall.Conn) (fds []backend.Descriptor, err error) {
+	refuse := func(err error) ([]backend.Descriptor, error) {
+		l.closeAll(fds)
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: l.addr, Err: fmt.Errorf("take over a socket: %w", err)}
 	}
-	return []backend.Descriptor{at.Descriptor}, nil
+	if len(from) == 0 {
+		return refuse(errors.New("ListenOptions.FromAll has none"))
+	}
+	for _, c := range from {
+		if c == nil {
+			return refuse(errors.New("ListenOptions.FromAll has one that is nil"))
+		}
+		at, err := l.engine.sockets().AdoptListener(network, c)
+		if err != nil {
+			l.addr = cmp.Or(at.Addr, l.addr)
+			return refuse(err)
+		}
+		fds = append(fds, at.Descriptor)
+		if l.addr != nil && l.addr.String() != at.Addr.String() {
+			return refuse(fmt.Errorf("ListenOptions.FromAll has sockets of several addresses, also %v", at.Addr))
+		}
+		l.addr, l.unlink = at.Addr, at.Unlink
+	}
+	return fds, nil
 }
 
 // bind makes the listening sockets: one, or with ReusePort one for each loop.
@@ -47,7 +77,7 @@ func (l *listener) bind(network, address string, o *ListenOptions) (fds []backen
 			}
 			return nil, err
 		}
-		l.addr, l.unlink = at.Addr, at.Unlink
+		l.addr, l.unlink, l.unlinks = at.Addr, at.Unlink, at.Unlink != nil
 		fds = append(fds, at.Descriptor)
 		address = l.addr.String()
 	}
@@ -65,7 +95,7 @@ func checkMode(network, address string, o *ListenOptions) error {
 		return bad("only the permission bits, up to 0777, can be set")
 	case network != "unix":
 		return bad("only a Unix socket has a file")
-	case o.From != nil:
+	case o.inherits():
 		return bad("the socket of From has its file already")
 	case address == "" || address[0] == '@' || address[0] == 0:
 		return bad("an abstract name has no file, and anybody may connect: use a path, or Stream.PeerCredentials")
@@ -73,9 +103,13 @@ func checkMode(network, address string, o *ListenOptions) error {
 	return nil
 }
 
-// removeFile removes the file of a Unix socket.
+// removeFile removes the file of a Unix socket, if it is the listener's to remove.
 func (l *listener) removeFile() {
-	if l.unlink != nil {
+	l.mu.Lock()
+	unlinks := l.unlinks
+	l.unlinks = false
+	l.mu.Unlock()
+	if unlinks {
 		l.unlink(l.patience())
 	}
 }

@@ -19,8 +19,9 @@ type connQueue struct {
 	waiting chan connection
 	over    chan struct{} // closed when the listener has ended
 
-	mu       sync.Mutex // guards what follows
-	closed   bool       // nothing more comes
+	mu       sync.Mutex   // guards what follows
+	finished bool         // nothing more comes
+	late     []connection // behind waiting: from a listener that has ended, whatever room there was
 	deadline time.Time
 	moved    chan struct{} // closed when the deadline is set
 	logged   logLimit
@@ -46,7 +47,7 @@ func (q *connQueue) full() bool { return q.n.Load() >= acceptQueue }
 func (q *connQueue) put(c connection) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.finished {
 		q.n.Add(-1)
 		return false
 	}
@@ -54,20 +55,62 @@ func (q *connQueue) put(c connection) bool {
 	return true
 }
 
-// close returns what nobody will accept. It is called once.
+// putLate is put without room.
+func (q *connQueue) putLate(c connection) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.finished {
+		return false
+	}
+	q.n.Add(1)
+	q.late = append(q.late, c)
+	return true
+}
+
+// finish notes that nothing more comes. What waits may still be taken.
+func (q *connQueue) finish() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finishLocked()
+}
+
+func (q *connQueue) finishLocked() {
+	if !q.finished {
+		q.finished = true
+		close(q.over)
+	}
+}
+
+// close is finish, and returns what nobody will accept.
 func (q *connQueue) close() (left []connection) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
-	close(q.over)
-	for {
-		select {
-		case c := <-q.waiting:
-			left = append(left, c)
-		default:
-			return left
-		}
+	q.finishLocked()
+	for c, ok := q.nextLocked(); ok; c, ok = q.nextLocked() {
+		left = append(left, c)
 	}
+	return left
+}
+
+// nextLocked takes a connection without waiting. mu is held.
+func (q *connQueue) nextLocked() (c connection, ok bool) {
+	select {
+	case c = <-q.waiting:
+	default:
+		if len(q.late) == 0 {
+			return c, false
+		}
+		c, q.late = q.late[0], q.late[1:]
+	}
+	q.n.Add(-1)
+	return c, true
+}
+
+// empty reports whether nothing waits, and nothing more comes.
+func (q *connQueue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.finished && len(q.waiting)+len(q.late) == 0
 }
 
 // setDeadline is SetDeadline of the listener.
@@ -90,11 +133,16 @@ func (q *connQueue) allowLog(clock backend.Clock) (skipped int, ok bool) {
 func (q *connQueue) take(clock backend.Clock) (connection, error) {
 	for {
 		q.mu.Lock()
-		deadline, moved, closed := q.deadline, q.moved, q.closed
-		q.mu.Unlock()
-		if closed {
-			return connection{}, net.ErrClosed
+		deadline, moved := q.deadline, q.moved
+		if q.finished {
+			c, ok := q.nextLocked()
+			q.mu.Unlock()
+			if !ok {
+				return c, net.ErrClosed
+			}
+			return c, nil
 		}
+		q.mu.Unlock()
 		var passed <-chan struct{}
 		stop := func() bool { return true }
 		if !deadline.IsZero() {
@@ -111,7 +159,6 @@ func (q *connQueue) take(clock backend.Clock) (connection, error) {
 			return c, nil
 		case <-q.over:
 			stop()
-			return connection{}, net.ErrClosed
 		case <-passed:
 		case <-moved:
 			stop()
@@ -145,6 +192,7 @@ func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.List
 func (l connListener) Accept() (net.Conn, error) {
 	for {
 		taken, err := l.conns.take(l.engine.clock)
+		l.forgetEmpty()
 		if err != nil {
 			if own := l.Err(); own != nil && err == net.ErrClosed {
 				err = own
@@ -197,6 +245,43 @@ func (a *listenSocket) give(c connection) {
 	if !l.conns.put(c) {
 		a.reset(c)
 		l.ended(nil)
+	}
+}
+
+// giveLate is give for what a listener has accepted that has ended and shares its socket.
+func (a *listenSocket) giveLate(c connection) {
+	l := a.listener
+	if !l.conns.putLate(c) {
+		a.reset(c)
+		return
+	}
+	l.live.Add(1)
+	l.accepted.Add(1)
+	a.loop.Count[backend.Accepts]++
+}
+
+// acceptedLast has Accept of a listener that has ended return net.ErrClosed behind what waits, once all its sockets are
+// closed.
+func (l *listener) acceptedLast() {
+	if l.conns == nil {
+		return
+	}
+	l.mu.Lock()
+	over := l.err != nil
+	for _, a := range l.heads {
+		over = over && a.isGone()
+	}
+	l.mu.Unlock()
+	if over {
+		l.conns.finish()
+		l.forgetEmpty()
+	}
+}
+
+// forgetEmpty has Shutdown forget a listener that has ended and has nothing left for Accept.
+func (l *listener) forgetEmpty() {
+	if l.conns.empty() {
+		l.engine.forget(l)
 	}
 }
 

@@ -67,14 +67,17 @@ func (l *listener) end(err error) {
 	ended := l.onEnd
 	heads := l.heads // from now on they do not move
 	l.mu.Unlock()
-	l.engine.mu.Lock()
-	delete(l.engine.listeners, l)
-	l.engine.mu.Unlock()
-	l.dropQueue()
+	if !l.shared.Load() {
+		l.dropQueue()
+	}
+	if l.conns == nil || !l.shared.Load() {
+		l.engine.forget(l)
+	}
 	l.removeFile() // while somebody still listens there, so that nobody takes it for stale
 	for _, a := range heads {
 		_ = a.loop.Post(backend.TaskFunc(a.stop)) // a loop that has ended calls loopDied
 	}
+	l.acceptedLast() // if they are closed already
 	if ended != nil {
 		l.tellEnd(ended)
 	}
@@ -104,7 +107,18 @@ func OnListenerEnd(l Listener, fn func()) {
 }
 
 // close ends a listener because the Transport shuts down.
-func (l *listener) close() { l.end(net.ErrClosed) }
+func (l *listener) close() {
+	l.end(net.ErrClosed)
+	l.dropQueue()
+	l.engine.forget(l)
+}
+
+// forget drops a listener that has ended.
+func (e *Engine) forget(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.listeners, l)
+}
 
 // loopDied follows the end of the listenSocket's loop by err: the socket goes on on another loop, with what is parked, or
 // closes. The loop's driver is closed, and no timer of it runs any longer. The caller is the loop's owner.

@@ -153,7 +153,7 @@ func (e *relayEnd) begin() {
 	s.rx.relayed = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
-	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared {
+	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared.Load() {
 		s.sock.Forward = e // others that have a shared socket may make it blocking
 	}
 	if e.relay.ready.Add(1) == 2 {

@@ -46,6 +46,7 @@ func Rules() []Rule {
 		tlsRules,
 		tlsFailureRules, tlsDialRules, tlsHostileRules, detachTLSRules,
 		detachedRules,
+		sharedRules,
 		stageRules,
 		memoryRules,
 		callbackRules,

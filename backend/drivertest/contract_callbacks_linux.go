@@ -36,6 +36,76 @@ func acceptingIsSwitchedOff(t *testing.T, d backend.Driver, _ *backend.Counters)
 	Release(t, d, o)
 }
 
+// A connection that the driver has accepted when its listener is released is reported: others may have the listening
+// socket, and would never see it. The others still wait in the backlog.
+func acceptedWhileReleased(t *testing.T, d backend.Driver, _ *backend.Counters) {
+	const n = 6
+	l := Listen(t, n)
+	o := Attach(t, d, l)
+	o.OnAccepted = func() {
+		if len(o.Conns) == 1 {
+			d.Release(&o.Socket)
+		}
+	}
+	for range n {
+		Dial(t, l)
+	}
+	d.Accept(&o.Socket, true)
+	Until(t, d, func() bool { return o.Gone })
+	assert.NoError(t, o.AcceptErr)
+	left := 0
+	for fd, err := backend.Accept(l); err == nil; fd, err = backend.Accept(l) {
+		left++
+		backend.CloseFD(fd)
+	}
+	assert.Equal(t, n, len(o.Conns)+left, "connections reported, and %d left in the backlog", left)
+	for _, fd := range o.Conns {
+		backend.CloseFD(fd)
+	}
+	assert.Equal(t, backend.Outstanding{}, d.Outstanding())
+}
+
+// Accepting on a socket that others have, too, is switched off and on, fails, and ends, like on any other.
+func sharedListener(t *testing.T, d backend.Driver, _ *backend.Counters) {
+	l := Listen(t, 5)
+	attach := func() *Recorder {
+		own, err := backend.Duplicate(l)
+		require.NoError(t, err)
+		t.Cleanup(func() { backend.CloseFD(own) })
+		o := Attach(t, d, own)
+		o.Socket.Shared.Store(true)
+		d.Accept(&o.Socket, true)
+		Turn(t, d)
+		return o
+	}
+	o := attach()
+	d.Accept(&o.Socket, false)
+	Polls(t, d, 5*time.Millisecond)
+	Dial(t, l)
+	Dial(t, l)
+	Polls(t, d, 5*time.Millisecond)
+	assert.Empty(t, o.Conns, "while accepting is off")
+	o.OnAccepted = func() { d.Accept(&o.Socket, false) }
+	d.Accept(&o.Socket, true)
+	Until(t, d, func() bool { return len(o.Conns) == 1 })
+	Polls(t, d, 5*time.Millisecond)
+	assert.Len(t, o.Conns, 1, "accepting was switched off inside of Accepted")
+	o.OnAccepted = func() { d.Release(&o.Socket) }
+	d.Accept(&o.Socket, true)
+	Until(t, d, func() bool { return o.Gone })
+	assert.Len(t, o.Conns, 2)
+	for _, fd := range o.Conns {
+		backend.CloseFD(fd)
+	}
+	failing := attach()
+	Shut(t, l, unix.SHUT_RDWR)
+	Until(t, d, func() bool { return failing.AcceptErr != nil })
+	assert.ErrorIs(t, failing.AcceptErr, unix.EINVAL)
+	Polls(t, d, 5*time.Millisecond)
+	assert.Len(t, failing.Conns, 1, "reports of the error")
+	Release(t, d, failing)
+}
+
 // An owner that releases its socket in Sent hears no more of it, although the same event says that the peer has gone.
 func releasedInSent(t *testing.T, d backend.Driver, _ *backend.Counters) {
 	o, peer := Pair(t, d)

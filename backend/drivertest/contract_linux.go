@@ -31,6 +31,8 @@ func Run(t *testing.T, open Opener) {
 		{"Connects", connects},
 		{"Accepts", accepts},
 		{"AcceptingIsSwitchedOff", acceptingIsSwitchedOff},
+		{"AcceptedWhileReleased", acceptedWhileReleased},
+		{"SharedListener", sharedListener},
 		{"ReleasedInSent", releasedInSent},
 		{"Sleeps", sleeps},
 		{"NoSleepWithARelease", noSleepWithRelease},

@@ -272,13 +272,11 @@ func (d *Driver) tellReceived(s *backend.Socket, e *event, released bool) {
 
 func (d *Driver) tellAccepted(s *backend.Socket, e *event, released bool) {
 	switch {
-	case released:
-		d.drop(e)
-	case e.err != nil:
+	case e.err == nil:
+		s.Owner.Accepted(d.add(e.conn), addressOf(e.conn.conn.RemoteAddr()), nil)
+	case !released:
 		s.State &^= accepting
 		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, e.err)
-	default:
-		s.Owner.Accepted(d.add(e.conn), addressOf(e.conn.conn.RemoteAddr()), nil)
 	}
 }
 

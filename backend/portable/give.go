@@ -3,6 +3,7 @@ package portable
 import (
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -72,6 +73,26 @@ func (s *sockets) adoptNative(c syscall.Conn) (backend.Descriptor, backend.Addre
 	}
 	restore(f.control, kept)
 	return s.add(f), remote, nil
+}
+
+// File implements backend.Sockets.
+func (s *sockets) File(d backend.Descriptor) (file *os.File, err error) {
+	f := s.at(d)
+	if s.native {
+		if outer := f.control(func(fd uintptr) { file, err = fileNative(fd) }); outer != nil {
+			return nil, outer
+		}
+		return file, err
+	}
+	var owner any = f.ln
+	if f.ln == nil {
+		owner = f.conn
+	}
+	of, ok := owner.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, errNoSocket
+	}
+	return of.File()
 }
 
 // HandOver implements backend.Sockets. Package net alone cannot duplicate a socket that is in use, on every system: it

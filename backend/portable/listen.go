@@ -182,6 +182,9 @@ func (s *sockets) AdoptListener(network string, c syscall.Conn) (backend.Listeni
 		_ = f.ln.Close()
 		return at, fmt.Errorf("it does not listen on %s: %w", network, syscall.EAFNOSUPPORT)
 	}
+	if u, ok := at.Addr.(*net.UnixAddr); ok && at.Unlink == nil && u.Name != "" && u.Name[0] != '@' {
+		at.Unlink = unlinker(u.Name)
+	}
 	at.Descriptor = s.add(f)
 	return at, nil
 }

@@ -41,6 +41,11 @@ func handOverNative(fd uintptr) (net.Conn, error) {
 	return l.HandOver(d)
 }
 
+func fileNative(fd uintptr) (*os.File, error) {
+	l, d := linux(fd)
+	return l.File(d)
+}
+
 // listenNative returns a file of the listening socket.
 func listenNative(network, address string, o backend.ListenSocket) (*os.File, backend.Listening, error) {
 	return ofListening(backend.Linux{}.Listen(network, address, o))

@@ -31,6 +31,8 @@ func credentialsNative(uintptr) (backend.PeerCredentials, error) {
 
 func handOverNative(uintptr) (net.Conn, error) { return nil, errors.ErrUnsupported }
 
+func fileNative(uintptr) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 func listenNative(string, string, backend.ListenSocket) (*os.File, backend.Listening, error) {
 	return nil, backend.Listening{}, errors.ErrUnsupported
 }

@@ -292,16 +292,15 @@ func (d *completions) accepted(s *backend.Socket, c completion) {
 		s.State &^= acceptArmed | cancelling
 	}
 	switch {
-	case s.State&releasing != 0:
-		d.stale(c)
-		return
 	case c.fd.Valid():
 		s.Owner.Accepted(c.fd, c.from, nil)
+	case s.State&releasing != 0:
+		return
 	case c.err != syscall.ECANCELED && c.err != syscall.EAGAIN && c.err != nil:
 		d.SetInterest(s, wantAccept, false)
 		s.Owner.Accepted(backend.Descriptor{}, backend.Address{}, c.err)
 	}
-	if !c.more {
+	if !c.more && s.State&releasing == 0 {
 		d.again(s)
 	}
 }

@@ -1,6 +1,8 @@
 package simulated
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -280,6 +282,11 @@ func (s sockets) Conn(d backend.Descriptor, owner backend.ConnOwner) (backend.Co
 	c := newConn(s.k, d, s.k.file(d).end)
 	c.owner = owner
 	return c, nil
+}
+
+// File implements backend.Sockets. No file of the system's has a socket of this kernel.
+func (sockets) File(backend.Descriptor) (*os.File, error) {
+	return nil, fmt.Errorf("a file of a simulated socket: %w", errors.ErrUnsupported)
 }
 
 // HandOver implements backend.Sockets.
