@@ -27,7 +27,7 @@ func TestContract(t *testing.T) {
 	}
 	for _, r := range backendtest.Rules() {
 		number, _, _ := strings.Cut(r.Name, "_")
-		if !regexp.MustCompile(`^[ST]\d\d$`).MatchString(number) {
+		if !regexp.MustCompile(`^[STP]\d\d$`).MatchString(number) {
 			continue
 		}
 		tested[number] = true
@@ -42,7 +42,7 @@ func TestContract(t *testing.T) {
 // contractRules are the rules of session/CONTRACT.md, each with its links, which are relative to the page.
 func contractRules(t *testing.T) map[string][]string {
 	t.Helper()
-	rule := regexp.MustCompile(`(?m)^- \*\*([SNTW]\d\d)\*\* .*\n(?:  .*\n?)*`)
+	rule := regexp.MustCompile(`(?m)^- \*\*([SNTWP]\d\d)\*\* .*\n(?:  .*\n?)*`)
 	link := regexp.MustCompile(`\]\(([^)\s]+\.go)\)`)
 	rules := map[string][]string{}
 	for _, m := range rule.FindAllStringSubmatch(read(t, "session/CONTRACT.md"), -1) {
@@ -62,7 +62,7 @@ func ruleFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
 	for pattern, test := range map[string]string{
-		filepath.Join("backend", "backendtest", "*.go"): `(?m)^\t+\{"([ST]\d\d)_`,
+		filepath.Join("backend", "backendtest", "*.go"): `(?m)^\t+\{"([STP]\d\d)_`,
 		"*_test.go": `\bTest([SN]\d\d)_`,
 		filepath.Join("session", "wssession", "*_test.go"): `(?m)^// Test.*\b(W\d\d)\b`,
 	} {

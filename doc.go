@@ -79,6 +79,39 @@
 // which backend runs, and why not the others. On systems other than Linux Auto means [Portable], goroutines over package
 // net.
 //
+// # Log
+//
+// Options.Logger gets what an operator may have to act on: at level error what has ended or gone wrong for good, at level
+// warning what goes on by itself, at level info that the Transport was opened, and at level debug handshakes of TLS that have
+// failed. Messages begin with the name of their package, "tandem: " or "httpsession: ". What a peer can bring about is logged
+// at most once a second, panics and slow callbacks ten times; skipped says how many messages of the kind were left out since
+// the last one. Each key means the same in all messages:
+//
+//	backend    name of the backend
+//	callback   which callback ran, such as OnData
+//	cure       what would help
+//	duration   how long it has run
+//	error      the cause
+//	features   what the backend uses of the kernel
+//	limit      a limit that was reached, in bytes
+//	listener   address that is listened on
+//	loop       index of the loop, as of Transport.Loop
+//	loops      how many loops there are
+//	max_conns  the default of ListenOptions.MaxConns; 0: no limit
+//	method     of an HTTP request
+//	option     name of the option that decided
+//	panic      what panic was called with
+//	path       of an HTTP request
+//	queued     bytes that wait to be sent
+//	reason     why this backend, and why not another
+//	remote     address of the peer
+//	retry_in   when it is tried again, from now
+//	skipped    messages of the same kind that were left out
+//	stack      stack of the goroutine
+//	stream     ID of the stream, as of Stream.ID
+//	streams    how many streams
+//	unread     bytes that were received and not read
+//
 // # Tests of programs
 //
 // [Simulated] opens a Transport without sockets, on a kernel that is a program: package

@@ -65,7 +65,6 @@ func TestErrorsOfBeginnings(t *testing.T) {
 		"listen, network":       listen("udp", "127.0.0.1:0", echoHandler{}, nil),
 		"listen, address":       listen("tcp", "127.0.0.1", echoHandler{}, nil),
 		"listen, address taken": listen("tcp", l.Addr().String(), echoHandler{}, nil),
-		"listen, MaxConns":      listen("tcp", "127.0.0.1:0", echoHandler{}, &tandem.ListenOptions{MaxConns: -1}),
 		"listen, Backlog":       listen("tcp", "127.0.0.1:0", echoHandler{}, &tandem.ListenOptions{Backlog: -1}),
 		"listen, stream option": listen("tcp", "127.0.0.1:0", echoHandler{}, &tandem.ListenOptions{StreamOptions: bad}),
 		"listen, socket option": listen("tcp", "127.0.0.1:0", echoHandler{}, &tandem.ListenOptions{Socket: sockopt}),

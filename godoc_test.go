@@ -59,6 +59,7 @@ var aliases = map[string]reflect.Type{
 	"PeerCredentials":   reflect.TypeFor[tandem.PeerCredentials](),
 	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
 	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
+	"SourceLimits":      reflect.TypeFor[tandem.SourceLimits](),
 	"SocketOption":      reflect.TypeFor[tandem.SocketOption](),
 	"SocketOptionError": reflect.TypeFor[*tandem.SocketOptionError](),
 	"Stats":             reflect.TypeFor[tandem.Stats](),

@@ -58,12 +58,13 @@ func (o *Options) start(drivers []backend.Driver, clock backend.Clock, info Info
 	e, err := session.New(session.Config{
 		Drivers: drivers, Spin: o.Spin, Affinity: o.Affinity, Balance: o.Balance, CallerDriven: o.CallerDriven,
 		Propagate: o.Propagate, Logger: o.Logger, SlowCallback: o.SlowCallback, Debug: o.Debug, Trace: o.Trace,
-		MemoryLimit: o.MemoryLimit, Handshakes: o.TLSHandshakes, Clock: clock, Stream: o.StreamOptions,
+		MemoryLimit: o.MemoryLimit, Handshakes: o.TLSHandshakes, MaxConns: info.MaxConns, Clock: clock, Stream: o.StreamOptions,
 	})
 	if err != nil {
 		return nil, openError(err)
 	}
-	o.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason)
+	o.Logger.Info("tandem: open", "backend", info.Backend, "loops", info.Loops, "features", info.Features, "reason", info.Reason,
+		"max_conns", info.MaxConns)
 	return &transport{Engine: e, info: info}, nil
 }
 
@@ -85,6 +86,7 @@ func (o *Options) choose(from []source) ([]backend.Driver, Info, error) {
 			}
 			return drivers, Info{
 				Backend: s.backend, Kernel: backend.Kernel(), Loops: o.Loops, Features: drivers[0].Features(), Reason: reason,
+				MaxConns: backend.DefaultMaxConns(),
 			}, nil
 		}
 		if want != Auto || !errors.Is(err, errors.ErrUnsupported) {

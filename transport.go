@@ -57,6 +57,9 @@ type Transport interface {
 	// Stats returns the figures as of the end of each loop's last turn, in all and for each loop. To publish them:
 	//
 	//	expvar.Publish("tandem", expvar.Func(func() any { return t.Stats() }))
+	//
+	// A name can be published once in a process. All figures are there, also after Close; times are in nanoseconds. Those of
+	// listeners are Listener.Stats. For Prometheus there is the module session/tandemprom.
 	Stats() Stats
 
 	// Done is closed when no loop is left: because all have failed, or when a Shutdown or Close has finished.
@@ -90,6 +93,7 @@ type Info struct {
 	Loops    int      // how many there are
 	Features []string // what the backend uses of the kernel
 	Reason   string   // why this backend, and why not the other
+	MaxConns int      // the default of ListenOptions.MaxConns, by RLIMIT_NOFILE; 0: no limit
 }
 
 // String is Info in one line.

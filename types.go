@@ -173,10 +173,14 @@ type PeerCredentials = backend.PeerCredentials
 //   - [backend.VsockAddr.String] is the address as Listen and Dial take it, such as "host:1024".
 type VsockAddr = backend.VsockAddr
 
-// StreamStats are a stream's figures, exact at the moment of the call.
+// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop.
 //
+//   - [session.StreamStats.BytesIn] counts bytes received from the kernel.
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.
 //   - [session.StreamStats.BytesSent] counts those of them that the kernel took.
+//   - [session.StreamStats.Opened] is when OnOpen was called.
+//   - [session.StreamStats.LastRead] is when bytes last came.
+//   - [session.StreamStats.LastWrite] is when the kernel last took bytes.
 type StreamStats = session.StreamStats
 
 // ListenOptions are the options of one listener. The zero value is right for most programs.
@@ -186,12 +190,25 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.From] is a listening socket from elsewhere, to use instead of binding one.
 //   - [session.ListenOptions.UnixMode] is the mode of the file of a Unix socket. Default 0: what the umask leaves.
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
-//   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default 0: no limit.
+//   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default: what descriptors allow, less
+//     a reserve. Negative: no limit.
 //   - [session.ListenOptions.RejectOverLimit] resets further connections, instead of letting them wait.
+//   - [session.ListenOptions.PerSource] bounds what one address may have. Default: no such limits.
 //   - [session.ListenOptions.TLS] encrypts accepted streams. Default nil: none.
 //   - [session.ListenOptions.NotTLS] answers a peer that does not speak TLS.
 //   - [session.ListenOptions.StreamOptions] are for accepted streams, where they differ from the Transport's.
 type ListenOptions = session.ListenOptions
+
+// SourceLimits bound what peers of one address may take of a listener. They are ListenOptions.PerSource. The address is that
+// of the socket's peer: behind a proxy the proxy's, with or without a PROXY header.
+//
+//   - [session.SourceLimits.MaxConns] is how many connections a source may have at a time. Default 0: no limit.
+//   - [session.SourceLimits.Rate] is how many connections of a source are accepted in a second. Default 0: no limit.
+//   - [session.SourceLimits.Burst] is how many are accepted at once before Rate holds. Default: Rate, rounded up.
+//   - [session.SourceLimits.IPv4Prefix] is how many bits of an address make a source. Default 32.
+//   - [session.SourceLimits.IPv6Prefix] is the same for IPv6. Default 64.
+//   - [session.SourceLimits.Sources] is how many sources without connections are remembered. Default 16,384.
+type SourceLimits = session.SourceLimits
 
 // Listener accepts connections, and makes streams of them, until it is closed. Transport.Listen makes one. Any goroutine
 // may use it. Other packages cannot implement Listener, so that it can grow.
@@ -210,8 +227,10 @@ type Listener = session.Listener
 //   - [session.ListenerStats.Errors] counts accepts that failed.
 //   - [session.ListenerStats.Backoffs] counts waits for resources, such as descriptors.
 //   - [session.ListenerStats.Rejected] counts connections reset above MaxConns.
+//   - [session.ListenerStats.SourceRejected] counts connections reset because of PerSource.
 //   - [session.ListenerStats.Streams] is how many streams there are now.
 //   - [session.ListenerStats.Parked] is how many accepted connections wait for room, or for ResumeAccept.
+//   - [session.ListenerStats.MaxConns] is how many streams there may be. 0: no limit.
 type ListenerStats = session.ListenerStats
 
 // DialOptions are the options of one dial. The zero value is right for most programs.

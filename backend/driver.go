@@ -132,10 +132,19 @@ type ForwardingDriver interface {
 	Forwards()
 }
 
+// PipeSize is how many bytes are forwarded at a time, at most. The kernel may allow a pipe less; F_SETPIPE_SZ in fcntl(2).
+// More than MaxOvershoot are forwarded only where the kernel has said that there is room for them.
+const PipeSize = 1 << 20
+
 // Forwarder takes the received bytes of a socket in place of its owner.
 type Forwarder interface {
-	// Wants reports whether what can be received now is to be forwarded. Otherwise it is received as usual.
-	Wants() bool
+	// Expects reports whether Wants is likely to do so when something has come. A driver that has to ask for bytes before
+	// they come waits for them first then.
+	Expects() bool
+
+	// Wants reports whether what can be received now is to be forwarded, and to which socket. Otherwise it is received as
+	// usual.
+	Wants() (to Descriptor, ok bool)
 
 	// Forward is called with n bytes in a pipe, and returns how many it has taken out of it. The owner gets the rest by
 	// Received.
@@ -192,7 +201,8 @@ type Socket struct {
 	Owner      Events // may be replaced between two events
 
 	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
-	// not all that are in the backlog.
+	// not all that are in the backlog. The owner may set it later; it holds from the next time on that accepting is
+	// switched on, after Accepted has brought what was asked for before.
 	Bounded bool
 
 	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as

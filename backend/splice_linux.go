@@ -11,9 +11,6 @@ import (
 //	socket ── Fill ─► pipe ── Drain, or Read ──► socket, or memory
 type Pipe struct{ read, write int }
 
-// PipeSize is how many bytes a Pipe takes at most. The kernel's default is 16 pages, and it may refuse more; pipe(7).
-const PipeSize = MaxOvershoot
-
 // NewPipe makes a Pipe.
 func NewPipe() (*Pipe, error) {
 	var p [2]int
@@ -30,9 +27,9 @@ func (p *Pipe) Close() {
 	CloseFD(p.write)
 }
 
-// Fill moves what a socket has received into the pipe, which is empty. 0 is the end of the stream. The socket must be
-// non-blocking, and nobody else's.
-func (p *Pipe) Fill(fd int) (int, error) { return spliceOnce(fd, p.write, PipeSize) }
+// Fill moves what a socket has received into the pipe, which is empty, at most that many bytes. 0 is the end of the
+// stream. The socket must be non-blocking, and nobody else's.
+func (p *Pipe) Fill(fd, most int) (int, error) { return spliceOnce(fd, p.write, most) }
 
 // Drain moves n bytes of the pipe to a socket, as far as that has room, and returns how many it took. It never waits.
 func (p *Pipe) Drain(d Descriptor, n int) (moved int, err error) {

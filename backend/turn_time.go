@@ -11,6 +11,9 @@ const turnShare = int64(time.Millisecond)
 // Clock reads the loop's monotonic clock, in nanoseconds. Any goroutine.
 func (l *Loop) Clock() int64 { return int64(l.Time.Since(l.begin)) + 1 }
 
+// TimeOf is the time at which Clock returned now. Any goroutine.
+func (l *Loop) TimeOf(now int64) time.Time { return l.begin.Add(time.Duration(now - 1)) }
+
 // Tick is Clock for the loop's goroutine, which remembers it: LastTick tells it again for nothing, and the first Tick
 // after a sleep is when the turn began to work. Who measures callbacks calls it before and after each.
 func (l *Loop) Tick() int64 {

@@ -41,7 +41,7 @@ type Driver struct {
 	lent    int    // how many bytes of it Received has and has not kept; 0 outside of Received
 	keeping bool   // Received has called Keep
 	kept    atomic.Int64
-	pipe    *backend.Pipe // for a Forwarder, empty between two receives; nil: none was needed yet
+	forward backend.Forwarding
 	pool    backend.Pool
 }
 
@@ -244,12 +244,13 @@ func (d *Driver) reportWritable(s *backend.Socket) {
 // receive makes one recv(2). Readiness is level-triggered, so the rest of a busy socket comes after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
 	n, err := 0, backend.ErrPending
-	switch {
-	case s.Files:
+	if s.Files {
 		d.count[backend.SystemCalls]++
 		n, err = backend.ReceiveWithFiles(s, d.buf)
-	case s.Forward != nil && s.Forward.Wants():
-		n, err = d.forward(s)
+	} else if s.Forward != nil {
+		if to, ok := s.Forward.Wants(); ok {
+			n, err = d.moveOn(s, to)
+		}
 	}
 	if err == backend.ErrPending {
 		d.count[backend.SystemCalls]++
@@ -284,40 +285,18 @@ func (d *Driver) received(s *backend.Socket, n int) {
 // Forwards implements backend.ForwardingDriver.
 func (*Driver) Forwards() {}
 
-// forward has the socket's Forwarder take what has come. It returns how many bytes are left in buf for the owner, with
-// EAGAIN if none are, or how the stream has ended; ErrPending, if this cannot be done.
-func (d *Driver) forward(s *backend.Socket) (int, error) {
-	if d.pipe == nil {
-		p, err := backend.NewPipe()
-		if err != nil {
-			return 0, backend.ErrPending
-		}
-		d.pipe = p
-	}
-	d.count[backend.SystemCalls]++
-	n, err := d.pipe.Fill(s.FD())
-	switch {
-	case err == syscall.EINVAL: // not this kind of socket
-		s.Forward = nil
-		return 0, backend.ErrPending
-	case n == 0:
-		return 0, err
-	}
-	d.count[backend.SystemCalls]++
-	for n -= s.Forward.Forward(d.pipe, n); n > 0; {
-		d.count[backend.SystemCalls]++
-		m, err := d.pipe.Read(d.buf[:min(n, len(d.buf))])
-		if err != nil { // it has what was put there
-			d.pipe.Close()
-			d.pipe = nil
-			return 0, err
-		}
-		if n -= m; n == 0 {
-			return m, nil
+// moveOn has the socket's Forwarder take what has come. It returns how many bytes are left in buf for the owner, or what
+// Forwarding.Move does.
+func (d *Driver) moveOn(s *backend.Socket, to backend.Descriptor) (int, error) {
+	left, err := d.forward.Move(s, to, &d.count[backend.SystemCalls])
+	for left > 0 {
+		m, err := d.forward.Rest(d.buf[:min(left, len(d.buf))], &d.count[backend.SystemCalls])
+		if left -= m; err != nil || left == 0 {
+			return m, err
 		}
 		d.received(s, m)
 	}
-	return 0, syscall.EAGAIN
+	return 0, err
 }
 
 // accept takes up to maxAccepts connections and reports whether there are no more.
@@ -388,10 +367,7 @@ func (d *Driver) Close() error {
 		d.alarm.Close()
 	}
 	d.timer.close()
-	if d.pipe != nil {
-		d.pipe.Close()
-		d.pipe = nil
-	}
+	d.forward.Close()
 	d.epfd, d.file = -1, nil
 	return nil
 }

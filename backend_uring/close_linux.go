@@ -64,6 +64,7 @@ func (d *Driver) Close() error {
 	d.completeHeld()
 	d.waker.close()
 	d.closePark()
+	d.forward.Close()
 	d.flush.close()
 	finished := d.requests == 0
 	err := d.ring.Close()

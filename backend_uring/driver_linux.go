@@ -30,6 +30,8 @@ type Driver struct {
 	bulk     line // sockets that have more to receive
 	repolls  line // sockets with a poll to be armed again
 	flush    flush
+	forward  backend.Forwarding
+	rest     []byte   // what a Forwarder has left; nil: none has left any yet
 	spare    ring.SQE // filled instead of a real entry when the ring has failed
 	err      error
 

@@ -15,8 +15,8 @@ const fileBufferSize = 64 << 10
 // and then received from without waiting, as they are on epoll: they are few, and the buffers of the ring have no room for
 // descriptors that a peer has sent and nobody has looked at.
 
-// readable receives from a socket that was polled because files may come: as opReceive, in place of a receive.
-func (d *Driver) readable(s *backend.Socket, c ring.CQE) {
+// receiveFiles receives from a socket that was polled because files may come: as opReceive, in place of a receive.
+func (d *Driver) receiveFiles(s *backend.Socket, c ring.CQE) {
 	s.State &^= armed | multi | cancelling | overlooked
 	switch {
 	case s.State&releasing != 0:

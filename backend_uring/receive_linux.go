@@ -30,9 +30,19 @@ const (
 	pieceBytes = backend.MaxOvershoot / 2
 )
 
-// armReceive asks for bytes. Once the watch has seen the end it uses no multishot receive, which would overlook the end
-// again.
+// armReceive asks for bytes, or if a Forwarder is likely to want them, to be told that there are some.
 func (d *Driver) armReceive(s *backend.Socket, limit int) {
+	if s.Files || s.Forward == nil || !s.Forward.Expects() {
+		d.receiveBytes(s, limit)
+		return
+	}
+	s.State |= armed | polled
+	d.request(s, opReceive).PrepPollAdd(s.FD(), unix.POLLIN, false)
+}
+
+// receiveBytes asks for bytes. Once the watch has seen the end it uses no multishot receive, which would overlook the end
+// again.
+func (d *Driver) receiveBytes(s *backend.Socket, limit int) {
 	s.State |= armed
 	e := d.request(s, opReceive)
 	if s.Files {
@@ -51,13 +61,17 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 
 func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
 	if s != nil && s.Files {
-		d.readable(s, c)
+		d.receiveFiles(s, c)
 		return
 	}
-	capped := false
+	capped, readiness := false, false
 	if s != nil && last {
-		capped = s.State&multi != 0
-		s.State &^= armed | multi | cancelling | overlooked
+		capped, readiness = s.State&multi != 0, s.State&polled != 0
+		s.State &^= armed | multi | polled | cancelling | overlooked
+	}
+	if readiness {
+		d.readable(s, c)
+		return
 	}
 	if bid, ok := c.Buffer(); ok {
 		d.report(s, bid, c)

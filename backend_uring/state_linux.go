@@ -30,6 +30,9 @@ const (
 //	                 ─► awaitsBuffer      last completion, with ENOBUFS
 //	                 ─► armed|cancelling  updateKernel: it is not wanted any longer, or may have overlooked an end
 //	armed|cancelling ─► idle              last completion; updateKernel comes next
+//
+// An armed receive may be a poll, if a Forwarder wants what comes.
+//
 //	awaitsBuffer     ─► armed             serve, when it is this socket's turn
 //	                 ─► idle              serve, if it is not wanted any longer
 //
@@ -60,6 +63,7 @@ const (
 
 	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
+	polled     // the receive is a poll: what comes is forwarded
 	watched    // the watch for hang-ups
 	sending    // a send
 	roomPolled // the poll for room

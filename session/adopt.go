@@ -128,6 +128,7 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	}
 	if n := len(h.unread); n > 0 {
 		s.loop.Count[backend.BytesIn] += uint64(n)
+		s.rx.received.Store(uint64(n))
 		s.rx.in.push(h.unread)
 		s.rx.unseen = n
 	}

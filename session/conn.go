@@ -33,6 +33,7 @@ type conns struct {
 type conn struct {
 	engine *Engine
 	from   *listener    // nil: it was dialled
+	source *source      // that it counts for there, or nil
 	inner  backend.Conn // nil until it is made; guarded by the mu of conns
 	state  atomic.Uint32
 }
@@ -46,8 +47,8 @@ const (
 
 // newConn makes a Conn of a descriptor, which is its own from then on. net.ErrClosed: the engine shuts down. However it
 // fails, the descriptor is closed and the room below MaxConns given back.
-func (e *Engine) newConn(fd backend.Descriptor, network string, from *listener) (backend.Conn, error) {
-	c := &conn{engine: e, from: from}
+func (e *Engine) newConn(fd backend.Descriptor, network string, from *listener, of *source) (backend.Conn, error) {
+	c := &conn{engine: e, from: from, source: of}
 	if !e.conns.add(c) {
 		e.sockets().CloseSocket(fd, backend.Closing{Reset: true})
 		c.left()
@@ -70,7 +71,7 @@ func (e *Engine) newConn(fd backend.Descriptor, network string, from *listener) 
 // left gives back the room that the conn had below MaxConns.
 func (c *conn) left() {
 	if c.from != nil {
-		c.from.ended()
+		c.from.ended(c.source)
 	}
 }
 
@@ -220,7 +221,7 @@ func (e *Engine) DialConn(ctx context.Context, network, address string, o *DialO
 	_, err := e.dial(ctx, network, address, BaseHandler{}, o, given)
 	select {
 	case fd := <-given:
-		c, err := e.newConn(fd, network, nil)
+		c, err := e.newConn(fd, network, nil, nil)
 		if err != nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}

@@ -47,9 +47,10 @@
 // # Layers
 //
 // Package session/polled, and any other layer above a Stream, uses the methods of the Stream and these functions:
-// [WritePart] takes what fits, [DetachWith] hands over the bytes that the layer holds, [CloseInStages] closes while the
-// peer may still be sending, [Memory] is the loop's memory, a [Poller] shares a CallerDriven Transport, and a
-// [MessageBuffer] decodes messages from bytes that do not come from a Stream.
+// [WritePart] takes what fits and [TellWritable] says when more does, [DetachWith] hands over the bytes that the layer holds,
+// [CloseInStages] closes while the peer may still be sending, [OnListenerEnd] tells of a listener's end, [Memory] is the loop's
+// memory, a [Poller] shares a CallerDriven Transport, and a [MessageBuffer] decodes messages from bytes that do not come from
+// a Stream.
 //
 // # TLS
 //

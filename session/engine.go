@@ -28,6 +28,7 @@ type Config struct {
 	SlowCallback time.Duration // callbacks that run longer are logged, 0: none
 	MemoryLimit  int64         // bytes that streams hold unread in all, 0: none
 	Handshakes   int           // of TLS that run at once on a loop, in each direction; 0: 64
+	MaxConns     int           // of listeners that have none, 0: no limit
 	Clock        backend.Clock // nil: backend.SystemClock
 	Stream       StreamOptions
 }
@@ -45,6 +46,7 @@ type Engine struct {
 	memory     memory
 	buffers    backend.Pool // of NewBuffer
 	handshakes int
+	maxConns   int // of listeners that have none, 0: no limit
 	conns      conns
 	panics     panicLog
 	debug      bool
@@ -75,7 +77,7 @@ func New(c Config) (*Engine, error) {
 		defaults: c.Stream, balance: c.Balance, driven: c.CallerDriven, propagate: c.Propagate, log: c.Logger, clock: c.Clock,
 		listeners: map[*listener]struct{}{}, ended: make(chan struct{}), winding: make(chan struct{}, 1), done: make(chan struct{}),
 		memory: memory{limit: c.MemoryLimit}, debug: c.Debug, trace: c.Trace,
-		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes),
+		handshakes: cmp.Or(c.Handshakes, defaultTLSHandshakes), maxConns: c.MaxConns,
 	}
 	if e.clock == nil {
 		e.clock = backend.SystemClock{}

@@ -259,7 +259,7 @@ func (s *Stream) finished() {
 	s.dropFiles()
 	s.account()
 	if s.from != nil {
-		s.from.ended()
+		s.from.ended(s.source)
 	}
 	s.loop.release()
 	s.runAllPosts() // of a stream that never opened

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -41,11 +42,21 @@ type ListenOptions struct {
 
 	// MaxConns is how many streams of this listener there may be at a time. Further connections wait in the backlog.
 	// At most 64 of them are accepted already, or with ReusePort one for each loop if there are more loops than that;
-	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Default 0: no limit.
+	// they count as Parked. Those of ListenConn count as streams, from before Accept until Close. Negative: no limit.
+	//
+	// Default 0: what RLIMIT_NOFILE, getrlimit(2), allowed the process when the Transport was opened, less a reserve for
+	// files, dials and other listeners: one descriptor in sixteen, at least 64, at most half of them. So connections wait
+	// before accept fails for want of descriptors. Transport.Info tells the default, and ListenerStats what holds. There is
+	// no limit where the system has none, and on Windows. Where several listeners share a process, each should have its own.
 	MaxConns int
 
-	// RejectOverLimit resets connections above MaxConns instead.
+	// RejectOverLimit resets connections above MaxConns instead, also above its default.
 	RejectOverLimit bool
+
+	// PerSource bounds how many connections one address may have, and how fast it may make them. Those beyond are reset at
+	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Not for Unix sockets. Default: no
+	// such limits.
+	PerSource SourceLimits
 
 	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
 	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
@@ -65,12 +76,14 @@ type ListenOptions struct {
 
 // ListenerStats are a listener's figures.
 type ListenerStats struct {
-	Accepted uint64 // connections
-	Errors   uint64 // accepts that failed
-	Backoffs uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
-	Rejected uint64 // connections reset because of MaxConns and RejectOverLimit
-	Streams  int    // there are now; of ListenConn connections, those that wait for Accept included
-	Parked   int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+	Accepted       uint64 // connections
+	Errors         uint64 // accepts that failed
+	Backoffs       uint64 // times that it waited for resources: EMFILE, ENFILE, ENOBUFS, ENOMEM
+	Rejected       uint64 // connections reset because of MaxConns and RejectOverLimit
+	SourceRejected uint64 // connections reset because of PerSource
+	Streams        int    // there are now; of ListenConn connections, those that wait for Accept included
+	Parked         int    // connections that are accepted and wait for room below MaxConns, or for ResumeAccept
+	MaxConns       int    // the limit of Streams, by default too; 0: none
 }
 
 // Listener accepts connections, and makes streams of them, until it is closed. Any goroutine may use it.
@@ -107,24 +120,27 @@ type Listener interface {
 
 // listener is a Listener, with a socket on one loop or more.
 type listener struct {
-	engine  *Engine
-	handler Handler
-	opts    *StreamOptions
-	sockopt socketOptions
-	network string
-	max     int64 // MaxConns, 0: none
-	reject  bool
-	shared  bool // the socket is from elsewhere
-	addr    net.Addr
-	unlink  func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
-	tls     *tls.Config                  // nil: none
-	notTLS  func(begins []byte) []byte   // or nil
-	conns   *connQueue                   // where connections wait for Accept; nil: they become streams
+	engine    *Engine
+	handler   Handler
+	opts      *StreamOptions
+	sockopt   socketOptions
+	network   string
+	max       int64 // MaxConns or its default, 0: none
+	boundFrom int64 // from so many streams on accepts are bounded, if there is a max
+	reject    bool
+	shared    bool // the socket is from elsewhere
+	addr      net.Addr
+	unlink    func(patience time.Duration) // removes the file of a Unix socket; nil: there is none
+	tls       *tls.Config                  // nil: none
+	notTLS    func(begins []byte) []byte   // or nil
+	conns     *connQueue                   // where connections wait for Accept; nil: they become streams
+	sources   *sources                     // nil: they are not counted
 
 	mu      sync.Mutex      // guards what follows
 	heads   []*listenSocket // replaced when it changes, so that a copy stays valid without the lock
 	sockets int             // that have not failed
 	err     error           // why it has ended
+	onEnd   func()          // called when it has; nil: nobody asks
 
 	accepted, errors, backoffs, rejected atomic.Uint64
 
@@ -188,7 +204,7 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, err
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
-	bad, badTLS := checkHandler(h), checkTLS(o.TLS, true)
+	bad, badTLS, badSource := checkHandler(h), checkTLS(o.TLS, true), o.PerSource.check(network)
 	switch {
 	case bad != nil:
 		return nil, bad
@@ -196,8 +212,8 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, fmt.Errorf("ListenOptions.%w", err)
 	case badTLS != nil:
 		return nil, fmt.Errorf("ListenOptions.%w", badTLS)
-	case o.MaxConns < 0:
-		return nil, fmt.Errorf("ListenOptions.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
+	case badSource != nil:
+		return nil, fmt.Errorf("ListenOptions.%w", badSource)
 	case o.Backlog < 0:
 		return nil, fmt.Errorf("ListenOptions.Backlog is %d; it must be positive, or 0 for the system's limit", o.Backlog)
 	case o.Backlog > 0 && o.Backlog > e.sockets().MaxBacklog():
@@ -206,13 +222,33 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, net.ErrClosed
 	}
 	l := &listener{
-		engine: e, handler: h, opts: opts, network: network, max: int64(o.MaxConns), reject: o.RejectOverLimit,
-		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS,
+		engine: e, handler: h, opts: opts, network: network, reject: o.RejectOverLimit,
+		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
+	l.limit(o)
 	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
 	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)
+}
+
+// limit decides how many streams there may be.
+func (l *listener) limit(o *ListenOptions) {
+	switch {
+	case o.MaxConns > 0:
+		l.max = int64(o.MaxConns)
+		l.boundFrom = 0
+	case o.MaxConns == 0 && l.engine.maxConns > 0:
+		l.max = int64(l.engine.maxConns)
+		l.boundFrom = l.max / 2 // an accept that is not bounded is cheaper, and may bring the whole backlog when it is ended
+		backlog := cmp.Or(o.Backlog, l.engine.sockets().MaxBacklog())
+		if l.engine.balance == ReusePort {
+			backlog *= len(l.engine.loops)
+		}
+		if int(l.boundFrom) < backlog {
+			l.boundFrom = 0
+		}
+	}
 }
 
 // prepare sets what can be set only on sockets that listen.
@@ -293,10 +329,14 @@ func (l *listener) Addr() net.Addr { return l.addr }
 
 // Stats implements Listener.
 func (l *listener) Stats() ListenerStats {
-	return ListenerStats{
+	s := ListenerStats{
 		Accepted: l.accepted.Load(), Errors: l.errors.Load(), Backoffs: l.backoffs.Load(), Rejected: l.rejected.Load(),
-		Streams: int(l.live.Load()), Parked: int(l.parked.Load()),
+		Streams: int(l.live.Load()), Parked: int(l.parked.Load()), MaxConns: int(l.max),
 	}
+	if l.sources != nil {
+		s.SourceRejected = l.sources.rejected.Load()
+	}
+	return s
 }
 
 func (l *listener) closeAll(fds []backend.Descriptor) {

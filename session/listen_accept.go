@@ -28,8 +28,9 @@ type listenSocket struct {
 
 // connection is what an accept brought.
 type connection struct {
-	fd   backend.Descriptor
-	from backend.Address // the peer, if the kernel told it
+	fd     backend.Descriptor
+	from   backend.Address // the peer, if the kernel told it
+	source *source         // that it counts for, or nil
 }
 
 // halt holds the reasons why a listenSocket does not accept now.
@@ -39,11 +40,12 @@ const (
 	haltPaused  halt = 1 << iota // PauseAccept was called
 	haltFull                     // MaxConns is reached
 	haltBackoff                  // it waits for resources
+	haltRearm                    // for a turn: it goes on with bounded accepts
 )
 
 func newListenSocket(l *listener, fd backend.Descriptor) *listenSocket {
 	a := &listenSocket{listener: l, gone: make(chan struct{})}
-	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0, Shared: l.shared}
+	a.sock = backend.Socket{Descriptor: fd, Owner: a, Bounded: l.max > 0 && l.live.Load() >= l.boundFrom, Shared: l.shared}
 	a.timer.Fire = a.retry
 	return a
 }
@@ -87,15 +89,16 @@ func (a *listenSocket) stop() {
 func (a *listenSocket) dropParked() {
 	a.setFull(false)
 	for _, c := range a.parked {
-		a.reset(c.fd)
+		a.reset(c)
 	}
 	a.countParked(-len(a.parked))
 	a.parked = nil
 }
 
-// reset closes a connection that is not wanted, as the kernel does with its backlog.
-func (a *listenSocket) reset(fd backend.Descriptor) {
-	a.loop.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
+// reset closes a connection that is not wanted, as the kernel does with its backlog. Its source has one less.
+func (a *listenSocket) reset(c connection) {
+	a.loop.Sockets.CloseSocket(c.fd, backend.Closing{Reset: true})
+	a.listener.left(c.source)
 }
 
 // Released implements backend.Events: the descriptor is the listenSocket's alone.
@@ -110,6 +113,7 @@ func (a *listenSocket) Released() {
 // Run implements backend.Task: another goroutine has changed something.
 func (a *listenSocket) Run() {
 	a.poked.Store(false)
+	a.set(haltRearm, false)
 	if !a.stopped {
 		a.settle()
 	}
@@ -180,11 +184,14 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 	}
 	l := a.listener
 	a.delay, a.row = 0, 0
-	if err := l.sockopt.connected(a.loop.Sockets, fd); err != nil {
-		a.refuse(fd, err)
+	c := connection{fd: fd, from: from}
+	if l.sources != nil && !a.admit(&c) {
 		return
 	}
-	c := connection{fd, from}
+	if err := l.sockopt.connected(a.loop.Sockets, fd); err != nil {
+		a.refuse(c, err)
+		return
+	}
 	switch {
 	case l.paused.Load() || len(a.parked) > 0: // none overtakes another
 		a.park(c)
@@ -198,6 +205,18 @@ func (a *listenSocket) Accepted(fd backend.Descriptor, from backend.Address, err
 	if len(a.parked) > 0 || l.atLimit() {
 		a.settle()
 	}
+	if l.max > 0 && !a.sock.Bounded && l.live.Load() >= l.boundFrom {
+		a.bound()
+	}
+}
+
+// bound has the driver accept a few connections at a time from now on. For that it has to stop for a turn; what it brings
+// until then, at most the backlog, fits.
+func (a *listenSocket) bound() {
+	a.sock.Bounded = true
+	a.set(haltRearm, true)
+	a.tellDriver()
+	a.poke()
 }
 
 func (a *listenSocket) park(c connection) {
@@ -233,7 +252,7 @@ func (a *listenSocket) unpark() {
 
 func (a *listenSocket) reject(c connection) {
 	a.listener.rejected.Add(1)
-	a.reset(c.fd)
+	a.reset(c)
 }
 
 // open hands a connection, for which there is room, to its loop.
@@ -251,13 +270,13 @@ func (a *listenSocket) open(c connection) {
 		to.load.Add(1)
 	}
 	if to != a.loop {
-		if to.Post(backend.TaskFunc(func() { to.open(c.fd, c.from, l) })) == nil {
+		if to.Post(backend.TaskFunc(func() { to.open(c, l) })) == nil {
 			return
 		}
 		to.unpick() // it has ended
 		a.loop.load.Add(1)
 	}
-	a.loop.open(c.fd, c.from, l)
+	a.loop.open(c, l)
 }
 
 // source is the peer's address, if the choice of the loop depends on it.
@@ -306,8 +325,9 @@ func (l *listener) reserveLive() bool {
 	}
 }
 
-// ended follows the end of a stream, or of a connection that became none. Any loop.
-func (l *listener) ended() {
+// ended follows the end of a stream, or of a connection that became none, of a source. Any loop.
+func (l *listener) ended(s *source) {
+	l.left(s)
 	l.live.Add(-1)
 	if l.waiting.Load() > 0 {
 		l.wake()

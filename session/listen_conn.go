@@ -16,7 +16,7 @@ const acceptQueue = 64
 // connQueue holds connections that loops have accepted, for Accept.
 type connQueue struct {
 	n       atomic.Int32 // that wait, or are about to
-	waiting chan backend.Descriptor
+	waiting chan connection
 	over    chan struct{} // closed when the listener has ended
 
 	mu       sync.Mutex // guards what follows
@@ -27,7 +27,7 @@ type connQueue struct {
 }
 
 func newConnQueue() *connQueue {
-	return &connQueue{waiting: make(chan backend.Descriptor, acceptQueue), over: make(chan struct{}), moved: make(chan struct{})}
+	return &connQueue{waiting: make(chan connection, acceptQueue), over: make(chan struct{}), moved: make(chan struct{})}
 }
 
 // reserve takes room for one connection.
@@ -43,27 +43,27 @@ func (q *connQueue) reserve() bool {
 func (q *connQueue) full() bool { return q.n.Load() >= acceptQueue }
 
 // put has a connection wait for which room was reserved. It reports false if nobody will accept it.
-func (q *connQueue) put(fd backend.Descriptor) bool {
+func (q *connQueue) put(c connection) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		q.n.Add(-1)
 		return false
 	}
-	q.waiting <- fd
+	q.waiting <- c
 	return true
 }
 
 // close returns what nobody will accept. It is called once.
-func (q *connQueue) close() (left []backend.Descriptor) {
+func (q *connQueue) close() (left []connection) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
 	close(q.over)
 	for {
 		select {
-		case fd := <-q.waiting:
-			left = append(left, fd)
+		case c := <-q.waiting:
+			left = append(left, c)
 		default:
 			return left
 		}
@@ -87,31 +87,31 @@ func (q *connQueue) allowLog(clock backend.Clock) (skipped int, ok bool) {
 }
 
 // take waits for a connection, within the deadline.
-func (q *connQueue) take(clock backend.Clock) (backend.Descriptor, error) {
+func (q *connQueue) take(clock backend.Clock) (connection, error) {
 	for {
 		q.mu.Lock()
 		deadline, moved, closed := q.deadline, q.moved, q.closed
 		q.mu.Unlock()
 		if closed {
-			return backend.Descriptor{}, net.ErrClosed
+			return connection{}, net.ErrClosed
 		}
 		var passed <-chan struct{}
 		stop := func() bool { return true }
 		if !deadline.IsZero() {
 			left := deadline.Sub(clock.Now())
 			if left <= 0 {
-				return backend.Descriptor{}, os.ErrDeadlineExceeded
+				return connection{}, os.ErrDeadlineExceeded
 			}
 			passed, stop = backend.After(clock, left)
 		}
 		select {
-		case fd := <-q.waiting:
+		case c := <-q.waiting:
 			stop()
 			q.n.Add(-1)
-			return fd, nil
+			return c, nil
 		case <-q.over:
 			stop()
-			return backend.Descriptor{}, net.ErrClosed
+			return connection{}, net.ErrClosed
 		case <-passed:
 		case <-moved:
 			stop()
@@ -144,7 +144,7 @@ func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.List
 // Accept implements net.Listener.
 func (l connListener) Accept() (net.Conn, error) {
 	for {
-		fd, err := l.conns.take(l.engine.clock)
+		taken, err := l.conns.take(l.engine.clock)
 		if err != nil {
 			if own := l.Err(); own != nil && err == net.ErrClosed {
 				err = own
@@ -154,7 +154,7 @@ func (l connListener) Accept() (net.Conn, error) {
 		if l.waiting.Load() > 0 {
 			l.wake() // there is room in the queue
 		}
-		switch c, err := l.engine.newConn(fd, l.network, l.listener); err {
+		switch c, err := l.engine.newConn(taken.fd, l.network, l.listener, taken.source); err {
 		case nil:
 			return c, nil
 		case net.ErrClosed:
@@ -169,7 +169,7 @@ func (l connListener) Accept() (net.Conn, error) {
 func (l connListener) unwatched(err error) {
 	l.errors.Add(1)
 	if skipped, ok := l.conns.allowLog(l.engine.clock); ok {
-		l.engine.log.Warn("tandem: a connection was accepted and is closed", "address", l.addr, "error", err, "not logged", skipped)
+		l.engine.log.Warn("tandem: a connection was accepted and is closed", "listener", l.addr, "error", err, "skipped", skipped)
 	}
 }
 
@@ -194,9 +194,9 @@ func (a *listenSocket) give(c connection) {
 	l := a.listener
 	l.accepted.Add(1)
 	a.loop.Count[backend.Accepts]++
-	if !l.conns.put(c.fd) {
-		a.reset(c.fd)
-		l.ended()
+	if !l.conns.put(c) {
+		a.reset(c)
+		l.ended(nil)
 	}
 }
 
@@ -205,8 +205,8 @@ func (l *listener) dropQueue() {
 	if l.conns == nil {
 		return
 	}
-	for _, fd := range l.conns.close() {
-		l.engine.sockets().CloseSocket(fd, backend.Closing{Reset: true})
-		l.ended()
+	for _, c := range l.conns.close() {
+		l.engine.sockets().CloseSocket(c.fd, backend.Closing{Reset: true})
+		l.ended(c.source)
 	}
 }

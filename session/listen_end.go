@@ -64,6 +64,7 @@ func (l *listener) end(err error) {
 		return
 	}
 	l.err = err
+	ended := l.onEnd
 	heads := l.heads // from now on they do not move
 	l.mu.Unlock()
 	l.engine.mu.Lock()
@@ -73,6 +74,32 @@ func (l *listener) end(err error) {
 	l.removeFile() // while somebody still listens there, so that nobody takes it for stale
 	for _, a := range heads {
 		_ = a.loop.Post(backend.TaskFunc(a.stop)) // a loop that has ended calls loopDied
+	}
+	if ended != nil {
+		l.tellEnd(ended)
+	}
+}
+
+// tellEnd calls a function that was told to OnListenerEnd.
+func (l *listener) tellEnd(fn func()) {
+	if err := l.engine.guarded(func() error { fn(); return nil }); err != nil {
+		l.engine.log.Error("tandem: panic in a function that is told of a listener's end", "listener", l.addr, "error", err)
+	}
+}
+
+// OnListenerEnd has fn called once, when l has ended, for whatever reason: at once if it has. It is for layers, and fn
+// must not block. A panic in it is logged. It runs on whatever goroutine ends the listener, with no lock held.
+func OnListenerEnd(l Listener, fn func()) {
+	own, ok := l.(*listener)
+	if !ok {
+		return
+	}
+	own.mu.Lock()
+	over := own.err != nil
+	own.onEnd = fn
+	own.mu.Unlock()
+	if over {
+		own.tellEnd(fn)
 	}
 }
 
@@ -112,7 +139,7 @@ func (a *listenSocket) move() bool {
 	a.loop.listening.remove(a)
 	l.heads = slices.Clone(l.heads)
 	l.heads[slices.Index(l.heads, a)] = b
-	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "address", l.addr, "loop", b.loop.index)
+	l.engine.log.Warn("tandem: a listener goes on on another loop, because its own has ended", "loop", b.loop.index, "listener", l.addr)
 	return true
 }
 

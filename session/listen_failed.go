@@ -45,8 +45,8 @@ func (a *listenSocket) backOff(err error, cure string) {
 	a.set(haltBackoff, true)
 	a.loop.StartTimer(&a.timer, a.delay)
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {
-		a.loop.engine.log.Warn("tandem: cannot accept; connections wait in the backlog", "address", a.listener.addr,
-			"error", err, "cure", cure, "again in", a.delay, "not logged", skipped)
+		a.loop.engine.log.Warn("tandem: cannot accept; connections wait in the backlog", "loop", a.loop.index,
+			"listener", a.listener.addr, "error", err, "cure", cure, "retry_in", a.delay, "skipped", skipped)
 	}
 }
 
@@ -58,12 +58,12 @@ func (a *listenSocket) retry() {
 
 // refuse resets a connection that cannot have the options of its listener, which happens if the process has dropped a
 // privilege since Listen.
-func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
-	a.reset(fd)
+func (a *listenSocket) refuse(c connection, err error) {
+	a.reset(c)
 	a.listener.countFailure(a.loop)
 	if skipped, ok := a.logged.allow(a.loop.Clock()); ok {
 		a.loop.engine.log.Error("tandem: accept: connections are reset, because they cannot have the listener's socket options",
-			"address", a.listener.addr, "error", err, "not logged", skipped)
+			"loop", a.loop.index, "listener", a.listener.addr, "error", err, "skipped", skipped)
 	}
 }
 
@@ -72,8 +72,8 @@ func (a *listenSocket) refuse(fd backend.Descriptor, err error) {
 func (l *listener) unopened(loop *loop, err error) {
 	l.countFailure(loop)
 	if skipped, ok := loop.unopened.allow(loop.Clock()); ok {
-		l.engine.log.Warn("tandem: a connection was accepted and is closed, because it cannot be watched", "address", l.addr,
-			"error", err, "not logged", skipped)
+		l.engine.log.Warn("tandem: a connection was accepted and is closed, because it cannot be watched", "loop", loop.index,
+			"listener", l.addr, "error", err, "skipped", skipped)
 	}
 }
 
@@ -91,7 +91,7 @@ func (l *listener) lost(a *listenSocket, err error) {
 	if left > 0 {
 		message = "tandem: one of a listener's sockets does not accept any longer; the others go on"
 	}
-	l.engine.log.Error(message, "address", l.addr, "loop", a.loop.index, "error", err)
+	l.engine.log.Error(message, "loop", a.loop.index, "listener", l.addr, "error", err)
 	if left == 0 {
 		l.end(failure)
 	}

@@ -158,7 +158,7 @@ func TestStreamThatEndsWhileItsListenerFills(t *testing.T) {
 			s.drivers[0].onAccept = func(on bool) {
 				if !on && ends > 0 {
 					ends--
-					l.ended()
+					l.ended(nil)
 				}
 			}
 			l.listenSockets()[0].Accepted(s.connection(), backend.Address{}, nil)
@@ -166,7 +166,7 @@ func TestStreamThatEndsWhileItsListenerFills(t *testing.T) {
 			require.Zero(t, ends, "accepting was never switched off")
 			if parks {
 				assert.EqualValues(t, 1, l.Stats().Accepted, "a parked connection is forgotten")
-				l.ended()
+				l.ended(nil)
 				s.turn()
 			}
 			assert.True(t, s.accepting(l), "there is room, and the listener sleeps")

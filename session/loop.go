@@ -40,6 +40,7 @@ type loop struct {
 	current atomic.Uint64 // the call that was entered last; any goroutine may look
 	entered call          // the same
 	stamped uint64        // Polls for which the time in at was taken, and 1
+	looked  uint64        // Polls after which the clock was read, and 1
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
@@ -198,22 +199,22 @@ func (l *loop) begin(start func()) error {
 	}))
 }
 
-// open makes a stream of a descriptor that a listener accepted from a peer, whose address may be known. Where nothing
+// open makes a stream of a connection that a listener accepted. Where nothing
 // begins any longer it is reset, as the kernel does with its backlog.
-func (l *loop) open(fd backend.Descriptor, peer backend.Address, from *listener) {
+func (l *loop) open(c connection, from *listener) {
 	if l.draining || l.Ending() {
-		l.Sockets.CloseSocket(fd, backend.Closing{Reset: true})
+		l.Sockets.CloseSocket(c.fd, backend.Closing{Reset: true})
 		l.unpick()
-		from.ended()
+		from.ended(c.source)
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from = from
+	s.from, s.source = from, c.source
 	if from.tls != nil {
 		s.tls = newTLS(s, from.tls, true)
 	}
 	l.retain()
-	s.attach(fd, peer)
+	s.attach(c.fd, c.from)
 }
 
 // each calls fn for all streams. fn may end them.
@@ -226,8 +227,26 @@ func (l *loop) each(fn func(*Stream)) {
 // stamp takes the time at which a callback for data begins: the end of the one before, if both are of one look.
 func (l *loop) stamp() {
 	if look := l.Polls() + 1; l.stamped != look {
-		l.stamped, l.at = look, l.Tick()
+		l.stamped, l.looked, l.at = look, look, l.Tick()
 	}
+}
+
+// lately returns a time after the last look at the kernel, the latest that is known. It reads the clock once for each look,
+// if nobody else has.
+func (l *loop) lately() int64 {
+	if look := l.Polls() + 1; l.looked != look {
+		l.looked = look
+		return l.Tick()
+	}
+	return max(l.at, l.LastTick())
+}
+
+// timeOf is the time that a reading of the loop's clock means; of 0 it is the zero time. Any goroutine.
+func (l *loop) timeOf(clock int64) time.Time {
+	if clock == 0 {
+		return time.Time{}
+	}
+	return l.TimeOf(clock)
 }
 
 // sinceStamp returns how long the present callback for data has run, in nanoseconds.

@@ -113,7 +113,7 @@ func (s *Stream) checkStuck(seen uint64) {
 		return
 	}
 	s.loop.engine.log.Warn("tandem: a handler leaves unread what has reached ReadBufferLimit, so that nothing more can come; raise the limit, or read",
-		"stream", s.id, "unread", s.rx.in.len(), "limit", s.opts.ReadBufferLimit)
+		"loop", s.loop.index, "stream", s.id, "unread", s.rx.in.len(), "limit", s.opts.ReadBufferLimit)
 }
 
 // panicsASecond is how many panics are logged in a second.
@@ -142,13 +142,11 @@ func (e *Engine) logPanic(l *loop, p *PanicError) {
 	if !ok {
 		return
 	}
-	message, attrs := "tandem: panic in a callback; its stream is reset", []any{"stream", l.entered.stream()}
-	if l.entered.stream() == 0 {
-		message, attrs = "tandem: panic in a function of a loop, which goes on", []any{"loop", l.index}
+	message, attrs := "tandem: panic in a function of a loop, which goes on", []any{"loop", l.index}
+	if id := l.entered.stream(); id != 0 {
+		message, attrs = "tandem: panic in a callback; its stream is reset", append(attrs, "stream", id)
 	}
-	attrs = append(attrs, "callback", l.entered.callback().String(), "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
-	if skipped > 0 {
-		attrs = append(attrs, slog.Int("not logged before", skipped))
-	}
+	attrs = append(attrs, "callback", l.entered.callback().String(), "panic", fmt.Sprint(p.Value), "stack", string(p.Stack),
+		"skipped", skipped)
 	e.log.Error(message, attrs...)
 }

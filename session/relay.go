@@ -25,8 +25,8 @@ type RelayStats struct {
 	FromB uint64 // bytes that came from the peer of b, and were given to a
 }
 
-// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; on epoll, where
-// much comes and both are plain, by splice(2). They may be on different loops, be of different Transports, and have TLS or
+// Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; where much
+// comes and both are plain, within the kernel, by splice(2) (not on Portable). They may be on different loops, be of different Transports, and have TLS or
 // not. o may be nil.
 //
 // Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
@@ -117,6 +117,7 @@ type relayEnd struct {
 	to     *relayEnd     // the other one
 	passed atomic.Uint64 // bytes that went to the other stream
 	bulk   bool          // much comes at a time
+	small  int           // how many times in a row little was forwarded
 }
 
 // takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile did not tell the relay,
@@ -170,7 +171,7 @@ func (*relayEnd) OnOpen(*Stream) {}
 // OnData implements Handler.
 func (e *relayEnd) OnData(s *Stream) {
 	to := e.to.stream
-	e.bulk = e.bulk || s.rx.in.len() >= largePiece
+	e.bulk = e.bulk || s.rx.turnBytes >= largePiece
 	for s.rx.in.len() > 0 {
 		n := min(s.rx.in.len(), to.room())
 		if n == 0 {
@@ -216,6 +217,10 @@ func (e *relayEnd) pass(n int) bool {
 func (e *relayEnd) waitForRoom() {
 	s := e.stream
 	s.PauseRead()
+	if e.bulk && s.sock.Forward != nil {
+		s.rx.pausedWithData = true // what comes meanwhile stays in the kernel, and can be forwarded then
+		s.scheduleTurnEnd()
+	}
 	_ = e.to.stream.WriteNotify(nil, func(error) { s.ResumeRead() }) // an error is the end of it, which its OnClose tells
 }
 

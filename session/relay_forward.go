@@ -3,23 +3,30 @@ package session
 import "github.com/tandem-io/tandem/backend"
 
 const (
-	largePiece = 32 << 10 // from how many bytes on that come at a time the next are forwarded
-	smallPiece = 8 << 10  // below how many they are received as usual again
+	largePiece = 32 << 10 // from how many bytes on that come in one turn the next are forwarded
+	smallPiece = 8 << 10  // below how many it is not worth it
+	fewSmall   = 4        // after how many of these in a row they are received as usual again
 )
 
 // A relayEnd is a Forwarder: where much comes at a time, and the other stream has nothing queued, the bytes go from socket
 // to socket within the kernel, if the driver can do that.
 var _ backend.Forwarder = (*relayEnd)(nil)
 
+// Expects implements backend.Forwarder.
+func (e *relayEnd) Expects() bool { return e.bulk }
+
 // Wants implements backend.Forwarder.
-func (e *relayEnd) Wants() bool {
+func (e *relayEnd) Wants() (backend.Descriptor, bool) {
 	s, to := e.stream, e.to.stream
 	if !e.bulk || s.rx.in.len() > 0 || s.rx.resumed() || !s.deliverable() || !e.relay.joined() {
-		return false
+		return backend.Descriptor{}, false
 	}
 	to.mu.Lock()
 	defer to.mu.Unlock()
-	return to.forwardsLocked()
+	if !to.forwardsLocked() {
+		return backend.Descriptor{}, false
+	}
+	return to.fd, true
 }
 
 // forwardsLocked reports whether bytes may go to the stream past its queue.
@@ -28,7 +35,9 @@ func (s *Stream) forwardsLocked() bool { return s.tls == nil && !s.refusesLocked
 // Forward implements backend.Forwarder.
 func (e *relayEnd) Forward(p *backend.Pipe, n int) int {
 	s, to := e.stream, e.to.stream
-	if n < smallPiece {
+	if e.small++; n >= smallPiece {
+		e.small = 0
+	} else if e.small >= fewSmall {
 		e.bulk = false
 	}
 	to.mu.Lock()
@@ -59,5 +68,5 @@ func (s *Stream) forwarded(n int) {
 	s.rx.read += uint64(n)
 	s.rx.turnReads++
 	s.rx.turnBytes += n
-	s.came()
+	s.came(n)
 }

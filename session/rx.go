@@ -25,6 +25,10 @@ const turnLimit = int64(time.Millisecond)
 type rx struct {
 	flow atomic.Uint32 // any goroutine
 
+	// What follows the loop stores, and any goroutine may load.
+	received atomic.Uint64 // bytes that came from the kernel, ever
+	last     atomic.Int64  // when they last did, on the loop's clock; 0: never
+
 	in      inbox
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
@@ -44,8 +48,9 @@ type rx struct {
 	drained        bool // and the kernel has no more
 	relayed        bool // by Relay: the directions do not depend on each other
 
-	turn      uint64 // of the last delivery, for the budget
-	turnReads int
+	turnReads uint8 // deliveries in the turn of the last one, at most readsPerTurn
+
+	turn      uint64 // of the last delivery, for the budget; and of what follows
 	turnBytes int
 	turnTime  int64 // nanoseconds that callbacks for data took in that turn
 
@@ -83,7 +88,7 @@ func (e *streamEvents) Received(p []byte) {
 	s := (*Stream)(e)
 	s.loop.Count[backend.BytesIn] += uint64(len(p))
 	s.loop.Count[backend.Reads]++
-	s.came()
+	s.came(len(p))
 	if s.loop.gatherSize >= gatherLimit {
 		s.loop.flushGathered()
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -14,28 +15,31 @@ import (
 // belong to the stream's loop: to callbacks of its own, or of another stream of that loop, or to functions run by Post.
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
-	sock backend.Socket
-	loop *loop
-	opts *StreamOptions
-	from *listener // that accepted it, or nil
-	id   uint64
-	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	sock   backend.Socket
+	loop   *loop
+	opts   *StreamOptions
+	from   *listener // that accepted it, or nil
+	source *source   // that it counts for there, or nil
+	id     uint64
+	hint   atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
 	mu      sync.Mutex // guards what follows, up to the next comment
 	life    life
 	tx      tx
 	tls     *tlsLayer // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
-	posted  bool      // a task of this stream is on its way to the loop
 	posts   []func()  // accepted by Post and not run yet
 	fd      backend.Descriptor
+	posted  bool               // a task of this stream is on its way to the loop
+	relayed bool               // Relay was called
 	pins    int16              // calls that use the descriptor without the lock
 	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
 	burial  backend.Closing    // how
 	dial    *dial
 	handOff *detached // Detach was called
-	relayed bool      // Relay was called
 	local   backend.Address
 	remote  backend.Address
+
+	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet
 
 	// What follows belongs to the loop.
 	rx               rx
@@ -120,6 +124,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 // opens tells the user that the stream is there.
 func (s *Stream) opens() {
 	s.opened = true
+	s.since.Store(s.loop.lately())
 	s.loop.Count[backend.Opened]++
 	s.callOpen()
 	s.running = true
@@ -269,17 +274,27 @@ func (s *Stream) RemoteAddr() net.Addr {
 	return s.remote.NetAddr()
 }
 
-// StreamStats are a stream's figures, exact at the moment of the call.
+// StreamStats are a stream's figures. Counts are exact at the moment of the call. Times have a monotonic reading, are those of
+// the loop's last look at the kernel or of a callback after it, and so may be early by what the turn has taken since; of what
+// another goroutine has sent the time is that of the call.
 type StreamStats struct {
+	BytesIn     uint64 // received from the kernel; with TLS, encrypted bytes
 	BytesQueued uint64 // given to writes, ever; with TLS, encrypted bytes
 	BytesSent   uint64 // of these, taken by the kernel
+
+	Opened    time.Time // when OnOpen was called; zero before that
+	LastRead  time.Time // when bytes last came; zero if none have
+	LastWrite time.Time // when the kernel last took bytes; zero if it has taken none
 }
 
 // Stats returns the stream's figures. Any goroutine.
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return StreamStats{BytesQueued: s.tx.accepted, BytesSent: s.tx.sent}
+	st, wrote := StreamStats{BytesQueued: s.tx.accepted, BytesSent: s.tx.sent}, s.tx.last
+	s.mu.Unlock()
+	st.BytesIn = s.rx.received.Load()
+	st.Opened, st.LastRead, st.LastWrite = s.loop.timeOf(s.since.Load()), s.loop.timeOf(s.rx.last.Load()), s.loop.timeOf(wrote)
+	return st
 }
 
 // Connected implements backend.Events. A stream is attached when it is connected.

@@ -282,7 +282,6 @@ func (s *Stream) restartIdle() {
 	next := i.next()
 	s.mu.Lock()
 	over := s.life.phase >= ending
-	s.tx.watched = next > 0
 	s.mu.Unlock()
 	i.in, i.out, i.doubt = s.loop.Clock(), s.loop.Clock(), 0
 	if next == 0 || over {
@@ -325,7 +324,7 @@ func (s *Stream) checkIdle() {
 		return // the last stage has times of its own
 	}
 	s.mu.Lock()
-	out := max(i.out, s.tx.direct)
+	out := max(i.out, s.tx.last)
 	s.mu.Unlock()
 	again := i.left(s.loop.Clock(), out)
 	switch looks := s.loop.Polls() + 1; {
@@ -343,8 +342,11 @@ func (s *Stream) checkIdle() {
 	s.loop.StartTimer(&i.timer, again)
 }
 
-// came notes that bytes came, went that bytes went out. Loop only.
-func (s *Stream) came() {
+// came notes that n bytes came, went that bytes went out. Loop only.
+func (s *Stream) came(n int) {
+	s.loop.stamp() // which a callback for them would do, too
+	s.rx.last.Store(s.loop.at)
+	s.rx.received.Store(s.rx.received.Load() + uint64(n)) // cheaper than Add, and nobody else stores
 	if s.idle != nil {
 		s.idle.in = s.loop.Clock() // not the time of the turn: it may have lasted for long
 	}

@@ -301,7 +301,7 @@ func (t *tlsLayer) gone(err error) {
 func (t *tlsLayer) countFailure(err error) {
 	s := t.stream
 	s.loop.Count[backend.TLSHandshakeErrors]++
-	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "stream", s.id, "remote", s.RemoteAddr(), "error", err)
+	s.loop.engine.log.Debug("tandem: a TLS handshake has failed", "loop", s.loop.index, "stream", s.id, "remote", s.RemoteAddr(), "error", err)
 }
 
 // handshakeFailed ends a stream whose handshake has failed. What crypto/tls had to say about it, an alert, is sent first.

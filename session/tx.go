@@ -18,8 +18,8 @@ type tx struct {
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
-	watched  bool  // an idle timeout is set
-	direct   int64 // when bytes last went out from another goroutine, if watched
+	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
+	last     int64 // when the kernel last took bytes, on the loop's clock; 0: it has taken none
 }
 
 // notification is a promise of WriteNotify.
@@ -76,9 +76,7 @@ func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.BytesOut, n)
 	s.loop.CountShared(backend.DirectWrites, 1)
 	s.loop.CountShared(backend.Writes, 1)
-	if s.tx.watched {
-		s.tx.direct = s.loop.Clock()
-	}
+	s.tx.last = s.loop.Clock()
 	return n
 }
 
@@ -182,6 +180,7 @@ func (s *Stream) tookLocked(n int) {
 	}
 	s.loop.Count[backend.BytesOut] += uint64(n)
 	s.loop.Count[backend.Writes]++
+	s.tx.last = s.loop.lately()
 	s.went()
 }
 
@@ -197,7 +196,7 @@ func (e *streamEvents) Sent(n int, err error) {
 	if err != nil {
 		s.brokenLocked("write", err, true)
 	}
-	if s.tx.pending() || s.life.phase != open || s.rx.flow.Load()&flowBlocked != 0 {
+	if s.tx.pending() || s.life.phase != open || s.tx.wanted > 0 || s.rx.flow.Load()&flowBlocked != 0 {
 		s.scheduleTurnEnd()
 	}
 }
@@ -246,11 +245,15 @@ func (s *Stream) nextNotify(due bool) func(error) {
 	return fn
 }
 
-// unblockLocked reports that the queue has fallen under LowWater, once.
+// unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.
 func (s *Stream) unblockLocked() bool {
-	if s.rx.flow.Load()&flowBlocked == 0 || s.tx.queued() >= s.opts.LowWater {
+	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.tx.queued()
+	if (!blocked || queued >= s.opts.LowWater) && queued >= int(s.tx.wanted) {
 		return false
 	}
-	s.rx.flow.And(^flowBlocked)
+	if blocked {
+		s.rx.flow.And(^flowBlocked)
+	}
+	s.tx.wanted = 0
 	return s.life.phase == open && s.opened
 }

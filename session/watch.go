@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -173,13 +172,12 @@ func (w *watch) found(l *loop, now, took int64) (tell func()) {
 	if !ok {
 		return nil
 	}
-	attrs := []any{"loop", l.index, "callback", running.callback().String(), "for", time.Duration(took), "stack", string(stack)}
-	if running.stream() != 0 {
-		attrs = append([]any{"stream", running.stream()}, attrs...)
+	attrs := []any{"loop", l.index}
+	if id := running.stream(); id != 0 {
+		attrs = append(attrs, "stream", id)
 	}
-	if skipped > 0 {
-		attrs = append(attrs, slog.Int("not logged before", skipped))
-	}
+	attrs = append(attrs, "callback", running.callback().String(), "duration", time.Duration(took), "stack", string(stack),
+		"skipped", skipped)
 	return func() {
 		w.engine.log.Warn("tandem: a callback runs for long, and the streams of its loop wait", attrs...)
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"net"
 
 	"github.com/tandem-io/tandem/backend"
@@ -62,6 +63,17 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	}
 	s.tx.accepted += uint64(n)
 	return n, nil
+}
+
+// TellWritable has OnWritable called, once, when the queue is below LowWater and shorter than now, also if it has never been
+// above HighWater: for a layer that waits for room after WritePart did not take all. Any goroutine; it does not block.
+func TellWritable(s *Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.phase == open && s.tx.wanted == 0 {
+		s.tx.wanted = int32(max(1, min(s.tx.queued(), s.opts.LowWater, math.MaxInt32)))
+		s.scheduleLocked(s.loop.OnLoop())
+	}
 }
 
 // causeOr returns what ended the stream, or err if nothing has. mu is held.

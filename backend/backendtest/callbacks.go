@@ -84,7 +84,7 @@ func logCountsTheRest(e *Env) {
 	assert.GreaterOrEqual(e, logged, 10, "messages about 40 panics")
 	time.Sleep(1050 * time.Millisecond) // the second in which messages are left out has passed
 	burst(1)
-	for _, m := range regexp.MustCompile(`"not logged before"=(\d+)`).FindAllStringSubmatch(log.String(), -1) {
+	for _, m := range regexp.MustCompile(`skipped=(\d+)`).FindAllStringSubmatch(log.String(), -1) {
 		n, _ := strconv.Atoi(m[1])
 		panics -= n
 	}

@@ -17,6 +17,7 @@ import (
 var limitRules = []Rule{
 	{"S27_TooManyFiles", tooManyFiles},
 	{"S28_MaxConns", maxConns},
+	{"S28_DefaultMaxConns", defaultMaxConns},
 	{"S28_RejectOverLimit", rejectOverLimit},
 	{"S30_Detach", detach},
 	{"S30_DetachInCallback", detachInCallback},

@@ -40,7 +40,6 @@ func listenOptions(e *Env) {
 		return
 	}
 	for says, o := range map[string]*session.ListenOptions{
-		"MaxConns is -1":           {MaxConns: -1},
 		"Backlog is -1":            {Backlog: -1},
 		"raise net.core.somaxconn": {Backlog: 1 << 30},
 		"take over a socket":       {From: (*net.TCPListener)(nil)},

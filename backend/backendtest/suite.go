@@ -24,6 +24,7 @@ func Rules() []Rule {
 		messageTimeRules,
 		sessionRules,
 		handoverRules,
+		notifyRules,
 		combineRules,
 		coreLimitRules,
 		coreEndRules,
@@ -54,6 +55,7 @@ func Rules() []Rule {
 		relayRules,
 		relayEndRules,
 		shareRules,
+		sourceRules,
 		unixRules,
 	} {
 		all = append(all, chapter...)

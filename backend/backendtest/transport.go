@@ -36,6 +36,7 @@ var transportRules = []Rule{
 	{"S34_End", drivenEnd},
 	{"S34_EndElsewhere", drivenEndElsewhere},
 	{"S35_Stats", stats},
+	{"S35_StreamStats", streamStats},
 	{"S36_NoLeak", noLeak},
 	{"S37_NoAllocation", noAllocation},
 }

@@ -255,7 +255,7 @@ func TestPanicsAreLogged(t *testing.T) {
 			require.Equal(t, errOnPurpose, failure.Value)
 		}
 		require.Equal(t, 11, log.count("panic in a callback"))
-		require.Equal(t, 1, log.count(`"not logged before"=5`))
+		require.Equal(t, 1, log.count(`skipped=5`))
 		require.EqualValues(t, 16, w.e.Stats().Panics)
 		w.end()
 	})

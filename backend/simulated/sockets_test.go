@@ -152,7 +152,7 @@ func TestListenOnASocketFromElsewhere(t *testing.T) {
 		require.ErrorIs(t, err, syscall.EINVAL)
 		require.NoError(t, c.Close())
 		for _, o := range []session.ListenOptions{
-			{MaxConns: -1}, {Backlog: -1}, {Backlog: 1 << 20}, {StreamOptions: session.StreamOptions{HighWater: -1}},
+			{Backlog: -1}, {Backlog: 1 << 20}, {StreamOptions: session.StreamOptions{HighWater: -1}},
 			{Control: func(string, string, syscall.RawConn) error { return errOnPurpose }}, {From: c},
 		} {
 			_, err = w.e.Listen("tcp", "localhost:0", h, &o)

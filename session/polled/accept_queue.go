@@ -18,6 +18,7 @@ type acceptQueue struct {
 	sessions list.List        // of *StreamSession
 	paused   bool             // whether accepting was paused, because the queue is long
 	closed   bool
+	notice   notice
 }
 
 // OnOpen implements Handler.
@@ -25,15 +26,19 @@ func (q *acceptQueue) OnOpen(s *session.Stream) {
 	b := NewStreamSession(s)
 	b.handler.ended = func() { q.remove(b) }
 	b.handler.setRoom(mostUnreadUnaccepted)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		_ = s.Abort()
-		return
-	}
-	b.queued = q.sessions.PushBack(b)
-	q.limit()
+	tell(&q.mu, func() func() {
+		if q.closed {
+			_ = s.Abort()
+			return nil
+		}
+		b.queued = q.sessions.PushBack(b)
+		q.limit()
+		return q.notice.news()
+	})
 }
+
+// ended follows that the listener accepts no longer.
+func (q *acceptQueue) ended() { tell(&q.mu, q.notice.news) }
 
 // limit pauses and resumes accepting, according to the length of the queue. mu is held.
 func (q *acceptQueue) limit() {
@@ -52,6 +57,7 @@ func (q *acceptQueue) limit() {
 func (q *acceptQueue) take() *StreamSession {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.notice.look()
 	first := q.sessions.Front()
 	if first == nil {
 		return nil

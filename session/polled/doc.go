@@ -46,7 +46,8 @@
 // goroutine that polls, and are not driven in callbacks.
 //
 // A Transport with loops receives on its own goroutines. Each Session may then be used on a goroutine of its own, and the
-// bytes are handed from one to the other, at most 256 KiB at a time.
+// bytes are handed from one to the other, at most 256 KiB at a time. So that its owner need not poll a Session on which nothing
+// happens, nor sleep, Notify sets a function that wakes it: see [Notifier].
 //
 // Package sessiontest has a Session in memory and the rules that every Session keeps; package httpsession carries HTTP/1
 // over Sessions. COMPARED.md, beside this file, maps the API to that of older libraries of this kind.

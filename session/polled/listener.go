@@ -39,6 +39,7 @@ func Listen(t Transport, network, address string, o *session.ListenOptions) (*Li
 	a.queue.listener = l
 	a.queue.limit()
 	a.queue.mu.Unlock()
+	session.OnListenerEnd(l, a.queue.ended)
 	return a, nil
 }
 
@@ -74,6 +75,7 @@ func (a *Listener) Close() error {
 	a.closed = true
 	a.queue.mu.Lock()
 	a.queue.closed = true
+	a.queue.notice.set(nil)
 	a.queue.mu.Unlock()
 	for b := a.queue.take(); b != nil; b = a.queue.take() {
 		_ = b.stream.Abort()

@@ -20,13 +20,14 @@ import (
 // Beyond 256 KiB of unread bytes the Stream stops reading, and then the peer has to wait. The Transport's MemoryLimit
 // counts only bytes that are still in the Stream. Write takes what fits below HighWater.
 type StreamSession struct {
-	stream  *session.Stream
-	handler streamHandler
-	poller  session.Poller
-	pool    *backend.Pool // provides the memory of handler.in
-	lent    []byte        // returned by the last Read, from pool; nil: nothing
-	seen    uint64        // events and sent bytes when Drive returned last
-	closed  bool
+	stream   *session.Stream
+	handler  streamHandler
+	poller   session.Poller
+	pool     *backend.Pool // provides the memory of handler.in
+	lent     []byte        // returned by the last Read, from pool; nil: nothing
+	seen     uint64        // events and sent bytes when Drive returned last
+	closed   bool
+	notified bool // whether Notify has set a function
 
 	queued *list.Element // its place in a Listener's queue, whose lock guards this; nil: it is not in one
 }
@@ -60,6 +61,7 @@ func (b *StreamSession) Status() Status {
 
 // Drive implements Session.
 func (b *StreamSession) Drive() (Activity, error) {
+	b.handler.look()
 	if err := b.failure(false); err != nil {
 		return Idle, err
 	}
@@ -124,6 +126,9 @@ func (b *StreamSession) Write(p []byte) ([]byte, WriteStatus, error) {
 	case err != nil:
 		return p, Pending, err
 	case n < len(p):
+		if b.notified {
+			session.TellWritable(b.stream)
+		}
 		return p[n:], Pending, nil
 	}
 	return nil, Success, nil
@@ -165,6 +170,7 @@ func (b *StreamSession) closeBy(end func(*session.Stream) error) error {
 		return nil
 	}
 	b.closed = true
+	b.handler.setNotify(nil)
 	b.endLoan()
 	if p, _, err := b.handler.take(); err == nil && p != nil {
 		b.pool.Put(p)
@@ -191,6 +197,7 @@ func (b *StreamSession) detachWith(unread, unsent []byte) (net.Conn, error) {
 		return nil, err
 	}
 	b.closed = true
+	b.handler.setNotify(nil)
 	b.lent = nil // belongs to the caller from now on
 	for b.poller.CallerDriven() && !live.Load() {
 		if _, err := b.poller.Poll(time.Millisecond); err != nil {

@@ -25,27 +25,34 @@ type streamHandler struct {
 	eof    bool   // whether the peer has finished sending
 	err    error  // why the stream has ended
 	events uint64 // number of callbacks
+	notice notice
 
 	ended func() // removes the session from a Listener's queue, or nil; set before the first callback
 }
 
 // OnOpen implements Handler.
 func (h *streamHandler) OnOpen(*session.Stream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	tell(&h.mu, func() func() {
+		h.status = Established
+		return h.event()
+	})
+}
+
+// event counts a callback, which its caller has something to see of. mu is held.
+func (h *streamHandler) event() (news func()) {
 	h.events++
-	h.status = Established
+	return h.notice.news()
 }
 
 // OnData implements Handler.
 func (h *streamHandler) OnData(s *session.Stream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events++
-	h.receive(s, h.room-len(h.in))
-	if h.full = len(h.in) >= h.room; h.full {
-		s.PauseRead()
-	}
+	tell(&h.mu, func() func() {
+		h.receive(s, h.room-len(h.in))
+		if h.full = len(h.in) >= h.room; h.full {
+			s.PauseRead()
+		}
+		return h.event()
+	})
 }
 
 // receive moves up to most bytes from the stream to in. mu is held.
@@ -63,30 +70,44 @@ func (h *streamHandler) receive(s *session.Stream, most int) {
 
 // OnEOF implements Handler.
 func (h *streamHandler) OnEOF(*session.Stream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events++
-	h.eof = true
+	tell(&h.mu, func() func() {
+		h.eof = true
+		return h.event()
+	})
 }
 
 // OnWritable implements Handler.
-func (h *streamHandler) OnWritable(*session.Stream) {}
+func (h *streamHandler) OnWritable(*session.Stream) { tell(&h.mu, h.event) }
 
 // OnClose implements Handler. It keeps what was received before the end.
 func (h *streamHandler) OnClose(s *session.Stream, err error) {
 	if h.ended != nil {
 		h.ended()
 	}
+	tell(&h.mu, func() func() {
+		if n := s.Buffered(); n > 0 {
+			h.receive(s, n)
+		}
+		h.status, h.err = Terminated, err
+		if err == nil {
+			h.err = net.ErrClosed
+		}
+		return h.event()
+	})
+}
+
+// setNotify has fn called for what happens from now on. nil: nothing is.
+func (h *streamHandler) setNotify(fn func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events++
-	if n := s.Buffered(); n > 0 {
-		h.receive(s, n)
-	}
-	h.status, h.err = Terminated, err
-	if err == nil {
-		h.err = net.ErrClosed
-	}
+	h.notice.set(fn)
+}
+
+// look follows that the owner looks at all there is, from now on.
+func (h *streamHandler) look() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.notice.look()
 }
 
 // Unread implements session.Holder.
@@ -127,6 +148,7 @@ func (h *streamHandler) eventCount() uint64 {
 func (h *streamHandler) take() (p []byte, resume bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.notice.look()
 	p, resume = h.in, h.full
 	h.in, h.full = nil, false
 	switch {

@@ -72,6 +72,10 @@ type DialOptions struct {
 	// no limit. A Session has no such limit.
 	HandshakeTimeout time.Duration
 
+	// Notify is called when a Session has something for its owner, as polled.Notifier says. Default nil: nobody is told.
+	// ConnectSession only.
+	Notify func()
+
 	// Network and Address say where to connect. Default "tcp", and host and port of the URL.
 	Network, Address string
 

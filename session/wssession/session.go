@@ -51,7 +51,7 @@ type Session struct {
 }
 
 // NewSession returns a client's Session on a connection, which may still be Establishing. rawURL has the scheme ws or wss; for
-// wss, inner must encrypt. o may be nil; its Network, Address and Stream are not used.
+// wss, inner must encrypt. o may be nil; its Network, Address, Stream and Notify are not used.
 func NewSession(inner polled.Bytes, rawURL string, o *DialOptions) (*Session, error) {
 	p, err := newOpening(rawURL, o)
 	if err != nil {
@@ -73,6 +73,11 @@ func ConnectSession(t polled.Transport, rawURL string, o *DialOptions) (*Session
 	inner, err := polled.Connect(t, network, address, below)
 	if err != nil {
 		return nil, err
+	}
+	if o != nil && o.Notify != nil {
+		if err := inner.Notify(o.Notify); err != nil {
+			return nil, err
+		}
 	}
 	return p.session(inner), nil
 }
@@ -117,6 +122,18 @@ func (s *Session) begin(inner polled.Bytes, agreed websocket.Agreement) {
 	codec := s.options.codec(s.client, agreed)
 	s.agreed, s.in = agreed, websocket.NewAssembler(codec)
 	s.framed = polled.NewFramed(inner, codec, s.options.WriteBuffer)
+}
+
+// Notify implements polled.Notifier. Whoever waits for a call also drives the Session by the time at which CloseTimeout passes,
+// once one end has said Close.
+func (s *Session) Notify(fn func()) error {
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case s.framed == nil:
+		return s.http.Notify(fn)
+	}
+	return s.framed.Notify(fn)
 }
 
 // Subprotocol returns the one that was agreed upon, or "". When the Session is Established.
@@ -275,4 +292,7 @@ func (s *Session) now() time.Time {
 	return backend.SystemClock{}.Now()
 }
 
-var _ polled.Session[websocket.Message, websocket.Message] = (*Session)(nil)
+var (
+	_ polled.Session[websocket.Message, websocket.Message] = (*Session)(nil)
+	_ polled.Notifier                                      = (*Session)(nil)
+)

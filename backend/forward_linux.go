@@ -1,0 +1,63 @@
+package backend
+
+import "syscall"
+
+// Forwarding is what a driver needs for Forwarders: a pipe that all its sockets share, which is empty between two calls
+// of Move. The zero value is ready, and has no pipe yet.
+type Forwarding struct {
+	pipe *Pipe
+	left int // bytes in the pipe
+}
+
+// leastForwarded is how many bytes are forwarded at a time where there seems to be no room. It shows when there is again.
+const leastForwarded = 64 << 10
+
+// Move has the socket's Forwarder take what has come and is to go to another socket. It returns how many of them it has left,
+// which Rest returns before the next Move; otherwise EAGAIN, nil for the end of the stream, or the connection's error.
+// ErrPending means that this socket cannot be forwarded: it has no Forwarder any longer.
+func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, err error) {
+	if f.left > 0 { // a panic has come between: nobody else may get these bytes
+		f.Close()
+	}
+	if f.pipe == nil {
+		if f.pipe, err = NewPipe(); err != nil {
+			s.Forward = nil
+			return 0, ErrPending
+		}
+	}
+	*calls += 2
+	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), PipeSize))
+	switch {
+	case err == syscall.EINVAL: // not this kind of socket
+		s.Forward = nil
+		return 0, ErrPending
+	case n == 0:
+		return 0, err
+	}
+	*calls++
+	f.left = n // also if Forward does not return
+	f.left -= s.Forward.Forward(f.pipe, n)
+	if f.left == 0 {
+		err = syscall.EAGAIN
+	}
+	return f.left, err
+}
+
+// Rest copies a part of what Move has left into b.
+func (f *Forwarding) Rest(b []byte, calls *uint64) (int, error) {
+	*calls++
+	n, err := f.pipe.Read(b)
+	f.left -= n
+	if err != nil { // it has what was put there
+		f.Close()
+	}
+	return n, err
+}
+
+// Close frees the pipe.
+func (f *Forwarding) Close() {
+	if f.pipe != nil {
+		f.pipe.Close()
+		f.pipe, f.left = nil, 0
+	}
+}
