@@ -153,7 +153,8 @@ type StreamOptions = session.StreamOptions
 //   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
 type TLSState = session.TLSState
 
-// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop.
+// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop,
+// or to an eighth of Options.SlowCallback.
 //
 //   - [session.StreamStats.BytesIn] counts bytes received from the kernel.
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.

@@ -273,8 +273,8 @@ func (s *Stream) RemoteAddr() net.Addr {
 }
 
 // StreamStats are a stream's figures. Counts are exact at the moment of the call. Times have a monotonic reading, are those of
-// the loop's last look at the kernel or of a callback after it, and so may be early by what the turn has taken since; of what
-// another goroutine has sent the time is that of the call.
+// the loop's last look at the kernel or of a callback after it, and so may be early by what the turn has taken since. Of what
+// another goroutine has sent the time may be early by an eighth of Options.SlowCallback, and is exact if none are looked for.
 type StreamStats struct {
 	BytesIn     uint64 // received from the kernel; with TLS, encrypted bytes
 	BytesQueued uint64 // given to writes, ever; with TLS, encrypted bytes
