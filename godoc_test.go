@@ -56,6 +56,7 @@ var aliases = map[string]reflect.Type{
 	"Loop":              reflect.TypeFor[tandem.Loop](),
 	"LoopStats":         reflect.TypeFor[tandem.LoopStats](),
 	"PanicError":        reflect.TypeFor[*tandem.PanicError](),
+	"PeerCredentials":   reflect.TypeFor[tandem.PeerCredentials](),
 	"RelayOptions":      reflect.TypeFor[tandem.RelayOptions](),
 	"RelayStats":        reflect.TypeFor[tandem.RelayStats](),
 	"SourceLimits":      reflect.TypeFor[tandem.SourceLimits](),
@@ -67,6 +68,7 @@ var aliases = map[string]reflect.Type{
 	"StreamStats":       reflect.TypeFor[tandem.StreamStats](),
 	"TLSState":          reflect.TypeFor[tandem.TLSState](),
 	"Timer":             reflect.TypeFor[*tandem.Timer](),
+	"VsockAddr":         reflect.TypeFor[*tandem.VsockAddr](),
 }
 
 // members are the exported methods and fields of a type, without those that it has of an embedded one.

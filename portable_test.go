@@ -2,9 +2,11 @@ package tandem_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -155,5 +157,41 @@ func TestPortableIsChosen(t *testing.T) {
 		assert.NotContains(t, i.String(), "Linux "+i.Kernel)
 	} else {
 		assert.NotEqual(t, tandem.Portable, i.Backend)
+	}
+}
+
+// TestPortablePassesNoFiles asks for files where there are none, and expects to be told so.
+func TestPortablePassesNoFiles(t *testing.T) {
+	_, err := tandem.Open(&tandem.Options{Backend: tandem.Portable, StreamOptions: tandem.StreamOptions{ReceiveFiles: 1}})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	assert.ErrorContains(t, err, "Options.ReceiveFiles is 1")
+
+	tr := openPortable(t)
+	path := filepath.Join(t.TempDir(), "s")
+	_, err = tr.Listen("unix", path, echoer{}, &tandem.ListenOptions{StreamOptions: tandem.StreamOptions{ReceiveFiles: 1}})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	l, err := tr.Listen("unix", path, echoer{}, nil)
+	require.NoError(t, err)
+	k := keeper{got: make(chan []byte, 8), end: make(chan error, 1)}
+	_, err = tr.Dial(t.Context(), "unix", l.Addr().String(), k, &tandem.DialOptions{StreamOptions: tandem.StreamOptions{ReceiveFiles: 1}})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	s, err := tr.Dial(t.Context(), "unix", l.Addr().String(), k, nil)
+	require.NoError(t, err)
+	assert.ErrorIs(t, s.WriteFiles([]byte("m"), os.Stdin), errors.ErrUnsupported)
+	require.NoError(t, s.WriteFiles([]byte("m")), "without files it is Write")
+	assert.Equal(t, "m", string(<-k.got))
+	require.NoError(t, s.Close())
+	require.NoError(t, <-k.end)
+}
+
+// TestPortableNetworks asks for networks that package net does not have, or has in its own way.
+func TestPortableNetworks(t *testing.T) {
+	tr := openPortable(t)
+	for network, address := range map[string]string{"vsock": "any:0", "mptcp": "127.0.0.1:0"} {
+		_, err := tr.Listen(network, address, echoer{}, nil)
+		assert.ErrorIs(t, err, errors.ErrUnsupported, network)
+		_, err = tr.Dial(t.Context(), network, address, echoer{}, nil)
+		assert.ErrorIs(t, err, errors.ErrUnsupported, network)
+		assert.ErrorContains(t, err, "for epoll and io_uring")
 	}
 }

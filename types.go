@@ -25,6 +25,7 @@ import (
 //   - [session.Stream.Read] copies them, as io.Reader says, and returns ErrWouldBlock when there are none.
 //   - [session.Stream.WriteTo] copies all of them to a Writer, which may be this stream or another one.
 //   - [session.Stream.Take] hands their memory over, as a Buffer.
+//   - [session.Stream.TakeFiles] returns the files that have come with them over a Unix socket.
 //
 // Writing, from any goroutine. A write takes all of its bytes, or none and returns an error:
 //
@@ -32,6 +33,7 @@ import (
 //   - [session.Stream.Writev] queues several slices, which stay together.
 //   - [session.Stream.WriteBuffer] queues a Buffer without copying it.
 //   - [session.Stream.WriteNotify] calls a function when the kernel has taken the bytes.
+//   - [session.Stream.WriteFiles] queues bytes, and passes open files with them over a Unix socket.
 //   - [session.Stream.Flush] hands the queue to the kernel now.
 //   - [session.Stream.Queued] returns how many bytes are queued.
 //   - [session.Stream.Writable] reports whether the queue is in bounds; OnWritable follows when it is again.
@@ -68,6 +70,7 @@ import (
 //   - [session.Stream.Loop] is the index of its loop.
 //   - [session.Stream.LocalAddr] is the address of this end.
 //   - [session.Stream.RemoteAddr] is the address of the peer.
+//   - [session.Stream.PeerCredentials] is who the peer of a Unix socket is.
 //   - [session.Stream.Options] returns its limits.
 //   - [session.Stream.Stats] returns its figures.
 //   - [session.Stream.SetValue] keeps a value of the program's.
@@ -133,6 +136,7 @@ type Timer = session.Timer
 //   - [session.StreamOptions.HighWater] stops reading, and makes Writable false, above so many queued bytes. Default 128 KiB.
 //   - [session.StreamOptions.LowWater] goes on below so many. Default half of HighWater.
 //   - [session.StreamOptions.ReadWhileBlocked] keeps reading above HighWater. Default false.
+//   - [session.StreamOptions.ReceiveFiles] is how many files of a Unix socket's peer may wait. Default 0: none are received.
 //   - [session.StreamOptions.TurnBudget] is what one stream may receive or send in one turn. Default 256 KiB.
 //
 // Ending:
@@ -153,8 +157,24 @@ type StreamOptions = session.StreamOptions
 //   - [session.TLSState.Truncated] is set if the peer has finished without close_notify.
 type TLSState = session.TLSState
 
-// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop,
-// or to an eighth of Options.SlowCallback.
+// PeerCredentials are who the process at the other end of a Unix socket is, as [session.Stream.PeerCredentials] returns
+// them.
+//
+//   - [backend.PeerCredentials.PID] is the process; 0 if this one cannot see it.
+//   - [backend.PeerCredentials.UID] is its effective user.
+//   - [backend.PeerCredentials.GID] is its effective group.
+type PeerCredentials = backend.PeerCredentials
+
+// VsockAddr is the address of a vsock, by which virtual machines and their host talk: a CID, which is the machine, and a port.
+//
+//   - [backend.VsockAddr.CID] is the machine: 1 this one, 2 the host, 4294967295 any.
+//   - [backend.VsockAddr.Port] is the port.
+//   - [backend.VsockAddr.Network] is "vsock".
+//   - [backend.VsockAddr.String] is the address as Listen and Dial take it, such as "host:1024".
+type VsockAddr = backend.VsockAddr
+
+// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop, or to an eighth
+// of Options.SlowCallback.
 //
 //   - [session.StreamStats.BytesIn] counts bytes received from the kernel.
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.
@@ -169,6 +189,7 @@ type StreamStats = session.StreamStats
 //   - [session.ListenOptions.Control] is called with the socket before it is bound.
 //   - [session.ListenOptions.Socket] lists socket options, for the listener and what it accepts.
 //   - [session.ListenOptions.From] is a listening socket from elsewhere, to use instead of binding one.
+//   - [session.ListenOptions.UnixMode] is the mode of the file of a Unix socket. Default 0: what the umask leaves.
 //   - [session.ListenOptions.Backlog] is how many connections may wait in the kernel. Default: the system's limit.
 //   - [session.ListenOptions.MaxConns] is how many streams the listener may have at a time. Default: what descriptors allow, less
 //     a reserve. Negative: no limit.
@@ -271,6 +292,9 @@ type SocketOptionError = backend.SocketOptionError
 // ErrWriteBufferFull is the error of a write for which there is no room below WriteBufferLimit. None of its bytes were
 // taken.
 var ErrWriteBufferFull = session.ErrWriteBufferFull
+
+// ErrTooManyFiles is why a stream was reset whose peer has sent more files over a Unix socket than ReceiveFiles lets wait.
+var ErrTooManyFiles = session.ErrTooManyFiles
 
 // ErrWouldBlock is the error of Stream.Read when nothing is unread and more may come. It is a net.Error whose Timeout
 // and Temporary are true.

@@ -15,11 +15,12 @@ const (
 	NoAddress AddressKind = iota
 	TCPAddress
 	UnixAddress
+	VsockAddress
 )
 
 // Address is one end of a connection, small enough to be kept with every stream.
 type Address struct {
-	IP   netip.AddrPort
+	IP   netip.AddrPort // of a vsock see FromVsock
 	Unix string
 	Kind AddressKind
 }
@@ -31,15 +32,28 @@ func (a Address) NetAddr() net.Addr {
 		return net.TCPAddrFromAddrPort(a.IP)
 	case UnixAddress:
 		return &net.UnixAddr{Name: a.Unix, Net: "unix"}
+	case VsockAddress:
+		return a.vsock()
 	}
 	return nil
 }
 
-// Family is the network as Control functions are told it: tcp4, tcp6 or unix.
+// Network is the network as package net names it in errors: tcp, unix or vsock.
+func (a Address) Network() string {
+	switch a.Kind {
+	case UnixAddress:
+		return "unix"
+	case VsockAddress:
+		return "vsock"
+	}
+	return "tcp"
+}
+
+// Family is the network as Control functions are told it: tcp4, tcp6, unix or vsock.
 func (a Address) Family() string {
 	switch {
-	case a.Kind == UnixAddress:
-		return "unix"
+	case a.Kind == UnixAddress, a.Kind == VsockAddress:
+		return a.Network()
 	case a.IP.Addr().Is4():
 		return "tcp4"
 	}
@@ -51,6 +65,8 @@ func (a Address) Unspecified() Address {
 	switch {
 	case a.Kind == UnixAddress:
 		return Address{Kind: UnixAddress}
+	case a.Kind == VsockAddress:
+		return FromVsock(&VsockAddr{CID: vsockAny})
 	case a.Kind == TCPAddress && a.IP.Addr().Is6():
 		return Address{IP: netip.AddrPortFrom(netip.IPv6Unspecified(), 0), Kind: TCPAddress}
 	}

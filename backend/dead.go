@@ -40,6 +40,9 @@ func (*deadDriver) Connect(*Socket) {}
 // Send implements Driver.
 func (d *deadDriver) Send(*Socket, [][]byte) (int, error) { return 0, d.why }
 
+// SendFiles implements Driver.
+func (d *deadDriver) SendFiles(*Socket, [][]byte, []Descriptor) (int, error) { return 0, d.why }
+
 // Keep implements Driver.
 func (*deadDriver) Keep() func() { return nil }
 

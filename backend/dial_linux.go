@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -9,10 +10,12 @@ import (
 
 // NewSocket implements Sockets.
 func (Linux) NewSocket(remote Address, o DialSocket) (Descriptor, error) {
-	_, family := sockaddr(remote)
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err := checkLoopback(remote); err != nil {
+		return Descriptor{}, err
+	}
+	fd, err := newSocket(remote, o.Multipath)
 	if err != nil {
-		return Descriptor{}, os.NewSyscallError("socket", err)
+		return Descriptor{}, err
 	}
 	done := false
 	defer func() {
@@ -25,6 +28,27 @@ func (Linux) NewSocket(remote Address, o DialSocket) (Descriptor, error) {
 	}
 	done = true
 	return NewDescriptor(fd), nil
+}
+
+// newSocket makes a stream socket for an address, with MPTCP or without.
+func newSocket(of Address, multipath bool) (int, error) {
+	_, family := sockaddr(of)
+	protocol := 0
+	if multipath {
+		protocol = unix.IPPROTO_MPTCP
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if err == nil {
+		return fd, nil
+	}
+	named := os.NewSyscallError("socket", err)
+	switch {
+	case multipath && (err == unix.ENOPROTOOPT || err == unix.EPROTONOSUPPORT || err == unix.EINVAL):
+		return -1, fmt.Errorf("%w (%w)", errNoMultipath, named)
+	case of.Kind == VsockAddress && err == unix.EAFNOSUPPORT:
+		return -1, fmt.Errorf("%w (%w)", errNoVsock, named)
+	}
+	return -1, named
 }
 
 // prepare makes a socket ready to connect to remote: options, the user's Control, the local address.
@@ -59,6 +83,6 @@ func (Linux) BeginConnect(d Descriptor, remote Address) (connected bool, err err
 	case unix.EINPROGRESS, unix.EINTR: // after a signal it goes on by itself, connect(2)
 		return false, nil
 	default:
-		return false, os.NewSyscallError("connect", err)
+		return false, unreachable(remote, os.NewSyscallError("connect", err))
 	}
 }

@@ -53,6 +53,11 @@ type Driver interface {
 	// returns.
 	Send(s *Socket, bufs [][]byte) (n int, err error)
 
+	// SendFiles is Send, and passes files over a Unix socket: all of them with the first byte, if the count that it returns
+	// is above 0, else none. If it returns ErrPending nothing was taken, and Sent(0, nil) tells that there is room. The error
+	// is syscall.ETOOMANYREFS while too many of the user's files are on their way. See SocketFiles.
+	SendFiles(s *Socket, bufs [][]byte, files []Descriptor) (n int, err error)
+
 	// Keep makes the memory behind the bytes that Received is reporting right now the caller's, and returns the
 	// function that gives it back, which any goroutine may call, once. It returns nil if the driver cannot spare the
 	// memory; then the bytes have to be copied.
@@ -203,6 +208,10 @@ type Socket struct {
 	// Shared is for a socket that came from elsewhere: others have its open file too, and may make it blocking, as
 	// os/exec does with a file that it passes on.
 	Shared bool
+
+	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be changed between two
+	// events. Without it the kernel closes what comes.
+	Files bool
 
 	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.
 	// The owner may change it between two events.

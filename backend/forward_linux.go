@@ -6,6 +6,7 @@ import "syscall"
 // of Move. The zero value is ready, and has no pipe yet.
 type Forwarding struct {
 	pipe *Pipe
+	left int // bytes in the pipe
 }
 
 // leastForwarded is how many bytes are forwarded at a time where there seems to be no room. It shows when there is again.
@@ -15,6 +16,9 @@ const leastForwarded = 64 << 10
 // which Rest returns before the next Move; otherwise EAGAIN, nil for the end of the stream, or the connection's error.
 // ErrPending means that this socket cannot be forwarded: it has no Forwarder any longer.
 func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, err error) {
+	if f.left > 0 { // a panic has come between: nobody else may get these bytes
+		f.Close()
+	}
 	if f.pipe == nil {
 		if f.pipe, err = NewPipe(); err != nil {
 			s.Forward = nil
@@ -31,16 +35,19 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 		return 0, err
 	}
 	*calls++
-	if left = n - s.Forward.Forward(f.pipe, n); left == 0 {
+	f.left = n // also if Forward does not return
+	f.left -= s.Forward.Forward(f.pipe, n)
+	if f.left == 0 {
 		err = syscall.EAGAIN
 	}
-	return left, err
+	return f.left, err
 }
 
 // Rest copies a part of what Move has left into b.
 func (f *Forwarding) Rest(b []byte, calls *uint64) (int, error) {
 	*calls++
 	n, err := f.pipe.Read(b)
+	f.left -= n
 	if err != nil { // it has what was put there
 		f.Close()
 	}
@@ -51,6 +58,6 @@ func (f *Forwarding) Rest(b []byte, calls *uint64) (int, error) {
 func (f *Forwarding) Close() {
 	if f.pipe != nil {
 		f.pipe.Close()
-		f.pipe = nil
+		f.pipe, f.left = nil, 0
 	}
 }

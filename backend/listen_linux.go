@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +16,18 @@ import (
 // Listen implements Sockets. The standard library resolves, binds and listens; its socket is duplicated, because its own
 // is in Go's poller.
 func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) {
+	if network == "vsock" {
+		return listenVsock(address, o)
+	}
+	if o.Multipath { // package net would do without
+		fd, err := newSocket(Address{IP: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Kind: TCPAddress}, true)
+		if err != nil {
+			return Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}
+		}
+		CloseFD(fd)
+	}
 	config := net.ListenConfig{KeepAlive: -1, Control: o.control}
-	config.SetMultipathTCP(false)
+	config.SetMultipathTCP(o.Multipath)
 	b := binding{o: &o, listen: func() (net.Listener, error) {
 		return config.Listen(context.Background(), network, address)
 	}}
@@ -42,6 +54,10 @@ func (Linux) Listen(network, address string, o ListenSocket) (Listening, error) 
 			CloseFD(fd)
 		}
 	}
+	if err == nil && o.Multipath && !isMultipath(fd) {
+		CloseFD(fd)
+		err = errNoMultipath
+	}
 	if err != nil {
 		if at.Unlink != nil {
 			at.Unlink(o.Patience)
@@ -67,8 +83,11 @@ func (o *ListenSocket) control(network, address string, c syscall.RawConn) error
 
 func (o *ListenSocket) prepare(fd int, network string) error {
 	var err error
-	if network != "unix" {
+	if isTCP(network) {
 		err = setDefaults(fd)
+	}
+	if o.UnixMode != 0 {
+		err = limitMode(fd, o.UnixMode)
 	}
 	if o.ReusePort {
 		err = errors.Join(err, setReusePort(fd))
@@ -78,6 +97,9 @@ func (o *ListenSocket) prepare(fd int, network string) error {
 	}
 	return setSocketOptions(fd, o.Options, OnListener)
 }
+
+// isTCP reports whether a network is TCP, or MPTCP.
+func isTCP(network string) bool { return network != "unix" && network != "vsock" }
 
 // binding is one call of Listen.
 type binding struct {
@@ -106,9 +128,9 @@ func (Linux) AdoptListener(network string, c syscall.Conn) (Listening, error) {
 	case err != nil:
 	case !isListening(fd):
 		err = fmt.Errorf("it is not a stream socket that listens: %w", unix.EINVAL)
-	case (at.Kind == UnixAddress) != (network == "unix"):
+	case isTCP(network) != (at.Kind == TCPAddress), !isTCP(network) && at.Network() != network, strings.HasPrefix(network, "mptcp") && !isMultipath(fd):
 		err = fmt.Errorf("it does not listen on %s: %w", network, unix.EAFNOSUPPORT)
-	case network != "unix":
+	case isTCP(network):
 		err = setDefaults(fd)
 	}
 	if err != nil {

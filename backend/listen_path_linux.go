@@ -63,7 +63,7 @@ func (b *binding) bindPath(path string) (net.Listener, error) {
 		if err == nil {
 			ln.(*net.UnixListener).SetUnlinkOnClose(false)
 			b.created(path)
-			return ln, nil
+			return ln, b.giveMode(path, ln)
 		}
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return nil, err
@@ -76,6 +76,23 @@ func (b *binding) bindPath(path string) (net.Listener, error) {
 			return nil, because(err, why)
 		}
 	}
+}
+
+// giveMode gives the file what the umask has kept from it. What limitMode has done keeps it from allowing too much before.
+func (b *binding) giveMode(path string, ln net.Listener) error {
+	if b.o.UnixMode == 0 {
+		return nil
+	}
+	err := setMode(path, b.o.UnixMode)
+	if err == nil {
+		return nil
+	}
+	_ = ln.Close()
+	if b.file != nil {
+		_ = os.Remove(b.file.path)
+		b.file = nil
+	}
+	return &net.OpError{Op: "listen", Net: "unix", Addr: ln.Addr(), Err: err}
 }
 
 // because puts a reason in front of the errno of a net.OpError.
@@ -141,8 +158,8 @@ func listenerLeft(c *net.UnixConn) bool {
 	}
 	left := false
 	_ = raw.Control(func(fd uintptr) {
-		pid, err := peerProcess(int(fd))
-		left = err == nil && processEnded(pid)
+		peer, err := peerCredentials(int(fd))
+		left = err == nil && processEnded(peer.PID)
 	})
 	return left
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ type Sockets interface {
 	SocketTraffic
 	SocketMaker
 	SocketGiver
+	SocketFiles
 }
 
 // SocketTraffic is what is done with a socket that is connected. Several of the calls are good for a listening one, too.
@@ -60,6 +62,10 @@ type SocketTraffic interface {
 	LocalAddress(d Descriptor) Address
 	RemoteAddress(d Descriptor) Address
 
+	// PeerCredentials is who has connected the other end of a Unix socket, or listened there. It returns
+	// errors.ErrUnsupported where that cannot be known.
+	PeerCredentials(d Descriptor) (PeerCredentials, error)
+
 	// SetOptions sets options in their order, up to the first that fails.
 	SetOptions(d Descriptor, options []SocketOption, at SocketPlace) error
 
@@ -88,8 +94,8 @@ type SocketMaker interface {
 	// BeginConnect begins to connect. If connected is false and there is no error, [Driver.Connect] tells the end.
 	BeginConnect(d Descriptor, remote Address) (connected bool, err error)
 
-	// Listen makes a socket that listens on the network tcp, tcp4, tcp6 or unix. The error is a *net.OpError, as of
-	// net.Listen.
+	// Listen makes a socket that listens on the network tcp, tcp4, tcp6, unix or vsock. The error is a *net.OpError, as of
+	// net.Listen; where there is no vsock it is errors.ErrUnsupported.
 	Listen(network, address string, o ListenSocket) (Listening, error)
 
 	// SetBacklog changes how many connections may wait until they are accepted.
@@ -98,7 +104,7 @@ type SocketMaker interface {
 	// MaxBacklog is the largest backlog that the kernel grants.
 	MaxBacklog() int
 
-	// AdoptListener duplicates a listening socket of the network. The address is known also if it is the wrong one.
+	// AdoptListener duplicates a listening socket of the network, which may be mptcp, mptcp4 or mptcp6, too. The address is known also if it is the wrong one.
 	AdoptListener(network string, c syscall.Conn) (Listening, error)
 
 	// Adopt duplicates a connected stream socket, with a lingering close switched off. It returns syscall.ENOTCONN for
@@ -111,9 +117,12 @@ type DialSocket struct {
 	// Options are set first.
 	Options []SocketOption
 
-	// Control is called after that with the network tcp4, tcp6 or unix, and has the last word. The RawConn is good
+	// Control is called after that with the network tcp4, tcp6, unix or vsock, and has the last word. The RawConn is good
 	// until it returns. If it panics or ends the goroutine, the socket is closed. nil: none.
 	Control func(network, address string, c syscall.RawConn) error
+
+	// Multipath makes it a socket of MPTCP. Where there is none the error is errors.ErrUnsupported.
+	Multipath bool
 
 	// Local is the address to bind to. The zero Address: the kernel chooses.
 	Local Address
@@ -126,6 +135,13 @@ type ListenSocket struct {
 
 	// Control is called after that, as in net.ListenConfig. nil: none.
 	Control func(network, address string, c syscall.RawConn) error
+
+	// UnixMode is the mode of the file of a Unix socket. There is no moment in which the file has a mode that allows more.
+	// 0: what the umask leaves. A driver that cannot do this returns errors.ErrUnsupported; one without files need not.
+	UnixMode os.FileMode
+
+	// Multipath makes it a socket of MPTCP. Where there is none the error is errors.ErrUnsupported.
+	Multipath bool
 
 	// ReusePort lets several sockets share the address, and the kernel spread connections over them.
 	ReusePort bool

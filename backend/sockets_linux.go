@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,9 @@ func (Linux) LocalAddress(d Descriptor) Address { return LocalAddress(d.FD()) }
 // RemoteAddress implements Sockets.
 func (Linux) RemoteAddress(d Descriptor) Address { return RemoteAddress(d.FD()) }
 
+// PeerCredentials implements Sockets.
+func (Linux) PeerCredentials(d Descriptor) (PeerCredentials, error) { return peerCredentials(d.FD()) }
+
 // SetOptions implements Sockets.
 func (Linux) SetOptions(d Descriptor, options []SocketOption, at SocketPlace) error {
 	return setSocketOptions(d.FD(), options, at)
@@ -134,6 +138,9 @@ func (Linux) HandOver(d Descriptor) (net.Conn, error) {
 	own, err := Duplicate(d.FD())
 	if err != nil {
 		return nil, err
+	}
+	if LocalAddress(own).Kind == VsockAddress { // package net does not know it
+		return Linux{}.Conn(NewDescriptor(own), ConnOwner{Network: "vsock", In: new(atomic.Uint64), Out: new(atomic.Uint64)})
 	}
 	file := os.NewFile(uintptr(own), "detached")
 	defer file.Close()

@@ -67,7 +67,7 @@ var optionCalls = [numOptions]optionCall{
 // CheckSocketOptions returns an error for the first option that no socket of the network could have at this place.
 func CheckSocketOptions(network string, options []SocketOption, at SocketPlace) error {
 	for _, o := range options {
-		if err := o.check(network == "unix", at); err != nil {
+		if err := o.check(!isTCP(network), at); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func CheckSocketOptions(network string, options []SocketOption, at SocketPlace) 
 func OptionsToReapply(network string, options []SocketOption, at SocketPlace) []SocketOption {
 	var again []SocketOption
 	for _, o := range options {
-		if optionCalls[o.kind].reapply&at != 0 || network == "unix" && at == OnListener {
+		if optionCalls[o.kind].reapply&at != 0 || !isTCP(network) && at == OnListener {
 			again = append(again, o)
 		}
 	}
@@ -96,7 +96,7 @@ func setSocketOptions(fd int, options []SocketOption, at SocketPlace) error {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	for _, o := range options {
-		if err := o.check(family == unix.AF_UNIX, at); err != nil {
+		if err := o.check(family == unix.AF_UNIX || family == unix.AF_VSOCK, at); err != nil {
 			return err
 		}
 		if err := o.set(fd, family); err != nil {
@@ -115,7 +115,7 @@ func GetSocketOption(fd int, o SocketOption) (SocketOption, error) {
 	if err != nil {
 		return SocketOption{}, os.NewSyscallError("getsockopt", err)
 	}
-	if err := o.checkNetwork(family == unix.AF_UNIX); err != nil {
+	if err := o.checkNetwork(family == unix.AF_UNIX || family == unix.AF_VSOCK); err != nil {
 		return SocketOption{}, err
 	}
 	got, err := o.get(fd, family)
@@ -125,19 +125,19 @@ func GetSocketOption(fd int, o SocketOption) (SocketOption, error) {
 	return got, nil
 }
 
-func (o SocketOption) checkNetwork(isUnix bool) error {
+func (o SocketOption) checkNetwork(notTCP bool) error {
 	switch {
 	case o.kind == noOption:
 		return o.failed(unix.EINVAL, "it is the zero SocketOption; use a constructor, such as NoDelay")
-	case isUnix && !optionCalls[o.kind].unix:
-		return o.failed(unix.EOPNOTSUPP, "it does nothing on a Unix socket; leave it out there")
+	case notTCP && !optionCalls[o.kind].unix:
+		return o.failed(unix.EOPNOTSUPP, "it does nothing on a Unix socket, nor on a vsock; leave it out there")
 	}
 	return nil
 }
 
 // check refuses what the kernel would refuse without saying why, and what it would ignore.
-func (o SocketOption) check(isUnix bool, at SocketPlace) error {
-	if err := o.checkNetwork(isUnix); err != nil {
+func (o SocketOption) check(notTCP bool, at SocketPlace) error {
+	if err := o.checkNetwork(notTCP); err != nil {
 		return err
 	}
 	c := &optionCalls[o.kind]

@@ -16,7 +16,7 @@ func CheckSocketOptions(network string, options []SocketOption, _ SocketPlace) e
 		case optSendBuffer, optReceiveBuffer:
 		case optNoDelay, optLinger, optKeepAlive:
 			switch {
-			case network == "unix":
+			case network == "unix" || network == "vsock":
 				return o.failed(syscall.EINVAL, "it does nothing on a Unix socket; leave it out there")
 			case o.kind == optLinger && o.span > 0:
 				return o.failed(syscall.EINVAL, "a close would block the loop; use 0 or -1, and CloseTimeout")

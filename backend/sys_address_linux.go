@@ -57,6 +57,9 @@ func addressIn(sa *unix.RawSockaddrAny, size uint32) Address {
 		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(sa))
 		n := max(int(size)-int(unsafe.Offsetof(un.Path)), 0)
 		return Address{Unix: unixPath(unsafe.Slice((*byte)(unsafe.Pointer(&un.Path)), len(un.Path))[:n]), Kind: UnixAddress}
+	case unix.AF_VSOCK:
+		vm := (*unix.RawSockaddrVM)(unsafe.Pointer(sa))
+		return FromVsock(&VsockAddr{CID: vm.Cid, Port: vm.Port})
 	}
 	return Address{}
 }
@@ -93,6 +96,10 @@ func zoneName(scope uint32) string {
 func sockaddr(a Address) (unix.Sockaddr, int) {
 	if a.Kind == UnixAddress {
 		return &unix.SockaddrUnix{Name: a.Unix}, unix.AF_UNIX
+	}
+	if a.Kind == VsockAddress {
+		vm := a.vsock()
+		return &unix.SockaddrVM{CID: vm.CID, Port: vm.Port}, unix.AF_VSOCK
 	}
 	if a.IP.Addr().Is4() {
 		return &unix.SockaddrInet4{Addr: a.IP.Addr().As4(), Port: int(a.IP.Port())}, unix.AF_INET

@@ -297,7 +297,8 @@ func setKeepAlive(fd int) error {
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
 	} {
-		if err := unix.SetsockoptInt(fd, o[0], o[1], o[2]); err != nil {
+		// Older kernels do not have all of them on sockets of MPTCP.
+		if err := unix.SetsockoptInt(fd, o[0], o[1], o[2]); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOPROTOOPT {
 			return err
 		}
 	}

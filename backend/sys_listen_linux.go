@@ -20,14 +20,14 @@ func maxBacklog() int {
 	return 1<<31 - 1 // it cannot be told
 }
 
-// peerProcess is the process that connected the other end of a Unix socket, or that called listen(2) there:
-// SO_PEERCRED, unix(7).
-func peerProcess(fd int) (pid int, err error) {
+// peerCredentials is the process that connected the other end of a Unix socket, or that called listen(2) there:
+// SO_PEERCRED, unix(7). Other sockets have none, and the kernel does not say so.
+func peerCredentials(fd int) (PeerCredentials, error) {
 	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return 0, os.NewSyscallError("getsockopt", err)
+		return PeerCredentials{}, os.NewSyscallError("getsockopt", err)
 	}
-	return int(c.Pid), nil
+	return PeerCredentials{PID: int(c.Pid), UID: int(c.Uid), GID: int(c.Gid)}, nil
 }
 
 // processEnded reports whether a process is known to have ended, whether its parent has waited for it or not. A process

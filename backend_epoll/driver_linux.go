@@ -121,6 +121,17 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return n, err
 }
 
+// SendFiles implements backend.Driver.
+func (d *Driver) SendFiles(s *backend.Socket, bufs [][]byte, files []backend.Descriptor) (int, error) {
+	d.count[backend.SystemCalls]++
+	n, err := backend.SendFiles(s.FD(), bufs, files)
+	if err == syscall.EAGAIN {
+		d.SetInterest(s, sendWaits, true)
+		return 0, backend.ErrPending
+	}
+	return n, err
+}
+
 // Release implements backend.Driver.
 func (d *Driver) Release(s *backend.Socket) {
 	if s.State&known != 0 {
@@ -233,7 +244,10 @@ func (d *Driver) reportWritable(s *backend.Socket) {
 // receive makes one recv(2). Readiness is level-triggered, so the rest of a busy socket comes after the others' turn.
 func (d *Driver) receive(s *backend.Socket) {
 	n, err := 0, backend.ErrPending
-	if s.Forward != nil {
+	if s.Files {
+		d.count[backend.SystemCalls]++
+		n, err = backend.ReceiveWithFiles(s, d.buf)
+	} else if s.Forward != nil {
 		if to, ok := s.Forward.Wants(); ok {
 			n, err = d.moveOn(s, to)
 		}

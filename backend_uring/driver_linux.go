@@ -34,7 +34,10 @@ type Driver struct {
 	rest     []byte   // what a Forwarder has left; nil: none has left any yet
 	spare    ring.SQE // filled instead of a real entry when the ring has failed
 	err      error
-	thread   int // to which Start has locked the goroutine; 0 before
+
+	fileBuffer []byte // for sockets whose Files is set; nil: none was needed yet
+
+	thread int // to which Start has locked the goroutine; 0 before
 
 	closing   bool
 	forgotten []*backend.Socket // by Close, until it knows whether the kernel may still use what they send

@@ -61,7 +61,7 @@ const (
 
 	// Requests in flight.
 
-	armed      // a receive or an accept
+	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
 	polled     // the receive is a poll: what comes is forwarded
 	watched    // the watch for hang-ups

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
@@ -76,6 +77,7 @@ func (e *Engine) adopt(c syscall.Conn, h Handler, opts *StreamOptions) (*Stream,
 // holdings are what a Conn of Detach has in front of its socket.
 type holdings struct {
 	unread, unsent []byte
+	files          []*os.File       // that came with unread
 	fin, finSent   bool             // CloseWrite was called; and nothing was left to be sent before
 	report         func(int, error) // told what became of unsent
 }
@@ -111,13 +113,18 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	}
 	switch {
 	case waits:
+		s.rx.files = &inFiles{opened: h.files}
 		s.loop.add(s) // as in attach
 		s.finish()
 		return
 	case s.loop.draining:
+		s.rx.files = &inFiles{opened: h.files}
 		s.loop.add(s)
 		s.failed(net.ErrClosed)
 		return
+	}
+	if len(h.files) > 0 {
+		s.rx.files = &inFiles{opened: h.files}
 	}
 	if n := len(h.unread); n > 0 {
 		s.loop.Count[backend.BytesIn] += uint64(n)

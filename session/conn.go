@@ -210,8 +210,12 @@ func reset(c backend.Conn) {
 
 // DialConn is Dial for a net.Conn. Its goroutine waits for the kernel itself: no loop carries the bytes.
 func (e *Engine) DialConn(ctx context.Context, network, address string, o *DialOptions) (net.Conn, error) {
-	if o != nil && o.TLS != nil {
+	switch {
+	case o == nil:
+	case o.TLS != nil:
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errTLSConn}
+	case o.ReceiveFiles > 0:
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errFilesConn}
 	}
 	given := make(chan backend.Descriptor, 1)
 	_, err := e.dial(ctx, network, address, BaseHandler{}, o, given)

@@ -19,6 +19,10 @@ import (
 // take it. A deadline that ends one of its Writes in the middle ends writing for good, as with crypto/tls. Its Close says
 // close_notify, unless a Write is running.
 //
+// The Conn of a stream with ReceiveFiles has a method TakeFiles() []*os.File, which returns the files that have come and were
+// not taken. Its Close closes the others. What the Conn receives itself comes without files, unless the program receives from
+// the socket below. Files that are queued only a stream can send: while there are some, the error of Detach is syscall.EBUSY.
+//
 // Before OnOpen, and in the handshake of StartTLS, the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is
 // no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are
 // *net.OpErrors.
@@ -50,6 +54,8 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 		return nil, net.ErrClosed
 	case s.tls != nil && !s.tls.open:
 		return nil, s.opErrorLocked("detach", errNoHandshake)
+	case s.tx.files != nil:
+		return nil, s.opErrorLocked("detach", errFilesQueued)
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
 	if err != nil {
@@ -96,6 +102,7 @@ func (s *Stream) handOver() {
 	if waits {
 		report = func(n int, err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(n, err) })) }
 	}
+	s.handOff.giveFiles(s.takeFiles())
 	s.handOff.begin(unread, append(rest, unsent...), fin, report)
 	if !waits {
 		s.finish()

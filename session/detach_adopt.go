@@ -47,10 +47,10 @@ func (c *detached) surrender() (holdings, error) {
 	c.mu.Lock()
 	c.tellLocked() // if send has sent all, or failed, and was stopped before it said so
 	took, report := c.took, c.report
-	h := holdings{unread: c.unread, unsent: c.rest, fin: c.shut, finSent: c.shut && !c.fin}
+	h := holdings{unread: c.unread, files: c.files, unsent: c.rest, fin: c.shut, finSent: c.shut && !c.fin}
 	h.report = func(n int, err error) { report(took+n, err) }
 	err := c.broken
-	c.unread, c.rest = nil, nil
+	c.unread, c.rest, c.files = nil, nil, nil
 	c.mu.Unlock()
 	if err != nil {
 		c.takeBack(h)
@@ -63,7 +63,7 @@ func (c *detached) takeBack(h holdings) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.adopted, c.closed = false, false
-	c.unread, c.rest = h.unread, h.unsent
+	c.unread, c.rest, c.files = h.unread, h.unsent, h.files
 	_ = c.Conn.SetReadDeadline(c.deadline[reads]) // fails only if Conn was closed below this Conn
 	_ = c.Conn.SetWriteDeadline(c.deadline[writes])
 	if len(c.rest) > 0 || c.fin {

@@ -29,6 +29,7 @@ type detached struct {
 
 	mu       sync.Mutex // guards what follows
 	unread   []byte
+	files    []*os.File // that came with it, and nobody has taken
 	rest     []byte
 	early    []byte // written on the loop before the connection was live
 	err      error  // of the connection, behind what is unread and what the kernel still has

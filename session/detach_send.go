@@ -50,6 +50,11 @@ func (c *detached) send() {
 			// read yet.
 			c.loop.Sockets.DiscardInput(c.Conn, defaultReadBufferLimit)
 			_ = c.Conn.Close()
+			files := c.files
+			c.files = nil
+			c.mu.Unlock()
+			closeAll(files)
+			c.mu.Lock()
 		}
 		if !c.closed || c.ended {
 			c.sending = false

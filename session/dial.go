@@ -20,12 +20,12 @@ type DialOptions struct {
 	// It is not divided among the addresses of a name, which are tried side by side.
 	Timeout time.Duration
 
-	// LocalAddr is the address to dial from: a *net.TCPAddr for tcp, tcp4 and tcp6, a *net.UnixAddr for unix. If it has
+	// LocalAddr is the address to dial from: a *net.TCPAddr for TCP, a *net.UnixAddr for unix, a *VsockAddr for vsock. If it has
 	// an IP address only addresses of that family are tried. Default nil: the kernel chooses.
 	LocalAddr net.Addr
 
-	// Control is called with each socket before it is connected, as in net.Dialer: with the network tcp4, tcp6 or unix,
-	// and after the options of Socket are set. It may block without holding anything up but the dial, and may be called
+	// Control is called with each socket before it is connected, as in net.Dialer: with the network tcp4, tcp6, unix or
+	// vsock, and after the options of Socket are set. It may block without holding anything up but the dial, and may be called
 	// for several addresses of a name, for one after another.
 	//
 	// It runs on the goroutine that calls Dial, or Connect; only for a Connect that looks a name up on a goroutine of
@@ -207,15 +207,23 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if err != nil {
 		return refuse(fmt.Errorf("DialOptions.%w", err))
 	}
-	if d.target, err = parseTarget(network, address, d.opts.LocalAddr); err != nil {
+	plain, multipath, err := plainNetwork(network)
+	if err != nil {
 		return refuse(err)
 	}
-	if d.sockopt, err = newSocketOptions(network, backend.OnDial, d.opts.Socket); err != nil {
+	d.multi = multipath
+	if d.target, err = parseTarget(plain, address, d.opts.LocalAddr); err != nil {
+		return refuse(err)
+	}
+	if d.sockopt, err = newSocketOptions(plain, backend.OnDial, d.opts.Socket); err != nil {
 		return refuse(err)
 	}
 	config, err := d.opts.clientTLS(address)
 	if err != nil {
 		return refuse(fmt.Errorf("DialOptions.%w", err))
+	}
+	if err := e.checkFiles("DialOptions", network, config != nil, d.opts.ReceiveFiles, opts); err != nil {
+		return refuse(err)
 	}
 	if s := d.opts.SameLoop; s != nil && s.loop.engine != e {
 		return refuse(errors.New("SameLoop is a stream of another Transport"))

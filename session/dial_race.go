@@ -25,6 +25,7 @@ const attemptDelay = 250 * time.Millisecond
 type dial struct {
 	stream   *Stream
 	network  string
+	multi    bool // MPTCP
 	opts     DialOptions
 	sockopt  socketOptions
 	target   target
@@ -56,6 +57,7 @@ type attempt struct {
 	sock   backend.Socket
 	addr   backend.Address
 	winner bool
+	looks  int  // at a vsock that was reported to be connected
 	over   bool // the driver was told to let go
 }
 
@@ -162,7 +164,12 @@ func (a *attempt) Connected(err error) {
 	if d.decided || a.over {
 		return // it is being released already
 	}
-	if err == nil && d.selfConnected(a.sock.Descriptor) {
+	switch {
+	case err != nil:
+	case a.isUnfinished():
+		a.dial.stream.loop.Driver.Connect(&a.sock)
+		return
+	case d.selfConnected(a.sock.Descriptor):
 		err = syscall.ECONNREFUSED
 	}
 	if a.winner = err == nil; a.winner {

@@ -25,6 +25,12 @@ func parseTarget(network, address string, local net.Addr) (target, error) {
 		return t, err
 	}
 	switch network {
+	case "vsock":
+		at, err := backend.ParseVsockToDial(address)
+		if err == nil {
+			t.known = []backend.Address{backend.FromVsock(at)}
+		}
+		return t, err
 	case "unix":
 		if address == "" {
 			return t, &net.AddrError{Err: "missing path", Addr: address}
@@ -61,7 +67,7 @@ func (t *target) setLocal(local net.Addr) error {
 	case nil:
 		return nil
 	case *net.TCPAddr:
-		if t.network == "unix" {
+		if !isTCP(t.network) {
 			return errMismatched(local)
 		}
 		if a == nil {
@@ -75,6 +81,13 @@ func (t *target) setLocal(local net.Addr) error {
 			return errMismatched(local)
 		}
 		if a == nil || a.Name == "" {
+			return nil
+		}
+	case *backend.VsockAddr:
+		if t.network != "vsock" {
+			return errMismatched(local)
+		}
+		if a == nil {
 			return nil
 		}
 	default:

@@ -61,7 +61,7 @@ func (d *dial) serve(ctx context.Context) {
 
 // makeSocket makes a socket that is ready to connect to addr. Off the loop, but for a Connect that is called there.
 func (d *dial) makeSocket(ctx context.Context, addr backend.Address) madeSocket {
-	o := backend.DialSocket{Options: d.sockopt.options}
+	o := backend.DialSocket{Options: d.sockopt.options, Multipath: d.multi}
 	if d.opts.Control != nil || d.opts.ControlContext != nil {
 		o.Control = func(network, address string, c syscall.RawConn) error { return d.callControl(ctx, network, address, c) }
 	}
@@ -90,6 +90,20 @@ func (d *dial) selfConnected(fd backend.Descriptor) bool {
 	return local.Kind == backend.TCPAddress && local == remote
 }
 
+// maxLooks is how often an attempt looks at a connect that is still in progress.
+const maxLooks = 100
+
+// isUnfinished reports whether a vsock is still being connected. On Linux 6.18 it tells pollers that it has room when its
+// request has been sent, and io_uring believes what a poller is told: sock_wfree in net/core/sock.c, io_poll_wake in
+// io_uring/poll.c.
+func (a *attempt) isUnfinished() bool {
+	if a.addr.Kind != backend.VsockAddress || a.looks == maxLooks {
+		return false
+	}
+	a.looks++
+	return a.dial.stream.loop.Sockets.RemoteAddress(a.sock.Descriptor).Kind == backend.NoAddress
+}
+
 // localAddress is a as the address to dial remote from: if it names no IP address, any of the remote's family.
 func localAddress(a net.Addr, remote backend.Address) backend.Address {
 	switch a := a.(type) {
@@ -102,6 +116,8 @@ func localAddress(a net.Addr, remote backend.Address) backend.Address {
 			}
 		}
 		return backend.Address{IP: netip.AddrPortFrom(ip, a.AddrPort().Port()), Kind: backend.TCPAddress}
+	case *backend.VsockAddr:
+		return backend.BindToVsock(a)
 	case *net.UnixAddr:
 		return backend.Address{Unix: a.Name, Kind: backend.UnixAddress}
 	}

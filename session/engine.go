@@ -51,8 +51,9 @@ type Engine struct {
 	panics     panicLog
 	debug      bool
 	trace      bool
+	files      fileCloser
 	watch      *watch         // nil: nobody looks for slow callbacks
-	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, and those of TLS handshakes
+	dials      sync.WaitGroup // goroutines that look names up for a dial and make its sockets, those of TLS handshakes, and those that close files
 	running    sync.WaitGroup // goroutines of loops
 
 	lastResolver atomic.Pointer[guardedResolver]
@@ -83,6 +84,13 @@ func New(c Config) (*Engine, error) {
 	}
 	if c.SlowCallback > 0 {
 		e.watch = newWatch(e, c.SlowCallback)
+	}
+	if c.Stream.ReceiveFiles > 0 && !c.Drivers[0].PassesFiles() {
+		err := fmt.Errorf("Options.ReceiveFiles is %d; this backend passes no files: %w", c.Stream.ReceiveFiles, errors.ErrUnsupported)
+		for _, d := range c.Drivers {
+			err = errors.Join(err, d.Close())
+		}
+		return nil, err
 	}
 	e.life, e.endLife = context.WithCancel(context.Background())
 	for i, d := range c.Drivers {

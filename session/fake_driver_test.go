@@ -71,6 +71,15 @@ func (d *fakeDriver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return n, err
 }
 
+func (d *fakeDriver) SendFiles(s *backend.Socket, bufs [][]byte, files []backend.Descriptor) (int, error) {
+	n, err := d.TrySendFiles(s.Descriptor, bufs, files)
+	if n == 0 && err == nil {
+		d.of(s.Descriptor).sending = true
+		return 0, backend.ErrPending
+	}
+	return n, err
+}
+
 func (d *fakeDriver) Release(s *backend.Socket) {
 	f := d.of(s.Descriptor)
 	f.sock, f.receiving, f.accepting, f.connecting, f.sending = nil, false, false, false, false

@@ -39,6 +39,7 @@ type fakeSocket struct {
 
 // fakeKernel implements backend.Sockets for any number of drivers.
 type fakeKernel struct {
+	fakeFiles
 	mu       sync.Mutex // guards what follows; the sockets belong to the test's goroutine
 	sockets  []*fakeSocket
 	refuse   error // of NewSocket, Listen, Adopt, HandOver and Attach, and of options
@@ -121,6 +122,10 @@ func (k *fakeKernel) LocalAddress(d backend.Descriptor) backend.Address {
 }
 
 func (k *fakeKernel) RemoteAddress(d backend.Descriptor) backend.Address { return k.of(d).peer }
+
+func (k *fakeKernel) PeerCredentials(backend.Descriptor) (backend.PeerCredentials, error) {
+	return backend.PeerCredentials{PID: 1, UID: 2, GID: 3}, k.refuse
+}
 
 func (k *fakeKernel) SetOptions(d backend.Descriptor, o []backend.SocketOption, _ backend.SocketPlace) error {
 	k.of(d).options = append(k.of(d).options, o...)

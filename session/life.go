@@ -159,9 +159,9 @@ func (s *Stream) opError(op string, err error) error {
 }
 
 func (s *Stream) opErrorLocked(op string, err error) error {
-	e := &net.OpError{Op: op, Net: "tcp", Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: backend.CallError(op, err)}
-	if s.local.Kind == backend.UnixAddress || s.remote.Kind == backend.UnixAddress {
-		e.Net = "unix"
+	e := &net.OpError{Op: op, Net: s.local.Network(), Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: backend.CallError(op, err)}
+	if s.local.Kind == backend.NoAddress {
+		e.Net = s.remote.Network()
 	}
 	return e
 }
@@ -256,6 +256,7 @@ func (s *Stream) finish() {
 // finished gives back what the stream had, after OnClose.
 func (s *Stream) finished() {
 	s.dropUnread()
+	s.dropFiles()
 	s.account()
 	if s.from != nil {
 		s.from.ended(s.source)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,6 +29,12 @@ type ListenOptions struct {
 	// called. The network must be its network, the address is not looked at.
 	From syscall.Conn
 
+	// UnixMode is the mode of the file of a Unix socket: who may write to it may connect, and reading means nothing. The
+	// umask does not limit it, and there is no moment in which the file has a wider one. Only permission bits are allowed;
+	// 0 leaves the mode to the umask, and is the default. It is an error with other networks, with an abstract name, which
+	// has no file, and with From. Where this cannot be done, as it can on Linux alone, the error is errors.ErrUnsupported.
+	UnixMode os.FileMode
+
 	// Backlog is how many connections may wait in the kernel until they are accepted, listen(2); Linux lets one more
 	// wait. Default 0: the system's limit, net.core.somaxconn. More than that is an error. With From it holds for all
 	// who share the socket, and with ReusePort for each loop.
@@ -47,7 +54,7 @@ type ListenOptions struct {
 	RejectOverLimit bool
 
 	// PerSource bounds how many connections one address may have, and how fast it may make them. Those beyond are reset at
-	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Not for Unix sockets. Default: no
+	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Only for TCP. Default: no
 	// such limits.
 	PerSource SourceLimits
 
@@ -143,7 +150,7 @@ type listener struct {
 	paused  atomic.Bool
 }
 
-// Listen opens a listener on tcp, tcp4, tcp6 or unix. Every accepted connection becomes a stream of h. Errors are
+// Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
 //
 // An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
@@ -167,6 +174,9 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 		mine = *o
 	}
 	l, err := e.newListener(network, h, &mine)
+	if err == nil {
+		err = checkMode(network, address, &mine)
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
@@ -189,10 +199,9 @@ func (e *Engine) listen(network, address string, h Handler, o *ListenOptions, q 
 
 // newListener checks what was asked for.
 func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*listener, error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, net.UnknownNetworkError(network)
+	plain, _, err := plainNetwork(network)
+	if err != nil {
+		return nil, err
 	}
 	opts, err := o.StreamOptions.withDefaultsFrom(e.defaults).Complete()
 	bad, badTLS, badSource := checkHandler(h), checkTLS(o.TLS, true), o.PerSource.check(network)
@@ -217,10 +226,10 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		shared: o.From != nil, tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
 	l.limit(o)
-	if l.sockopt, err = newSocketOptions(network, backend.OnListener, o.Socket); err != nil {
+	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)
 }
 
 // limit decides how many streams there may be.

@@ -127,8 +127,12 @@ var _ net.Listener = connListener{} //nolint:forbidigo // an interface, and no s
 // ListenConn is Listen for code that takes a net.Listener. Loops accept; what Accept returns is the caller's, and no loop
 // carries its bytes.
 func (e *Engine) ListenConn(network, address string, o *ListenOptions) (net.Listener, error) { //nolint:forbidigo // an interface, and no socket
-	if o != nil && o.TLS != nil {
+	switch {
+	case o == nil:
+	case o.TLS != nil:
 		return nil, &net.OpError{Op: "listen", Net: network, Err: errTLSConn}
+	case o.ReceiveFiles > 0:
+		return nil, &net.OpError{Op: "listen", Net: network, Err: errFilesConn}
 	}
 	l, err := e.listen(network, address, BaseHandler{}, o, newConnQueue())
 	if err != nil {

@@ -126,7 +126,7 @@ func (l *loop) renewLent() {
 
 // add and remove keep the list of connected streams.
 func (l *loop) add(s *Stream) {
-	s.index = len(l.streams)
+	s.index = int32(len(l.streams))
 	l.streams = append(l.streams, s)
 	l.live.Add(1)
 }

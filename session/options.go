@@ -50,6 +50,14 @@ type StreamOptions struct {
 	// Default 10 s. Negative: no limit.
 	TLSHandshakeTimeout time.Duration
 
+	// ReceiveFiles is how many files may wait that the peer has sent over a Unix socket, until TakeFiles takes them. While
+	// files wait with bytes that OnData was not called for, the stream reads nothing more; so what counts is how many files
+	// come with one message, and those that a handler leaves. If more come the stream is reset, with ErrTooManyFiles. On
+	// epoll and io_uring; with another network, with TLS and for Conns it is an error, except as a Transport's default, which
+	// is for streams that can. SO_PASSCRED and the like must be off. Default 0: none are received, and the kernel closes
+	// what comes, as it does with a negative number, for a listener or a dial.
+	ReceiveFiles int
+
 	// TurnBudget is how many bytes of one stream are delivered, or sent, in one turn of the loop before other streams
 	// have their turn. In bytes. Default 256 KiB, at least 1. In addition a turn delivers at most 16 reads of a stream,
 	// and gives its callbacks for data about a millisecond.
@@ -76,6 +84,7 @@ func (o StreamOptions) withDefaultsFrom(base StreamOptions) StreamOptions {
 	for _, f := range []struct{ mine, theirs *int }{
 		{&o.ReadBufferLimit, &base.ReadBufferLimit}, {&o.WriteBufferLimit, &base.WriteBufferLimit},
 		{&o.HighWater, &base.HighWater}, {&o.LowWater, &base.LowWater}, {&o.TurnBudget, &base.TurnBudget},
+		{&o.ReceiveFiles, &base.ReceiveFiles},
 	} {
 		if *f.mine == 0 {
 			*f.mine = *f.theirs
@@ -116,6 +125,7 @@ func (o StreamOptions) Complete() (*StreamOptions, error) {
 	if err := o.completeWater(); err != nil {
 		return nil, err
 	}
+	o.ReceiveFiles = max(o.ReceiveFiles, 0)
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = defaultCloseTimeout
 	}

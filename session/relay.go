@@ -45,6 +45,7 @@ type RelayStats struct {
 //     does not take what it got for all there was. That waits for a peer that takes no byte for the CloseTimeout. A FIN
 //     without the close_notify of TLS is such a failure, io.ErrUnexpectedEOF. If one is reset at this end, by Abort, by a
 //     timeout or by the end of its loop, so is the other, at once.
+//   - Files that come over a Unix socket are closed, whatever ReceiveFiles says.
 //   - Close of one closes the other in order. Shutdown leaves a relay alone until its context ends, and then aborts it.
 //
 // The error says why nothing was done, and then both streams are as they were: a stream is nil, both are the same, one
@@ -147,7 +148,9 @@ func (e *relayEnd) begin() {
 		return
 	}
 	s.SetHandler(e)
-	s.rx.relayed = true
+	s.refuseFiles()
+	s.dropFiles()
+	s.relays = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
 	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared {

@@ -45,13 +45,15 @@ type Stream struct {
 	rx               rx
 	handler          Handler
 	value            any
-	changes          int  // calls of SetHandler
-	over             bool // the user has been told everything but OnClose, which is being called or was
-	adopting         bool // adopt has still to come, with the descriptor
-	opened           bool // OnOpen was called
-	running          bool // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool // on the loop's list for the end of the turn
-	index            int  // in loop.streams
+	over             bool  // the user has been told everything but OnClose, which is being called or was
+	adopting         bool  // adopt has still to come, with the descriptor
+	opened           bool  // OnOpen was called
+	running          bool  // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool  // on the loop's list for the end of the turn
+	listed           bool  // on the loop's list of those that MemoryLimit has stopped
+	relays           bool  // by Relay: the directions do not depend on each other
+	changes          int32 // calls of SetHandler
+	index            int32 // in loop.streams
 	idle             *idle
 	closer           *closer
 	message          *backend.Timer // MessageTimeout of a FrameHandler
@@ -63,6 +65,7 @@ type streamEvents Stream
 
 var (
 	_ backend.Events    = (*streamEvents)(nil)
+	_ backend.FileOwner = (*streamEvents)(nil)
 	_ backend.TurnEnder = (*streamEvents)(nil)
 	_ backend.Task      = (*streamEvents)(nil)
 )
@@ -86,6 +89,7 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 		remote = s.loop.Sockets.RemoteAddress(fd)
 	}
 	s.setAddresses(local, remote)
+	s.expectFiles()
 	err := s.loop.Driver.Attach(&s.sock)
 	s.mu.Lock()
 	s.fd = fd

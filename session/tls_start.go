@@ -19,6 +19,8 @@ import (
 // handshake should end a stream with unread bytes, because somebody in between may have put them there: look at Buffered
 // first. Loop only; it does not block.
 //
+// TLS carries no files: none are received any longer, and while some are queued the error is syscall.EBUSY.
+//
 // The error is net.ErrClosed after the end, after Close and CloseWrite, io.EOF if the peer has finished, syscall.ENOTCONN
 // before OnOpen, and otherwise says what is wrong with the Config, or that the stream has TLS already.
 func (s *Stream) StartTLS(config *tls.Config, server bool) error {
@@ -56,7 +58,10 @@ func (s *Stream) addTLS(t *tlsLayer) error {
 		return errors.New("tandem: StartTLS: the stream has TLS already")
 	case s.rx.eof:
 		return io.EOF
+	case s.tx.files != nil:
+		return s.opErrorLocked("tls", errFilesQueued)
 	}
+	s.refuseFiles()
 	s.tls = t
 	return nil
 }

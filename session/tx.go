@@ -9,8 +9,9 @@ import (
 // tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
 type tx struct {
 	out      queue
-	accepted uint64 // bytes that writes have been given, ever
-	sent     uint64 // of these, bytes that the kernel took
+	accepted uint64    // bytes that writes have been given, ever
+	sent     uint64    // of these, bytes that the kernel took
+	files    *outFiles // that go with bytes of the queue; nil: none
 	notify   []notification
 	early    int  // bytes that wait for a TLS handshake
 	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
@@ -132,7 +133,14 @@ func (s *Stream) sendLocked() {
 			s.scheduleTurnEnd()
 			return
 		}
-		n, err := s.loop.Driver.Send(&s.sock, s.tx.out.vector(s.loop.vec[:0]))
+		bufs := s.tx.out.vector(s.loop.vec[:0])
+		var n int
+		var err error
+		if s.tx.files == nil {
+			n, err = s.loop.Driver.Send(&s.sock, bufs)
+		} else {
+			n, err = s.sendWithFilesLocked(bufs)
+		}
 		switch {
 		case err == backend.ErrPending:
 			s.tx.sending = true
@@ -153,7 +161,7 @@ func (s *Stream) flushLocked() {
 		return
 	}
 	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
-		n, err := s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(s.loop.vec[:0]))
+		n, err := s.trySendQueueLocked(s.tx.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
 		switch {
 		case err != nil:
@@ -172,6 +180,9 @@ func (s *Stream) flushLocked() {
 // tookLocked follows what the kernel took.
 func (s *Stream) tookLocked(n int) {
 	s.tx.took(n)
+	if s.tx.files != nil {
+		s.filesSentLocked()
+	}
 	s.loop.Count[backend.BytesOut] += uint64(n)
 	s.loop.Count[backend.Writes]++
 	s.tx.last = s.loop.lately()
@@ -201,6 +212,7 @@ func (s *Stream) dropQueueLocked() {
 	if s.tls != nil {
 		s.tls.loseEarlyLocked()
 	}
+	s.dropFilesLocked()
 	if s.sock.Busy() {
 		s.tx.out.abandon()
 	} else {

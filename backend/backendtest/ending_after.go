@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,8 +26,10 @@ func (e *Env) closedStream(s *session.Stream, where string) {
 	_, writev := s.Writev(net.Buffers{p, p})
 	_, detach := s.Detach()
 	_, raw := s.SyscallConn()
+	_, who := s.PeerCredentials()
 	for what, err := range map[string]error{
-		"Write": write, "Writev": writev, "Detach": detach, "SyscallConn": raw,
+		"Write": write, "Writev": writev, "Detach": detach, "SyscallConn": raw, "PeerCredentials": who,
+		"WriteFiles":  s.WriteFiles(p, os.Stdin),
 		"WriteNotify": s.WriteNotify(p, func(error) { never("a notification")() }),
 		"Flush":       s.Flush(), "CloseWrite": s.CloseWrite(), "Post": s.Post(never("a posted function")),
 	} {
@@ -59,6 +62,7 @@ func (e *Env) closedReads(s *session.Stream, where string) {
 	assert.Zero(e, n, "%s: WriteTo", where)
 	assert.False(e, err != nil && err != net.ErrClosed, "%s: WriteTo", where)
 	assert.Zero(e, s.Buffered(), "%s: bytes unread", where)
+	assert.Nil(e, s.TakeFiles(), "%s: TakeFiles", where)
 }
 
 // closedStreams calls every method of streams that have ended in each way. Each returns net.ErrClosed or does

@@ -56,6 +56,7 @@ func Rules() []Rule {
 		relayEndRules,
 		shareRules,
 		sourceRules,
+		unixRules,
 	} {
 		all = append(all, chapter...)
 	}

@@ -87,6 +87,7 @@ func RunForward(t *testing.T, open Opener) {
 		},
 		"NowAndThen": forwardsNowAndThen, "NoRoom": forwardsWhatFindsRoom, "Reset": forwardsReset,
 		"SwitchedOff": forwardsNothingWhileOff, "Released": releasedByForwarder, "ReleasedInReceived": releasedInRest,
+		"Panic": panicInRest,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, new(backend.Counters))
@@ -222,4 +223,25 @@ func releasedInRest(t *testing.T, d backend.Driver) {
 	require.NoError(t, err)
 	Until(t, d, func() bool { return o.Gone })
 	assert.Zero(t, o.Ends)
+}
+
+// What a Forwarder has left does not reach another socket, if a panic comes between.
+func panicInRest(t *testing.T, d backend.Driver) {
+	f := &forwarder{wants: always}
+	o, peer := forwards(t, d, f)
+	o.OnBytes = func([]byte) { panic("on purpose") }
+	_, err := peer.Write(bytes.Repeat([]byte("a"), 200_000))
+	require.NoError(t, err)
+	assert.Panics(t, func() {
+		for range 100 {
+			_, _ = d.Poll(10 * time.Millisecond)
+		}
+	})
+	o.OnBytes = nil
+	other, otherPeer := forwards(t, d, &forwarder{wants: always})
+	_, err = otherPeer.Write([]byte("bbb"))
+	require.NoError(t, err)
+	Until(t, d, func() bool { return len(other.Got) >= 3 })
+	assert.Equal(t, "bbb", string(other.Got))
+	Release(t, d, o, other)
 }

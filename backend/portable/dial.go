@@ -36,6 +36,9 @@ var errNotBegun = errors.New("the socket was closed before it connected")
 
 // NewSocket implements backend.Sockets.
 func (s *sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backend.Descriptor, error) {
+	if o.Multipath || remote.Kind == backend.VsockAddress {
+		return backend.Descriptor{}, errOtherBackends
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &file{}
 	d := &dial{

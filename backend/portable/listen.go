@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // Listen implements backend.Sockets.
 func (s *sockets) Listen(network, address string, o backend.ListenSocket) (backend.Listening, error) {
+	if network == "vsock" || o.Multipath {
+		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: errOtherBackends}
+	}
 	if !s.native {
 		return s.listenPlain(network, address, o)
 	}
@@ -32,6 +36,9 @@ func (s *sockets) Listen(network, address string, o backend.ListenSocket) (backe
 	at.Descriptor = s.add(f)
 	return at, nil
 }
+
+// errOtherBackends is for sockets that package net does not know, or that nobody has tried with it.
+var errOtherBackends = fmt.Errorf("vsock and MPTCP are for epoll and io_uring: %w", errors.ErrUnsupported)
 
 // fileListener makes the file of a listener, and closes what it is made of.
 func fileListener(from *os.File) (*file, error) {
@@ -68,6 +75,9 @@ func (s *sockets) listenPlain(network, address string, o backend.ListenSocket) (
 	var options file
 	if err := options.remember(o.Options); err != nil {
 		return refuse(err)
+	}
+	if o.UnixMode != 0 {
+		return refuse(fmt.Errorf("ListenOptions.UnixMode, without a moment in which the file allows more: %w", errors.ErrUnsupported))
 	}
 	if o.ReusePort {
 		return refuse(fmt.Errorf("several sockets at one address: %w", errors.ErrUnsupported))
@@ -152,6 +162,9 @@ func (s *sockets) AdoptListener(network string, c syscall.Conn) (backend.Listeni
 	var from *os.File
 	var at backend.Listening
 	var err error
+	if network == "vsock" || strings.HasPrefix(network, "mptcp") {
+		return at, errOtherBackends
+	}
 	if s.native {
 		from, at, err = adoptListenerNative(network, c)
 	} else {

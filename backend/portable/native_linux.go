@@ -31,6 +31,11 @@ func getNative(fd uintptr, o backend.SocketOption) (backend.SocketOption, error)
 	return l.Option(d, o)
 }
 
+func credentialsNative(fd uintptr) (backend.PeerCredentials, error) {
+	l, d := linux(fd)
+	return l.PeerCredentials(d)
+}
+
 func handOverNative(fd uintptr) (net.Conn, error) {
 	l, d := linux(fd)
 	return l.HandOver(d)

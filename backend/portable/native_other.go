@@ -25,6 +25,10 @@ func getNative(_ uintptr, o backend.SocketOption) (backend.SocketOption, error) 
 	return o, errors.ErrUnsupported
 }
 
+func credentialsNative(uintptr) (backend.PeerCredentials, error) {
+	return backend.PeerCredentials{}, errors.ErrUnsupported
+}
+
 func handOverNative(uintptr) (net.Conn, error) { return nil, errors.ErrUnsupported }
 
 func listenNative(string, string, backend.ListenSocket) (*os.File, backend.Listening, error) {

@@ -2,6 +2,7 @@ package portable
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -45,6 +46,18 @@ func (s *sockets) Option(d backend.Descriptor, o backend.SocketOption) (backend.
 		return backend.Linger(-1), nil
 	}
 	return o, unsupported(o)
+}
+
+// PeerCredentials implements backend.Sockets. Package net does not know them.
+func (s *sockets) PeerCredentials(d backend.Descriptor) (who backend.PeerCredentials, err error) {
+	if !s.native {
+		return who, fmt.Errorf("credentials of the peer: %w", errors.ErrUnsupported)
+	}
+	err = within(s.at(d).control, func(fd uintptr) (err error) {
+		who, err = credentialsNative(fd)
+		return err
+	})
+	return who, err
 }
 
 // remember sets options, now or when there is a connection.

@@ -9,6 +9,7 @@ import (
 // sockets implements backend.Sockets.
 type sockets struct {
 	table
+	backend.NoFiles
 	plain  bool // package net alone
 	native bool // and what the other drivers for this system do
 }

@@ -53,7 +53,7 @@ type Driver interface {
 
 // NewDriver makes a driver: of the kind that makes requests, or of the kind that asks what is ready.
 func (k *Kernel) NewDriver(completions bool) Driver {
-	d := &driver{sockets: sockets{k}, name: "simulated", count: new(backend.Counters), attached: map[int]struct{}{}}
+	d := &driver{sockets: sockets{k: k}, name: "simulated", count: new(backend.Counters), attached: map[int]struct{}{}}
 	k.mu.Lock()
 	k.drivers = append(k.drivers, d)
 	k.mu.Unlock()

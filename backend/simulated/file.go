@@ -257,6 +257,9 @@ func parseAddress(network, address string) (backend.Address, error) {
 	if network == "unix" {
 		return backend.Address{Unix: address, Kind: backend.UnixAddress}, nil
 	}
+	if network == "vsock" {
+		return backend.Address{}, errOtherKernels
+	}
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return backend.Address{}, err

@@ -1,6 +1,8 @@
 package simulated
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -8,8 +10,14 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// Listen implements backend.Sockets. A path of a Unix socket is a name, and no file.
+// errOtherKernels is for sockets that a simulated kernel does not have.
+var errOtherKernels = fmt.Errorf("a simulated kernel has no vsock and no MPTCP: %w", errors.ErrUnsupported)
+
+// Listen implements backend.Sockets. A path of a Unix socket is a name, and no file, so UnixMode does nothing.
 func (s sockets) Listen(network, address string, o backend.ListenSocket) (backend.Listening, error) {
+	if o.Multipath {
+		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: errOtherKernels}
+	}
 	addr, err := parseAddress(network, address)
 	if err != nil {
 		return backend.Listening{}, &net.OpError{Op: "listen", Net: network, Err: err}

@@ -10,7 +10,10 @@ import (
 )
 
 // sockets implements backend.Sockets.
-type sockets struct{ k *Kernel }
+type sockets struct {
+	backend.NoFiles
+	k *Kernel
+}
 
 var _ backend.Sockets = sockets{}
 
@@ -141,6 +144,11 @@ func (s sockets) RemoteAddress(d backend.Descriptor) backend.Address {
 	return backend.Address{}
 }
 
+// PeerCredentials implements backend.Sockets: both ends are in this process.
+func (s sockets) PeerCredentials(backend.Descriptor) (backend.PeerCredentials, error) {
+	return backend.PeerCredentials{PID: os.Getpid(), UID: os.Geteuid(), GID: os.Getegid()}, nil
+}
+
 // SetOptions implements backend.Sockets. Options are kept, and do nothing; Forbid has one fail.
 func (s sockets) SetOptions(d backend.Descriptor, options []backend.SocketOption, _ backend.SocketPlace) error {
 	defer s.locked()()
@@ -168,6 +176,9 @@ func (s sockets) Control(d backend.Descriptor, f func(fd uintptr)) { f(uintptr(d
 
 // NewSocket implements backend.Sockets.
 func (s sockets) NewSocket(remote backend.Address, o backend.DialSocket) (backend.Descriptor, error) {
+	if o.Multipath || remote.Kind == backend.VsockAddress {
+		return backend.Descriptor{}, errOtherKernels
+	}
 	s.k.mu.Lock()
 	f, d, err := s.k.newFile()
 	if err == nil {

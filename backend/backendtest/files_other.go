@@ -1,0 +1,5 @@
+//go:build !linux
+
+package backendtest
+
+var unixRulesLinux []Rule
