@@ -20,7 +20,8 @@ type Transport interface {
 	//
 	// MPTCP (RFC 8684) and vsock are for epoll and io_uring. Where the kernel does not have them the error is
 	// errors.ErrUnsupported, and says what would help; TCP is never taken in their place. A connection of MPTCP whose peer
-	// does not speak it goes on as TCP by itself. Its addresses are *net.TCPAddr; those of vsock are *[VsockAddr], and its
+	// does not speak it goes on as TCP by itself. It outlives its last path for net.mptcp.close_timeout, so that the loss of a
+	// peer shows later than with TCP. Its addresses are *net.TCPAddr; those of vsock are *[VsockAddr], and its
 	// address "any:1024", "local:1024", "host:1024" or "3:1024": a CID or a word for one, and a port.
 	//
 	// An address that is in use is tried again for up to 200 ms, except in a callback: when a process that used io_uring

@@ -173,7 +173,8 @@ type PeerCredentials = backend.PeerCredentials
 //   - [backend.VsockAddr.String] is the address as Listen and Dial take it, such as "host:1024".
 type VsockAddr = backend.VsockAddr
 
-// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop.
+// StreamStats are a stream's figures. Counts are exact at the moment of the call, times to a turn of the loop, or to an eighth
+// of Options.SlowCallback.
 //
 //   - [session.StreamStats.BytesIn] counts bytes received from the kernel.
 //   - [session.StreamStats.BytesQueued] counts bytes that were given to writes.

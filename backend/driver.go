@@ -212,8 +212,8 @@ type Socket struct {
 	// that was ready. Its owner may set it at any time, on any goroutine.
 	Shared atomic.Bool
 
-	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be changed between two
-	// events. Without it the kernel closes what comes.
+	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be cleared between two
+	// events, and not set. Without it the kernel closes what comes.
 	Files bool
 
 	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.

@@ -60,7 +60,7 @@ type ListenOptions struct {
 	RejectOverLimit bool
 
 	// PerSource bounds how many connections one address may have, and how fast it may make them. Those beyond are reset at
-	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Not for Unix sockets. Default: no
+	// once, counted as ListenerStats.SourceRejected, and logged, at most one in a second. Only for TCP. Default: no
 	// such limits.
 	PerSource SourceLimits
 

@@ -52,8 +52,8 @@ func (o *SourceLimits) check(network string) error {
 	switch {
 	case *o == SourceLimits{}:
 		return nil
-	case network == "unix":
-		return errors.New("PerSource: a Unix socket has no addresses of peers; leave it zero")
+	case !isTCP(network):
+		return fmt.Errorf("PerSource is for TCP; the network is %s: leave it zero", network)
 	case o.MaxConns < 0:
 		return fmt.Errorf("PerSource.MaxConns is %d; it must be positive, or 0 for no limit", o.MaxConns)
 	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0): // NaN too

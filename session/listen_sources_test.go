@@ -328,7 +328,9 @@ func TestPerSourceThatCannotBe(t *testing.T) {
 		_, err := s.engine.Listen("tcp", "", BaseHandler{}, &ListenOptions{PerSource: o})
 		assert.ErrorContains(t, err, says)
 	}
-	_, err := s.engine.Listen("unix", "/s", BaseHandler{}, &ListenOptions{PerSource: SourceLimits{MaxConns: 1}})
-	assert.ErrorContains(t, err, "a Unix socket has no addresses")
+	for _, network := range []string{"unix", "vsock"} {
+		_, err := s.engine.Listen(network, "/s", BaseHandler{}, &ListenOptions{PerSource: SourceLimits{MaxConns: 1}})
+		assert.ErrorContains(t, err, "PerSource is for TCP")
+	}
 	require.NoError(t, s.engine.Close())
 }

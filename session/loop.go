@@ -41,6 +41,7 @@ type loop struct {
 	entered call          // the same
 	stamped uint64        // Polls for which the time in at was taken, and 1
 	looked  uint64        // Polls after which the clock was read, and 1
+	skew    int64         // what its clock is in front of that of the first loop; any goroutine
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
@@ -75,6 +76,9 @@ func newLoop(e *Engine, index int, c backend.LoopConfig) *loop {
 	}
 	l.Loop = backend.NewLoop(c)
 	l.tlsSlots = tlsSlots{loop: l, limit: e.handshakes}
+	if index > 0 {
+		l.skew = int64(e.loops[0].TimeOf(1).Sub(l.TimeOf(1)))
+	}
 	return l
 }
 
@@ -122,7 +126,7 @@ func (l *loop) renewLent() {
 
 // add and remove keep the list of connected streams.
 func (l *loop) add(s *Stream) {
-	s.index = len(l.streams)
+	s.index = int32(len(l.streams))
 	l.streams = append(l.streams, s)
 	l.live.Add(1)
 }
@@ -239,6 +243,17 @@ func (l *loop) lately() int64 {
 		return l.Tick()
 	}
 	return max(l.at, l.LastTick())
+}
+
+// roughly returns the time on the loop's clock, and reads none while somebody looks for slow callbacks: then it may be early, by
+// the time between two looks. Any goroutine.
+func (l *loop) roughly() int64 {
+	if w := l.engine.watch; w != nil {
+		if looked := w.coarse.Load(); looked != 0 {
+			return looked + l.skew
+		}
+	}
+	return l.Clock()
 }
 
 // timeOf is the time that a reading of the loop's clock means; of 0 it is the zero time. Any goroutine.

@@ -55,8 +55,8 @@ func (s *Stream) account() {
 	case !s.rx.tight && n > 0 && int64(n) > room:
 		s.rx.tight = true
 		m.tight.Add(1)
-		if !s.rx.listed {
-			s.rx.listed = true
+		if !s.listed {
+			s.listed = true
 			s.loop.tight = append(s.loop.tight, s)
 		}
 	case s.rx.tight && (n == 0 || int64(n) <= room/2):
@@ -82,7 +82,7 @@ func (l *loop) lookAtTight() {
 	all := l.tight
 	l.tight = nil
 	for _, s := range all {
-		if s.rx.listed = s.rx.tight; s.rx.tight {
+		if s.listed = s.rx.tight; s.rx.tight {
 			l.tight = append(l.tight, s)
 			s.scheduleTurnEnd()
 		}

@@ -150,7 +150,7 @@ func (e *relayEnd) begin() {
 	s.SetHandler(e)
 	s.refuseFiles()
 	s.dropFiles()
-	s.rx.relayed = true
+	s.relays = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
 	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared.Load() {

@@ -21,36 +21,35 @@ const (
 const turnLimit = int64(time.Millisecond)
 
 // rx is the receive side of a stream: what has come and was not read, and whether more may come. It has no lock. It
-// belongs to the loop, but for flow, by which other goroutines stop it.
+// belongs to the loop, but for flow, by which other goroutines stop it, and what any goroutine may load.
 type rx struct {
 	flow atomic.Uint32 // any goroutine
-
-	// What follows the loop stores, and any goroutine may load.
-	received atomic.Uint64 // bytes that came from the kernel, ever
-	last     atomic.Int64  // when they last did, on the loop's clock; 0: never
-
-	in      inbox
-	unseen  int // bytes of in that OnData has not been called for
-	decoder finalDecoder
-	files   *inFiles // nil: none are received
 
 	unfinished     bool // a FrameHandler goes on in the next turn, before anything else is delivered
 	redeliver      bool // OnData is to be called for bytes of in although it has seen them
 	receiving      bool // the driver was told to receive
 	full           bool // set at ReadBufferLimit, cleared below half of it
 	tight          bool // stopped by the Transport's MemoryLimit
-	listed         bool // on the loop's list of those
 	pausedWithData bool // bytes came during a pause: no more of them
 	eof            bool // the peer has finished; OnEOF may still have to be called
 	eofTold        bool // OnEOF was called
 	done           bool // ReceiveEnded was reported
 	draining       bool // failed and released: what the kernel still has is delivered, turn by turn
 	drained        bool // and the kernel has no more
-	relayed        bool // by Relay: the directions do not depend on each other
 
 	turnReads uint8 // deliveries in the turn of the last one, at most readsPerTurn
 
-	turn      uint64 // of the last delivery, for the budget; and of what follows
+	// What follows the loop stores, and any goroutine may load.
+	received atomic.Uint64 // bytes that came from the kernel, ever
+	last     atomic.Int64  // when they last did, on the loop's clock; 0: never
+
+	// The rest is the loop's.
+	in      inbox
+	unseen  int // bytes of in that OnData has not been called for
+	decoder finalDecoder
+	files   *inFiles // nil: none are received
+
+	turn      uint64 // of the last delivery, for the budget; and of what follows, and turnReads
 	turnBytes int
 	turnTime  int64 // nanoseconds that callbacks for data took in that turn
 
@@ -202,7 +201,7 @@ func (s *Stream) deliverEnd() {
 	}
 	s.rx.eofTold = true
 	s.callEOF()
-	if !s.opts.AllowHalfClose && !s.rx.relayed {
+	if !s.opts.AllowHalfClose && !s.relays {
 		_ = s.Close()
 	} else {
 		s.halfClosed()
@@ -286,7 +285,7 @@ func (s *Stream) wants() bool {
 }
 
 // readsWhileBlocked reports whether the stream reads while its queue is above HighWater.
-func (s *Stream) readsWhileBlocked() bool { return s.opts.ReadWhileBlocked || s.rx.relayed }
+func (s *Stream) readsWhileBlocked() bool { return s.opts.ReadWhileBlocked || s.relays }
 
 // readRemaining delivers what the kernel still has of a connection that failed, bytes that came before the failure: within the
 // turn's budget, in as many turns as that takes. Then the stream ends. The descriptor is the stream's alone.

@@ -45,13 +45,15 @@ type Stream struct {
 	rx               rx
 	handler          Handler
 	value            any
-	changes          int  // calls of SetHandler
-	over             bool // the user has been told everything but OnClose, which is being called or was
-	adopting         bool // adopt has still to come, with the descriptor
-	opened           bool // OnOpen was called
-	running          bool // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool // on the loop's list for the end of the turn
-	index            int  // in loop.streams
+	over             bool  // the user has been told everything but OnClose, which is being called or was
+	adopting         bool  // adopt has still to come, with the descriptor
+	opened           bool  // OnOpen was called
+	running          bool  // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool  // on the loop's list for the end of the turn
+	listed           bool  // on the loop's list of those that MemoryLimit has stopped
+	relays           bool  // by Relay: the directions do not depend on each other
+	changes          int32 // calls of SetHandler
+	index            int32 // in loop.streams
 	idle             *idle
 	closer           *closer
 	message          *backend.Timer // MessageTimeout of a FrameHandler
@@ -275,8 +277,8 @@ func (s *Stream) RemoteAddr() net.Addr {
 }
 
 // StreamStats are a stream's figures. Counts are exact at the moment of the call. Times have a monotonic reading, are those of
-// the loop's last look at the kernel or of a callback after it, and so may be early by what the turn has taken since; of what
-// another goroutine has sent the time is that of the call.
+// the loop's last look at the kernel or of a callback after it, and so may be early by what the turn has taken since. Of what
+// another goroutine has sent the time may be early by an eighth of Options.SlowCallback, and is exact if none are looked for.
 type StreamStats struct {
 	BytesIn     uint64 // received from the kernel; with TLS, encrypted bytes
 	BytesQueued uint64 // given to writes, ever; with TLS, encrypted bytes

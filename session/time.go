@@ -282,6 +282,7 @@ func (s *Stream) restartIdle() {
 	next := i.next()
 	s.mu.Lock()
 	over := s.life.phase >= ending
+	s.tx.watched = next > 0
 	s.mu.Unlock()
 	i.in, i.out, i.doubt = s.loop.Clock(), s.loop.Clock(), 0
 	if next == 0 || over {

@@ -18,6 +18,7 @@ type tx struct {
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
+	watched  bool  // an idle timeout is set, for which last is exact
 	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
 	last     int64 // when the kernel last took bytes, on the loop's clock; 0: it has taken none
 }
@@ -76,7 +77,11 @@ func (s *Stream) directLocked(n int, err error) int {
 	s.loop.CountShared(backend.BytesOut, n)
 	s.loop.CountShared(backend.DirectWrites, 1)
 	s.loop.CountShared(backend.Writes, 1)
-	s.tx.last = s.loop.Clock()
+	if s.tx.watched {
+		s.tx.last = s.loop.Clock()
+	} else {
+		s.tx.last = max(s.tx.last, s.since.Load(), s.loop.roughly())
+	}
 	return n
 }
 

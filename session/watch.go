@@ -19,7 +19,8 @@ type watch struct {
 	slow   int64         // nanoseconds
 	period time.Duration // between two looks
 	alarm  *backend.Alarm
-	ended  atomic.Bool // nobody looks: begin is needed
+	ended  atomic.Bool  // nobody looks: begin is needed
+	coarse atomic.Int64 // the time of the last look, on the first loop's clock; 0: nobody looks. Any goroutine may load it
 
 	mu     sync.Mutex // guards what follows
 	over   bool
@@ -57,6 +58,7 @@ func newWatch(e *Engine, slow time.Duration) *watch {
 // begin follows that a loop rests no longer. Any goroutine.
 func (w *watch) begin() {
 	if w.ended.Load() && w.ended.CompareAndSwap(true, false) {
+		w.coarse.Store(w.engine.now())
 		w.alarm.Set(w.period)
 	}
 }
@@ -68,6 +70,7 @@ func (w *watch) stop() {
 	}
 	w.mu.Lock()
 	w.over = true
+	w.coarse.Store(0)
 	w.mu.Unlock()
 	w.alarm.Stop()
 }
@@ -91,6 +94,7 @@ func (w *watch) lookAtAll() (slow []func()) {
 		w.loops = make([]watched, len(loops))
 	}
 	now := loops[0].Clock()
+	w.coarse.Store(now)
 	for i, l := range loops {
 		if took, ok := w.loops[i].isSlow(l, now, w.slow); ok {
 			if tell := w.found(l, now, took); tell != nil {
@@ -99,6 +103,7 @@ func (w *watch) lookAtAll() (slow []func()) {
 		}
 	}
 	if w.allRest() {
+		w.coarse.Store(0) // before somebody begins it again
 		w.ended.Store(true)
 		if w.allRest() || !w.ended.CompareAndSwap(true, false) { // one that has begun meanwhile has not seen it
 			return slow

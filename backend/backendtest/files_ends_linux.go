@@ -255,3 +255,28 @@ func filesAndTLS(e *Env) {
 	_ = h.Closed()
 	gone("TLS carries none")
 }
+
+// filesAndRelay relays between streams of which one has a file waiting, and gets more.
+func filesAndRelay(e *Env) {
+	if !e.passesFiles() {
+		return
+	}
+	h := NewHooks()
+	h.Data = func(*session.Stream) {}
+	a, pa := e.unixPair(e.Under(), h, session.StreamOptions{ReceiveFiles: 4})
+	b, pb := e.unixPair(e.Under(), NewHooks(), session.StreamOptions{ReceiveFiles: 4})
+	waiting, waitingGone := e.canary()
+	require.NoError(e, e.pass(pa, "waits, ", waiting))
+	e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
+	ended := make(chan error, 1)
+	require.NoError(e, session.Relay(a, b, &session.RelayOptions{OnDone: func(err error, _ session.RelayStats) { ended <- err }}))
+	e.handedOver(a, b)
+	waitingGone("it waited when the relay began")
+	later, laterGone := e.canary()
+	require.NoError(e, e.pass(pa, "comes", later))
+	assert.Equal(e, "waits, comes", string(e.ReadAll(plainPeer{pb}, 12)))
+	laterGone("a relay passes none on")
+	require.NoError(e, pa.Close())
+	require.NoError(e, pb.Close())
+	assert.NoError(e, arrives(e, ended))
+}

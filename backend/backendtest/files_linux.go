@@ -32,6 +32,7 @@ var unixRulesLinux = []Rule{
 	{"S42_FilesBehindAReset", filesBehindAReset},
 	{"S42_FilesAndDetach", filesAndDetach},
 	{"S42_FilesAndTLS", filesAndTLS},
+	{"S42_FilesAndRelay", filesAndRelay},
 }
 
 // passesFiles reports whether a rule on files runs in this setup, and has Pair connect Unix sockets then.

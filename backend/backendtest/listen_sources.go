@@ -17,12 +17,13 @@ var sourceRules = []Rule{
 	{"S28_PerSourceRate", perSourceRate},
 }
 
-// listenPerSource listens with limits for each source. On a Unix socket that is an error, and ok is false.
+// listenPerSource listens with limits for each source. On a network without addresses of peers that is an error, and ok is
+// false.
 func listenPerSource(e *Env, h *Hooks, limits session.SourceLimits) (l session.Listener, ok bool) {
 	e.Helper()
 	h.env(e)
 	l, err := e.Under().Listen(e.Network, e.Address(), h, &session.ListenOptions{PerSource: limits})
-	if e.Network == "unix" {
+	if e.Network == "unix" || e.Network == "vsock" {
 		var op *net.OpError
 		require.ErrorAs(e, err, &op)
 		assert.ErrorContains(e, err, "PerSource")

@@ -30,4 +30,7 @@
 // to the byte: [Kernel.Digest] is equal. With drivers that the caller polls (Transports that are CallerDriven) a sleep
 // moves the clock to the next thing that happens. Drivers of loops that have goroutines of their own are granted one
 // turn after another by [Kernel.Step].
+//
+// Polling waits for no goroutine: where others take part, such as the callers of net.Conns, or the one by which a Conn of
+// Detach sends what was queued, timeouts pass before they have run. Step loops in a bubble of testing/synctest then.
 package simulated

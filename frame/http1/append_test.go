@@ -18,7 +18,7 @@ func newRequest(t testing.TB, method, uri, content string) *Request {
 	t.Helper()
 	r, err := http.NewRequest(method, uri, nil)
 	require.NoError(t, err)
-	return &Request{r, []byte(content)}
+	return &Request{Request: r, Content: []byte(content)}
 }
 
 // toRequest is a request, and what it is encoded to.
@@ -153,7 +153,7 @@ func toResponses() []toResponse {
 func TestAppendResponse(t *testing.T) {
 	for _, c := range toResponses() {
 		t.Run(c.name, func(t *testing.T) {
-			m := &Response{&http.Response{StatusCode: c.status}, []byte(c.content)}
+			m := &Response{Response: &http.Response{StatusCode: c.status}, Content: []byte(c.content)}
 			for _, e := range c.edits {
 				e(m)
 			}
@@ -262,7 +262,7 @@ func TestAppendRefusesResponses(t *testing.T) {
 		"a length in letters": func(m *Response) { m.Header.Set("content-length", "three") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &Response{&http.Response{StatusCode: 200, Header: http.Header{}}, []byte("abc")}
+			m := &Response{Response: &http.Response{StatusCode: 200, Header: http.Header{}}, Content: []byte("abc")}
 			edit(m)
 			refused(t, frame.ErrMalformed, Responses{}.Append, m)
 		})
@@ -289,7 +289,7 @@ func TestAppendAllocates(t *testing.T) {
 	m := newRequest(t, "POST", "http://example.com/", "hello")
 	m.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"x"}, "X": {"1", "2"}}
 	m.RequestURI = "/"
-	r := &Response{&http.Response{StatusCode: 200, Header: m.Header}, m.Content}
+	r := &Response{Response: &http.Response{StatusCode: 200, Header: m.Header}, Content: m.Content}
 	dst := make([]byte, 0, 4096)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, err1 := Requests{}.Append(dst, m)

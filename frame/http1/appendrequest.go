@@ -29,9 +29,12 @@ func appendRequest(dst []byte, m *Request, limits *Limits) ([]byte, *fault) {
 	if f != nil {
 		return dst, f
 	}
-	o := outgoing{host: host, header: m.Header, content: m.Content, trailer: m.Trailer}
+	o := outgoing{host: host, header: m.Header, content: m.Content, trailer: m.Trailer, part: m.Part}
 	if f := o.frameRequest(m); f != nil {
 		return dst, f
+	}
+	if !m.Part.Begins() {
+		return o.appendPart(dst, m.Part == Last, limits)
 	}
 	if dst, f = appendRequestLine(dst, m.Request, host); f != nil {
 		return dst, f
@@ -96,6 +99,9 @@ func (o *outgoing) frameRequest(m *Request) (f *fault) {
 		return f
 	}
 	old := isOld(m.ProtoMajor, m.ProtoMinor)
+	if m.Part != Whole {
+		return o.frameRequestParts(m, asked, old)
+	}
 	if o.chunked && old {
 		return malformed(0, "chunks or a trailer in HTTP/1.0")
 	}
@@ -109,6 +115,19 @@ func (o *outgoing) frameRequest(m *Request) (f *fault) {
 	if !o.chunked && (len(m.Content) > 0 || asked >= 0 || m.ContentLength < 0 || impliesContent(methodOf(m.Request))) {
 		o.length = int64(len(m.Content))
 	}
+	return nil
+}
+
+// frameRequestParts is frameRequest for content in parts.
+func (o *outgoing) frameRequestParts(m *Request, asked int64, old bool) *fault {
+	how, f := frameParts(m.ContentLength, asked, o.chunked, old)
+	switch {
+	case f != nil:
+		return f
+	case old && how.length < 0:
+		return malformed(0, "content of unknown length in a request of HTTP/1.0")
+	}
+	o.length, o.chunked = how.length, how.chunked
 	return nil
 }
 

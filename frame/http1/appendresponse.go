@@ -24,9 +24,12 @@ func appendResponse(dst []byte, m *Response, limits *Limits) ([]byte, *fault) {
 	if f := checkBody(m.Body); f != nil {
 		return dst, f
 	}
-	o := outgoing{response: true, header: m.Header, trailer: m.Trailer}
+	o := outgoing{response: true, header: m.Header, trailer: m.Trailer, part: m.Part}
 	if f := o.frameResponse(m); f != nil {
 		return dst, f
+	}
+	if !m.Part.Begins() {
+		return o.appendPart(dst, m.Part == Last, limits)
 	}
 	dst, f := appendStatusLine(dst, m.Response)
 	if f != nil {
@@ -83,6 +86,9 @@ func (o *outgoing) frameResponse(m *Response) (f *fault) {
 	if o.chunked && old {
 		return malformed(0, "chunks or a trailer in HTTP/1.0")
 	}
+	if m.Part != Whole {
+		return o.frameResponseParts(m, asked, old)
+	}
 	length := int64(len(m.Content))
 	if m.ContentLength > 0 && length > 0 && m.ContentLength != length {
 		return malformed(0, "ContentLength is %d, but there are %d bytes of Content", m.ContentLength, length)
@@ -100,6 +106,26 @@ func (o *outgoing) frameResponse(m *Response) (f *fault) {
 	if o.chunked {
 		o.length = -1
 	}
+	return nil
+}
+
+// frameResponseParts is frameResponse for content in parts.
+func (o *outgoing) frameResponseParts(m *Response, asked int64, old bool) *fault {
+	if !hasContent(m.Response) {
+		head := *m
+		if m.Request != nil && m.Request.Method == http.MethodHead {
+			head.Content = nil // of the response to GET
+			if asked < 0 && m.ContentLength == 0 {
+				head.ContentLength = -1
+			}
+		}
+		return o.frameBare(&head, asked)
+	}
+	how, f := frameParts(m.ContentLength, asked, o.chunked, old)
+	if f != nil {
+		return f
+	}
+	o.content, o.length, o.chunked = m.Content, how.length, how.chunked
 	return nil
 }
 

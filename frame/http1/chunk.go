@@ -7,7 +7,7 @@ import (
 
 // chunkLine parses the line that begins a chunk, and returns the chunk's size. A size above limit is an error.
 // RFC 9112, section 7.1.
-func chunkLine(line []byte, limit int) (size int, f *fault) {
+func chunkLine(line []byte, limit int64) (size int64, f *fault) {
 	digits := 0
 	for ; digits < len(line); digits++ {
 		d := hexDigit(line[digits])
@@ -28,14 +28,14 @@ func chunkLine(line []byte, limit int) (size int, f *fault) {
 	return size, chunkExtensions(line[digits:]).behind(digits)
 }
 
-func hexDigit(c byte) int {
+func hexDigit(c byte) int64 {
 	switch {
 	case c >= '0' && c <= '9':
-		return int(c - '0')
+		return int64(c - '0')
 	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
+		return int64(c-'a') + 10
 	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
+		return int64(c-'A') + 10
 	}
 	return -1
 }

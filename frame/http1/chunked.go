@@ -15,11 +15,11 @@ func (d *decoder) stepChunkLine(p []byte) (used, need int, f *fault) {
 		return 0, max(endBytes-len(p), endBytes-2), f
 	}
 	used = d.lines.next
-	size, f := chunkLine(line, d.limits.BodyBytes-d.body.len())
+	size, f := chunkLine(line, d.room())
 	if f != nil {
 		return 0, 0, f
 	}
-	d.excess = max(0, d.excess+used-16-2*size)
+	d.excess = int(max(0, int64(d.excess+used-16)-2*min(size, 1<<40)))
 	if d.excess > maxExcess {
 		return 0, 0, tooLarge(0, http.StatusRequestEntityTooLarge, "lines of chunks exceed the content by more than %d bytes", maxExcess)
 	}
@@ -38,12 +38,15 @@ func (d *decoder) chunkLineTooLong(limit int) *fault {
 
 // stepChunkData consumes as much of a chunk as has been received.
 func (d *decoder) stepChunkData(p []byte) (used, need int, f *fault) {
-	used = min(d.rest, len(p))
-	d.body.add(p[:used], d.limits.BodyBytes)
-	if d.rest -= used; d.rest > 0 {
-		return used, d.rest + chunkEndBytes, nil
+	used = d.keep(p)
+	switch {
+	case d.rest == 0:
+		d.enter(atChunkEnd)
+	case !d.parts.on:
+		return used, int(d.rest) + chunkEndBytes, nil
+	case used == 0:
+		return 0, 1, nil
 	}
-	d.enter(atChunkEnd)
 	return used, 0, nil
 }
 

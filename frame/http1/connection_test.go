@@ -96,7 +96,7 @@ func TestKeepAlive(t *testing.T) {
 			d := requests()
 			m, _ := got(t, d, "GET / "+fields+"\r\n\r\n")
 			assert.Equal(t, want, m.KeepAlive(), "request %q", fields)
-			answer := &Response{&http.Response{StatusCode: 200, Request: m.Request}, nil}
+			answer := &Response{Response: &http.Response{StatusCode: 200, Request: m.Request}}
 			bytes, err := Responses{}.Append(nil, answer)
 			require.NoError(t, err)
 			r, _ := got(t, responses("GET"), string(bytes))

@@ -37,7 +37,8 @@ type decoder struct {
 	state   state
 	head    head
 	lines   lines // of a chunk or a trailer
-	rest    int   // bytes of the content, or of a chunk, that are missing
+	rest    int64 // bytes of the content, or of a chunk, that are missing
+	parts   parts
 	body    gather
 	excess  int // bytes of chunk lines that count for maxExcess
 	trailer http.Header
@@ -52,6 +53,8 @@ type kind interface {
 	open() *fault
 	// begin is called with a valid head. It parses it with net/http, and returns the next state.
 	begin(head []byte) (state, *fault)
+	// inParts reports whether the content of the message that has begun is to be delivered in parts.
+	inParts() bool
 }
 
 func (d *decoder) reset(k kind, codec string, l Limits, response bool) {
@@ -73,13 +76,16 @@ func (d *decoder) decode(p []byte) (n, need int, err error) {
 			d.body.copyLent(d.limits.BodyBytes)
 			return n, more, nil
 		}
+		if d.parts.on && d.parts.ready() {
+			break
+		}
 	}
 	return n, 0, nil
 }
 
 func (d *decoder) fail(f *fault) error {
 	d.failed, d.status = f.as(d.codec), f.status
-	d.body = gather{}
+	d.body, d.parts = gather{}, parts{}
 	return d.failed
 }
 
@@ -136,19 +142,34 @@ func (d *decoder) endHead(head []byte) *fault {
 		return f
 	}
 	if next == atLength {
-		if d.head.length > int64(d.limits.BodyBytes) {
-			return d.bodyTooLarge(0)
-		}
-		if d.rest = int(d.head.length); d.rest == 0 {
+		if d.rest = d.head.length; d.rest == 0 {
 			next = atWhole
 		}
+	}
+	if next != atWhole && d.kind.inParts() {
+		d.parts = parts{on: true, first: true}
+	}
+	if next == atLength && d.rest > d.room() {
+		return d.bodyTooLarge(0)
 	}
 	d.enter(next)
 	return nil
 }
 
+// room returns how much more content the limit allows.
+func (d *decoder) room() int64 {
+	if d.parts.on {
+		return d.limits.PartsBytes - d.parts.came
+	}
+	return int64(d.limits.BodyBytes - d.body.len())
+}
+
 func (d *decoder) bodyTooLarge(at int) *fault {
-	return tooLarge(at, http.StatusRequestEntityTooLarge, "content of more than %d bytes", d.limits.BodyBytes)
+	most := int64(d.limits.BodyBytes)
+	if d.parts.on {
+		most = d.limits.PartsBytes
+	}
+	return tooLarge(at, http.StatusRequestEntityTooLarge, "content of more than %d bytes", most)
 }
 
 // enter makes the transition to the next state, in which lines are counted anew.
@@ -156,23 +177,43 @@ func (d *decoder) enter(next state) {
 	d.state, d.lines = next, lines{}
 }
 
-// stepLength consumes the content when all of it is in p. RFC 9112, section 6.2.
+// stepLength consumes the content when all of it is in p, or what is there of it in parts. RFC 9112, section 6.2.
 func (d *decoder) stepLength(p []byte) (used, need int, f *fault) {
-	if len(p) < d.rest {
-		return 0, d.rest - len(p), nil
+	switch missing := d.rest - int64(len(p)); {
+	case missing > 0 && !d.parts.on:
+		return 0, int(missing), nil
+	case len(p) == 0:
+		return 0, 1, nil
 	}
-	d.body.add(p[:d.rest], d.limits.BodyBytes)
-	d.enter(atWhole)
-	return d.rest, 0, nil
+	used = d.keep(p)
+	if d.rest == 0 {
+		d.enter(atWhole)
+	}
+	return used, 0, nil
+}
+
+// keep takes content from the front of p, up to what is missing of it.
+func (d *decoder) keep(p []byte) (used int) {
+	used = int(min(d.rest, int64(len(p))))
+	d.rest -= int64(used)
+	if d.parts.on {
+		d.parts.take(p[:used])
+	} else {
+		d.body.add(p[:used], d.limits.BodyBytes)
+	}
+	return used
 }
 
 // stepUntilClose consumes all of p. RFC 9112, section 6.3, the last case.
 func (d *decoder) stepUntilClose(p []byte) (used, need int, f *fault) {
-	if left := d.limits.BodyBytes - d.body.len(); len(p) > left {
-		return 0, 0, d.bodyTooLarge(left)
+	if left := d.room(); int64(len(p)) > left {
+		return 0, 0, d.bodyTooLarge(int(left))
 	}
-	d.body.add(p, d.limits.BodyBytes)
-	return len(p), 1, nil
+	d.rest = int64(len(p))
+	if used = d.keep(p); d.parts.on && used > 0 {
+		return used, 0, nil
+	}
+	return used, 1, nil
 }
 
 // end implements End of frame.Decoder. It reports whether the end of the stream ends a message.
@@ -203,7 +244,10 @@ func (d *decoder) end(p []byte) (whole bool, err error) {
 
 // next prepares for the next message, and returns the content and the trailer of the present one.
 func (d *decoder) next(state state) (content []byte, trailer http.Header) {
-	content, trailer = d.body.take(), d.trailer
+	if content, trailer = d.body.take(), d.trailer; d.parts.on {
+		_, content = d.parts.next(true)
+	}
+	d.parts = parts{}
 	d.enter(state)
 	d.head = head{response: d.head.response}
 	d.excess, d.rest, d.trailer = 0, 0, nil

@@ -1,9 +1,10 @@
-// Package http1 has codecs of HTTP/1.0 and HTTP/1.1 messages: whole requests and whole responses, as defined by RFC 9112.
+// Package http1 has codecs of HTTP/1.0 and HTTP/1.1 messages, whole ones and such that come in parts, as defined by RFC
+// 9112.
 //
 //	request-line or status-line CRLF     ─┐
 //	*( field-name ":" OWS value OWS CRLF )│ head:    Limits.HeadBytes, Limits.HeadLines
 //	CRLF                                 ─┘
-//	content, in one of these forms:                  Limits.BodyBytes
+//	content, in one of these forms:                  Limits.BodyBytes; in parts Limits.PartsBytes
 //	  nothing
 //	  Content-Length bytes
 //	  until the peer closes                          responses only
@@ -51,5 +52,11 @@
 // Chunks, and content up to the end of the stream, are copied as they arrive into memory that then belongs to the message;
 // a single chunk that arrives together with its end is not copied. No memory is allocated because of an announced length.
 // Caller and Decoder together keep at most MaxSize bytes of the peer for one message, in addition to what net/http
-// allocates for the head. Content is not returned in parts: content that does not fit into memory needs another package.
+// allocates for the head.
+//
+// # Parts
+//
+// Content that does not fit into memory is delivered in parts, if [Requests.Parts] or [Responses.Parts] asks for that when
+// the head has come: first the head, then each piece where it lies in the caller's bytes, then the end with the trailer.
+// [Part] says which is which. What is refused is the same, as soon as it comes. Append writes messages in parts, too.
 package http1

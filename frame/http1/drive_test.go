@@ -126,7 +126,7 @@ func oracleRequest(raw string) (string, error) {
 		return "", err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(content))
-	return showRequest(&Request{r, content}), nil
+	return showRequest(&Request{Request: r, Content: content}), nil
 }
 
 // oracleResponse is what net/http makes of one response to a request with a method.

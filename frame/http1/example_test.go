@@ -82,3 +82,24 @@ func ExampleRequestDecoder_Pending() {
 	// true 1000000 <nil>
 	// "HTTP/1.1 100 Continue\r\n\r\n" <nil>
 }
+
+// Content of any size, a piece at a time.
+func ExampleRequests_parts() {
+	codec := http1.Requests{Parts: func(r *http1.Request) bool { return r.Method == http.MethodPut }}
+	decoder := codec.NewRequestDecoder()
+	unread := []byte("PUT /file HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none,\r\n3\r\ntwo\r\n0\r\nX-Sum: 7\r\n\r\n")
+	for len(unread) > 0 {
+		r, n, need, err := decoder.Decode(unread)
+		if err != nil || need > 0 {
+			fmt.Println(need, err)
+			return
+		}
+		unread = unread[n:]
+		fmt.Printf("%v %q %q\n", r.Part, r.Content, r.Trailer.Get("X-Sum"))
+	}
+	// Output:
+	// first "" ""
+	// middle "one," ""
+	// middle "two" ""
+	// last "" "7"
+}

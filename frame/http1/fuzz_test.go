@@ -37,6 +37,9 @@ func FuzzRequest(f *testing.F) {
 			want := run(whole(raw), false)
 			for _, patient := range []bool{false, true} {
 				require.Equal(t, want, run(inPieces(raw, cuts), patient), "in pieces")
+				inParts, j := codec, &joins{t: t}
+				inParts.Parts, inParts.Limits.PartsBytes = func(*Request) bool { return true }, int64(codec.Limits.resolved().BodyBytes)
+				sameInParts(t, want, drive(t, inParts.NewDecoder(), inPieces(raw, cuts), patient, true, j.request), "in parts")
 			}
 			start := 0
 			for i, m := range want.Messages {
@@ -97,6 +100,13 @@ func FuzzResponse(f *testing.F) {
 			want := run(whole(raw), false)
 			for _, patient := range []bool{false, true} {
 				require.Equal(t, want, run(inPieces(raw, cuts), patient), "in pieces")
+				inParts, j := codec, &joins{t: t}
+				inParts.Parts, inParts.Limits.PartsBytes = func(*Response) bool { return true }, int64(codec.Limits.resolved().BodyBytes)
+				d := inParts.NewResponseDecoder()
+				for _, method := range strings.Fields(methods) {
+					d.Expect(method)
+				}
+				sameInParts(t, want, drive(t, d, inPieces(raw, cuts), patient, closes, j.response), "in parts")
 			}
 			sameAsOracle(t, raw, strings.Fields(methods), want)
 		}

@@ -130,10 +130,10 @@ func TestMaxSize(t *testing.T) {
 	got, and := (Requests{}).MaxSize(), (Responses{}).MaxSize()
 	assert.Equal(t, def, got)
 	assert.Equal(t, def, and)
-	assert.Equal(t, 1+3+4+5, (Requests{Limits: Limits{1, 2, 3, 4, 5}}).MaxSize())
-	assert.Zero(t, (Requests{Limits: Limits{-1, -1, -1, -1, -1}}).MaxSize())
+	assert.Equal(t, 1+3+4+5, (Requests{Limits: Limits{1, 2, 3, 4, 5, 6}}).MaxSize())
+	assert.Zero(t, (Requests{Limits: Limits{-1, -1, -1, -1, -1, -1}}).MaxSize())
 	const most = math.MaxInt
-	assert.GreaterOrEqual(t, (Requests{Limits: Limits{most, most, most, most, most}}).MaxSize(), most/4)
+	assert.GreaterOrEqual(t, (Requests{Limits: Limits{most, most, most, most, most, most}}).MaxSize(), most/4)
 }
 
 // TestClaims sends lengths that never come. What is kept stays in proportion to what came.

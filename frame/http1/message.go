@@ -19,9 +19,14 @@ import (
 // -1, and has a Content-Length otherwise; a ContentLength above 0 must be that of Content. The version is HTTP/1.1, unless
 // ProtoMajor and ProtoMinor are those of 1.0. A Body from which Append would have to read is refused: put its bytes in
 // Content.
+//
+// In parts, the caller of Append passes the same head with each: only its Part and Content change, and the values of its
+// Trailer, whose names First announces. ContentLength, or a Content-Length in Header, is that of all parts together, and
+// counting is up to the caller. Without one, which is a ContentLength of 0 or -1, the content is chunked.
 type Request struct {
 	*http.Request
 	Content []byte
+	Part    Part
 }
 
 // KeepAlive reports whether the client wants to send more requests on this connection. RFC 9112, section 9.3.
@@ -44,10 +49,12 @@ func (r *Request) ExpectsContinue() bool {
 //
 // For Append: StatusCode, Status ("" is http.StatusText's), Header, Close, Trailer and Content are used as in Request. So is
 // Request, the request that is answered; it may be nil for a GET of HTTP/1.1. A response to HEAD is encoded without its
-// Content, but with its length. A response to HTTP/1.0 is never chunked, and says keep-alive if the connection persists.
+// Content, but with its length. A response to HTTP/1.0 is never chunked, and says keep-alive if the connection persists. In
+// parts and without a length it ends with the connection, and KeepAlive is false.
 type Response struct {
 	*http.Response
 	Content []byte
+	Part    Part
 }
 
 // Interim reports whether another response to the same request follows: 1xx except 101. RFC 9110, section 15.2.
@@ -77,7 +84,7 @@ func (r *Response) KeepAlive() bool {
 // closes reports whether either side closes the connection, other than by Header.
 func (r *Response) closes() bool {
 	asked := r.Request
-	return r.Close || asked != nil && (asked.Close || hasToken(asked.Header, "Connection", "close"))
+	return r.Close || asked != nil && (asked.Close || hasToken(asked.Header, "Connection", "close")) || r.endsWithConnection()
 }
 
 // memory is a Body over bytes in memory.

@@ -10,7 +10,8 @@ import (
 // outgoing is a message that is being encoded, without its first line.
 type outgoing struct {
 	response   bool
-	bare       bool   // nothing follows the head, whatever its fields say
+	bare       bool // nothing follows the head, whatever its fields say
+	part       Part
 	host       string // requests
 	header     http.Header
 	connection string // a Connection field of its own; "": none
@@ -128,15 +129,24 @@ func (o *outgoing) appendContent(dst []byte, limits *Limits) ([]byte, *fault) {
 	if !o.chunked {
 		return append(dst, o.content...), nil
 	}
-	if len(o.content) > 0 {
-		before := len(dst)
-		dst = append(strconv.AppendInt(dst, int64(len(o.content)), 16), crlf...)
-		if len(dst)-before > limits.ChunkLineBytes {
-			return dst, tooLarge(0, 0, "a chunk's line of more than %d bytes", limits.ChunkLineBytes)
-		}
-		dst = append(append(dst, o.content...), crlf...)
+	dst, f := o.appendChunk(dst, limits)
+	if f != nil {
+		return dst, f
 	}
 	return o.appendTrailer(append(dst, "0\r\n"...), limits)
+}
+
+// appendChunk appends the content as one chunk. Empty content is none, because an empty chunk is the last.
+func (o *outgoing) appendChunk(dst []byte, limits *Limits) ([]byte, *fault) {
+	if len(o.content) == 0 {
+		return dst, nil
+	}
+	before := len(dst)
+	dst = append(strconv.AppendInt(dst, int64(len(o.content)), 16), crlf...)
+	if len(dst)-before > limits.ChunkLineBytes {
+		return dst, tooLarge(0, 0, "a chunk's line of more than %d bytes", limits.ChunkLineBytes)
+	}
+	return append(append(dst, o.content...), crlf...), nil
 }
 
 func (o *outgoing) appendTrailer(dst []byte, limits *Limits) ([]byte, *fault) {
@@ -167,6 +177,9 @@ func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fau
 	h := head{response: o.response}
 	if _, _, f := h.scan(dst[start:], limits); f != nil {
 		return dst, f
+	}
+	if o.part == First {
+		return o.appendPart(dst, false, limits)
 	}
 	return o.appendContent(dst, limits)
 }

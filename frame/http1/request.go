@@ -9,7 +9,12 @@ import (
 )
 
 // Requests is the codec of requests. Its zero value has default limits.
-type Requests struct{ Limits Limits }
+type Requests struct {
+	Limits Limits
+	// Parts is called with the head of each request that has content. If it reports true, the content is delivered in
+	// parts, as Part says, and Limits.PartsBytes takes the place of Limits.BodyBytes. Default nil: requests are whole.
+	Parts func(*Request) bool
+}
 
 const requestCodec = "http1 request"
 
@@ -20,7 +25,7 @@ func (c Requests) NewDecoder() frame.Decoder[*Request] { return c.NewRequestDeco
 
 // NewRequestDecoder returns a decoder of the requests of one client.
 func (c Requests) NewRequestDecoder() *RequestDecoder {
-	d := new(RequestDecoder)
+	d := &RequestDecoder{parted: c.Parts}
 	d.reset(d, requestCodec, c.Limits.resolved(), false)
 	return d
 }
@@ -32,6 +37,7 @@ func (c Requests) MaxSize() int { return c.Limits.maxSize() }
 type RequestDecoder struct {
 	decoder
 	message *received[Request]
+	parted  func(*Request) bool
 }
 
 // received is a message in one allocation with what it refers to.
@@ -47,7 +53,7 @@ func (d *RequestDecoder) Decode(p []byte) (m *Request, n, need int, err error) {
 	if n, need, err = d.decode(p); err != nil || need > 0 {
 		return nil, n, need, err
 	}
-	return d.finish(), n, 0, nil
+	return d.part(), n, 0, nil
 }
 
 // End implements frame.Decoder. The end of the stream does not end a request, so ok is always false.
@@ -93,6 +99,8 @@ func (d *RequestDecoder) Reset() {
 
 func (d *RequestDecoder) open() *fault { return nil }
 
+func (d *RequestDecoder) inParts() bool { return d.parted != nil && d.parted(&d.message.message) }
+
 // begin is RFC 9112, section 6.3, for requests.
 func (d *RequestDecoder) begin(head []byte) (state, *fault) {
 	m := new(received[Request])
@@ -123,10 +131,11 @@ func soundURL(u *url.URL) bool {
 	return u.Scheme == "" || u.User == nil && u.Host != "" && validHost(u.Host)
 }
 
-// Prompt implements frame.Prompter: a client that waits for it gets 100 Continue, once for each request.
+// Prompt implements frame.Prompter: a client that waits for it gets 100 Continue, once for each request. Whoever gets a
+// request in parts sends that itself, when it wants the content.
 func (d *RequestDecoder) Prompt() []byte {
 	r := d.Pending()
-	if r == nil || d.message.prompted || !r.ExpectsContinue() {
+	if r == nil || d.parts.on || d.message.prompted || !r.ExpectsContinue() {
 		return nil
 	}
 	d.message.prompted = true
@@ -135,8 +144,21 @@ func (d *RequestDecoder) Prompt() []byte {
 
 var continues = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
+// part returns the part that has come, or the whole request.
+func (d *RequestDecoder) part() *Request {
+	if !d.parts.on || d.state == atWhole && !d.parts.first {
+		return d.finish()
+	}
+	r := &d.message.message
+	r.Part, r.Content = d.parts.next(false)
+	return r
+}
+
 func (d *RequestDecoder) finish() *Request {
 	m := d.message
+	if d.parts.on {
+		m.message.Part = Last
+	}
 	d.message = nil
 	after := atHead
 	switch {

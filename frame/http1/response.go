@@ -13,6 +13,9 @@ type Responses struct {
 	// Assume is the method of requests for which Expect was not called. Set it if all requests have the same method and
 	// Expect cannot be called. Default "": a response without a call of Expect is an error.
 	Assume string
+	// Parts is called with the head of each response that has content. If it reports true, the content is delivered in
+	// parts, as Part says, and Limits.PartsBytes takes the place of Limits.BodyBytes. Default nil: responses are whole.
+	Parts func(*Response) bool
 }
 
 const responseCodec = "http1 response"
@@ -24,7 +27,7 @@ func (c Responses) NewDecoder() frame.Decoder[*Response] { return c.NewResponseD
 
 // NewResponseDecoder returns a decoder of the responses of one server.
 func (c Responses) NewResponseDecoder() *ResponseDecoder {
-	d := &ResponseDecoder{assume: c.Assume}
+	d := &ResponseDecoder{assume: c.Assume, parted: c.Parts}
 	d.reset(d, responseCodec, c.Limits.resolved(), true)
 	return d
 }
@@ -36,6 +39,7 @@ func (c Responses) MaxSize() int { return c.Limits.maxSize() }
 type ResponseDecoder struct {
 	decoder
 	message *received[Response]
+	parted  func(*Response) bool
 	assume  string
 	asked   []string // asked[first:] are the methods of unanswered requests, oldest first
 	first   int
@@ -59,7 +63,7 @@ func (d *ResponseDecoder) Decode(p []byte) (m *Response, n, need int, err error)
 	if n, need, err = d.decode(p); err != nil || need > 0 {
 		return nil, n, need, err
 	}
-	return d.finish(), n, 0, nil
+	return d.part(), n, 0, nil
 }
 
 // End implements frame.Decoder. A server may finish between two responses, however many requests are Outstanding: that is
@@ -93,6 +97,8 @@ func (d *ResponseDecoder) method() string {
 	}
 	return d.assume
 }
+
+func (d *ResponseDecoder) inParts() bool { return d.parted != nil && d.parted(&d.message.message) }
 
 func (d *ResponseDecoder) open() *fault {
 	if d.method() == "" {
@@ -141,8 +147,21 @@ func hasContent(r *http.Response) bool {
 	return r.Request.Method != http.MethodConnect || r.StatusCode/100 != 2
 }
 
+// part returns the part that has come, or the whole response.
+func (d *ResponseDecoder) part() *Response {
+	if !d.parts.on || d.state == atWhole && !d.parts.first {
+		return d.finish()
+	}
+	r := &d.message.message
+	r.Part, r.Content = d.parts.next(false)
+	return r
+}
+
 func (d *ResponseDecoder) finish() *Response {
 	m := d.message
+	if d.parts.on {
+		m.message.Part = Last
+	}
 	d.message = nil
 	r := &m.message
 	if !r.Interim() && d.first < len(d.asked) {

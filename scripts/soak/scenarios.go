@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -82,20 +83,24 @@ func (k *client) talk() error {
 func (k *client) vanish(c conn, h header) error {
 	k.lenient = true
 	at := k.r.IntN(int(h.first))
+	end := c.Close
 	if k.r.IntN(2) == 0 {
 		if err := k.converse(c, h, 0, at); err != nil {
 			return err
 		}
 	} else {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // nobody reads
-		_, _ = c.Write(pattern(h.key, 0, at))
+		_, err := c.Write(pattern(h.key, 0, at))
+		if t, ok := c.(*tls.Conn); ok && err != nil {
+			end = t.NetConn().Close // Close would send an alert behind a part of a record, which no server could decrypt
+		}
 	}
 	if t := tcp(c); t != nil && k.r.IntN(2) == 0 {
 		k.count(faults, "resets by peers")
 		return errors.Join(t.SetLinger(0), t.Close())
 	}
 	k.count(faults, "peers that vanish")
-	return c.Close()
+	return end()
 }
 
 // push reads what the server sends by itself.

@@ -18,12 +18,13 @@ import (
 // errReturned is for a handler that goes on writing after it has returned.
 var errReturned = errors.New("httpsession: the handler has returned, and its answer is on its way")
 
-// answer is a ResponseWriter that keeps what is written. It may be used until the handler returns; a handler that goes
-// on longer gets errors.
+// answer is a ResponseWriter that keeps what is written, up to a Flush. It may be used until the handler returns, or until
+// Close of its Async; a handler that goes on longer gets errors.
 type answer struct {
 	stream *session.Stream
 	conn   *conn
 	asked  *http.Request
+	live   *life // nil: the exchange ends when the handler returns
 
 	mu       sync.Mutex  // guards what follows, because a handler may have started goroutines
 	header   http.Header // the handler's
@@ -33,6 +34,26 @@ type answer struct {
 	content  []byte
 	hijacked bool
 	returned bool
+	expects  bool   // the client waits for 100 Continue
+	paused   bool   // the handler does not want the content now
+	early    bool   // the request is not whole
+	final    bool   // the connection ends behind the response
+	parts    *going // nil: the response is kept until it is whole
+}
+
+// going is what is known of a response that comes in parts.
+type going struct {
+	head   *http1.Response // as it was sent; nil: it was not yet
+	went   int64           // bytes of content in the parts that were sent
+	pauses int             // see pauseCount
+}
+
+// begun returns the head of a response in parts, if it was sent, or nil. mu is held, or nobody else uses the answer.
+func (a *answer) begun() *http1.Response {
+	if a.parts == nil {
+		return nil
+	}
+	return a.parts.head
 }
 
 func newAnswer(s *session.Stream, c *conn, r *http.Request) *answer {
@@ -42,10 +63,15 @@ func newAnswer(s *session.Stream, c *conn, r *http.Request) *answer {
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader implements http.ResponseWriter. Interim responses are not sent, because the whole request has been received.
+// WriteHeader implements http.ResponseWriter. As in net/http, an interim response such as 103 is sent at once, with the
+// fields of Header.
 func (a *answer) WriteHeader(status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		a.interim(status)
+		return
+	}
 	a.writeHeader(status)
 }
 
@@ -74,10 +100,17 @@ func (a *answer) Write(p []byte) (int, error) {
 	switch {
 	case !allowsContent(a.status):
 		return 0, http.ErrBodyNotAllowed
-	case a.length >= 0 && int64(len(a.content)+len(p)) > a.length:
+	case a.length >= 0 && a.went()+int64(len(a.content)+len(p)) > a.length:
 		return 0, http.ErrContentLength
 	}
+	before := len(a.content)
 	a.content = append(a.content, p...)
+	if a.parts != nil && len(a.content) > partBytes {
+		if err := a.emit(); err != nil {
+			a.content = a.content[:before]
+			return 0, err
+		}
+	}
 	return len(p), nil
 }
 
@@ -110,6 +143,8 @@ func (a *answer) taken() error {
 		return errReturned
 	case a.sent != nil:
 		return errors.New("httpsession: hijack or hand over: an answer has been written already")
+	case a.live.isAsync():
+		return errors.New("httpsession: hijack or hand over: StartAsync was called")
 	}
 	return nil
 }
@@ -121,6 +156,14 @@ func (a *answer) finish() bool {
 	a.writeHeader(http.StatusOK)
 	a.returned = true
 	return !a.hijacked
+}
+
+// silence ends the handler's use of the answer, because another one is sent. It reports false if the handler's has begun.
+func (a *answer) silence() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.returned = true
+	return a.begun() == nil && !a.hijacked && (a.live == nil || !a.live.over)
 }
 
 // errTooShort means that a handler wrote less than its Content-Length. The client must not take it for the whole content.
@@ -137,6 +180,21 @@ func (a *answer) response() (*http1.Response, error) {
 	default:
 		h.Del("Content-Length") // Append writes that of the content
 	}
+	a.complete(h)
+	one := &struct { // one piece of memory
+		http1.Response
+		head http.Response
+	}{head: http.Response{StatusCode: a.status, Header: h, Request: a.asked}}
+	r := &one.Response
+	r.Response, r.Content = &one.head, a.content
+	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
+		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the response to GET is chunked and has no length
+	}
+	return r, nil
+}
+
+// complete sets the fields that net/http's server adds.
+func (a *answer) complete(h http.Header) {
 	h.Del("Transfer-Encoding")
 	if _, set := h["Content-Type"]; !set && len(a.content) > 0 && h.Get("Content-Encoding") == "" {
 		h.Set("Content-Type", http.DetectContentType(a.content))
@@ -144,11 +202,6 @@ func (a *answer) response() (*http1.Response, error) {
 	if _, set := h["Date"]; !set {
 		h.Set("Date", backend.SystemClock{}.Now().UTC().Format(http.TimeFormat))
 	}
-	r := &http1.Response{Response: &http.Response{StatusCode: a.status, Header: h, Request: a.asked}, Content: a.content}
-	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
-		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the response to GET is chunked and has no length
-	}
-	return r, nil
 }
 
 // trailer returns the fields that the handler has announced in Trailer and set afterwards, and those that it has set with
@@ -156,7 +209,7 @@ func (a *answer) response() (*http1.Response, error) {
 func (a *answer) trailer() http.Header {
 	var trailer http.Header
 	add := func(name string, values []string) {
-		if name = http.CanonicalHeaderKey(name); len(values) == 0 || badTrailer[name] || strings.HasPrefix(name, "If-") {
+		if name = http.CanonicalHeaderKey(name); len(values) == 0 || !allowedTrailer(name) {
 			return
 		}
 		if trailer == nil {
@@ -182,6 +235,9 @@ func (a *answer) trailer() http.Header {
 	}
 	return trailer
 }
+
+// allowedTrailer reports whether a trailer may have a field. RFC 9110, section 6.5.1.
+func allowedTrailer(name string) bool { return !badTrailer[name] && !strings.HasPrefix(name, "If-") }
 
 // badTrailer are the fields that a trailer must not have, because they decide how to read the message; RFC 9110, 6.5.1.
 var badTrailer = map[string]bool{

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session"
@@ -19,12 +20,30 @@ type ClientOptions struct {
 	// Limits bound responses. Default: those of http1.Limits.
 	Limits http1.Limits
 
+	// Parts is called with the head of each response that has content. If it reports true, the content is delivered in
+	// parts, as it comes: the same response is read for each of them, as http1.Part says. Limits.PartsBytes bounds it then.
+	// Default nil: responses are whole.
+	Parts func(*http1.Response) bool
+
+	// Interim has interim responses, such as 103 Early Hints, delivered too, in front of the final one. Default: they are
+	// skipped.
+	Interim bool
+
+	// ExpectContinueTimeout is the longest wait for 100 Continue, if a request in parts has Expect: 100-continue: then its
+	// content is sent anyway. Default 1 s; negative: it does not wait.
+	ExpectContinueTimeout time.Duration
+
+	// ExchangeTimeout is the longest time from a request's first byte, or Pool.Do, to the last byte of its response. The
+	// exchange ends with ErrExchangeTimeout then, and no other does; but its connection carries no more requests, and a Client,
+	// which has only that, ends. Default 0: none.
+	ExchangeTimeout time.Duration
+
 	// Pipeline is the largest number of requests without a response. Default 1, because not every server handles more
 	// correctly.
 	Pipeline int
 
-	// MessageTimeout is the longest time from a response's first byte to its last. Read fails then, and the connection
-	// ends. Default 0: none.
+	// MessageTimeout is the longest time from a response's first byte to its last; of one in parts it counts from the head on.
+	// Read fails then, and the connection ends. Default 0: none.
 	MessageTimeout time.Duration
 
 	// WriteBuffer is the size of the buffer for encoded requests, as in polled.NewFramed. In bytes. Default 64 KiB.
@@ -53,10 +72,15 @@ func encrypted(c *tls.Config) *tls.Config {
 
 // Client is a Session that writes requests and reads their responses, in order, over one connection.
 //
-// Interim responses (1xx except 101) are skipped. Write returns Pending while Pipeline requests have no response, and
-// net.ErrClosed after a request or a response that closes the connection. If the server finishes while a response is due,
+// Interim responses (1xx except 101) are skipped, unless ClientOptions.Interim is set. Write returns Pending while Pipeline
+// requests have no response, and net.ErrClosed after a request or a response that closes the connection. If the server finishes while a response is due,
 // Read returns an error that is io.ErrUnexpectedEOF; also if a response that ends with the connection is all there, and the
 // connection has TLS that ended without close_notify, because somebody in between may have cut it.
+//
+// A request may be written in parts, as http1.Part says: the same request with another Part and Content each time. While the
+// server has not answered Expect: 100-continue, for ExpectContinueTimeout at most, Write returns Pending behind the first. The
+// response may come before the last part; a server that closes then does not want the rest. The connection is not reconnected:
+// Read reports its end, and requests that have no response can be sent again on another one if they are idempotent.
 type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder *http1.ResponseDecoder
@@ -67,6 +91,12 @@ type Client struct {
 
 	switched bool // whether the last response has ended HTTP
 	tls      *tls.ConnectionState
+
+	interim bool
+	sending sending
+	prompt  prompt
+	patient time.Duration // ExchangeTimeout
+	begun   []time.Time   // when the requests without a response were written, if that is set
 }
 
 // tlsOf returns what is known of the TLS of a connection, for http.Request and http.Response, or nil if it is plain.
@@ -94,8 +124,11 @@ func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	if o != nil {
 		mine = *o
 	}
-	responses := http1.Responses{Limits: mine.Limits}
-	c := &Client{decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout}}
+	responses := http1.Responses{Limits: mine.Limits, Parts: mine.Parts}
+	c := &Client{
+		decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout},
+		interim: mine.Interim, prompt: prompt{timeout: mine.continueTimeout()}, patient: mine.ExchangeTimeout,
+	}
 	in := knownDecoder[*http1.Response]{responses, c.decoder}
 	c.framed = polled.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
 	return c
@@ -119,7 +152,7 @@ func Connect(t polled.Transport, address string, o *ClientOptions) (*Client, err
 	return c, nil
 }
 
-// Notify implements polled.Notifier. That MessageTimeout has passed is not told.
+// Notify implements polled.Notifier. That MessageTimeout, ExchangeTimeout or ExpectContinueTimeout has passed is not told.
 func (c *Client) Notify(fn func()) error { return c.framed.Notify(fn) }
 
 // Status implements polled.Session.
@@ -159,22 +192,60 @@ func (c *Client) Outstanding() int { return c.decoder.Outstanding() }
 // Write implements polled.Session. A request that cannot be encoded is an error of that Write alone.
 func (c *Client) Write(r *http1.Request) (rest *http1.Request, status polled.WriteStatus, err error) {
 	switch {
+	case c.sending.within || r != nil && !r.Part.Begins():
+		return c.writePart(r)
 	case c.ended:
 		return r, polled.Pending, fmt.Errorf("httpsession: write: the connection carries no more requests: %w", net.ErrClosed)
 	case c.Outstanding() >= c.most:
 		return r, polled.Pending, nil
 	}
-	if rest, status, err = c.framed.Write(r); err != nil || status != polled.Success {
+	if rest, status, err = c.put(r); err != nil || status != polled.Success {
 		return rest, status, err
 	}
 	c.decoder.Expect(methodOf(r))
+	if c.patient > 0 {
+		c.begun = append(c.begun, backend.SystemClock{}.Now())
+	}
 	c.ended = !r.KeepAlive()
 	c.upgrade = len(r.Header["Upgrade"]) > 0
+	c.prompt.asked(r, c.Outstanding())
 	return nil, polled.Success, nil
+}
+
+// put writes a request, or a part of one.
+func (c *Client) put(r *http1.Request) (rest *http1.Request, status polled.WriteStatus, err error) {
+	if r == nil || r.Request == nil || r.Part == http1.Whole && !c.sending.within {
+		return c.framed.Write(r)
+	}
+	length := lengthOf(r.ContentLength, r.Header)
+	if err := c.sending.check(r.Part, len(r.Content), length, false); err != nil {
+		return r, polled.Pending, err
+	}
+	if rest, status, err = c.framed.Write(r); err == nil && status == polled.Success {
+		c.sending.wrote(r.Part, len(r.Content), length, false)
+	}
+	return rest, status, err
+}
+
+// writePart writes a part of a request behind the first.
+func (c *Client) writePart(r *http1.Request) (rest *http1.Request, status polled.WriteStatus, err error) {
+	switch waits, err := c.prompt.state(); {
+	case err != nil:
+		c.ended = true
+		return r, polled.Pending, err
+	case waits:
+		return r, polled.Pending, nil
+	}
+	return c.put(r)
 }
 
 // Read implements polled.Session. The response's Content is valid until the next Read or Close.
 func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
+	if len(c.begun) > 0 && c.Outstanding() > 0 && (backend.SystemClock{}).Since(c.begun[0]) >= c.patient {
+		c.ended = true
+		_ = c.Close()
+		return nil, polled.None, ErrExchangeTimeout
+	}
 	for {
 		r, status, err := c.framed.Read()
 		switch {
@@ -188,8 +259,11 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 		case err != nil || status != polled.Data:
 			return nil, status, err
 		}
-		c.late.whole()
+		c.late.came(r.Part)
+		c.prompt.came(r)
 		switch {
+		case r.Interim() && c.interim:
+			return r, polled.Data, nil
 		case r.Interim():
 			continue
 		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
@@ -200,6 +274,9 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			c.tls = tlsOf(c.framed)
 		}
 		r.TLS = c.tls
+		if r.Part.Ends() && len(c.begun) > 0 {
+			c.begun = c.begun[1:]
+		}
 		c.switched = r.Switched()
 		c.ended = c.ended || !r.KeepAlive()
 		return r, polled.Data, nil
@@ -208,7 +285,7 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 
 // reusable reports whether the connection can carry another request. It detects bytes that the server sent unasked.
 func (c *Client) reusable() bool {
-	if c.ended || c.Outstanding() > 0 {
+	if c.ended || c.Outstanding() > 0 || c.sending.within {
 		return false
 	}
 	if _, err := c.Drive(); err != nil {

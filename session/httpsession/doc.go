@@ -9,8 +9,10 @@
 //	Pool        clients that are kept for reuse, with limits; Exchange: one request and its response
 //	Server      requests in, responses out; one connection
 //	Handler     an http.Handler on a stream, called on its loop: no session, no duty cycle
+//	ClientConn  requests out, responses in; one stream, whose loop calls the program
 //
-// All but Handler are polled: they never wait, belong to one goroutine at a time, and nothing moves without Drive.
+// All but Handler and ClientConn are polled: they never wait, belong to one goroutine at a time, and nothing moves without
+// Drive.
 //
 //	pool := httpsession.NewPool(t, nil)
 //	exchange, err := pool.Do(request)
@@ -37,6 +39,20 @@
 //
 // # Limits
 //
-// Messages are delivered when all of their content has arrived, within http1.Limits. For content that is endless, or
-// larger than memory, use net/http. Redirects, cookies and proxies are not supported.
+// Messages are delivered when all of their content has arrived, within http1.Limits, unless parts are asked for. Redirects,
+// cookies and proxies are not supported.
+//
+// # Content in parts
+//
+// Content that is endless, or larger than memory, comes and goes in parts. What a slow peer does not take, or a busy program does
+// not read, holds the other side up, and memory stays bounded:
+//
+//	                         content of the request                       response
+//	Handler                  ServerOptions.Parts, AsyncEvents.Data        Flush; StartAsync, Async, AsyncEvents.Writable
+//	Handler of a Blocking    Body.Read, on a goroutine of its own         Write and Flush, as with net/http
+//	Server                   ServerOptions.Parts, Read; http1.Part        Write; http1.Part
+//	Client, Exchange         Write; http1.Part                            ClientOptions.Parts, Read; http1.Part
+//	ClientConn               Do, Write; http1.Part                        ClientOptions.Parts; http1.Part
+//
+// Trailers and interim responses such as 100 Continue and 103 Early Hints go with them, both ways.
 package httpsession

@@ -5,13 +5,15 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session/polled"
 )
 
 // Exchange is one request and its response, on a connection of a Pool. Its caller drives it until Read returns the
-// response, and closes it when the response is no longer used; then the connection is free for the next Exchange.
+// response, its last part if it comes in parts, and closes it when the response is no longer used; then the connection is
+// free for the next Exchange.
 //
 // A request on a connection that the server was just closing is sent once more, on a new connection, if nothing of a
 // response was received and the method is idempotent. RFC 9112, section 9.3.1.
@@ -27,6 +29,7 @@ type Exchange struct {
 	done  bool   // whether the response was read
 	asked uint64 // pool.asks when the exchange asked for a connection last; 0: never
 	err   error
+	began time.Time // when Do was called, if ExchangeTimeout is set
 }
 
 func (x *Exchange) key() string { return x.scheme + "://" + x.address }
@@ -47,6 +50,9 @@ func (x *Exchange) Status() polled.Status {
 func (x *Exchange) Drive() (polled.Activity, error) {
 	if x.err != nil {
 		return polled.Idle, x.err
+	}
+	if x.late() {
+		return polled.Idle, x.fail(ErrExchangeTimeout)
 	}
 	if x.conn == nil {
 		conn, err := x.pool.acquire(x)
@@ -78,6 +84,8 @@ func (x *Exchange) Read() (*http1.Response, polled.ReadStatus, error) {
 		return nil, polled.None, x.err
 	case x.done || !x.sent:
 		return nil, polled.None, nil
+	case x.late():
+		return nil, polled.None, x.fail(ErrExchangeTimeout)
 	}
 	r, status, err := x.conn.Read()
 	if err != nil {
@@ -87,8 +95,29 @@ func (x *Exchange) Read() (*http1.Response, polled.ReadStatus, error) {
 		return nil, polled.None, x.fail(err)
 	}
 	x.begun = x.begun || status != polled.None
-	x.done = status == polled.Data
+	x.done = status == polled.Data && r.Part.Ends() && !r.Interim()
 	return r, status, nil
+}
+
+// late reports whether the exchange takes longer than ExchangeTimeout.
+func (x *Exchange) late() bool {
+	return !x.began.IsZero() && !x.done && x.pool.options.Now().Sub(x.began) >= x.pool.options.Client.ExchangeTimeout
+}
+
+// Write writes a part of the request behind the first, with which Do was called: the same request with another Part and
+// Content. With Pending it is passed again after Drive; so it is while the exchange has no connection, or the server has not
+// answered Expect: 100-continue. Such an exchange is never sent twice.
+func (x *Exchange) Write(r *http1.Request) (polled.WriteStatus, error) {
+	switch {
+	case x.err != nil:
+		return polled.Pending, x.err
+	case r == nil || r.Part.Begins():
+		return polled.Pending, errors.New("httpsession: write: an exchange has one request, and Do has its first part")
+	case !x.sent:
+		return polled.Pending, nil
+	}
+	_, status, err := x.conn.Write(r)
+	return status, err
 }
 
 // Close ends the exchange. Its connection returns to the pool if the response was read and the connection persists, and is
@@ -162,7 +191,7 @@ func (x *Exchange) leave() {
 
 // retry starts again on a new connection, and reports whether it could.
 func (x *Exchange) retry() bool {
-	if !x.conn.used || x.again || x.begun || x.done || !idempotent(x.request.Method) {
+	if !x.conn.used || x.again || x.begun || x.done || x.request.Part != http1.Whole || !idempotent(x.request.Method) {
 		return false
 	}
 	x.pool.discard(x.conn)

@@ -19,8 +19,11 @@ import (
 //	l, err := t.Listen("tcp", "127.0.0.1:8080", httpsession.Handler(mux, nil), nil)
 //
 // h runs on the stream's loop, with a whole request, and must not block: every other stream of the loop waits meanwhile.
-// What it writes is sent when it returns, including trailers. The ResponseWriter is an http.Hijacker, but no http.Flusher. For
-// another protocol on the same stream there is [HandOver].
+// What it writes is sent when it returns, including trailers, or at a Flush: from then on the response comes in parts. The
+// ResponseWriter is an http.Hijacker, too. For a response that goes on when h has returned there is [StartAsync], for a handler
+// that blocks [Blocking], for content that is larger than memory ServerOptions.Parts, and for another protocol on the same stream
+// [HandOver].
+//
 // When h returns, the request's Body is closed, its context is cancelled, and the ResponseWriter returns errors. As in
 // net/http, the context has http.LocalAddrContextKey and http.ServerContextKey, whose *http.Server has only its Handler
 // set; OPTIONS * is answered without h; and a panic with http.ErrAbortHandler resets the connection without a log entry.
@@ -36,6 +39,9 @@ func Handler(h http.Handler, o *ServerOptions) session.Handler {
 	var mine ServerOptions
 	if o != nil {
 		mine = *o
+	}
+	if _, all := h.(*blocking); all && mine.Parts == nil {
+		mine.Parts = everything
 	}
 	answers := mine.Limits
 	if answers.BodyBytes = mine.AnswerBytes; answers.BodyBytes == 0 {
@@ -55,7 +61,7 @@ type handler struct {
 
 // OnOpen implements session.Handler.
 func (h *handler) OnOpen(s *session.Stream) {
-	requests := http1.Requests{Limits: h.options.Limits}
+	requests := http1.Requests{Limits: h.options.Limits, Parts: h.options.Parts}
 	c := &conn{of: h, decoder: requests.NewRequestDecoder()}
 	c.FrameHandler = session.Frames(knownDecoder[*http1.Request]{requests, c.decoder}, c.serve)
 	c.Invalid = c.refuse
@@ -63,7 +69,9 @@ func (h *handler) OnOpen(s *session.Stream) {
 	ctx := context.WithValue(context.Background(), http.ServerContextKey, h.server)
 	c.context = context.WithValue(ctx, http.LocalAddrContextKey, s.LocalAddr())
 	c.tls = tlsOf(s)
+	c.times = h.options.newTimes()
 	s.SetHandler(c)
+	c.watch(s)
 }
 
 // conn is the Handler of one stream.
@@ -74,13 +82,21 @@ type conn struct {
 	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
 	tls     *tls.ConnectionState // nil: the stream is plain
+
+	current *answer // of an exchange that goes on when its http.Handler has returned; nil: none does
+	times   times
 }
 
 // OnData implements session.Handler.
 func (c *conn) OnData(s *session.Stream) {
+	if w := c.current; w != nil && w.live.received {
+		c.hold(s, w)
+		return
+	}
 	c.FrameHandler.OnData(s)
+	c.watch(s)
 	r := c.decoder.Pending()
-	if r == nil || r == c.seen {
+	if r == nil || r == c.seen || r.Part != http1.Whole {
 		return
 	}
 	c.seen = r
@@ -101,34 +117,59 @@ func understood(r *http.Request) bool {
 
 // serve answers one request.
 func (c *conn) serve(s *session.Stream, r *http1.Request) {
+	if !r.Part.Begins() {
+		c.piece(s, r)
+		return
+	}
 	r.RemoteAddr = s.RemoteAddr().String()
+	c.times.serves++
 	switch {
 	case !understood(r.Request):
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
 		return
 	case r.Method == http.MethodOptions && r.RequestURI == "*":
-		c.answer(s, answerTo(r.Request, &http1.Response{Response: &http.Response{StatusCode: http.StatusOK}}))
+		_ = c.answer(s, answerTo(r.Request, &http1.Response{Response: &http.Response{StatusCode: http.StatusOK, Close: r.Part == http1.First}}))
 		return
 	}
 	w := newAnswer(s, c, r.Request)
-	if !c.call(s, w, r) || !w.finish() {
-		return
+	if r.Part == http1.First {
+		w.live, w.early, w.expects = &life{}, true, r.ExpectsContinue()
+		c.current = w
 	}
-	response, err := w.response()
-	if err != nil {
-		c.failed(s, r.Request, err)
-		return
+	switch {
+	case !c.call(s, w, r):
+	case w.live.isAsync():
+		c.stays(s, w)
+	case !w.finish(): // the connection belongs to somebody else
+		c.current = nil
+		c.times.leave()
+	case w.live != nil || w.begun() != nil:
+		c.finishes(s, w)
+	default:
+		response, err := w.response()
+		if err != nil {
+			c.failed(s, r.Request, err)
+			return
+		}
+		_ = c.answer(s, response)
 	}
-	c.answer(s, response)
 }
 
 // call calls the user's handler. It reports false if the handler has aborted the connection.
 func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bool) {
 	ctx, cancel := context.WithCancel(c.context)
-	defer cancel()
+	defer func() {
+		if returned && w.live.isAsync() {
+			w.live.cancel = cancel
+		} else {
+			cancel()
+		}
+	}()
 	asked := r.Request.WithContext(ctx)
 	asked.TLS = c.tls
-	if len(r.Content) > 0 {
+	if r.Part == http1.First {
+		asked.Body = inParts{}
+	} else if len(r.Content) > 0 {
 		body := &content{rest: r.Content}
 		defer body.Close()
 		asked.Body = body
@@ -147,15 +188,16 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 	return true
 }
 
-// answer sends a response, or a 500 if it cannot be encoded.
-func (c *conn) answer(s *session.Stream, response *http1.Response) {
+// answer sends a response, or a 500 if it cannot be encoded. An error says that it was not sent.
+func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 	err := session.WriteFrame(s, http1.Responses{Limits: c.of.answers}, response)
 	var wrong *frame.Error
 	if errors.As(err, &wrong) { // such as a header with a line feed in it
 		c.failed(s, response.Request, err)
-		return
+		return err
 	}
 	behind(c.decoder, response)
+	c.watchWrites(s)
 	switch {
 	case errors.Is(err, session.ErrWriteBufferFull):
 		session.Logger(s).Warn("httpsession: an answer has no room in the queue, behind others that the client does not read; the connection is reset",
@@ -166,6 +208,7 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) {
 	case !response.KeepAlive():
 		_ = session.CloseInStages(s)
 	}
+	return err
 }
 
 // failed sends a 500 for a request whose handler has made an invalid response.
@@ -183,7 +226,11 @@ func (c *conn) end(s *session.Stream, response *http1.Response) {
 
 // refuse answers an invalid request.
 func (c *conn) refuse(s *session.Stream, _ *frame.Error) {
-	if status := c.decoder.Status(); status != 0 {
+	status := c.decoder.Status()
+	if w := c.current; w != nil && !w.silence() {
+		status = 0 // its response has begun
+	}
+	if status != 0 {
 		_ = session.WriteFrame(s, http1.Responses{}, bare(status)) // fails only if the stream has ended
 	}
 }

@@ -1,7 +1,6 @@
 package httpsession
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -25,16 +24,11 @@ import (
 // HandOver belongs to the stream's loop: a goroutine that the http.Handler has started must not call it. It panics if h is nil
 // or incomplete. After an error, such as of a status that does not end HTTP, the request can still be answered.
 func HandOver(w http.ResponseWriter, status int, h session.Handler) (*session.Stream, error) {
-	for {
-		switch own := w.(type) {
-		case *answer:
-			return own.handOver(status, h)
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = own.Unwrap()
-		default:
-			return nil, fmt.Errorf("httpsession: hand over: a %T is no ResponseWriter of this package: %w", w, errors.ErrUnsupported)
-		}
+	a, err := ownAnswer(w, "hand over")
+	if err != nil {
+		return nil, err
 	}
+	return a.handOver(status, h)
 }
 
 func (a *answer) handOver(status int, h session.Handler) (*session.Stream, error) {
@@ -57,5 +51,6 @@ func (a *answer) handOver(status int, h session.Handler) (*session.Stream, error
 		return nil, err
 	}
 	a.hijacked = true
+	a.conn.times.leave()
 	return a.stream, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
+	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session/polled"
 )
 
@@ -29,8 +30,15 @@ func (l *lateness) exceeded(status polled.ReadStatus) bool {
 	return backend.SystemClock{}.Since(l.since) >= l.timeout
 }
 
-// whole is called when a message is complete.
-func (l *lateness) whole() { l.since = time.Time{} }
+// came is called when a part of a message has come. Behind the last the time ends.
+func (l *lateness) came(part http1.Part) {
+	switch {
+	case part.Ends():
+		l.since = time.Time{}
+	case l.timeout > 0 && part == http1.First:
+		l.since = backend.SystemClock{}.Now()
+	}
+}
 
 func (l *lateness) err() error {
 	return fmt.Errorf("httpsession: a message was not whole within %v: %w", l.timeout, os.ErrDeadlineExceeded)

@@ -120,6 +120,9 @@ func (p *Pool) Do(r *http1.Request) (*Exchange, error) {
 		return nil, err
 	}
 	x := &Exchange{pool: p, request: r, scheme: r.URL.Scheme, address: addressOf(r.URL)}
+	if p.options.Client.ExchangeTimeout > 0 {
+		x.began = p.options.Now()
+	}
 	h := p.host(x.key())
 	h.waiting = append(h.waiting, x)
 	return x, nil
@@ -204,7 +207,9 @@ func (p *Pool) acquire(x *Exchange) (*pooled, error) {
 		if err != nil {
 			return nil, err
 		}
-		c = &pooled{Client: NewClient(inner, &p.options.Client), key: x.key()}
+		one := p.options.Client
+		one.ExchangeTimeout = 0 // which the exchange keeps itself
+		c = &pooled{Client: NewClient(inner, &one), key: x.key()}
 		if fn := p.options.Client.Notify; fn != nil {
 			if err := c.Notify(fn); err != nil {
 				_ = c.Close()

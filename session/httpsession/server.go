@@ -19,11 +19,29 @@ type ServerOptions struct {
 	// Limits bound requests and responses. Default: those of http1.Limits.
 	Limits http1.Limits
 
-	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends.
-	// Default 0: none, as in net/http; set it where peers are not trusted.
+	// Parts is called with the head of each request that has content. If it reports true, the content is delivered in
+	// parts, as it comes: a Handler calls its http.Handler at once, which gets the content by StartAsync or as one that is
+	// Blocking; a Server reads it part by part, as http1.Part says. Limits.PartsBytes bounds it then. A client that expects
+	// 100 Continue gets that when the content is wanted. Default nil: requests are whole.
+	Parts func(*http1.Request) bool
+
+	// MessageTimeout is the longest time from a request's first byte to its last. A connection that takes longer ends. For a
+	// request in parts it counts from the head on, and anew after Async.Pause. Default 0: none, as in net/http; set it where
+	// peers are not trusted.
 	MessageTimeout time.Duration
 
-	// AnswerBytes limits the content of a response. In bytes. Default 0: no limit. Handler only.
+	// ReadHeaderTimeout is the longest time for the head of a request: from its first byte, and of the first request from the
+	// beginning of the connection. A connection that takes longer ends. Default 0: none. Handler only.
+	ReadHeaderTimeout time.Duration
+
+	// IdleTimeout is the longest time between a response and the first byte of the next request. Default 0: none. Handler only.
+	IdleTimeout time.Duration
+
+	// WriteTimeout is the longest time in which a client takes no byte of what is queued for it. The connection is reset
+	// then. Default 0: none, except when the connection closes, which has StreamOptions.CloseTimeout. Handler only.
+	WriteTimeout time.Duration
+
+	// AnswerBytes limits the content of a response that is sent whole. In bytes. Default 0: no limit. Handler only.
 	AnswerBytes int
 
 	// WriteBuffer is the size of the buffer for encoded responses, as in polled.NewFramed. In bytes. Default 64 KiB. Server
@@ -35,8 +53,12 @@ type ServerOptions struct {
 // writes one final response for each request; it may read any number of requests first.
 //
 // Invalid requests are answered by the Server, with a status such as 400 or 431, when all earlier requests have their
-// response; Read returns the *frame.Error. A client that waits for 100 Continue gets it. The connection ends after the
+// response; Read returns the *frame.Error. So are requests in parts that turn out to be invalid, unless their response has begun. A client that waits for 100 Continue gets it. The connection ends after the
 // last response was sent: if the client or a response closes it, if the client has finished, or after an invalid request.
+//
+// With ServerOptions.Parts the same request is returned for each part of it; the Read behind the first asks for the content,
+// and so sends 100 Continue. Content that is still coming behind the last response is dropped, up to 256 KiB. Responses may be
+// written in parts, as http1.Part says; a client has them when the parts were sent.
 type Server struct {
 	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
@@ -49,6 +71,9 @@ type Server struct {
 	switched  bool // whether the last response has ended HTTP
 	closed    bool
 	tls       *tls.ConnectionState
+	within    bool  // whether the last request that was read is not whole
+	dropped   int64 // bytes of its content that came behind its response
+	sending   sending
 }
 
 // NewServer returns a Server on a connection, such as one of polled.Listener. o may be nil.
@@ -57,7 +82,7 @@ func NewServer(inner polled.Bytes, o *ServerOptions) *Server {
 	if o != nil {
 		mine = *o
 	}
-	requests := http1.Requests{Limits: mine.Limits}
+	requests := http1.Requests{Limits: mine.Limits, Parts: mine.Parts}
 	s := &Server{decoder: requests.NewRequestDecoder(), late: lateness{timeout: mine.MessageTimeout}}
 	in := knownDecoder[*http1.Request]{requests, s.decoder}
 	s.framed = polled.NewDuplex(inner, in, http1.Responses{Limits: mine.Limits}, mine.WriteBuffer)
@@ -115,7 +140,7 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	switch {
 	case s.closed || s.last:
 		return nil, polled.None, io.EOF
-	case s.switched || len(s.asked) > 0 && mayswitch(s.asked[len(s.asked)-1]):
+	case s.switched || !s.within && len(s.asked) > 0 && mayswitch(s.asked[len(s.asked)-1]):
 		return nil, polled.None, nil
 	}
 	r, status, err := s.framed.Read()
@@ -123,18 +148,12 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	case err != nil:
 		s.finished = true
 		var wrong *frame.Error
-		if errors.As(err, &wrong) && err != io.EOF {
+		if errors.As(err, &wrong) && err != io.EOF && s.refuses() {
 			s.refusal = s.decoder.Status()
 		}
 		return nil, polled.None, err
 	case status == polled.Data:
-		s.late.whole()
-		if s.tls == nil {
-			s.tls = tlsOf(s.framed)
-		}
-		r.TLS = s.tls
-		s.asked = append(s.asked, r.Request)
-		return r, polled.Data, nil
+		return s.came(r)
 	case s.late.exceeded(status):
 		s.finished = true
 		_ = s.Close()
@@ -144,10 +163,46 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 	return nil, status, nil
 }
 
+// came takes a request, or a part of one. What follows a response is dropped.
+func (s *Server) came(r *http1.Request) (*http1.Request, polled.ReadStatus, error) {
+	s.late.came(r.Part)
+	answered := !r.Part.Begins() && len(s.asked) == 0
+	if s.within = !r.Part.Ends(); answered {
+		if s.dropped += int64(len(r.Content)); s.dropped > mostDropped {
+			s.last = true
+		}
+		return nil, polled.Buffered, nil
+	}
+	if r.Part.Begins() {
+		if s.tls == nil {
+			s.tls = tlsOf(s.framed)
+		}
+		r.TLS = s.tls
+		s.asked, s.dropped = append(s.asked, r.Request), 0
+	}
+	return r, polled.Data, nil
+}
+
+// refuses reports whether the Server answers a request that has turned out to be invalid: not if its response has begun, which
+// happens only in parts.
+func (s *Server) refuses() bool {
+	switch {
+	case !s.within:
+		return true
+	case len(s.asked) == 0, len(s.asked) == 1 && s.sending.within:
+		return false
+	}
+	s.asked = s.asked[:len(s.asked)-1] // the refusal takes the place of its caller's answer
+	return true
+}
+
 // proceed sends 100 Continue to a client that waits for it, once, and not before its earlier requests are answered.
 func (s *Server) proceed() {
-	r := s.decoder.Pending()
-	if r == nil || r == s.continued || len(s.asked) > 0 || !r.ExpectsContinue() {
+	r, due := s.decoder.Pending(), 0
+	if s.within { // the request was read, and its content is wanted
+		due = 1
+	}
+	if r == nil || r == s.continued || len(s.asked) != due || s.sending.within || !r.ExpectsContinue() {
 		return
 	}
 	if _, status, err := s.framed.Write(interim()); err == nil && status == polled.Success {
@@ -169,18 +224,41 @@ func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.W
 		return r, polled.Pending, fmt.Errorf("httpsession: write: no response")
 	}
 	answer := answerTo(s.asked[0], r)
+	early := s.within && len(s.asked) == 1 // the request that is answered is not whole
+	if early && r.Part == http1.Whole && !answer.Interim() && s.unread() {
+		answer.Close = true
+	}
+	length, bare := lengthOf(r.ContentLength, r.Header), answer.Interim() || s.asked[0].Method == http.MethodHead || !allowsContent(r.StatusCode)
+	if err = s.sending.check(r.Part, len(r.Content), length, bare); err != nil {
+		return r, polled.Pending, err
+	}
 	if _, status, err = s.framed.Write(answer); err != nil || status != polled.Success {
 		return r, status, err
 	}
 	if answer.Interim() {
+		if answer.StatusCode == http.StatusContinue {
+			s.continued = s.decoder.Pending()
+		}
 		return nil, polled.Success, nil
+	}
+	if s.sending.wrote(r.Part, len(r.Content), length, bare); s.sending.within {
+		return nil, polled.Success, nil
+	}
+	if early && s.unread() {
+		s.last = true
 	}
 	s.asked[0] = nil
 	s.asked = s.asked[1:]
 	behind(s.decoder, answer)
 	s.switched = answer.Switched()
-	s.last = !answer.KeepAlive() && !s.switched
+	s.last = s.last || !answer.KeepAlive() && !s.switched
 	return nil, polled.Success, nil
+}
+
+// unread reports whether the rest of the request that is coming is not worth waiting for.
+func (s *Server) unread() bool {
+	r := s.decoder.Pending()
+	return r != nil && (r.ExpectsContinue() && r != s.continued || r.ContentLength > mostDropped)
 }
 
 // mayswitch reports whether a request asks for another protocol. RFC 9110, sections 7.8 and 9.3.6.
@@ -192,7 +270,7 @@ func mayswitch(r *http.Request) bool {
 func answerTo(asked *http.Request, r *http1.Response) *http1.Response {
 	head := *r.Response
 	head.Request = asked
-	return &http1.Response{Response: &head, Content: r.Content}
+	return &http1.Response{Response: &head, Content: r.Content, Part: r.Part}
 }
 
 // behind informs the decoder of what follows a final response.

@@ -20,9 +20,11 @@ import (
 )
 
 // attend is a Server, and the client's end of its connection.
-func attend(t *testing.T) (*httpsession.Server, *sessiontest.End) {
+func attend(t *testing.T) (*httpsession.Server, *sessiontest.End) { return attendWith(t, nil) }
+
+func attendWith(t *testing.T, o *httpsession.ServerOptions) (*httpsession.Server, *sessiontest.End) {
 	a, b := sessiontest.Pair(1 << 20)
-	s := httpsession.NewServer(a, nil)
+	s := httpsession.NewServer(a, o)
 	t.Cleanup(func() { _ = s.Close() })
 	return s, b
 }

@@ -1,0 +1,16 @@
+package session
+
+import (
+	"reflect"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestStreamSize keeps a Stream in its size class, runtime/sizeclasses.go: beyond it each would take 128 bytes more.
+func TestStreamSize(t *testing.T) {
+	if strconv.IntSize == 64 {
+		assert.LessOrEqual(t, int(reflect.TypeFor[Stream]().Size()), 896)
+	}
+}
