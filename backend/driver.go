@@ -208,13 +208,13 @@ type Socket struct {
 	// switched on, after Accepted has brought what was asked for before.
 	Bounded bool
 
-	// Shared is set for a socket whose open file others have, too: they may make it blocking, and may take a connection
-	// that was ready. Its owner may set it at any time, on any goroutine.
-	Shared atomic.Bool
-
 	// Files has files received that come over a Unix socket. The owner is a FileOwner then. It may be cleared between two
 	// events, and not set. Without it the kernel closes what comes.
 	Files bool
+
+	// Shared is set for a socket whose open file others have, too: they may make it blocking, and may take a connection
+	// that was ready. Its owner may set it at any time, on any goroutine.
+	Shared atomic.Bool
 
 	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.
 	// The owner may change it between two events.
