@@ -99,6 +99,9 @@ func carriedBy(c syscall.Conn) holdings {
 
 // DetachThen is Stream.Detach for a program that wants to know how far it has come with the stream: last is called once, on
 // the loop, right before the Conn is live, when no more is delivered. It must not block, nor call methods of the stream.
+//
+// As with Detach, writes to the stream fail from then on. A callback that is running has perhaps read what such a write
+// answers; where that matters, detach by Stream.Post, so that none is running.
 // Panics in it end as in [DetachWith].
 func DetachThen(s *Stream, last func()) (net.Conn, error) {
 	if last == nil {
