@@ -79,5 +79,5 @@ func (c *reconnecting) OnData(s *tandem.Stream) {
 // OnClose comes also when the connection could not be made.
 func (c *reconnecting) OnClose(*tandem.Stream, error) {
 	c.pause = min(max(2*c.pause, firstPause), longestPause)
-	c.t.Loop(0).After(c.pause, c.connect)
+	_, _ = c.t.Loop(0).After(c.pause, c.connect) // an error: the Transport has ended
 }

@@ -128,6 +128,9 @@ TANDEM_POISON=1 CGO_ENABLED=1 beside '^TestConformance$/^(uring(-tiny)?|epoll-tl
 step 'go test in bench'
 (cd bench && tests -p 1 ./...) # some measure time: one package at a time
 
+step 'go test of the figures for Prometheus'
+(cd session/tandemprom && tests ./...)
+
 step 'real programs on the net.Conn view'
 (cd scripts/integration && tests ./...)
 

@@ -160,6 +160,20 @@ func filesBehindAReset(e *Env) {
 	assert.Equal(e, 20, h.Len(), "bytes")
 }
 
+// detachedWithFiles is the Conn of a stream to which a peer has sent "unread" with files, and that peer.
+func (e *Env) detachedWithFiles(t *session.Engine, files ...*os.File) (net.Conn, *net.UnixConn) {
+	e.Helper()
+	h := NewHooks()
+	h.Data = func(*session.Stream) {}
+	s, p := e.unixPair(t, h, session.StreamOptions{})
+	require.NoError(e, e.pass(p, "unread", files...))
+	e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
+	c, err := s.Detach()
+	require.NoError(e, err)
+	assert.NoError(e, h.Closed())
+	return c, p
+}
+
 // filesAndDetach hands streams over with files that nobody has taken, and adopts their Conns.
 func filesAndDetach(e *Env) {
 	if !e.passesFiles() {
@@ -167,19 +181,7 @@ func filesAndDetach(e *Env) {
 	}
 	type taker interface{ TakeFiles() []*os.File }
 	t := e.Open(func(o *Options) { o.Stream.ReceiveFiles = 4 })
-	detached := func(files ...*os.File) (net.Conn, *net.UnixConn) {
-		e.Helper()
-		h := NewHooks()
-		h.Data = func(*session.Stream) {}
-		s, p := e.unixPair(t, h, session.StreamOptions{})
-		require.NoError(e, e.pass(p, "unread", files...))
-		e.Eventually(func() bool { return h.Count("OnData") > 0 }, "OnData")
-		c, err := s.Detach()
-		require.NoError(e, err)
-		assert.NoError(e, h.Closed())
-		return c, p
-	}
-	c, _ := detached(e.numbered(0, 3)...)
+	c, _ := e.detachedWithFiles(t, e.numbered(0, 3)...)
 	require.NoError(e, c.SetReadDeadline(time.Now().Add(patience)))
 	assert.Equal(e, upTo(3), e.numbers(c.(taker).TakeFiles()))
 	assert.Empty(e, c.(taker).TakeFiles())
@@ -190,12 +192,12 @@ func filesAndDetach(e *Env) {
 	require.NoError(e, c.Close())
 
 	f, gone := e.canary()
-	c, _ = detached(f)
+	c, _ = e.detachedWithFiles(t, f)
 	require.NoError(e, c.Close())
 	gone("the Conn was closed and nobody had taken it")
 	assert.Empty(e, c.(taker).TakeFiles())
 
-	c, p := detached(e.numbered(0, 2)...)
+	c, p := e.detachedWithFiles(t, e.numbered(0, 2)...)
 	h := NewHooks()
 	h.env(e)
 	var got []int
@@ -215,7 +217,7 @@ func filesAndDetach(e *Env) {
 	assert.Equal(e, upTo(3), got)
 
 	f, gone = e.canary()
-	c, _ = detached(f)
+	c, _ = e.detachedWithFiles(t, f)
 	h = NewHooks()
 	h.env(e)
 	s, err = t.Adopt(c.(interface {

@@ -50,7 +50,7 @@ func conns(t *testing.T) (a, b *net.UnixConn) {
 }
 
 // pair is a conversation within this process.
-func pair(t *testing.T, old, new *handover.Options) (*handover.Giver, *handover.Taker) {
+func pair(t *testing.T, giving, taking *handover.Options) (*handover.Giver, *handover.Taker) {
 	t.Helper()
 	a, b := conns(t)
 	type result struct {
@@ -59,10 +59,10 @@ func pair(t *testing.T, old, new *handover.Options) (*handover.Giver, *handover.
 	}
 	began := make(chan result, 1)
 	go func() {
-		g, err := handover.NewGiver(within(t), a, old)
+		g, err := handover.NewGiver(within(t), a, giving)
 		began <- result{g, err}
 	}()
-	taker, err := handover.NewTaker(within(t), b, new)
+	taker, err := handover.NewTaker(within(t), b, taking)
 	require.NoError(t, err)
 	r := <-began
 	require.NoError(t, r.err)

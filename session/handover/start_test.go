@@ -67,7 +67,7 @@ func TestActivate(t *testing.T) {
 		"a colon":       func() error { return handover.Activate(exec.Command("/bin/true"), files[:1], "a:b") },
 		"too few names": func() error { return handover.Activate(exec.Command("/bin/true"), files, "a") },
 		"other files":   func() error { return handover.Activate(&exec.Cmd{ExtraFiles: files}, files) },
-		"no program":    func() error { return handover.Activate(exec.Command("no such program"), files) },
+		"no program":    func() error { return handover.Activate(exec.Command("no-such-program"), files) },
 	} {
 		assert.Error(t, activate(), name)
 	}
