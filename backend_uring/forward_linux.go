@@ -43,15 +43,19 @@ func (d *Driver) readable(s *backend.Socket, c ring.CQE) {
 			d.receiveBytes(s, d.buffers.size) // little: the Forwarder may want what comes behind it
 			return
 		}
-		if err = d.moveOn(s, to); err == syscall.EAGAIN && c.Res&unix.POLLERR != 0 {
+		if err = d.moveOn(s, to); (err == syscall.EAGAIN || err == backend.ErrPending) && c.Res&unix.POLLERR != 0 {
 			backend.DrainErrors(s.FD())
+		}
+		if err == backend.ErrPending { // nothing was reported, and so all is as it was
+			d.receiveBytes(s, d.buffers.size)
+			return
 		}
 	}
 	if s.State&releasing != 0 {
 		return
 	}
 	switch err {
-	case syscall.EAGAIN, syscall.ECANCELED, syscall.EINTR, backend.ErrPending:
+	case syscall.EAGAIN, syscall.ECANCELED, syscall.EINTR:
 		d.Changed(s) // ask again, if it is wanted
 		return
 	case nil:

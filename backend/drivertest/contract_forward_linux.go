@@ -87,7 +87,7 @@ func RunForward(t *testing.T, open Opener) {
 		},
 		"NowAndThen": forwardsNowAndThen, "NoRoom": forwardsWhatFindsRoom, "Reset": forwardsReset,
 		"SwitchedOff": forwardsNothingWhileOff, "Released": releasedByForwarder, "ReleasedInReceived": releasedInRest,
-		"Panic": panicInRest,
+		"Panic": panicInRest, "Urgent": forwardsBesideUrgent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, new(backend.Counters))
@@ -194,6 +194,31 @@ func forwardsNothingWhileOff(t *testing.T, d backend.Driver) {
 		d.Receive(&o.Socket, true)
 		Until(t, d, func() bool { return f.all+len(o.Got) == before+1005+i })
 	}
+	Release(t, d, o)
+}
+
+// Urgent data of the peer stops nothing: splice(2) does not get past its mark, tcp_read_sock in net/ipv4/tcp.c, and a receive
+// does. The urgent byte itself is left out, as it is from every receive without MSG_OOB, tcp(7).
+func forwardsBesideUrgent(t *testing.T, d backend.Driver) {
+	f := &forwarder{wants: always, take: 1 << 20}
+	o, peer := forwards(t, d, f)
+	raw, err := peer.SyscallConn()
+	require.NoError(t, err)
+	for range 3 {
+		before := f.all + len(o.Got)
+		_, err = peer.Write(make([]byte, 100))
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte{1}, unix.MSG_OOB|unix.MSG_DONTWAIT, nil) }))
+		require.NoError(t, err)
+		_, err = peer.Write(make([]byte, 200))
+		require.NoError(t, err)
+		Until(t, d, func() bool { f.drain(); return f.all+len(o.Got) >= before+300 })
+		require.Equal(t, before+300, f.all+len(o.Got))
+	}
+	require.NotContains(t, append(f.got, o.Got...), byte(1))
+	require.NoError(t, peer.CloseWrite())
+	Until(t, d, func() bool { return o.Ends > 0 })
+	assert.Equal(t, io.EOF, o.EndErr)
 	Release(t, d, o)
 }
 
