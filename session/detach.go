@@ -24,8 +24,8 @@ import (
 // the socket below. Files that are queued only a stream can send: while there are some, the error of Detach is syscall.EBUSY.
 //
 // Before OnOpen, and in the handshake of StartTLS, the error is syscall.ENOTCONN, after the end net.ErrClosed. If there is
-// no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives on. All but net.ErrClosed are
-// *net.OpErrors.
+// no descriptor to spare it is syscall.EMFILE or syscall.ENFILE, and the stream lives on. So does one of a Relay, for which it
+// is syscall.EBUSY. All but net.ErrClosed are *net.OpErrors.
 func (s *Stream) Detach() (net.Conn, error) {
 	return DetachWith(s, func() (unread, unsent []byte) { return s.heldAbove(), nil })
 }
@@ -59,6 +59,8 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 		return nil, s.opErrorLocked("detach", errNoHandshake)
 	case s.tx.files != nil:
 		return nil, s.opErrorLocked("detach", errFilesQueued)
+	case s.relayed:
+		return nil, s.opErrorLocked("detach", errRelayed)
 	}
 	conn, err := s.loop.Sockets.HandOver(s.fd)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/tandem-io/tandem/backend"
 )
@@ -34,7 +35,7 @@ type RelayStats struct {
 // being connected is taken over behind OnOpen; if it never opens, its own handler gets OnClose, and OnDone the error.
 // Nothing moves before both are taken over. Bytes that are unread then go first, and what was written before is in front
 // of all that comes. A stream that was paused goes on. Nobody else may read from the streams, write to them, pause them or
-// set their handlers any longer; anybody may close or abort them, and set their timeouts.
+// set their handlers any longer, and Detach refuses them; anybody may close or abort them, and set their timeouts.
 //
 //   - Half close: when the peer of one has finished, CloseWrite is called on the other, behind the last byte, and the
 //     other direction goes on, whatever AllowHalfClose says. When both have finished, both are closed. Set a
@@ -79,6 +80,9 @@ func Relay(a, b *Stream, o *RelayOptions) error {
 	r.b.takeOver()
 	return nil
 }
+
+// errRelayed is why a stream cannot be given away: the other one would be left without it.
+var errRelayed = fmt.Errorf("it is relayed: %w", syscall.EBUSY)
 
 // beginRelay marks the stream as one of a relay, of which it can have one.
 func (s *Stream) beginRelay() error {

@@ -174,3 +174,31 @@ func TestTLSStays(t *testing.T) {
 	write(t, c, "two\n")
 	expect(t, detached, "two\n")
 }
+
+// TestRelaysStay gives all streams of a Transport of which two are joined: neither is worth anything without the other, and
+// so both stay, and go on.
+func TestRelaysStay(t *testing.T) {
+	backends(t, func(t *testing.T, open func() tandem.Transport) {
+		tr := open()
+		h := newLines("old")
+		l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
+		require.NoError(t, err)
+		pa := dial(t, l.Addr())
+		a := h.stream(t)
+		pb := dial(t, l.Addr())
+		b := h.stream(t)
+		require.NoError(t, tandem.Relay(a, b, nil))
+		write(t, pa, "there")
+		expect(t, pb, "there")
+		g, _ := pair(t, nil, nil)
+		given, err := g.Streams(within(t), tr, handover.Selection{Kept: func(*tandem.Stream, net.Conn, error) {
+			assert.Fail(t, "a stream of a relay was detached")
+		}})
+		assert.NoError(t, err)
+		assert.Zero(t, given)
+		_, err = b.Detach()
+		assert.ErrorIs(t, err, syscall.EBUSY)
+		write(t, pb, "and back")
+		expect(t, pa, "and back")
+	})
+}

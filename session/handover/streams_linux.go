@@ -73,8 +73,8 @@ type Transport interface {
 
 // Selection says which streams Giver.Streams gives, and what becomes of those that it cannot give.
 type Selection struct {
-	// Select is called on the loop, and reports whether a stream is to go. Streams with TLS are left out. Default nil: all
-	// others go.
+	// Select is called on the loop, and reports whether a stream is to go. Streams with TLS, and those of a
+	// Relay, are left out. Default nil: all others go.
 	Select func(s *session.Stream) bool
 
 	// Describe is the describe of Stream. Default nil: no name and no state.
