@@ -129,7 +129,8 @@ type Outstanding struct {
 	Starved  int // sockets whose receives wait for buffers
 }
 
-// ForwardingDriver is a Driver that asks the Forwarder of a Socket before it receives.
+// ForwardingDriver is a Driver that asks the Forwarder of a Socket before it receives. Its Descriptors are file descriptors,
+// which another ForwardingDriver may forward to.
 type ForwardingDriver interface {
 	Driver
 	Forwards()

@@ -157,7 +157,7 @@ func (e *relayEnd) begin() {
 	s.relays = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
-	if _, can := s.loop.Driver.(backend.ForwardingDriver); can && s.tls == nil && !s.sock.Shared.Load() {
+	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil && !s.sock.Shared.Load() {
 		s.sock.Forward = e // others that have a shared socket may make it blocking
 	}
 	if e.relay.ready.Add(1) == 2 {

@@ -9,8 +9,15 @@ const (
 )
 
 // A relayEnd is a Forwarder: where much comes at a time, and the other stream has nothing queued, the bytes go from socket
-// to socket within the kernel, if the driver can do that.
+// to socket within the kernel, if the drivers of both can do that.
 var _ backend.Forwarder = (*relayEnd)(nil)
+
+// forwards reports whether the loop's sockets can be forwarded, and be forwarded to: with other drivers the number of a
+// Descriptor is no file descriptor. Any goroutine.
+func (l *loop) forwards() bool {
+	_, can := l.Sockets.(backend.ForwardingDriver)
+	return can
+}
 
 // Expects implements backend.Forwarder.
 func (e *relayEnd) Expects() bool { return e.bulk }
