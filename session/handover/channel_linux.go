@@ -117,6 +117,7 @@ type received struct {
 	header
 	payload   []byte
 	files     []*os.File
+	begun     bool // a part of it has come
 	truncated bool // the kernel has dropped descriptors, because there was no room for them in this process
 }
 
@@ -140,6 +141,7 @@ func (ch *channel) receive(ctx context.Context, limit int) (m received, err erro
 			return m, err
 		}
 		n += got
+		m.begun = true
 	}
 	if m.header, err = decodeHeader(first[:], limit); err != nil {
 		return m, err

@@ -17,6 +17,7 @@ type Taker struct {
 	ch    *channel
 	limit int
 	err   error // of Next
+	over  error // why nothing more is said: Next returns it behind what has become this process's already
 
 	mu      sync.Mutex // guards what follows
 	last    uint64     // number of the last item that has come
@@ -57,20 +58,14 @@ func NewTaker(ctx context.Context, c *net.UnixConn, o *Options) (*Taker, error) 
 
 // Next waits for an item that has become this process's, in the order in which the old process has let go of them. It
 // returns io.EOF when nothing more comes. After any error, also that of ctx, the conversation is over, and Next returns it
-// again: the old process keeps what Next has not returned, if it is still there.
+// again: the old process keeps what Next has not returned, if it is still there. So when ctx has ended, or the old process,
+// Next first returns, without waiting, the items that the old process has let go of.
 //
 // An item that does not fit into this process, such as one for whose descriptors there is no room below RLIMIT_NOFILE, stays
 // with the old process, which gets a *[RefusedError]. Next does not return for it.
 func (t *Taker) Next(ctx context.Context) (Item, error) {
 	for t.err == nil {
-		m, err := t.ch.receive(ctx, t.limit)
-		if err == io.EOF { // without END
-			err = io.ErrUnexpectedEOF
-		}
-		var item Item
-		if err == nil {
-			item, err = t.hear(ctx, m)
-		}
+		item, err := t.hearNext(ctx)
 		if err != nil {
 			t.err = err
 			if err != io.EOF {
@@ -85,7 +80,40 @@ func (t *Taker) Next(ctx context.Context) (Item, error) {
 	return nil, t.err
 }
 
+// hearNext waits for a message and handles it.
+func (t *Taker) hearNext(ctx context.Context) (Item, error) {
+	if t.over != nil {
+		ctx = context.Background() // nothing has to be waited for
+	}
+	m, err := t.ch.receive(ctx, t.limit)
+	if err == nil {
+		item, err := t.hear(ctx, m)
+		if err != nil && t.over != nil {
+			err = t.over
+		}
+		return item, err
+	}
+	switch {
+	case t.over != nil:
+		return nil, t.over
+	case err == io.EOF: // without END
+		return nil, io.ErrUnexpectedEOF
+	case ctx.Err() == nil || m.begun:
+		return nil, err
+	}
+	t.sayNoMore(err)
+	return nil, nil
+}
+
+// sayNoMore ends the conversation but for what the old process has said by now, so that nobody believes that the other one
+// has an item: what it says later fails there, shutdown(2).
+func (t *Taker) sayNoMore(why error) {
+	t.over = why
+	_ = t.ch.conn.CloseRead()
+}
+
 // Close ends the conversation. Items that Next has returned are not concerned; what is on its way stays with the old process.
+// What that has let go of, and Next has not returned, is closed: Next with a context that has ended returns it, one by one.
 // Further calls do nothing.
 func (t *Taker) Close() error {
 	t.ch.close() // first, so that a Next that is sending returns
@@ -126,7 +154,10 @@ func (t *Taker) hear(ctx context.Context, m received) (Item, error) {
 		if len(t.pending) > 0 {
 			return nil, malformed("END, and %d items are on their way", len(t.pending))
 		}
-		if err := t.say(ctx, header{kind: kindEnd}, nil); err != nil {
+		if t.over != nil {
+			return nil, t.over
+		}
+		if _, err := t.ch.send(ctx, header{kind: kindEnd}, nil, nil); err != nil {
 			return nil, err
 		}
 		return nil, io.EOF
@@ -150,15 +181,21 @@ func (t *Taker) arriveLocked(ctx context.Context, m received) error {
 		return err
 	}
 	t.last = m.number
+	if t.over != nil {
+		closeFiles(m.files)
+		return nil
+	}
 	if refused := refusal(m); refused != nil {
 		closeFiles(m.files)
 		p := refused.encode()
-		return t.say(ctx, header{kind: kindRefused, number: m.number, length: len(p)}, p)
+		t.say(ctx, header{kind: kindRefused, number: m.number, length: len(p)}, p)
+		return nil
 	}
 	item.attach(m.files)
 	t.pending[m.number] = arrived{item, m.length}
 	t.bytes += m.length
-	return t.say(ctx, header{kind: kindTaken, number: m.number}, nil)
+	t.say(ctx, header{kind: kindTaken, number: m.number}, nil)
+	return nil
 }
 
 // refusal is why an item cannot be taken, or nil.
@@ -193,9 +230,11 @@ func checkSocket(f *os.File, listens bool) (errno unix.Errno) {
 	return errno
 }
 
-func (t *Taker) say(ctx context.Context, h header, payload []byte) error {
-	_, err := t.ch.send(ctx, h, nil, payload)
-	return err
+// say answers an item. If it cannot, nothing more is said.
+func (t *Taker) say(ctx context.Context, h header, payload []byte) {
+	if _, err := t.ch.send(ctx, h, nil, payload); err != nil {
+		t.sayNoMore(err)
+	}
 }
 
 // forgetLocked takes an item off the list of those that are on their way. mu is held.
