@@ -16,5 +16,6 @@ func SendRoom(d Descriptor) int {
 	if e != 0 {
 		return 0
 	}
-	return max(int(info[unix.SK_MEMINFO_SNDBUF])-int(info[unix.SK_MEMINFO_WMEM_QUEUED]), 0)
+	used := max(info[unix.SK_MEMINFO_WMEM_QUEUED], info[unix.SK_MEMINFO_WMEM_ALLOC]) // the second is that of Unix sockets
+	return max(int(info[unix.SK_MEMINFO_SNDBUF])-int(used), 0)
 }
