@@ -13,9 +13,9 @@ type Forwarding struct {
 const leastForwarded = 64 << 10
 
 // Move has the socket's Forwarder take what has come and is to go to another socket. It returns how many of them it has left,
-// which Rest returns before the next Move; otherwise EAGAIN, nil for the end of the stream, or the connection's error.
-// ErrPending means that the socket has to be received from as usual: it cannot be forwarded, and has no Forwarder any longer;
-// or it has nothing for splice(2), which does not get past urgent data, tcp_read_sock in net/ipv4/tcp.c.
+// which Rest returns before the next Move; otherwise EAGAIN, or the connection's error. ErrPending means that the socket has
+// to be received from as usual: it cannot be forwarded, and has no Forwarder any longer; or it has nothing for splice(2), which
+// does not get past urgent data, tcp_read_sock in net/ipv4/tcp.c, and takes it for the end of the stream if that has come, too.
 func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, err error) {
 	if f.left > 0 { // a panic has come between: nobody else may get these bytes
 		f.Close()
@@ -32,7 +32,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 	case err == syscall.EINVAL: // not this kind of socket
 		s.Forward = nil
 		return 0, ErrPending
-	case err == syscall.EAGAIN:
+	case n == 0 && (err == nil || err == syscall.EAGAIN):
 		return 0, ErrPending
 	case n == 0:
 		return 0, err

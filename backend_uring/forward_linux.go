@@ -1,7 +1,6 @@
 package uring
 
 import (
-	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -54,12 +53,9 @@ func (d *Driver) readable(s *backend.Socket, c ring.CQE) {
 	if s.State&releasing != 0 {
 		return
 	}
-	switch err {
-	case syscall.EAGAIN, syscall.ECANCELED, syscall.EINTR:
+	if err == syscall.EAGAIN || err == syscall.ECANCELED || err == syscall.EINTR {
 		d.Changed(s) // ask again, if it is wanted
 		return
-	case nil:
-		err = io.EOF
 	}
 	d.SetInterest(s, wantReceive, false)
 	s.Owner.ReceiveEnded(err)

@@ -87,7 +87,7 @@ func RunForward(t *testing.T, open Opener) {
 		},
 		"NowAndThen": forwardsNowAndThen, "NoRoom": forwardsWhatFindsRoom, "Reset": forwardsReset,
 		"SwitchedOff": forwardsNothingWhileOff, "Released": releasedByForwarder, "ReleasedInReceived": releasedInRest,
-		"Panic": panicInRest, "Urgent": forwardsBesideUrgent,
+		"Panic": panicInRest, "Urgent": forwardsBesideUrgent, "UrgentAtTheEnd": forwardsBehindUrgent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, new(backend.Counters))
@@ -202,16 +202,9 @@ func forwardsNothingWhileOff(t *testing.T, d backend.Driver) {
 func forwardsBesideUrgent(t *testing.T, d backend.Driver) {
 	f := &forwarder{wants: always, take: 1 << 20}
 	o, peer := forwards(t, d, f)
-	raw, err := peer.SyscallConn()
-	require.NoError(t, err)
 	for range 3 {
 		before := f.all + len(o.Got)
-		_, err = peer.Write(make([]byte, 100))
-		require.NoError(t, err)
-		require.NoError(t, raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte{1}, unix.MSG_OOB|unix.MSG_DONTWAIT, nil) }))
-		require.NoError(t, err)
-		_, err = peer.Write(make([]byte, 200))
-		require.NoError(t, err)
+		sendUrgent(t, peer)
 		Until(t, d, func() bool { f.drain(); return f.all+len(o.Got) >= before+300 })
 		require.Equal(t, before+300, f.all+len(o.Got))
 	}
@@ -220,6 +213,31 @@ func forwardsBesideUrgent(t *testing.T, d backend.Driver) {
 	Until(t, d, func() bool { return o.Ends > 0 })
 	assert.Equal(t, io.EOF, o.EndErr)
 	Release(t, d, o)
+}
+
+// What comes behind urgent data is no less there when the peer has finished: splice(2) takes its mark for the end then.
+func forwardsBehindUrgent(t *testing.T, d backend.Driver) {
+	f := &forwarder{wants: always, take: 1 << 20}
+	o, peer := forwards(t, d, f)
+	sendUrgent(t, peer)
+	require.NoError(t, peer.CloseWrite())
+	Until(t, d, func() bool { return o.Ends > 0 })
+	assert.Equal(t, io.EOF, o.EndErr)
+	assert.Equal(t, 300, f.all+len(o.Got))
+	Release(t, d, o)
+}
+
+// sendUrgent sends 100 bytes, an urgent one, and 200.
+func sendUrgent(t *testing.T, peer *net.TCPConn) {
+	t.Helper()
+	raw, err := peer.SyscallConn()
+	require.NoError(t, err)
+	_, err = peer.Write(make([]byte, 100))
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte{1}, unix.MSG_OOB|unix.MSG_DONTWAIT, nil) }))
+	require.NoError(t, err)
+	_, err = peer.Write(make([]byte, 200))
+	require.NoError(t, err)
 }
 
 // A Forwarder may release its socket.
