@@ -164,6 +164,7 @@ func (c *conn) cut(s *session.Stream, w *answer, err error) {
 // this one.
 func (c *conn) ended(s *session.Stream, w *answer, keeps bool) {
 	w.live.tell(nil)
+	w.unpause()
 	switch {
 	case c.current != w:
 		return
@@ -179,6 +180,14 @@ func (c *conn) ended(s *session.Stream, w *answer, keeps bool) {
 	}
 	c.watch(s)
 	s.ResumeRead()
+}
+
+// unpause ends a pause with its exchange: what is left of the content is dropped, in its time, and a later Resume must not take
+// back a pause of the next exchange.
+func (a *answer) unpause() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.paused = false
 }
 
 // ends has the connection end behind the response.
