@@ -155,8 +155,14 @@ func (x *Async) Close() error {
 	return a.stream.Post(func() { a.conn.finishes(a.stream, a) })
 }
 
-// Abort resets the connection: the client sees that the response is not complete.
-func (x *Async) Abort() error { return x.a.stream.Abort() }
+// Abort resets the connection: the client sees that the response is not complete. After Close it does nothing, because the
+// connection may be that of another exchange.
+func (x *Async) Abort() error {
+	if x.a.isDone() {
+		return nil
+	}
+	return x.a.stream.Abort()
+}
 
 // Stream returns the connection's stream, for its timers and Post.
 func (x *Async) Stream() *session.Stream { return x.a.stream }
