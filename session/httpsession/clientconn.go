@@ -296,12 +296,21 @@ func (c *ClientConn) OnClose(_ *session.Stream, err error) {
 	if c.ended == nil {
 		c.ended = fmt.Errorf("httpsession: the connection has ended: %w", net.ErrClosed)
 	}
-	for _, x := range c.flying {
-		x.end(nil, due)
-	}
+	defer func() {
+		if c.Closed != nil {
+			c.Closed(err)
+		}
+	}()
+	behind := c.flying
 	c.flying = nil
-	if c.Closed != nil {
-		c.Closed(err)
+	endAll(behind, due)
+}
+
+// endAll ends exchanges that get no response. Each is told, also if the function of one before it panics.
+func endAll(calls []*call, err error) {
+	if len(calls) > 0 {
+		defer endAll(calls[1:], err)
+		calls[0].end(nil, err)
 	}
 }
 
