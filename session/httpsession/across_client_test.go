@@ -2,14 +2,67 @@ package httpsession_test
 
 import (
 	"io"
+	"net"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/httpsession"
 )
+
+// tunnel is another protocol on the stream of a ClientConn.
+type tunnel struct {
+	session.BaseHandler
+	ends chan error
+}
+
+func (h tunnel) OnClose(_ *session.Stream, err error) { h.ends <- err }
+
+// TestClientConnSwitches has a request behind one that asks for another protocol. When the server switches, it ends at once,
+// and its timeout leaves the stream alone, which belongs to the other protocol.
+func TestClientConnSwitches(t *testing.T) {
+	onLoops(t, func(t *testing.T, tr tandem.Transport) {
+		address, release := scripted(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", true)
+		defer release()
+		other := tunnel{ends: make(chan error, 1)}
+		behind := make(chan error, 2)
+		c := httpsession.NewClientConn(&httpsession.ClientOptions{Pipeline: 2, ExchangeTimeout: 200 * time.Millisecond})
+		begun := false
+		c.Ready = func() {
+			if begun {
+				return
+			}
+			begun = true
+			q := request(t, "GET", "http://a/", "")
+			q.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"x"}}
+			assert.NoError(t, c.Do(q, func(r *http1.Response, err error) {
+				assert.NoError(t, err)
+				c.Stream().SetHandler(other)
+			}))
+			assert.NoError(t, c.Do(request(t, "GET", "http://a/behind", ""), func(_ *http1.Response, err error) { behind <- err }))
+		}
+		s, err := tr.Connect("tcp", address, c, nil)
+		require.NoError(t, err)
+		select {
+		case err := <-behind:
+			assert.ErrorIs(t, err, net.ErrClosed)
+		case <-time.After(patience):
+			require.FailNow(t, "the request behind was not told")
+		}
+		select {
+		case err := <-other.ends:
+			assert.Fail(t, "the stream of the other protocol has ended", "%v", err)
+		case <-time.After(400 * time.Millisecond):
+		}
+		assert.NoError(t, s.Abort())
+	})
+}
 
 // TestClientConnPanics has the function of one exchange panic at the end of the connection: the others, and Closed, are called
 // all the same.

@@ -252,6 +252,7 @@ func (c *ClientConn) response(s *session.Stream, r *http1.Response) {
 	x.end(r, nil)
 	switch {
 	case r.Switched(): // the function has given the stream to another handler, or closed it
+		c.leave()
 	case !keeps:
 		c.eof = true // the server answers nothing more
 		_ = s.Close()
@@ -304,6 +305,17 @@ func (c *ClientConn) OnClose(_ *session.Stream, err error) {
 	behind := c.flying
 	c.flying = nil
 	endAll(behind, due)
+}
+
+// leave ends what is left of HTTP on a stream that has switched: no timer may touch the other protocol.
+func (c *ClientConn) leave() {
+	if c.waits != nil {
+		c.waits.Stop()
+		c.waits = nil
+	}
+	behind := c.flying
+	c.flying = nil
+	endAll(behind, errLast)
 }
 
 // endAll ends exchanges that get no response. Each is told, also if the function of one before it panics.
