@@ -16,6 +16,30 @@ import (
 	"github.com/tandem-io/tandem/session/httpsession"
 )
 
+// TestClientConnUnasked has a server send a second response behind the first: it answers nothing, and least of all a request
+// that is sent when it has come already.
+func TestClientConnUnasked(t *testing.T) {
+	onLoops(t, func(t *testing.T, tr tandem.Transport) {
+		address, release := scripted(t, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged", true)
+		defer release()
+		var got []string
+		closed := calling(t, tr, address, nil, func(c *httpsession.ClientConn, _ func()) {
+			assert.NoError(t, c.Do(request(t, "GET", "http://a/1", ""), func(r *http1.Response, err error) {
+				assert.NoError(t, err)
+				got = append(got, string(r.Content))
+				assert.ErrorIs(t, c.Do(request(t, "GET", "http://a/2", ""), func(r *http1.Response, _ error) {
+					if r != nil {
+						got = append(got, string(r.Content))
+					}
+					_ = c.Stream().Close()
+				}), net.ErrClosed)
+			}))
+		})
+		assert.Equal(t, []string{"one"}, got)
+		assert.Equal(t, io.EOF, closed)
+	})
+}
+
 // tunnel is another protocol on the stream of a ClientConn.
 type tunnel struct {
 	session.BaseHandler

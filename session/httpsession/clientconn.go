@@ -245,7 +245,8 @@ func (c *ClientConn) response(s *session.Stream, r *http1.Response) {
 	}
 	c.flying[0] = nil
 	c.flying = c.flying[1:]
-	keeps := r.KeepAlive()
+	unasked := len(c.flying) == 0 && s.Buffered() > 0 // what follows must not answer a request that is still to be sent
+	keeps := r.KeepAlive() && !unasked
 	if !keeps {
 		c.ended = errLast
 	}
