@@ -1,0 +1,40 @@
+package httpsession_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem/frame"
+	"github.com/tandem-io/tandem/frame/http1"
+)
+
+// TestPartsBehindNoContent announces content of 0 bytes, and writes some: it would be taken for the next message.
+func TestPartsBehindNoContent(t *testing.T) {
+	s, client := attend(t)
+	say(t, client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	_, err := next(t, s, s)
+	require.NoError(t, err)
+	a := response(200, "")
+	a.Part = http1.First
+	a.Header.Set("Content-Length", "0")
+	put(t, s, a)
+	a.Part, a.Content = http1.Middle, []byte("HTTP/1.1 200 OK\r\n\r\n")
+	_, _, err = s.Write(a)
+	assert.ErrorIs(t, err, frame.ErrMalformed)
+	a.Part, a.Content = http1.Last, nil
+	put(t, s, a)
+	_, err = s.Drive()
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(heard(t, client), "HTTP/1.1"))
+
+	c, _ := talk(t, nil)
+	q := upload(t, "http://a/", 0, false, nil)
+	q.Header.Set("Content-Length", "0")
+	put(t, c, q)
+	q.Part, q.Content = http1.Last, []byte("GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+	_, _, err = c.Write(q)
+	assert.ErrorIs(t, err, frame.ErrMalformed)
+}
