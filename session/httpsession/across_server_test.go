@@ -1,6 +1,8 @@
 package httpsession_test
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -9,6 +11,8 @@ import (
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
+	"github.com/tandem-io/tandem/session/httpsession"
+	"github.com/tandem-io/tandem/session/sessiontest"
 )
 
 // TestPartsBehindNoContent announces content of 0 bytes, and writes some: it would be taken for the next message.
@@ -37,4 +41,15 @@ func TestPartsBehindNoContent(t *testing.T) {
 	q.Part, q.Content = http1.Last, []byte("GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
 	_, _, err = c.Write(q)
 	assert.ErrorIs(t, err, frame.ErrMalformed)
+}
+
+// TestBlockingConnect has clients ask a Blocking handler for a tunnel, which it cannot have: that is no panic.
+func TestBlockingConnect(t *testing.T) {
+	h := httpsession.Blocking(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") }))
+	handling(t, h, nil, func(t *testing.T, address string, log *sessiontest.Log) {
+		got := exchange(t, address, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		assert.True(t, strings.HasPrefix(got, "HTTP/1.1 501 "), "%q", got)
+		assert.Contains(t, got, "answer", "the request behind")
+		assert.NotContains(t, log.String(), "panic")
+	})
 }

@@ -19,7 +19,7 @@ import (
 //	Flush       sends what was written; otherwise that is done for each 4 KiB
 //	Context     is cancelled when the client leaves, and when h returns. Reads and Writes fail then
 //
-// h must return soon after its context has ended: nothing waits for it. A panic of h resets the connection and is logged as
+// CONNECT is answered with 501, without h. h must return soon after its context has ended: nothing waits for it. A panic of h resets the connection and is logged as
 // that of a callback; http.ErrAbortHandler is not logged. If Blocking is what Handler serves itself, and not a route of its, all
 // requests come in parts.
 func Blocking(h http.Handler) http.Handler {
@@ -36,6 +36,10 @@ func (b *blocking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := ownAnswer(w, "blocking")
 	if err != nil { // of another server
 		b.Handler.ServeHTTP(w, r)
+		return
+	}
+	if a.asked.Method == http.MethodConnect { // StartAsync refuses it, and the client has its choice of methods
+		http.Error(w, "CONNECT is not for this server", http.StatusNotImplemented)
 		return
 	}
 	p := &pipe{request: r}
