@@ -53,3 +53,31 @@ func TestBlockingConnect(t *testing.T) {
 		assert.NotContains(t, log.String(), "panic")
 	})
 }
+
+// TestHandOverOfContent asks for another protocol before the content of the request has come: it would be taken for bytes of that.
+func TestHandOverOfContent(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := httpsession.HandOver(w, http.StatusSwitchingProtocols, shouter{}); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	})
+	const asks = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"
+	handling(t, h, &httpsession.ServerOptions{Parts: inParts}, func(t *testing.T, address string, _ *sessiontest.Log) {
+		r := sayRaw(t, address, asks+"hello", "GET")
+		assert.Equal(t, http.StatusBadRequest, r.StatusCode)
+	})
+	s, client := attendWith(t, &httpsession.ServerOptions{Parts: inParts})
+	say(t, client, asks+"he")
+	_, err := next(t, s, s)
+	require.NoError(t, err)
+	a := response(http.StatusSwitchingProtocols, "")
+	a.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"x"}}
+	_, _, err = s.Write(a)
+	assert.ErrorContains(t, err, "content")
+	say(t, client, "llo")
+	for r := (*http1.Request)(nil); r == nil || r.Part != http1.Last; {
+		r, err = next(t, s, s)
+		require.NoError(t, err)
+	}
+	put(t, s, a)
+}
