@@ -81,3 +81,22 @@ func TestHandOverOfContent(t *testing.T) {
 	}
 	put(t, s, a)
 }
+
+// TestExpectationOutlivesPart has a first part that cannot be sent. The client has still not sent its content, and its next
+// request must not be taken for that.
+func TestExpectationOutlivesPart(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			_, _ = io.WriteString(w, "the next")
+			return
+		}
+		w.Header().Set("Trailer", "Upgrade") // which no trailer may have
+		_, _ = io.WriteString(w, "refused")
+		assert.Error(t, http.NewResponseController(w).Flush())
+	})
+	handling(t, h, &httpsession.ServerOptions{Parts: inParts}, func(t *testing.T, address string, _ *sessiontest.Log) {
+		r := sayRaw(t, address, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n", "POST")
+		assert.Equal(t, http.StatusOK, r.StatusCode)
+		assert.True(t, r.Close, "the connection goes on, and the next request would be taken for content")
+	})
+}
