@@ -1,10 +1,12 @@
 package httpsession_test
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,5 +100,38 @@ func TestExpectationOutlivesPart(t *testing.T) {
 		r := sayRaw(t, address, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n", "POST")
 		assert.Equal(t, http.StatusOK, r.StatusCode)
 		assert.True(t, r.Close, "the connection goes on, and the next request would be taken for content")
+	})
+}
+
+// TestTrailerBesideItsReader has a Blocking handler look at the fields that are announced while they come.
+func TestTrailerBesideItsReader(t *testing.T) {
+	h := httpsession.Blocking(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := r.WithContext(r.Context())
+		first := make([]byte, 1)
+		_, err := io.ReadFull(r.Body, first)
+		assert.NoError(t, err)
+		http.NewResponseController(w).Flush()
+		for until := time.Now().Add(50 * time.Millisecond); time.Now().Before(until); {
+			for name := range r.Trailer {
+				assert.Equal(t, "X-After", name)
+			}
+		}
+		_, err = io.Copy(io.Discard, r.Body)
+		assert.NoError(t, err)
+		_, _ = io.WriteString(w, r.Trailer.Get("X-After")+inner.Trailer.Get("X-After"))
+	}))
+	handling(t, h, nil, func(t *testing.T, address string, _ *sessiontest.Log) {
+		c := dialPlain(t, address)
+		in := bufio.NewReader(c)
+		_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-After\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+		require.NoError(t, err)
+		r, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Millisecond)
+		_, err = io.WriteString(c, "0\r\nX-After: y\r\n\r\n")
+		require.NoError(t, err)
+		got, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		assert.Equal(t, "yy", string(got))
 	})
 }

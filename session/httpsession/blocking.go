@@ -3,6 +3,7 @@ package httpsession
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -132,13 +133,22 @@ func (p *pipe) read(b []byte) (int, error) {
 			}
 			return n, nil
 		case p.whole:
-			p.request.Trailer = p.after
+			p.trailer()
 			return 0, io.EOF
 		case p.over:
 			return 0, p.err
 		}
 		p.resume()
 		p.moved.Wait()
+	}
+}
+
+// trailer gives the request what came in its trailer, also where h has made copies of it.
+func (p *pipe) trailer() {
+	if p.request.Trailer == nil {
+		p.request.Trailer = p.after
+	} else {
+		maps.Copy(p.request.Trailer, p.after)
 	}
 }
 
