@@ -3,6 +3,7 @@ package httpsession_test
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-io/tandem"
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session/httpsession"
@@ -133,5 +135,23 @@ func TestTrailerBesideItsReader(t *testing.T) {
 		got, err := io.ReadAll(r.Body)
 		require.NoError(t, err)
 		assert.Equal(t, "yy", string(got))
+	})
+}
+
+// TestHalfClosedIdleClient has a client finish when nothing goes on: the connection ends, although AllowHalfClose is set.
+func TestHalfClosedIdleClient(t *testing.T) {
+	o := &tandem.ListenOptions{}
+	o.AllowHalfClose = true
+	serves(t, site(), o, func(t *testing.T, address string) {
+		for _, sends := range []string{"", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"} {
+			c := dialPlain(t, address)
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_, err := io.WriteString(c, sends)
+			require.NoError(t, err)
+			require.NoError(t, c.(*net.TCPConn).CloseWrite())
+			all, err := io.ReadAll(c)
+			assert.NoError(t, err, "the connection does not end")
+			assert.Equal(t, sends != "", strings.HasPrefix(string(all), "HTTP/1.1 200 "), "%q", all)
+		}
 	})
 }

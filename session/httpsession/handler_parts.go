@@ -198,12 +198,12 @@ func (a *answer) ends() {
 }
 
 // OnEOF implements session.Handler. A client that has finished while its response goes on has left, as for net/http: unless
-// AllowHalfClose is set, in which case the response goes on and the connection ends behind it.
+// AllowHalfClose is set, in which case the response goes on. The connection ends behind it, or at once if nothing goes on.
 func (c *conn) OnEOF(s *session.Stream) {
 	w := c.current
 	switch {
 	case w == nil || w.live.over:
-		c.FrameHandler.OnEOF(s)
+		_ = s.Close() // also with AllowHalfClose
 	case s.Options().AllowHalfClose:
 		w.ends()
 	default:
