@@ -40,6 +40,18 @@ func TestClientConnUnasked(t *testing.T) {
 	})
 }
 
+// TestClientUnasked is the same for a Client and for a Pool.
+func TestClientUnasked(t *testing.T) {
+	c, server := talk(t, nil)
+	put(t, c, request(t, "GET", "http://a/1", ""))
+	say(t, server, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+	r, err := next(t, c, c)
+	require.NoError(t, err)
+	assert.Equal(t, "200 one", summary(r))
+	_, _, err = c.Write(request(t, "GET", "http://a/2", ""))
+	assert.ErrorIs(t, err, net.ErrClosed)
+}
+
 // tunnel is another protocol on the stream of a ClientConn.
 type tunnel struct {
 	session.BaseHandler
