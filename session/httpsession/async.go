@@ -202,15 +202,25 @@ func (l *life) tell(err error) {
 	}
 }
 
-// inParts is the Body of a request whose content comes in parts.
-type inParts struct{}
+// inParts is the Body of a request whose content comes in parts. Others may have wrapped it.
+type inParts struct{ to *pipe } // nil: no Blocking handler reads it
 
 // Read implements io.Reader. The content is delivered to AsyncEvents, or read by a handler that is Blocking.
-func (inParts) Read([]byte) (int, error) { return 0, errInParts }
+func (b *inParts) Read(p []byte) (int, error) {
+	if b.to == nil {
+		return 0, errInParts
+	}
+	return b.to.read(p)
+}
 
 // Close implements io.Closer.
-func (inParts) Close() error { return nil }
+func (b *inParts) Close() error {
+	if b.to == nil {
+		return nil
+	}
+	return pipeBody{b.to}.Close()
+}
 
 var errInParts = fmt.Errorf("httpsession: the content of this request comes in parts, to AsyncEvents.Data: %w", session.ErrWouldBlock)
 
-var _ io.ReadCloser = inParts{}
+var _ io.ReadCloser = (*inParts)(nil)

@@ -48,14 +48,15 @@ func (b *blocking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.out, err = StartAsync(a, AsyncEvents{Data: p.data, End: p.end, Writable: p.wake, Close: p.close}); err != nil {
 		panic(err) // such as of a second call for one request
 	}
-	if _, parts := r.Body.(inParts); parts {
+	if a.body != nil {
 		p.out.Pause() // until the first Read
 		p.paused = true
+		a.body.to = p // r.Body is that, or reads from it
 	} else {
-		p.unread, _ = io.ReadAll(r.Body) // its memory is lent until this function returns
+		p.unread, p.broken = io.ReadAll(r.Body) // its memory is lent until this function returns
 		p.whole = true
+		r.Body = pipeBody{p}
 	}
-	r.Body = pipeBody{p}
 	go p.run(b.Handler)
 }
 
@@ -72,6 +73,7 @@ type pipe struct {
 	unread []byte     // content
 	paused bool       // the client is held up
 	whole  bool       // all content has come
+	broken error      // why a Body that somebody has wrapped gave no more of it
 	closed bool       // the Body was closed
 	after  http.Header
 	err    error // why nothing more will come or go
@@ -132,6 +134,8 @@ func (p *pipe) read(b []byte) (int, error) {
 				p.resume()
 			}
 			return n, nil
+		case p.broken != nil:
+			return 0, p.broken
 		case p.whole:
 			p.trailer()
 			return 0, io.EOF
