@@ -69,6 +69,7 @@ func TestStaleAsync(t *testing.T) {
 			return
 		}
 		now = x
+		assert.False(t, old.Writable(), "after the end")
 		old.Resume()
 		assert.NoError(t, old.Abort())
 		x.Stream().After(100*time.Millisecond, func() {

@@ -113,7 +113,7 @@ func (x *Async) FlushError() error { return x.a.FlushError() }
 
 // Writable reports whether the client takes what is written: it is false while more than HighWater bytes are queued, until
 // they have fallen under LowWater, and after the end.
-func (x *Async) Writable() bool { return x.a.stream.Writable() }
+func (x *Async) Writable() bool { return !x.a.isDone() && x.a.stream.Writable() }
 
 // Pause stops AsyncEvents.Data until Resume; the client is held up. Called before the http.Handler has returned, it also keeps
 // a client waiting that expects 100 Continue.
