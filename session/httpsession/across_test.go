@@ -94,3 +94,29 @@ func TestStaleAsync(t *testing.T) {
 		}
 	})
 }
+
+// TestTimesAfterPause has the content held up for nearly all of MessageTimeout. The client has all of it again afterwards.
+func TestTimesAfterPause(t *testing.T) {
+	const limit = 600 * time.Millisecond
+	ends := make(chan error, 1)
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var x *httpsession.Async
+		x, err := httpsession.StartAsync(w, httpsession.AsyncEvents{
+			Data:  func([]byte) {},
+			End:   func(http.Header) { _ = x.Close() },
+			Close: func(err error) { ends <- err },
+		})
+		assert.NoError(t, err)
+		x.Pause()
+		x.Stream().After(limit*9/10, x.Resume)
+	})
+	handling(t, h, &httpsession.ServerOptions{Parts: inParts, MessageTimeout: limit}, func(t *testing.T, address string, _ *sessiontest.Log) {
+		c := dialPlain(t, address)
+		_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc")
+		require.NoError(t, err)
+		time.Sleep(limit * 13 / 10)
+		_, err = io.WriteString(c, "de")
+		require.NoError(t, err)
+		assert.NoError(t, one(t, ends))
+	})
+}

@@ -135,6 +135,7 @@ func (x *Async) Resume() {
 		return
 	}
 	x.a.paused = false
+	x.a.parts.pauses++
 	if x.a.sent == nil && !x.a.returned {
 		x.a.proceed()
 	}
