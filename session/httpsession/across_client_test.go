@@ -52,6 +52,24 @@ func TestClientUnasked(t *testing.T) {
 	assert.ErrorIs(t, err, net.ErrClosed)
 }
 
+// TestClientSwitchesForTheRightRequest has a server switch protocols for a request that has not asked for that, in front of one
+// that has; and the other way round, where it may.
+func TestClientSwitchesForTheRightRequest(t *testing.T) {
+	for _, right := range []bool{false, true} {
+		c, server := talk(t, &httpsession.ClientOptions{Pipeline: 2})
+		for i := range 2 {
+			q := request(t, "GET", "http://a/", "")
+			if (i == 0) == right {
+				q.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"x"}}
+			}
+			put(t, c, q)
+		}
+		say(t, server, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+		_, err := next(t, c, c)
+		assert.Equal(t, right, err == nil, "%v", err)
+	}
+}
+
 // tunnel is another protocol on the stream of a ClientConn.
 type tunnel struct {
 	session.BaseHandler

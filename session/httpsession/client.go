@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -85,9 +86,9 @@ type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder behindDecoder
 	late    lateness
-	most    int  // limit of requests without a response
-	upgrade bool // whether the last request asked for another protocol
-	ended   bool // whether the connection carries no more requests
+	most    int    // limit of requests without a response
+	upgrade []bool // whether the requests without a response asked for another protocol
+	ended   bool   // whether the connection carries no more requests
 
 	switched bool // whether the last response has ended HTTP
 	tls      *tls.ConnectionState
@@ -220,7 +221,7 @@ func (c *Client) Write(r *http1.Request) (rest *http1.Request, status polled.Wri
 		c.begun = append(c.begun, backend.SystemClock{}.Now())
 	}
 	c.ended = !r.KeepAlive()
-	c.upgrade = len(r.Header["Upgrade"]) > 0
+	c.upgrade = append(c.upgrade, len(r.Header["Upgrade"]) > 0)
 	c.prompt.asked(r, c.Outstanding())
 	return nil, polled.Success, nil
 }
@@ -279,7 +280,7 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			return r, polled.Data, nil
 		case r.Interim():
 			continue
-		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
+		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade[0]:
 			_ = c.Close()
 			return nil, polled.None, errUnasked
 		}
@@ -287,8 +288,11 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			c.tls = tlsOf(c.framed)
 		}
 		r.TLS = c.tls
-		if r.Part.Ends() && len(c.begun) > 0 {
-			c.begun = c.begun[1:]
+		if r.Part.Ends() {
+			c.upgrade = slices.Delete(c.upgrade, 0, 1)
+			if len(c.begun) > 0 {
+				c.begun = c.begun[1:]
+			}
 		}
 		c.switched = r.Switched()
 		c.ended = c.ended || !r.KeepAlive() || c.Outstanding() == 0 && c.decoder.behind > 0 // which must not answer the next request
