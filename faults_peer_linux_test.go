@@ -152,13 +152,15 @@ func isOneOf(err error, all []error) bool {
 func TestFaultBlackHole(t *testing.T) {
 	t.Parallel()
 	overWire(t, func(w *wire, tr tandem.Transport) {
+		_, err := tr.Dial(w.t.Context(), "tcp", farIP+":9", newRecorder(), nil) // nobody listens, and the wire carries that
+		require.ErrorIs(w.t, err, syscall.ECONNREFUSED)
 		undo := w.filter("input", "meta l4proto tcp counter drop")
 		files, h := openFiles(), newRecorder()
 		const at = farIP + ":9"
 		ctx, cancel := context.WithTimeout(w.t.Context(), during)
 		defer cancel()
 		began := time.Now()
-		_, err := tr.Dial(ctx, "tcp", at, h, nil)
+		_, err = tr.Dial(ctx, "tcp", at, h, nil)
 		assert.GreaterOrEqual(w.t, time.Since(began), during, "the time of a dial")
 		timedOut(w.t, err)
 		_, err = tr.Dial(w.t.Context(), "tcp", at, h, &tandem.DialOptions{Timeout: during})

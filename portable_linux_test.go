@@ -60,6 +60,7 @@ func withoutPlain() map[string]string {
 	maps.Copy(all, map[string]string{
 		"S05_ResetAfterOverflow":       "behind the peer's FIN package net tells no reset until something is sent",
 		"Relay_ResetBehindASlowReader": "a stream that does not read learns of a reset only behind the piece that it has in memory",
+		"Relay_ResetInAPause":          "a stream that does not read learns of a reset only behind the piece that it has in memory",
 		"S09_DirectWrites":             sendsElsewhere, "S35_Stats": sendsElsewhere, "Sessions_ResetWhenFull": sendsElsewhere,
 		"S11_ReadWhileBlocked":   "one piece is received ahead",
 		"S13_NoSignal":           "package net's sends raise SIGPIPE, which Go ignores unless the program asks for it",

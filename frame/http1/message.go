@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -113,13 +114,16 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-// merged returns the trailer with the announced and the received fields.
+// merged returns the trailer with the announced and the received fields. It leaves announced as it is, because a message in
+// parts was delivered with it, and another goroutine may read it.
 func merged(announced, came http.Header) http.Header {
-	if announced == nil {
+	switch {
+	case announced == nil:
 		return came
+	case came == nil:
+		return announced
 	}
-	for name, values := range came {
-		announced[name] = values
-	}
-	return announced
+	both := maps.Clone(announced)
+	maps.Copy(both, came)
+	return both
 }

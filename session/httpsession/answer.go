@@ -24,7 +24,8 @@ type answer struct {
 	stream *session.Stream
 	conn   *conn
 	asked  *http.Request
-	live   *life // nil: the exchange ends when the handler returns
+	live   *life    // nil: the exchange ends when the handler returns
+	body   *inParts // nil: the request is whole
 
 	mu       sync.Mutex  // guards what follows, because a handler may have started goroutines
 	header   http.Header // the handler's

@@ -47,6 +47,9 @@ func (a *answer) emit() error {
 	if err := a.write(head, part); err != nil {
 		return err
 	}
+	if part == http1.First {
+		a.expects = a.expects && a.live.wantsContent() // otherwise it learns from this response that nobody waits for its content
+	}
 	a.parts.head = head
 	a.parts.went += int64(len(a.content))
 	a.content = a.content[:0]
@@ -92,7 +95,6 @@ func (a *answer) begin() *http1.Response {
 	if r.Trailer = a.announced(); a.length >= 0 || a.asked.Method == http.MethodHead {
 		r.Trailer = nil
 	}
-	a.expects = a.expects && a.live.wantsContent() // otherwise it learns from this response that nobody waits for its content
 	return r
 }
 

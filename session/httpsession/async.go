@@ -113,7 +113,7 @@ func (x *Async) FlushError() error { return x.a.FlushError() }
 
 // Writable reports whether the client takes what is written: it is false while more than HighWater bytes are queued, until
 // they have fallen under LowWater, and after the end.
-func (x *Async) Writable() bool { return x.a.stream.Writable() }
+func (x *Async) Writable() bool { return !x.a.isDone() && x.a.stream.Writable() }
 
 // Pause stops AsyncEvents.Data until Resume; the client is held up. Called before the http.Handler has returned, it also keeps
 // a client waiting that expects 100 Continue.
@@ -135,6 +135,7 @@ func (x *Async) Resume() {
 		return
 	}
 	x.a.paused = false
+	x.a.parts.pauses++
 	if x.a.sent == nil && !x.a.returned {
 		x.a.proceed()
 	}
@@ -155,8 +156,14 @@ func (x *Async) Close() error {
 	return a.stream.Post(func() { a.conn.finishes(a.stream, a) })
 }
 
-// Abort resets the connection: the client sees that the response is not complete.
-func (x *Async) Abort() error { return x.a.stream.Abort() }
+// Abort resets the connection: the client sees that the response is not complete. After Close it does nothing, because the
+// connection may be that of another exchange.
+func (x *Async) Abort() error {
+	if x.a.isDone() {
+		return nil
+	}
+	return x.a.stream.Abort()
+}
 
 // Stream returns the connection's stream, for its timers and Post.
 func (x *Async) Stream() *session.Stream { return x.a.stream }
@@ -196,15 +203,25 @@ func (l *life) tell(err error) {
 	}
 }
 
-// inParts is the Body of a request whose content comes in parts.
-type inParts struct{}
+// inParts is the Body of a request whose content comes in parts. Others may have wrapped it.
+type inParts struct{ to *pipe } // nil: no Blocking handler reads it
 
 // Read implements io.Reader. The content is delivered to AsyncEvents, or read by a handler that is Blocking.
-func (inParts) Read([]byte) (int, error) { return 0, errInParts }
+func (b *inParts) Read(p []byte) (int, error) {
+	if b.to == nil {
+		return 0, errInParts
+	}
+	return b.to.read(p)
+}
 
 // Close implements io.Closer.
-func (inParts) Close() error { return nil }
+func (b *inParts) Close() error {
+	if b.to == nil {
+		return nil
+	}
+	return pipeBody{b.to}.Close()
+}
 
 var errInParts = fmt.Errorf("httpsession: the content of this request comes in parts, to AsyncEvents.Data: %w", session.ErrWouldBlock)
 
-var _ io.ReadCloser = inParts{}
+var _ io.ReadCloser = (*inParts)(nil)

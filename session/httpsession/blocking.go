@@ -3,6 +3,7 @@ package httpsession
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -19,7 +20,7 @@ import (
 //	Flush       sends what was written; otherwise that is done for each 4 KiB
 //	Context     is cancelled when the client leaves, and when h returns. Reads and Writes fail then
 //
-// h must return soon after its context has ended: nothing waits for it. A panic of h resets the connection and is logged as
+// CONNECT is answered with 501, without h. h must return soon after its context has ended: nothing waits for it. A panic of h resets the connection and is logged as
 // that of a callback; http.ErrAbortHandler is not logged. If Blocking is what Handler serves itself, and not a route of its, all
 // requests come in parts.
 func Blocking(h http.Handler) http.Handler {
@@ -38,19 +39,24 @@ func (b *blocking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.Handler.ServeHTTP(w, r)
 		return
 	}
+	if a.asked.Method == http.MethodConnect { // StartAsync refuses it, and the client has its choice of methods
+		http.Error(w, "CONNECT is not for this server", http.StatusNotImplemented)
+		return
+	}
 	p := &pipe{request: r}
 	p.moved.L = &p.mu
 	if p.out, err = StartAsync(a, AsyncEvents{Data: p.data, End: p.end, Writable: p.wake, Close: p.close}); err != nil {
 		panic(err) // such as of a second call for one request
 	}
-	if _, parts := r.Body.(inParts); parts {
+	if a.body != nil {
 		p.out.Pause() // until the first Read
 		p.paused = true
+		a.body.to = p // r.Body is that, or reads from it
 	} else {
-		p.unread, _ = io.ReadAll(r.Body) // its memory is lent until this function returns
+		p.unread, p.broken = io.ReadAll(r.Body) // its memory is lent until this function returns
 		p.whole = true
+		r.Body = pipeBody{p}
 	}
-	r.Body = pipeBody{p}
 	go p.run(b.Handler)
 }
 
@@ -67,6 +73,7 @@ type pipe struct {
 	unread []byte     // content
 	paused bool       // the client is held up
 	whole  bool       // all content has come
+	broken error      // why a Body that somebody has wrapped gave no more of it
 	closed bool       // the Body was closed
 	after  http.Header
 	err    error // why nothing more will come or go
@@ -127,14 +134,25 @@ func (p *pipe) read(b []byte) (int, error) {
 				p.resume()
 			}
 			return n, nil
+		case p.broken != nil:
+			return 0, p.broken
 		case p.whole:
-			p.request.Trailer = p.after
+			p.trailer()
 			return 0, io.EOF
 		case p.over:
 			return 0, p.err
 		}
 		p.resume()
 		p.moved.Wait()
+	}
+}
+
+// trailer gives the request what came in its trailer, also where h has made copies of it.
+func (p *pipe) trailer() {
+	if p.request.Trailer == nil {
+		p.request.Trailer = p.after
+	} else {
+		maps.Copy(p.request.Trailer, p.after)
 	}
 }
 

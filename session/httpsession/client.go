@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tandem-io/tandem/backend"
@@ -83,11 +84,11 @@ func encrypted(c *tls.Config) *tls.Config {
 // Read reports its end, and requests that have no response can be sent again on another one if they are idempotent.
 type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
-	decoder *http1.ResponseDecoder
+	decoder behindDecoder
 	late    lateness
-	most    int  // limit of requests without a response
-	upgrade bool // whether the last request asked for another protocol
-	ended   bool // whether the connection carries no more requests
+	most    int    // limit of requests without a response
+	upgrade []bool // whether the requests without a response asked for another protocol
+	ended   bool   // whether the connection carries no more requests
 
 	switched bool // whether the last response has ended HTTP
 	tls      *tls.ConnectionState
@@ -118,6 +119,19 @@ type knownDecoder[M any] struct {
 
 func (c knownDecoder[M]) NewDecoder() frame.Decoder[M] { return c.decoder }
 
+// behindDecoder also knows how many bytes had come behind the last message.
+type behindDecoder struct {
+	*http1.ResponseDecoder
+	behind int
+}
+
+// Decode implements frame.Decoder.
+func (d *behindDecoder) Decode(p []byte) (m *http1.Response, n, need int, err error) {
+	m, n, need, err = d.ResponseDecoder.Decode(p)
+	d.behind = len(p) - n
+	return m, n, need, err
+}
+
 // NewClient makes a Client of a connection, which may still be Establishing. o may be nil.
 func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	var mine ClientOptions
@@ -126,10 +140,10 @@ func NewClient(inner polled.Bytes, o *ClientOptions) *Client {
 	}
 	responses := http1.Responses{Limits: mine.Limits, Parts: mine.Parts}
 	c := &Client{
-		decoder: responses.NewResponseDecoder(), most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout},
+		decoder: behindDecoder{ResponseDecoder: responses.NewResponseDecoder()}, most: max(mine.Pipeline, 1), late: lateness{timeout: mine.MessageTimeout},
 		interim: mine.Interim, prompt: prompt{timeout: mine.continueTimeout()}, patient: mine.ExchangeTimeout,
 	}
-	in := knownDecoder[*http1.Response]{responses, c.decoder}
+	in := knownDecoder[*http1.Response]{responses, &c.decoder}
 	c.framed = polled.NewDuplex(inner, in, http1.Requests{}, mine.WriteBuffer)
 	return c
 }
@@ -207,7 +221,7 @@ func (c *Client) Write(r *http1.Request) (rest *http1.Request, status polled.Wri
 		c.begun = append(c.begun, backend.SystemClock{}.Now())
 	}
 	c.ended = !r.KeepAlive()
-	c.upgrade = len(r.Header["Upgrade"]) > 0
+	c.upgrade = append(c.upgrade, len(r.Header["Upgrade"]) > 0)
 	c.prompt.asked(r, c.Outstanding())
 	return nil, polled.Success, nil
 }
@@ -266,7 +280,7 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			return r, polled.Data, nil
 		case r.Interim():
 			continue
-		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade:
+		case r.StatusCode == http.StatusSwitchingProtocols && !c.upgrade[0]:
 			_ = c.Close()
 			return nil, polled.None, errUnasked
 		}
@@ -274,11 +288,14 @@ func (c *Client) Read() (*http1.Response, polled.ReadStatus, error) {
 			c.tls = tlsOf(c.framed)
 		}
 		r.TLS = c.tls
-		if r.Part.Ends() && len(c.begun) > 0 {
-			c.begun = c.begun[1:]
+		if r.Part.Ends() {
+			c.upgrade = slices.Delete(c.upgrade, 0, 1)
+			if len(c.begun) > 0 {
+				c.begun = c.begun[1:]
+			}
 		}
 		c.switched = r.Switched()
-		c.ended = c.ended || !r.KeepAlive()
+		c.ended = c.ended || !r.KeepAlive() || c.Outstanding() == 0 && c.decoder.behind > 0 // which must not answer the next request
 		return r, polled.Data, nil
 	}
 }

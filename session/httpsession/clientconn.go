@@ -245,13 +245,15 @@ func (c *ClientConn) response(s *session.Stream, r *http1.Response) {
 	}
 	c.flying[0] = nil
 	c.flying = c.flying[1:]
-	keeps := r.KeepAlive()
+	unasked := len(c.flying) == 0 && s.Buffered() > 0 // what follows must not answer a request that is still to be sent
+	keeps := r.KeepAlive() && !unasked
 	if !keeps {
 		c.ended = errLast
 	}
 	x.end(r, nil)
 	switch {
 	case r.Switched(): // the function has given the stream to another handler, or closed it
+		c.leave()
 	case !keeps:
 		c.eof = true // the server answers nothing more
 		_ = s.Close()
@@ -296,12 +298,32 @@ func (c *ClientConn) OnClose(_ *session.Stream, err error) {
 	if c.ended == nil {
 		c.ended = fmt.Errorf("httpsession: the connection has ended: %w", net.ErrClosed)
 	}
-	for _, x := range c.flying {
-		x.end(nil, due)
-	}
+	defer func() {
+		if c.Closed != nil {
+			c.Closed(err)
+		}
+	}()
+	behind := c.flying
 	c.flying = nil
-	if c.Closed != nil {
-		c.Closed(err)
+	endAll(behind, due)
+}
+
+// leave ends what is left of HTTP on a stream that has switched: no timer may touch the other protocol.
+func (c *ClientConn) leave() {
+	if c.waits != nil {
+		c.waits.Stop()
+		c.waits = nil
+	}
+	behind := c.flying
+	c.flying = nil
+	endAll(behind, errLast)
+}
+
+// endAll ends exchanges that get no response. Each is told, also if the function of one before it panics.
+func endAll(calls []*call, err error) {
+	if len(calls) > 0 {
+		defer endAll(calls[1:], err)
+		calls[0].end(nil, err)
 	}
 }
 

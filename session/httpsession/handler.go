@@ -168,7 +168,8 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 	asked := r.Request.WithContext(ctx)
 	asked.TLS = c.tls
 	if r.Part == http1.First {
-		asked.Body = inParts{}
+		w.body = &inParts{}
+		asked.Body = w.body
 	} else if len(r.Content) > 0 {
 		body := &content{rest: r.Content}
 		defer body.Close()

@@ -164,6 +164,7 @@ func (c *conn) cut(s *session.Stream, w *answer, err error) {
 // this one.
 func (c *conn) ended(s *session.Stream, w *answer, keeps bool) {
 	w.live.tell(nil)
+	w.unpause()
 	switch {
 	case c.current != w:
 		return
@@ -181,6 +182,14 @@ func (c *conn) ended(s *session.Stream, w *answer, keeps bool) {
 	s.ResumeRead()
 }
 
+// unpause ends a pause with its exchange: what is left of the content is dropped, in its time, and a later Resume must not take
+// back a pause of the next exchange.
+func (a *answer) unpause() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.paused = false
+}
+
 // ends has the connection end behind the response.
 func (a *answer) ends() {
 	a.mu.Lock()
@@ -189,12 +198,12 @@ func (a *answer) ends() {
 }
 
 // OnEOF implements session.Handler. A client that has finished while its response goes on has left, as for net/http: unless
-// AllowHalfClose is set, in which case the response goes on and the connection ends behind it.
+// AllowHalfClose is set, in which case the response goes on. The connection ends behind it, or at once if nothing goes on.
 func (c *conn) OnEOF(s *session.Stream) {
 	w := c.current
 	switch {
 	case w == nil || w.live.over:
-		c.FrameHandler.OnEOF(s)
+		_ = s.Close() // also with AllowHalfClose
 	case s.Options().AllowHalfClose:
 		w.ends()
 	default:

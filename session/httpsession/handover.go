@@ -37,6 +37,9 @@ func (a *answer) handOver(status int, h session.Handler) (*session.Stream, error
 	if err := a.taken(); err != nil {
 		return nil, err
 	}
+	if a.early {
+		return nil, fmt.Errorf("httpsession: hand over: %w", errEarlySwitch)
+	}
 	response := &http1.Response{Response: &http.Response{StatusCode: status, Header: a.header, Request: a.asked}}
 	if !response.Switched() || status == http.StatusSwitchingProtocols && a.asked.Method == http.MethodConnect {
 		return nil, fmt.Errorf("httpsession: hand over: status %d does not end HTTP behind a request %s", status, a.asked.Method)

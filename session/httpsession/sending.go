@@ -2,6 +2,8 @@ package httpsession
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -14,8 +16,8 @@ type sending struct {
 	left   int64 // bytes that are missing of the Content-Length; -1: there is none
 }
 
-// check returns an error for a part that must not come now. length is that of the message's head, 0 or -1 for none, and bare
-// that it has no content.
+// check returns an error for a part that must not come now. length is that of the message's head, -1 for none, and bare that it
+// has no content.
 func (s *sending) check(part http1.Part, content int, length int64, bare bool) error {
 	left := s.left
 	switch {
@@ -24,9 +26,7 @@ func (s *sending) check(part http1.Part, content int, length int64, bare bool) e
 	case part == http1.Whole, bare:
 		return nil
 	case part == http1.First:
-		if left = length; left <= 0 {
-			left = -1
-		}
+		left = length
 	}
 	switch {
 	case left < 0:
@@ -45,7 +45,7 @@ func (s *sending) wrong(what string) error {
 // wrote follows a part that was written.
 func (s *sending) wrote(part http1.Part, content int, length int64, bare bool) {
 	if part == http1.First {
-		if s.left = length; s.left <= 0 || bare {
+		if s.left = length; bare {
 			s.left = -1
 		}
 	}
@@ -54,15 +54,20 @@ func (s *sending) wrote(part http1.Part, content int, length int64, bare bool) {
 	}
 }
 
-// lengthOf returns the Content-Length of a message in parts, or 0.
+// lengthOf returns the Content-Length of a message in parts, or -1. One of 0 is announced by Header alone.
 func lengthOf(length int64, header map[string][]string) int64 {
 	if length != 0 {
-		return length
+		return max(length, -1)
 	}
-	for _, value := range header["Content-Length"] {
-		if _, err := fmt.Sscanf(value, "%d", &length); err != nil {
-			return 0
+	for name, values := range header {
+		if !strings.EqualFold(name, "Content-Length") {
+			continue
+		}
+		for _, value := range values {
+			if n, err := strconv.ParseInt(strings.Trim(value, " \t"), 10, 64); err == nil {
+				return n
+			}
 		}
 	}
-	return length
+	return -1 // or one that the codec refuses
 }

@@ -225,6 +225,9 @@ func (s *Server) Write(r *http1.Response) (rest *http1.Response, status polled.W
 	}
 	answer := answerTo(s.asked[0], r)
 	early := s.within && len(s.asked) == 1 // the request that is answered is not whole
+	if early && answer.Switched() {
+		return r, polled.Pending, fmt.Errorf("httpsession: write: %w", errEarlySwitch)
+	}
 	if early && r.Part == http1.Whole && !answer.Interim() && s.unread() {
 		answer.Close = true
 	}
@@ -327,6 +330,9 @@ func (s *Server) HandOver() (polled.Bytes, error) {
 	}
 	return b, err
 }
+
+// errEarlySwitch keeps content from being taken for another protocol.
+var errEarlySwitch = errors.New("the content of the request comes in parts, and HTTP ends behind its last one")
 
 var errNotSwitched = errors.New("httpsession: hand over: the last response has not ended HTTP")
 

@@ -118,7 +118,7 @@ func (c *conn) ranOut(s *session.Stream, d time.Duration, waits awaited, since u
 	})
 }
 
-// pauseCount returns a number that grows with every pause, and is never the same twice while a pause lasts.
+// pauseCount returns a number that grows with every pause and every end of one, and is never the same twice while one lasts.
 func (a *answer) pauseCount() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
