@@ -42,6 +42,9 @@ type RelayStats struct {
 //     HalfCloseTimeout or an IdleTimeout: a peer that has gone looks like one that has only finished.
 //   - Back-pressure: while the queue of one is above its HighWater, the other does not read. So a direction holds at most
 //     HighWater, ReadBufferLimit and 256 KiB.
+//   - Fairness: what moves within the kernel may be 1 MiB in a turn, whatever TurnBudget says.
+//   - SIGPIPE: splice has no MSG_NOSIGNAL, so a Unix peer that has gone may raise it. Go ignores it, unless the program asks
+//     for it by signal.Notify.
 //   - Failure: if one fails, what it has received is sent to the peer of the other, which is then reset, so that its peer
 //     does not take what it got for all there was. That waits for a peer that takes no byte for the CloseTimeout. A FIN
 //     without the close_notify of TLS is such a failure, io.ErrUnexpectedEOF. If one is reset at this end, by Abort, by a
