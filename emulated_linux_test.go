@@ -57,7 +57,7 @@ func (m *emulation) change(s backendtest.Setup) backendtest.Setup {
 	for _, rule := range []string{"S37_NoAllocation", "Frames_NoAllocation", "Sessions_NoAllocation"} {
 		s.Without[rule] = "the emulated kernel allocates"
 	}
-	for _, rule := range []string{"S33_Fairness", "S39_HangUpOfMany"} {
+	for _, rule := range []string{"S33_Fairness", "S39_HangUpOfMany", "S41_EachFairly"} {
 		s.Without[rule] = "it measures how soon a kernel tells what has happened, and this one does it late"
 	}
 	s.Without["S09_OneSendATurn"] = "it counts sends, of which the emulated kernel takes some in parts or not at all"

@@ -286,7 +286,9 @@ func peerThatDoesNotRead(e *Env) {
 	done := make(chan struct{})
 	go func() { defer close(done); e.writeAll(p, want) }()
 	e.stalls(s)
-	e.Eventually(func() bool { return e.Under().Stats().BytesIn >= s.Stats().BytesQueued }, "the figures of the turn")
+	if !e.TLS { // which queues more than comes
+		e.Eventually(func() bool { return e.Under().Stats().BytesIn >= s.Stats().BytesQueued }, "the figures of the turn")
+	}
 	held := int(e.Under().Stats().BytesIn - s.Stats().BytesSent)
 	assert.LessOrEqual(e, held, bound, "bytes that are held for a peer that does not read")
 	r := readOn(p)
