@@ -31,11 +31,9 @@ type Driver struct {
 	repolls  line // sockets with a poll to be armed again
 	flush    flush
 	forward  backend.Forwarding
-	rest     []byte   // what a Forwarder has left; nil: none has left any yet
+	scratch  []byte   // for what is not received into a buffer of the ring; nil: none was needed yet, or it is in use
 	spare    ring.SQE // filled instead of a real entry when the ring has failed
 	err      error
-
-	fileBuffer []byte // for sockets whose Files is set; nil: none was needed yet
 
 	thread int // to which Start has locked the goroutine; 0 before
 

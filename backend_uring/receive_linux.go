@@ -30,9 +30,10 @@ const (
 	pieceBytes = backend.MaxOvershoot / 2
 )
 
-// armReceive asks for bytes, or if a Forwarder is likely to want them, to be told that there are some.
+// armReceive asks for bytes, or to be told that there are some, if files may come with them, or a Forwarder is likely
+// to want them; see readable.
 func (d *Driver) armReceive(s *backend.Socket, limit int) {
-	if s.Files || s.Forward == nil || !s.Forward.Expects() {
+	if !s.Files && (s.Forward == nil || !s.Forward.Expects()) {
 		d.receiveBytes(s, limit)
 		return
 	}
@@ -45,10 +46,6 @@ func (d *Driver) armReceive(s *backend.Socket, limit int) {
 func (d *Driver) receiveBytes(s *backend.Socket, limit int) {
 	s.State |= armed
 	e := d.request(s, opReceive)
-	if s.Files {
-		e.PrepPollAdd(s.FD(), unix.POLLIN, false)
-		return
-	}
 	piece := min(d.buffers.size, pieceBytes)
 	if !d.rung.multishot || s.State&hung != 0 || limit <= piece {
 		e.PrepRecvSelect(s.FD(), bufferGroup, uint32(piece))
@@ -60,10 +57,6 @@ func (d *Driver) receiveBytes(s *backend.Socket, limit int) {
 }
 
 func (d *Driver) received(s *backend.Socket, c ring.CQE, last bool) {
-	if s != nil && s.Files {
-		d.receiveFiles(s, c)
-		return
-	}
 	capped, readiness := false, false
 	if s != nil && last {
 		capped, readiness = s.State&multi != 0, s.State&polled != 0

@@ -29,6 +29,18 @@ func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
 	return 0, backend.ErrPending
 }
 
+// SendFiles implements backend.Driver.
+func (d *Driver) SendFiles(s *backend.Socket, bufs [][]byte, files []backend.Descriptor) (int, error) {
+	s.State &^= roomSeen
+	d.count[backend.SystemCalls]++
+	n, err := backend.SendFiles(s.FD(), bufs, files)
+	if err == syscall.EAGAIN {
+		d.awaitRoom(s)
+		return 0, backend.ErrPending
+	}
+	return n, err
+}
+
 // firstByte returns a pointer that keeps p reachable.
 func firstByte(p []byte) *byte {
 	if len(p) == 0 {

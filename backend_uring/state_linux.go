@@ -32,7 +32,7 @@ const (
 //	                 ─► armed|cancelling  updateKernel: it is not wanted any longer, or may have overlooked an end
 //	armed|cancelling ─► idle              last completion; updateKernel comes next
 //
-// An armed receive may be a poll, if a Forwarder wants what comes.
+// An armed receive may be a poll, if files may come or a Forwarder wants what comes.
 //
 //	awaitsBuffer     ─► armed             serve, when it is this socket's turn
 //	                 ─► idle              serve, if it is not wanted any longer
@@ -64,7 +64,7 @@ const (
 
 	armed      // a receive, or a poll in its place; or an accept
 	multi      // the receive is multishot
-	polled     // the receive is a poll: what comes is forwarded
+	polled     // the receive is a poll, and readable receives
 	incoming   // the accept is a poll
 	watched    // the watch for hang-ups
 	sending    // a send
