@@ -21,6 +21,36 @@ type channel struct {
 // past is a deadline that interrupts a call.
 var past = time.Unix(1, 0)
 
+// begin takes c over, and exchanges HELLO as the one who takes, or the one who gives.
+func begin(ctx context.Context, c *net.UnixConn, o *Options, takes bool) (ch *channel, mine Options, theirs hello, err error) {
+	if mine, err = o.complete(); err != nil {
+		if c != nil {
+			err = errors.Join(err, c.Close())
+		}
+		return nil, mine, theirs, err
+	}
+	if ch, err = newChannel(c); err != nil {
+		return nil, mine, theirs, err
+	}
+	say := hello{lowest: version, highest: version}
+	if takes {
+		say.items, say.bytes = window, uint32(mine.MaxMessage)
+	}
+	theirs, err = ch.greet(ctx, say)
+	switch {
+	case err != nil:
+	case takes && theirs.items != 0:
+		err = malformed("the other process is a Taker, too")
+	case !takes && (theirs.items == 0 || theirs.bytes == 0):
+		err = malformed("the other process is a Giver, too, or lets nothing come")
+	}
+	if err != nil {
+		ch.close()
+		return nil, mine, theirs, err
+	}
+	return ch, mine, theirs, nil
+}
+
 // newChannel takes a connection over, which must be one to a process of the same user, or of root.
 func newChannel(c *net.UnixConn) (*channel, error) {
 	if c == nil {

@@ -46,10 +46,10 @@
 // stay, but for SO_LINGER.
 //
 // Not carried are: connections with TLS, whose keys stay in the old process; streams of a Relay, which are two; timers, idle
-// timeouts and limits, which the new process sets anew; the Handler and its Value, which have to be made again from the state; functions of WriteNotify whose
-// bytes were not sent, which get an error that is net.ErrClosed; functions given to Post; connections in a handshake, or that
-// have no OnOpen yet; and files that a peer has passed and nobody has taken, with their connection. They end with the old
-// process: a Shutdown gives them time.
+// timeouts and limits, which the new process sets anew; the Handler and its Value, which have to be made again from the
+// state; functions of WriteNotify whose bytes were not sent, which get an error that is net.ErrClosed; functions given
+// to Post; connections in a handshake, or that have no OnOpen yet; and files that a peer has passed and nobody has
+// taken, with their connection. They end with the old process: a Shutdown gives them time.
 //
 // # The bytes
 //

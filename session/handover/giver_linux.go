@@ -2,7 +2,6 @@ package handover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,20 +47,8 @@ type answer struct{ refused *RefusedError } // nil: it has taken it
 // Giver's from then on, and closed if there is an error. o may be nil. The error is a *[VersionError] if there is no common
 // version, and io.ErrUnexpectedEOF if the new process has ended.
 func NewGiver(ctx context.Context, c *net.UnixConn, o *Options) (*Giver, error) {
-	mine, err := o.complete()
+	ch, mine, theirs, err := begin(ctx, c, o, false)
 	if err != nil {
-		return nil, errors.Join(err, closeConn(c))
-	}
-	ch, err := newChannel(c)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := ch.greet(ctx, hello{lowest: version, highest: version})
-	if err == nil && (theirs.items == 0 || theirs.bytes == 0) {
-		err = malformed("the other process is a Giver, too, or lets nothing come")
-	}
-	if err != nil {
-		ch.close()
 		return nil, err
 	}
 	g := &Giver{
@@ -71,13 +58,6 @@ func NewGiver(ctx context.Context, c *net.UnixConn, o *Options) (*Giver, error) 
 	}
 	g.reader.Go(g.read)
 	return g, nil
-}
-
-func closeConn(c *net.UnixConn) error {
-	if c == nil {
-		return nil
-	}
-	return c.Close()
 }
 
 // Err returns nil while the conversation goes on, and then why it ended: net.ErrClosed after Close and Finish.

@@ -48,19 +48,6 @@ func (*Giver) Stream(context.Context, *session.Stream, func() (string, []byte)) 
 	return nil, errSystem
 }
 
-// Transport is what Giver.Streams needs of one.
-type Transport interface {
-	Loop(i int) session.Loop
-	Stats() session.Stats
-}
-
-// Selection says which streams Giver.Streams gives, and what becomes of those that it cannot give.
-type Selection struct {
-	Select   func(s *session.Stream) bool
-	Describe func(s *session.Stream) (name string, state []byte)
-	Kept     func(s *session.Stream, c net.Conn, err error)
-}
-
 // Streams returns an error that is errors.ErrUnsupported.
 func (*Giver) Streams(context.Context, Transport, Selection) (int, error) { return 0, errSystem }
 

@@ -65,27 +65,6 @@ func detach(ctx context.Context, s *session.Stream, last func()) (c net.Conn, er
 	return c, err
 }
 
-// Transport is what Giver.Streams needs of one.
-type Transport interface {
-	Loop(i int) session.Loop
-	Stats() session.Stats
-}
-
-// Selection says which streams Giver.Streams gives, and what becomes of those that it cannot give.
-type Selection struct {
-	// Select is called on the loop, and reports whether a stream is to go. Streams with TLS, and those of a
-	// Relay, are left out. Default nil: all others go.
-	Select func(s *session.Stream) bool
-
-	// Describe is the describe of Stream. Default nil: no name and no state.
-	Describe func(s *session.Stream) (name string, state []byte)
-
-	// Kept is called for a stream that was detached and could not be given, and why. The Conn is the program's, which gives
-	// it to Adopt, for example, so that it is not lost; s has ended. Several goroutines call it at once. It must not be
-	// nil.
-	Kept func(s *session.Stream, c net.Conn, err error)
-}
-
 // Streams gives the streams of a Transport, and returns how many the new process has. What cannot be detached, or ends
 // meanwhile, is left out. When ctx ends, or the conversation does, it returns why, and the streams that it has not come to
 // live on. It returns nil if some were refused: Kept is told. Close the listeners first, or give them: streams that open

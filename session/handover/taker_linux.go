@@ -2,7 +2,6 @@ package handover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,23 +33,11 @@ type arrived struct {
 
 // NewTaker begins a conversation with the old process, at the other end of c. That begins to give as soon as NewTaker was
 // called, and not before, so call it when the program is ready to serve. c is the Taker's from then on, and closed if there
-// is an error. o may be nil. The error is a *[VersionError] if there is no common version, and io.ErrUnexpectedEOF if the old
-// process has ended.
+// is an error. o may be nil. The error is a *[VersionError] if there is no common version, and io.ErrUnexpectedEOF if
+// the old process has ended.
 func NewTaker(ctx context.Context, c *net.UnixConn, o *Options) (*Taker, error) {
-	mine, err := o.complete()
+	ch, mine, _, err := begin(ctx, c, o, true)
 	if err != nil {
-		return nil, errors.Join(err, closeConn(c))
-	}
-	ch, err := newChannel(c)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := ch.greet(ctx, hello{lowest: version, highest: version, items: window, bytes: uint32(mine.MaxMessage)})
-	if err == nil && theirs.items != 0 {
-		err = malformed("the other process is a Taker, too")
-	}
-	if err != nil {
-		ch.close()
 		return nil, err
 	}
 	return &Taker{ch: ch, limit: mine.MaxMessage, pending: map[uint64]arrived{}}, nil
@@ -112,9 +99,9 @@ func (t *Taker) sayNoMore(why error) {
 	_ = t.ch.conn.CloseRead()
 }
 
-// Close ends the conversation. Items that Next has returned are not concerned; what is on its way stays with the old process.
-// What that has let go of, and Next has not returned, is closed: Next with a context that has ended returns it, one by one.
-// Further calls do nothing.
+// Close ends the conversation. Items that Next has returned are not concerned; what is on its way stays with the old
+// process. What that has let go of, and Next has not returned, is closed: Next with a context that has ended returns
+// it, one by one. Further calls do nothing.
 func (t *Taker) Close() error {
 	t.ch.close() // first, so that a Next that is sending returns
 	t.mu.Lock()
