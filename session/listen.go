@@ -67,8 +67,8 @@ type ListenOptions struct {
 	// TLS encrypts all accepted streams. OnOpen comes when the handshake is done; a connection whose handshake fails is
 	// counted, logged at debug level, and never reaches the handler. The Config must not be changed any longer: it holds
 	// the keys of session tickets. Its functions run on a goroutine of their own, where they may block; on a CallerDriven
-	// Transport in Poll, where they must not. Rand, if it is set, is also read where bytes are encrypted: on the loop, and by
-	// whoever writes. Default nil: no TLS.
+	// Transport in Poll, where they must not. Rand, if it is set, is also read where bytes are encrypted: on the loop,
+	// and by whoever writes. Default nil: no TLS.
 	TLS *tls.Config
 
 	// NotTLS is called for a peer whose first bytes are no TLS, such as a plain HTTP request; they are begins, the first
@@ -178,7 +178,8 @@ type listener struct {
 	paused  atomic.Bool
 }
 
-// Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted connection becomes a stream of h. Errors are
+// Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted
+// connection becomes a stream of h. Errors are
 // *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
 //
 // An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
@@ -268,16 +269,14 @@ func (l *listener) limit(o *ListenOptions) {
 	switch {
 	case o.MaxConns > 0:
 		l.max = int64(o.MaxConns)
-		l.boundFrom = 0
 	case o.MaxConns == 0 && l.engine.maxConns > 0:
 		l.max = int64(l.engine.maxConns)
-		l.boundFrom = l.max / 2 // an accept that is not bounded is cheaper, and may bring the whole backlog when it is ended
 		backlog := cmp.Or(o.Backlog, l.engine.sockets().MaxBacklog())
 		if l.engine.balance == ReusePort {
 			backlog *= len(l.engine.loops)
 		}
-		if int(l.boundFrom) < backlog {
-			l.boundFrom = 0
+		if half := l.max / 2; half >= int64(backlog) {
+			l.boundFrom = half // an accept that is not bounded is cheaper, and may bring the whole backlog when it is ended
 		}
 	}
 }
@@ -295,8 +294,8 @@ func (l *listener) prepare(fds []backend.Descriptor, o *ListenOptions) error {
 	return l.sockopt.listening(l.engine.sockets(), fds, o.inherits())
 }
 
-// start spreads the sockets over the loops, and begins to accept. From then on they belong to the listenSockets; if it returns
-// an error, they are closed.
+// start spreads the sockets over the loops, and begins to accept. From then on they belong to the listenSockets; if it
+// returns an error, they are closed.
 func (l *listener) start(fds []backend.Descriptor) error {
 	e := l.engine
 	e.mu.Lock()

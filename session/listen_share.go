@@ -32,7 +32,7 @@ func (l *listener) Files() (files []*os.File, err error) {
 	defer l.mu.Unlock()
 	defer func() {
 		if err != nil {
-			closeFiles(files)
+			closeAll(files)
 			files, err = nil, l.fileError(err)
 		}
 	}()
@@ -57,12 +57,6 @@ func (l *listener) Files() (files []*os.File, err error) {
 	}
 	l.unlinks = false
 	return files, nil
-}
-
-func closeFiles(all []*os.File) {
-	for _, f := range all {
-		_ = f.Close()
-	}
 }
 
 func (l *listener) fileError(err error) error {

@@ -130,7 +130,7 @@ func TestFilesOfSeveralSockets(t *testing.T) {
 	files, err := l.Files()
 	require.NoError(t, err)
 	assert.Len(t, files, 3)
-	closeFiles(files)
+	closeAll(files)
 	s.refuse = syscall.EMFILE
 	_, err = l.Files()
 	assert.ErrorIs(t, err, syscall.EMFILE)
@@ -141,7 +141,7 @@ func TestFilesOfSeveralSockets(t *testing.T) {
 	files, err = again.Files()
 	require.NoError(t, err)
 	assert.Len(t, files, 2)
-	closeFiles(files)
+	closeAll(files)
 	for name, o := range map[string]*ListenOptions{
 		"none": {FromAll: []syscall.Conn{}}, "nil": {FromAll: []syscall.Conn{anyConn{}, nil}}, "both": {From: anyConn{}, FromAll: []syscall.Conn{anyConn{}}},
 	} {

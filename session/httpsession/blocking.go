@@ -20,9 +20,9 @@ import (
 //	Flush       sends what was written; otherwise that is done for each 4 KiB
 //	Context     is cancelled when the client leaves, and when h returns. Reads and Writes fail then
 //
-// CONNECT is answered with 501, without h. h must return soon after its context has ended: nothing waits for it. A panic of h resets the connection and is logged as
-// that of a callback; http.ErrAbortHandler is not logged. If Blocking is what Handler serves itself, and not a route of its, all
-// requests come in parts.
+// CONNECT is answered with 501, without h. h must return soon after its context has ended: nothing waits for it. A
+// panic of h resets the connection and is logged as that of a callback; http.ErrAbortHandler is not logged. If Blocking
+// is what Handler serves itself, and not a route of its, all requests come in parts.
 func Blocking(h http.Handler) http.Handler {
 	if h == nil {
 		panic("httpsession: Blocking without an http.Handler")
@@ -217,12 +217,11 @@ func (w *blockingWriter) Write(b []byte) (n int, err error) {
 			return n, err
 		}
 		piece := b[n:min(n+maxPiece, len(b))]
-		switch k, err := w.p.out.Write(piece); {
-		case err != nil:
+		k, err := w.p.out.Write(piece)
+		if err != nil {
 			return n, err
-		default:
-			n += k
 		}
+		n += k
 	}
 	return n, nil
 }

@@ -23,19 +23,20 @@ import (
 //	c.Closed = func(err error) { ... }
 //	s, err := t.Connect("tcp", address, c, nil)
 //
-// A server may answer while content is still being sent to it. With DialOptions.ReadWhileBlocked the answer is read although the
-// server does not take what is queued; without, two sides that both wait for the other to read would wait for ever.
+// A server may answer while content is still being sent to it. With DialOptions.ReadWhileBlocked the answer is read
+// although the server does not take what is queued; without, two sides that both wait for the other to read would wait
+// for ever.
 //
 // The connection is not reconnected: Closed tells its end, and a program that goes on connects with another ClientConn. All
-// methods belong to the stream's loop, those for sessions included; other goroutines use Stream.Post. Set the fields before the
-// ClientConn gets its stream.
+// methods belong to the stream's loop, those for sessions included; other goroutines use Stream.Post. Set the fields
+// before the ClientConn gets its stream.
 type ClientConn struct {
-	// Ready is called when the stream has opened, and whenever more can be written: because a request was answered, the server
-	// wants the content of a request in parts, or has taken what was queued. Nil: nothing is called.
+	// Ready is called when the stream has opened, and whenever more can be written: because a request was answered, the
+	// server wants the content of a request in parts, or has taken what was queued. Nil: nothing is called.
 	Ready func()
 
-	// Closed is called once, last, when the connection has ended, after the functions of all exchanges. err is as for OnClose of a
-	// Handler, and io.EOF if the server has finished. Nil: nothing is called.
+	// Closed is called once, last, when the connection has ended, after the functions of all exchanges. err is as for
+	// OnClose of a Handler, and io.EOF if the server has finished. Nil: nothing is called.
 	Closed func(err error)
 
 	options ClientOptions
@@ -72,8 +73,8 @@ func (x *call) end(r *http1.Response, err error) {
 	}
 }
 
-// NewClientConn returns a ClientConn for one stream. Of o, which may be nil, all but WriteBuffer and TLS are used: TLS is up to
-// the dial, by DialOptions.TLS.
+// NewClientConn returns a ClientConn for one stream. Of o, which may be nil, all but WriteBuffer and TLS are used: TLS
+// is up to the dial, by DialOptions.TLS.
 func NewClientConn(o *ClientOptions) *ClientConn {
 	c := &ClientConn{}
 	if o != nil {
@@ -86,8 +87,8 @@ func NewClientConn(o *ClientOptions) *ClientConn {
 	return c
 }
 
-// Stream returns the connection's stream: to pause responses in parts, to see whether it is Writable, to close it, or to hand it to
-// another protocol by SetHandler. It is nil before the stream has opened.
+// Stream returns the connection's stream: to pause responses in parts, to see whether it is Writable, to close it, or
+// to hand it to another protocol by SetHandler. It is nil before the stream has opened.
 func (c *ClientConn) Stream() *session.Stream { return c.stream }
 
 // InFlight returns the number of requests whose responses are not complete.
@@ -97,14 +98,14 @@ func (c *ClientConn) InFlight() int { return len(c.flying) }
 // response that closes it, and ErrExchangeTimeout behind an exchange that took too long.
 func (c *ClientConn) Err() error { return c.ended }
 
-// Do writes a request, or the first part of one. answered is called with the response: once, or for each part of one in parts,
-// and in front of it for interim ones if ClientOptions.Interim is set. An exchange without a response ends with one call with an
-// error: such as ErrExchangeTimeout, which ends this exchange alone, or io.ErrUnexpectedEOF if the server has finished. The
-// response's Content is valid until answered returns, which may call Do.
+// Do writes a request, or the first part of one. answered is called with the response: once, or for each part of one in
+// parts, and in front of it for interim ones if ClientOptions.Interim is set. An exchange without a response ends with
+// one call with an error: such as ErrExchangeTimeout, which ends this exchange alone, or io.ErrUnexpectedEOF if the
+// server has finished. The response's Content is valid until answered returns, which may call Do.
 //
-// Do fails with session.ErrWouldBlock before the stream has opened, while Pipeline requests are in flight, and behind a request
-// whose last part has not been written; with Err when the connection carries no more exchanges; and for a request that cannot be
-// encoded. Then answered is not called.
+// Do fails with session.ErrWouldBlock before the stream has opened, while Pipeline requests are in flight, and behind a
+// request whose last part has not been written; with Err when the connection carries no more exchanges; and for a
+// request that cannot be encoded. Then answered is not called.
 func (c *ClientConn) Do(q *http1.Request, answered func(r *http1.Response, err error)) error {
 	switch {
 	case answered == nil:
@@ -139,8 +140,8 @@ var errLast = fmt.Errorf("httpsession: the connection carries no more requests: 
 
 // Write writes a part of the last request behind its first: the same request with another Part and Content. It fails with
 // session.ErrWouldBlock while the server has not answered Expect: 100-continue, for ExpectContinueTimeout at most, and while
-// the stream is not Writable; Ready is called then. It fails with net.ErrClosed if the server has answered without asking for
-// the content.
+// the stream is not Writable; Ready is called then. It fails with net.ErrClosed if the server has answered without
+// asking for the content.
 func (c *ClientConn) Write(q *http1.Request) error {
 	switch {
 	case c.stream == nil || c.eof:
@@ -174,11 +175,19 @@ func (c *ClientConn) write(q *http1.Request) error {
 
 // proceed lets the content of a request go on that waited for 100 Continue.
 func (c *ClientConn) proceed() {
-	if c.waits != nil {
-		c.waits.Stop()
-		c.waits = nil
+	if c.stopWaiting() {
 		c.ready()
 	}
+}
+
+// stopWaiting stops the wait for 100 Continue, and reports whether there was one.
+func (c *ClientConn) stopWaiting() bool {
+	if c.waits == nil {
+		return false
+	}
+	c.waits.Stop()
+	c.waits = nil
+	return true
 }
 
 func (c *ClientConn) ready() {
@@ -226,9 +235,8 @@ func (c *ClientConn) response(s *session.Stream, r *http1.Response) {
 		_ = s.AbortWith(errUnasked)
 		return
 	}
-	if c.waits != nil && len(c.flying) == 1 {
-		c.waits.Stop()
-		c.waits, c.refused = nil, true
+	if len(c.flying) == 1 && c.stopWaiting() {
+		c.refused = true
 		c.ended = errLast
 	}
 	r.TLS = tlsOf(s)
@@ -310,10 +318,7 @@ func (c *ClientConn) OnClose(_ *session.Stream, err error) {
 
 // leave ends what is left of HTTP on a stream that has switched: no timer may touch the other protocol.
 func (c *ClientConn) leave() {
-	if c.waits != nil {
-		c.waits.Stop()
-		c.waits = nil
-	}
+	c.stopWaiting()
 	behind := c.flying
 	c.flying = nil
 	endAll(behind, errLast)
