@@ -157,7 +157,8 @@ func hasIPv6(t *testing.T) bool {
 	return assert.NoError(t, l.Close())
 }
 
-// isMultipath has package net at the other end, which tells whether a connection is of MPTCP or has become one of TCP.
+// isMultipath checks that a connection uses MPTCP if both ends ask for it, and has fallen back to TCP otherwise.
+// Package net is at the other end, and knows.
 func isMultipath(t *testing.T, tr tandem.Transport) {
 	for _, ours := range []bool{true, false} {
 		for _, theirs := range []bool{true, false} {

@@ -20,18 +20,18 @@ type Transport interface {
 	//
 	// MPTCP (RFC 8684) and vsock are for epoll and io_uring. Where the kernel does not have them the error is
 	// errors.ErrUnsupported, and says what would help; TCP is never taken in their place. A connection of MPTCP whose peer
-	// does not speak it goes on as TCP by itself. It outlives its last path for net.mptcp.close_timeout, so that the loss of a
-	// peer shows later than with TCP. Its addresses are *net.TCPAddr; those of vsock are *[VsockAddr], and its
-	// address "any:1024", "local:1024", "host:1024" or "3:1024": a CID or a word for one, and a port.
+	// does not speak it goes on as TCP by itself. It outlives its last path for net.mptcp.close_timeout, so that the
+	// loss of a peer shows later than with TCP. Its addresses are *net.TCPAddr; those of vsock are *[VsockAddr], and
+	// its address "any:1024", "local:1024", "host:1024" or "3:1024": a CID or a word for one, and a port.
 	//
 	// An address that is in use is tried again for up to 200 ms, except in a callback: when a process that used io_uring
 	// has ended, the kernel frees its addresses some milliseconds late. A socket file at which nobody listens is
 	// replaced.
 	Listen(network, address string, h Handler, o *ListenOptions) (Listener, error)
 
-	// Dial connects, on the networks that Listen has, and waits for the result, for ctx, and for o's Timeout. o may be nil. Errors are *net.OpErrors, as
-	// of net.Dialer. In a callback, and on a CallerDriven Transport, nothing could happen while it waits, so it returns
-	// an error; use Connect there.
+	// Dial connects, on the networks that Listen has, and waits for the result, for ctx, and for o's Timeout. o may be
+	// nil. Errors are *net.OpErrors, as of net.Dialer. In a callback, and on a CallerDriven Transport, nothing could
+	// happen while it waits, so it returns an error; use Connect there.
 	Dial(ctx context.Context, network, address string, h Handler, o *DialOptions) (*Stream, error)
 
 	// Connect begins to connect, and returns without waiting: OnOpen, or OnClose alone, reports the result. What is

@@ -55,7 +55,7 @@ type Driver interface {
 	Send(s *Socket, bufs [][]byte) (n int, err error)
 
 	// SendFiles is Send, and passes files over a Unix socket: all of them with the first byte, if the count that it returns
-	// is above 0, else none. If it returns ErrPending nothing was taken, and Sent(0, nil) tells that there is room. The error
+	// is above 0, else none. ErrPending means that nothing was taken; Sent(0, nil) follows when there is room. The error
 	// is syscall.ETOOMANYREFS while too many of the user's files are on their way. See SocketFiles.
 	SendFiles(s *Socket, bufs [][]byte, files []Descriptor) (n int, err error)
 

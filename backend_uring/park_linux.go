@@ -152,7 +152,7 @@ func (p *park) setDeadline(wait time.Duration) error {
 }
 
 // signal ends the sleep of a driver that is parked. Any goroutine; after Close it does nothing.
-func (p *park) signal() { _, _ = p.bell.Write(one[:]) }
+func (p *park) signal() { _, _ = p.bell.Write(one) }
 
 // one is what signals an eventfd once; eventfd(2).
 var one = binary.NativeEndian.AppendUint64(nil, 1)

@@ -15,9 +15,9 @@ import (
 // returns an error, c is as it was.
 //
 // A Conn that Detach returned goes on as a stream with all that it holds: what is unread comes first, what is queued is
-// sent first, and CloseWrite holds. So does a [Carrier]. Adopt waits until the Conn is live, within its read deadline; in a callback, which
-// cannot wait, the error is then [backend.ErrOnLoop]. A Conn that has failed is not adopted, and the error says why: what
-// came before that can still be read from it.
+// sent first, and CloseWrite holds. So does a [Carrier]. Adopt waits until the Conn is live, within its read deadline;
+// in a callback, which cannot wait, the error is then [backend.ErrOnLoop]. A Conn that has failed is not adopted, and
+// the error says why: what came before that can still be read from it.
 func (e *Engine) Adopt(c syscall.Conn, h Handler) (*Stream, error) {
 	if err := checkHandler(h); err != nil {
 		return nil, fmt.Errorf("tandem: adopt: %w", err)

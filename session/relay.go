@@ -27,8 +27,8 @@ type RelayStats struct {
 }
 
 // Relay joins two streams: what comes from one goes to the other, both ways, in the memory that it came in; where much
-// comes and both are plain, within the kernel, by splice(2) (not on Portable). They may be on different loops, be of different Transports, and have TLS or
-// not. o may be nil.
+// comes and both are plain, within the kernel, by splice(2) (not on Portable). They may be on different loops, be of
+// different Transports, and have TLS or not. o may be nil.
 //
 // Relay takes the streams over. Their handlers are replaced, and get no OnData and no OnEOF any longer: at once where
 // Relay is called on the stream's loop, otherwise as by PauseRead and a function given to Post. A stream that is still

@@ -32,7 +32,7 @@ func defaultMaxConns(e *Env) {
 	for range all - limit {
 		e.Connect(l.Addr())
 	}
-	time.Sleep(moment)
+	time.Sleep(moment) // for streams that must not open
 	require.Equal(e, limit, h.Count("OnOpen"), "streams that were opened")
 	for _, s := range streams[:all-limit] {
 		require.NoError(e, s.Close(), "close")

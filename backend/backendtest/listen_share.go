@@ -104,7 +104,7 @@ func closeOfShared(e *Env) {
 		if paused {
 			l.PauseAccept()
 		}
-		time.Sleep(moment)
+		time.Sleep(moment) // for what the limits let in
 		waiting := l.Stats().Parked
 		require.NoError(e, l.Close())
 		again.ResumeAccept()
@@ -201,8 +201,8 @@ type carrier struct {
 func (c carrier) SyscallConn() (syscall.RawConn, error) { return c.Conn.(syscall.Conn).SyscallConn() }
 func (c carrier) Carried() session.Carried              { return c.held }
 
-// leavesAndIsAdopted takes a connection out of a stream with all that it holds, as for another process, and makes a stream of
-// it again.
+// leavesAndIsAdopted takes a connection out of a stream with all that it holds, as for another process, and makes a
+// stream of it again.
 func leavesAndIsAdopted(e *Env) {
 	for _, fin := range []bool{false, true} {
 		h := NewHooks()

@@ -7,8 +7,8 @@ import (
 )
 
 // RegisterEventFD names the eventfd that the kernel signals when Look would find something, between Signals(true) and
-// Signals(false). Until then it signals nothing. The ring must be one with SetupDeferTaskrun and SetupTaskrunFlag, and be
-// enabled. Since Linux 5.8; io_uring_register_eventfd(3).
+// Signals(false). Until then it signals nothing. The ring must be one with SetupDeferTaskrun and SetupTaskrunFlag.
+// Since Linux 5.8; io_uring_register_eventfd(3).
 //
 // The kernel signals it once for each time that work arrives where there was none (io_req_local_work_add in
 // io_uring/io_uring.c), so work that arrived before Signals(true) is never told of: Look has to come after it.

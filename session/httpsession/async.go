@@ -10,13 +10,13 @@ import (
 	"github.com/tandem-io/tandem/session"
 )
 
-// StartAsync keeps an exchange open when the http.Handler returns: its response goes on until Async.Close, and the content of
-// a request in parts is delivered to e. It is for handlers that answer later, or for as long as the client stays, and do not
-// want a goroutine for it; a handler that has one is served by Blocking.
+// StartAsync keeps an exchange open when the http.Handler returns: its response goes on until Async.Close, and the
+// content of a request in parts is delivered to e. It is for handlers that answer later, or for as long as the client
+// stays, and do not want a goroutine for it; a handler that has one is served by Blocking.
 //
-// An http.Handler that a Handler of this package serves calls it, with its ResponseWriter or one that wraps it and has Unwrap,
-// on the stream's loop. What was written before goes first. The context of the request ends with the exchange. The next request
-// of the connection waits until then.
+// An http.Handler that a Handler of this package serves calls it, with its ResponseWriter or one that wraps it and has
+// Unwrap, on the stream's loop. What was written before goes first. The context of the request ends with the exchange.
+// The next request of the connection waits until then.
 func StartAsync(w http.ResponseWriter, e AsyncEvents) (*Async, error) {
 	a, err := ownAnswer(w, "start async")
 	if err != nil {
@@ -64,9 +64,9 @@ func ownAnswer(w http.ResponseWriter, step string) (*answer, error) {
 // AsyncEvents are the functions that are called for an exchange that StartAsync keeps open: on the stream's loop, one at a
 // time, after the http.Handler has returned. They must not block. All may be nil.
 type AsyncEvents struct {
-	// Data is called for each piece of the content of a request in parts, as ServerOptions.Parts says, up to Async.Close. p is
-	// valid until it returns. Without it the content is dropped, up to 256 KiB; for more the connection is closed. A request that is whole
-	// has its content in its Body.
+	// Data is called for each piece of the content of a request in parts, as ServerOptions.Parts says, up to
+	// Async.Close. p is valid until it returns. Without it the content is dropped, up to 256 KiB; for more the
+	// connection is closed. A request that is whole has its content in its Body.
 	Data func(p []byte)
 
 	// End is called behind the last piece, with the fields that came in the trailer; nil: none.
@@ -89,9 +89,9 @@ type AsyncEvents struct {
 // http.Flusher, and its methods may be called from any goroutine, those of http.ResponseWriter from one at a time. None
 // blocks.
 //
-// Content is sent in parts: in chunks, up to the Content-Length that the handler has set, or to a client of HTTP/1.0 up to the
-// end of the connection. What is written is gathered up to 4 KiB, or to a Flush. A response that ends before that is sent
-// whole, with its length.
+// Content is sent in parts: in chunks, up to the Content-Length that the handler has set, or to a client of HTTP/1.0 up
+// to the end of the connection. What is written is gathered up to 4 KiB, or to a Flush. A response that ends before
+// that is sent whole, with its length.
 type Async struct{ a *answer }
 
 // Header implements http.ResponseWriter.
@@ -101,8 +101,8 @@ func (x *Async) Header() http.Header { return x.a.Header() }
 func (x *Async) WriteHeader(status int) { x.a.WriteHeader(status) }
 
 // Write implements http.ResponseWriter. It takes all of p, or nothing: above WriteBufferLimit the error is
-// session.ErrWriteBufferFull, and after the end net.ErrClosed. A program that writes as long as Writable is true, and goes on
-// when AsyncEvents.Writable is called, keeps the memory for a client that does not read within HighWater.
+// session.ErrWriteBufferFull, and after the end net.ErrClosed. A program that writes as long as Writable is true, and
+// goes on when AsyncEvents.Writable is called, keeps the memory for a client that does not read within HighWater.
 func (x *Async) Write(p []byte) (int, error) { return x.a.Write(p) }
 
 // Flush implements http.Flusher.
@@ -115,8 +115,8 @@ func (x *Async) FlushError() error { return x.a.FlushError() }
 // they have fallen under LowWater, and after the end.
 func (x *Async) Writable() bool { return !x.a.isDone() && x.a.stream.Writable() }
 
-// Pause stops AsyncEvents.Data until Resume; the client is held up. Called before the http.Handler has returned, it also keeps
-// a client waiting that expects 100 Continue.
+// Pause stops AsyncEvents.Data until Resume; the client is held up. Called before the http.Handler has returned, it
+// also keeps a client waiting that expects 100 Continue.
 func (x *Async) Pause() {
 	x.a.mu.Lock()
 	defer x.a.mu.Unlock()

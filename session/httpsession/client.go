@@ -35,29 +35,29 @@ type ClientOptions struct {
 	ExpectContinueTimeout time.Duration
 
 	// ExchangeTimeout is the longest time from a request's first byte, or Pool.Do, to the last byte of its response. The
-	// exchange ends with ErrExchangeTimeout then, and no other does; but its connection carries no more requests, and a Client,
-	// which has only that, ends. Default 0: none.
+	// exchange ends with ErrExchangeTimeout then, and no other does; but its connection carries no more requests, and a
+	// Client, which has only that, ends. Default 0: none.
 	ExchangeTimeout time.Duration
 
 	// Pipeline is the largest number of requests without a response. Default 1, because not every server handles more
 	// correctly.
 	Pipeline int
 
-	// MessageTimeout is the longest time from a response's first byte to its last; of one in parts it counts from the head on.
-	// Read fails then, and the connection ends. Default 0: none.
+	// MessageTimeout is the longest time from a response's first byte to its last; of one in parts it counts from the
+	// head on. Read fails then, and the connection ends. Default 0: none.
 	MessageTimeout time.Duration
 
 	// WriteBuffer is the size of the buffer for encoded requests, as in polled.NewFramed. In bytes. Default 64 KiB.
 	WriteBuffer int
 
 	// Notify is called when a connection has something for its owner, as polled.Notifier says: of Connect the Client, of a
-	// Pool each connection that it opens. The owner of a Pool then drives it, and all Exchanges that have not ended. NewClient
-	// and Ask do not look at it. Default nil: nobody is told.
+	// Pool each connection that it opens. The owner of a Pool then drives it, and all Exchanges that have not ended.
+	// NewClient and Ask do not look at it. Default nil: nobody is told.
 	Notify func()
 
-	// TLS is the configuration of connections to https servers: Connect uses TLS if it is set, a Pool for every URL of https,
-	// and NewClient and Ask not at all. ServerName is by default the host that is dialled. NextProtos is not looked at: the
-	// only protocol that is offered is http/1.1. Default nil: none, and in a Pool the zero Config.
+	// TLS is the configuration of connections to https servers: Connect uses TLS if it is set, a Pool for every URL of
+	// https, and NewClient and Ask not at all. ServerName is by default the host that is dialled. NextProtos is not
+	// looked at: the only protocol that is offered is http/1.1. Default nil: none, and in a Pool the zero Config.
 	TLS *tls.Config
 }
 
@@ -74,14 +74,16 @@ func encrypted(c *tls.Config) *tls.Config {
 // Client is a Session that writes requests and reads their responses, in order, over one connection.
 //
 // Interim responses (1xx except 101) are skipped, unless ClientOptions.Interim is set. Write returns Pending while Pipeline
-// requests have no response, and net.ErrClosed after a request or a response that closes the connection. If the server finishes while a response is due,
-// Read returns an error that is io.ErrUnexpectedEOF; also if a response that ends with the connection is all there, and the
-// connection has TLS that ended without close_notify, because somebody in between may have cut it.
+// requests have no response, and net.ErrClosed after a request or a response that closes the connection. If the server
+// finishes while a response is due, Read returns an error that is io.ErrUnexpectedEOF; also if a response that ends
+// with the connection is all there, and the connection has TLS that ended without close_notify, because somebody in
+// between may have cut it.
 //
 // A request may be written in parts, as http1.Part says: the same request with another Part and Content each time. While the
-// server has not answered Expect: 100-continue, for ExpectContinueTimeout at most, Write returns Pending behind the first. The
-// response may come before the last part; a server that closes then does not want the rest. The connection is not reconnected:
-// Read reports its end, and requests that have no response can be sent again on another one if they are idempotent.
+// server has not answered Expect: 100-continue, for ExpectContinueTimeout at most, Write returns Pending behind the
+// first. The response may come before the last part; a server that closes then does not want the rest. The connection
+// is not reconnected: Read reports its end, and requests that have no response can be sent again on another one if they
+// are idempotent.
 type Client struct {
 	framed  *polled.MessageSession[*http1.Response, *http1.Request]
 	decoder behindDecoder

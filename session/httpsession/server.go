@@ -30,11 +30,12 @@ type ServerOptions struct {
 	// peers are not trusted.
 	MessageTimeout time.Duration
 
-	// ReadHeaderTimeout is the longest time for the head of a request: from its first byte, and of the first request from the
-	// beginning of the connection. A connection that takes longer ends. Default 0: none. Handler only.
+	// ReadHeaderTimeout is the longest time for the head of a request: from its first byte, and of the first request
+	// from the beginning of the connection. A connection that takes longer ends. Default 0: none. Handler only.
 	ReadHeaderTimeout time.Duration
 
-	// IdleTimeout is the longest time between a response and the first byte of the next request. Default 0: none. Handler only.
+	// IdleTimeout is the longest time between a response and the first byte of the next request. Default 0: none.
+	// Handler only.
 	IdleTimeout time.Duration
 
 	// WriteTimeout is the longest time in which a client takes no byte of what is queued for it. The connection is reset
@@ -53,12 +54,13 @@ type ServerOptions struct {
 // writes one final response for each request; it may read any number of requests first.
 //
 // Invalid requests are answered by the Server, with a status such as 400 or 431, when all earlier requests have their
-// response; Read returns the *frame.Error. So are requests in parts that turn out to be invalid, unless their response has begun. A client that waits for 100 Continue gets it. The connection ends after the
-// last response was sent: if the client or a response closes it, if the client has finished, or after an invalid request.
+// response; Read returns the *frame.Error. So are requests in parts that turn out to be invalid, unless their response
+// has begun. A client that waits for 100 Continue gets it. The connection ends after the last response was sent: if the
+// client or a response closes it, if the client has finished, or after an invalid request.
 //
 // With ServerOptions.Parts the same request is returned for each part of it; the Read behind the first asks for the content,
-// and so sends 100 Continue. Content that is still coming behind the last response is dropped, up to 256 KiB. Responses may be
-// written in parts, as http1.Part says; a client has them when the parts were sent.
+// and so sends 100 Continue. Content that is still coming behind the last response is dropped, up to 256 KiB. Responses
+// may be written in parts, as http1.Part says; a client has them when the parts were sent.
 type Server struct {
 	framed    *polled.MessageSession[*http1.Request, *http1.Response]
 	decoder   *http1.RequestDecoder
@@ -183,8 +185,8 @@ func (s *Server) came(r *http1.Request) (*http1.Request, polled.ReadStatus, erro
 	return r, polled.Data, nil
 }
 
-// refuses reports whether the Server answers a request that has turned out to be invalid: not if its response has begun, which
-// happens only in parts.
+// refuses reports whether the Server answers a request that has turned out to be invalid: not if its response has
+// begun, which happens only in parts.
 func (s *Server) refuses() bool {
 	switch {
 	case !s.within:
