@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
@@ -197,6 +198,9 @@ func TestSleepingLoopFreesBuffers(t *testing.T) {
 		for began := time.Now(); len(d.buffers.slabs) > 1; {
 			drivertest.Sleep(t, d)
 			require.Less(t, time.Since(began), patience, "it sleeps on, with %d slabs", len(d.buffers.slabs))
+			inFlight := 0
+			d.All(func(s *backend.Socket) { inFlight += int(s.InFlight) })
+			require.Equal(t, inFlight, d.Outstanding().Requests, "requests in flight for sockets")
 		}
 		until(t, d, func() bool { return d.flush.out == 0 })
 		assert.False(t, d.flush.file.Valid(), "the file to read from is open")

@@ -139,7 +139,7 @@ func (d *Driver) Features() []string {
 // Outstanding implements backend.Driver.
 func (d *Driver) Outstanding() backend.Outstanding {
 	return backend.Outstanding{
-		Sockets: d.Unreleased(), Requests: d.requests - d.waker.requests, Buffers: d.buffers.keptNow(),
+		Sockets: d.Unreleased(), Requests: d.requests - d.waker.requests - d.flush.out, Buffers: d.buffers.keptNow(),
 		Starved: d.quiet.len() + d.bulk.len(),
 	}
 }
