@@ -7,7 +7,19 @@ import "syscall"
 type Forwarding struct {
 	pipe *Pipe
 	left int // bytes in the pipe
+
+	now, last int // how often bytes have moved in this turn, and in the one before
 }
+
+// Turn begins a turn.
+func (f *Forwarding) Turn() { f.now, f.last = 0, f.now }
+
+// Share is how many bytes Move takes at most: the sockets of a loop that forward share a pipe's size in each turn, so that
+// others do not wait for many of them.
+func (f *Forwarding) Share() int { return max(PipeSize/max(f.now, f.last, 1), leastShare) }
+
+// leastShare is what a socket may always forward in a turn.
+const leastShare = 256 << 10
 
 // leastForwarded is how many bytes are forwarded at a time where there seems to be no room. It shows when there is again.
 const leastForwarded = 64 << 10
@@ -27,7 +39,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 		}
 	}
 	*calls += 2
-	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), PipeSize))
+	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), f.Share()))
 	switch {
 	case err == syscall.EINVAL: // not this kind of socket
 		s.Forward = nil
@@ -38,6 +50,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 		return 0, err
 	}
 	*calls++
+	f.now++
 	f.left = n // also if Forward does not return
 	f.left -= s.Forward.Forward(f.pipe, n)
 	if f.left == 0 {
