@@ -14,12 +14,16 @@ type Forwarding struct {
 // Turn begins a turn.
 func (f *Forwarding) Turn() { f.now, f.last = 0, f.now }
 
-// Share is how many bytes Move takes at most: the sockets of a loop that forward share a pipe's size in each turn, so that
+// Share is how many bytes Move takes at most. The sockets of a loop that forward share turnForward in each turn, so that
 // others do not wait for many of them.
-func (f *Forwarding) Share() int { return max(PipeSize/max(f.now, f.last, 1), leastShare) }
+func (f *Forwarding) Share() int {
+	return min(max(turnForward/max(f.now, f.last, 1), leastShare), PipeSize)
+}
 
-// leastShare is what a socket may always forward in a turn.
-const leastShare = 256 << 10
+const (
+	turnForward = 2 * PipeSize // both ways of one relay
+	leastShare  = 256 << 10    // what a socket may always forward in a turn
+)
 
 // leastForwarded is how many bytes are forwarded at a time where there seems to be no room. It shows when there is again.
 const leastForwarded = 64 << 10

@@ -100,7 +100,7 @@ func RunForward(t *testing.T, open Opener) {
 // RunForwardShares checks that sockets that forward in the same turn share what one alone may forward. share is that of the
 // driver, which comes next.
 func RunForwardShares(t *testing.T, d backend.Driver, share func() int) {
-	const n = 3
+	const n = 4
 	all, peers := make([]*Recorder, n), make([]*net.TCPConn, n)
 	moved := make([]*forwarder, n)
 	for i := range n {
@@ -109,7 +109,7 @@ func RunForwardShares(t *testing.T, d backend.Driver, share func() int) {
 	}
 	shared := func(crowd int) func() bool {
 		return func() bool {
-			if share() == max(backend.PipeSize/crowd, backend.PipeSize/4) {
+			if share() == min(2*backend.PipeSize/crowd, backend.PipeSize) {
 				return true
 			}
 			for _, p := range peers[:crowd] {
@@ -120,7 +120,7 @@ func RunForwardShares(t *testing.T, d backend.Driver, share func() int) {
 		}
 	}
 	require.Equal(t, backend.PipeSize, share(), "at first")
-	for _, crowd := range []int{n, 1, 2} {
+	for _, crowd := range []int{n, 1, 3, 2} {
 		Until(t, d, shared(crowd))
 	}
 	Until(t, d, func() bool { return share() == backend.PipeSize }) // when nothing moves any longer
