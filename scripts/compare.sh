@@ -37,12 +37,13 @@ for side in old new; do
   go -C "$trees/$side/bench" build -o "$trees/bench-$side" .
 done
 
-# measure SIDE ROUND FLAG ... measures one round of a commit. bench run ends with 1 if a server failed, which compare shows.
+# measure SIDE ROUND FLAG ... measures one round of a commit, in its tree, whose commit goes into the results. bench run ends
+# with 1 if a server failed, which compare shows.
 measure() {
   local side=$1 round=$2
   shift 2
-  "$trees/bench-$side" run --rounds 1 --impl bare-epoll,tandem-epoll,tandem-uring --out "$results/$side$round.json" "$@" \
-    >>"$results/$side.txt" || printf 'round %d of %s: bench run failed; see %s\n' "$round" "$side" "$results/$side.txt" >&2
+  (cd "$trees/$side" && "$trees/bench-$side" run --rounds 1 --impl bare-epoll,tandem-epoll,tandem-uring --out "$results/$side$round.json" "$@" \
+    >>"$results/$side.txt") || printf 'round %d of %s: bench run failed; see %s\n' "$round" "$side" "$results/$side.txt" >&2
 }
 
 sides=(old new)
