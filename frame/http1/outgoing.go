@@ -14,6 +14,8 @@ type outgoing struct {
 	part       Part
 	host       string // requests
 	header     http.Header
+	names      []string // of header, in order
+	lines      int      // no fewer than are written
 	connection string // a Connection field of its own; "": none
 	length     int64  // Content-Length; -1: none
 	chunked    bool
@@ -34,6 +36,7 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if o.connection != "" {
 		dst = append(append(append(dst, "Connection: "...), o.connection...), crlf...)
 	}
+	o.lines = 4 // length, coding, connection, trailer
 	var space [16]string
 	for i, name := range sortedNames(space[:0], o.trailer) {
 		if f := trailerName([]byte(name)); f != nil {
@@ -49,8 +52,9 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if len(o.trailer) > 0 {
 		dst = append(dst, crlf...)
 	}
-	for _, name := range sortedNames(space[:0], o.header) {
+	for _, name := range o.names {
 		values := o.header[name]
+		o.lines += len(values)
 		written, f := o.covered(name, values)
 		if f != nil {
 			return dst, f
@@ -69,16 +73,28 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 // contradicts what was written is an error.
 func (o *outgoing) covered(name string, values []string) (bool, *fault) {
 	fits := func(string) bool { return false }
-	switch {
-	case strings.EqualFold(name, "Content-Length"):
-		fits = o.fitsLength
-	case strings.EqualFold(name, "Transfer-Encoding"):
-		fits = func(value string) bool { return o.chunked && value == "chunked" }
-	case strings.EqualFold(name, "Host") && !o.response && o.host != "":
-		fits = func(value string) bool { return value == o.host }
-	case strings.EqualFold(name, "Trailer") && o.chunked:
+	switch len(name) {
 	default:
 		return false, nil
+	case len("Content-Length"):
+		if !strings.EqualFold(name, "Content-Length") {
+			return false, nil
+		}
+		fits = o.fitsLength
+	case len("Transfer-Encoding"):
+		if !strings.EqualFold(name, "Transfer-Encoding") {
+			return false, nil
+		}
+		fits = func(value string) bool { return o.chunked && value == "chunked" }
+	case len("Host"):
+		if o.response || o.host == "" || !strings.EqualFold(name, "Host") {
+			return false, nil
+		}
+		fits = func(value string) bool { return value == o.host }
+	case len("Trailer"):
+		if !o.chunked || !strings.EqualFold(name, "Trailer") {
+			return false, nil
+		}
 	}
 	for _, value := range values {
 		if !fits(value) {
@@ -100,13 +116,23 @@ func appendField(dst []byte, name string, values []string) ([]byte, *fault) {
 		return dst, malformed(0, "%q is no name of a field", name)
 	}
 	for _, value := range values {
-		if i := indexInvalid(value, valueByte); i >= 0 {
-			return dst, malformed(0, "byte %#02x in a value of %s", value[i], name)
-		}
 		dst = append(append(dst, name...), ": "...)
-		dst = append(append(dst, strings.Trim(value, " \t")...), crlf...)
+		before := len(dst)
+		dst = append(dst, trimmed(value)...)
+		if !isValue(dst[before:]) {
+			return dst, malformed(0, "byte %#02x in a value of %s", value[indexInvalid(value, valueByte)], name)
+		}
+		dst = append(dst, crlf...)
 	}
 	return dst, nil
+}
+
+// trimmed returns s without spaces and tabs around it.
+func trimmed(s string) string {
+	if len(s) > 0 && (isSpace(s[0]) || isSpace(s[len(s)-1])) {
+		return strings.Trim(s, " \t")
+	}
+	return s
 }
 
 // sortedNames appends the names of the fields of h, in order, to names.
@@ -173,25 +199,33 @@ func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fau
 	if f != nil {
 		return dst, f
 	}
+	if o.response && !o.chunked && o.lines <= limits.HeadLines && len(dst)-start <= limits.HeadBytes {
+		return o.appendBehind(dst, limits) // its status, its names and its values were checked, and there is one length at most
+	}
 	// The head is checked like that of a peer, so that this package encodes nothing that it would refuse.
 	h := head{response: o.response}
 	if _, _, f := h.scan(dst[start:], limits); f != nil {
 		return dst, f
 	}
+	return o.appendBehind(dst, limits)
+}
+
+// appendBehind appends what follows a head.
+func (o *outgoing) appendBehind(dst []byte, limits *Limits) ([]byte, *fault) {
 	if o.part == First {
 		return o.appendPart(dst, false, limits)
 	}
 	return o.appendContent(dst, limits)
 }
 
-// lengthIn returns the Content-Length in header, or -1.
-func lengthIn(header http.Header) (int64, *fault) {
+// lengthIn returns the Content-Length in header, which has these names, or -1.
+func lengthIn(header http.Header, names []string) (int64, *fault) {
 	var h head
-	for name, values := range header {
-		if !strings.EqualFold(name, "Content-Length") {
+	for _, name := range names {
+		if len(name) != len("Content-Length") || !strings.EqualFold(name, "Content-Length") {
 			continue
 		}
-		for _, value := range values {
+		for _, value := range header[name] {
 			if f := h.contentLength([]byte(value)); f != nil {
 				return 0, f
 			}
