@@ -23,8 +23,8 @@ func appendResponse(dst []byte, m *Response, limits *Limits) ([]byte, *fault) {
 	if f := checkBody(m.Body); f != nil {
 		return dst, f
 	}
-	var space [16]string
-	o := outgoing{response: true, header: m.Header, names: sortedNames(space[:0], m.Header), trailer: m.Trailer, part: m.Part}
+	var space [8]fieldOf
+	o := outgoing{response: true, fields: sortedFields(space[:0], m.Header), trailer: m.Trailer, part: m.Part}
 	if f := o.frameResponse(m); f != nil {
 		return dst, f
 	}
@@ -78,7 +78,7 @@ func toOld(r *http.Response) bool {
 
 // frameResponse decides how the end of the message is marked. RFC 9112, section 6.
 func (o *outgoing) frameResponse(m *Response) (f *fault) {
-	asked, f := lengthIn(m.Header, o.names)
+	asked, f := lengthIn(o.fields)
 	if f != nil {
 		return f
 	}

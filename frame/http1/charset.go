@@ -51,7 +51,7 @@ func isValue(s []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; len(s) >= 8; s = s[8:] {
 		w := binary.LittleEndian.Uint64(s)
-		del := w ^ 0x7f*ones // a byte of it is 0 where w has DEL
+		del := w ^ 0x7f*ones                                                                     // a byte of it is 0 where w has DEL
 		if ((w-' '*ones)&^w|(del-ones)&^del)&highs != 0 && indexInvalid(s[:8], valueByte) >= 0 { // unless it is HTAB
 			return false
 		}

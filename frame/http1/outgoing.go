@@ -12,12 +12,11 @@ type outgoing struct {
 	response   bool
 	bare       bool // nothing follows the head, whatever its fields say
 	part       Part
-	host       string // requests
-	header     http.Header
-	names      []string // of header, in order
-	lines      int      // no fewer than are written
-	connection string // a Connection field of its own; "": none
-	length     int64  // Content-Length; -1: none
+	host       string    // requests
+	fields     []fieldOf // of Header, in the order of their names
+	lines      int       // no fewer than are written
+	connection string    // a Connection field of its own; "": none
+	length     int64     // Content-Length; -1: none
 	chunked    bool
 	content    []byte
 	trailer    http.Header
@@ -52,17 +51,17 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if len(o.trailer) > 0 {
 		dst = append(dst, crlf...)
 	}
-	for _, name := range o.names {
-		values := o.header[name]
-		o.lines += len(values)
-		written, f := o.covered(name, values)
+	for i := range o.fields {
+		field := &o.fields[i]
+		o.lines += len(field.values)
+		written, f := o.covered(field.name, field.values)
 		if f != nil {
 			return dst, f
 		}
 		if written {
 			continue
 		}
-		if dst, f = appendField(dst, name, values); f != nil {
+		if dst, f = appendField(dst, field.name, field.values); f != nil {
 			return dst, f
 		}
 	}
@@ -133,6 +132,29 @@ func trimmed(s string) string {
 		return strings.Trim(s, " \t")
 	}
 	return s
+}
+
+// fieldOf is a field of an http.Header.
+type fieldOf struct {
+	name   string
+	values []string
+}
+
+// sortedFields appends the fields of h, in the order of their names, to fields.
+func sortedFields(fields []fieldOf, h http.Header) []fieldOf {
+	for name, values := range h {
+		fields = append(fields, fieldOf{name, values})
+	}
+	if len(fields) > 12 {
+		slices.SortFunc(fields, func(a, b fieldOf) int { return strings.Compare(a.name, b.name) })
+		return fields
+	}
+	for i := 1; i < len(fields); i++ {
+		for k := i; k > 0 && fields[k].name < fields[k-1].name; k-- {
+			fields[k], fields[k-1] = fields[k-1], fields[k]
+		}
+	}
+	return fields
 }
 
 // sortedNames appends the names of the fields of h, in order, to names.
@@ -218,14 +240,15 @@ func (o *outgoing) appendBehind(dst []byte, limits *Limits) ([]byte, *fault) {
 	return o.appendContent(dst, limits)
 }
 
-// lengthIn returns the Content-Length in header, which has these names, or -1.
-func lengthIn(header http.Header, names []string) (int64, *fault) {
+// lengthIn returns the Content-Length in fields, or -1.
+func lengthIn(fields []fieldOf) (int64, *fault) {
 	var h head
-	for _, name := range names {
+	for i := range fields {
+		name := fields[i].name
 		if len(name) != len("Content-Length") || !strings.EqualFold(name, "Content-Length") {
 			continue
 		}
-		for _, value := range header[name] {
+		for _, value := range fields[i].values {
 			if f := h.contentLength([]byte(value)); f != nil {
 				return 0, f
 			}

@@ -41,7 +41,9 @@ type RawRequest struct {
 func (r *RawRequest) Path() []byte { return r.Target[:indexOrEnd(r.Target, '?')] }
 
 // Query returns the part of the target behind the first question mark, which is empty if there is none.
-func (r *RawRequest) Query() []byte { return r.Target[min(indexOrEnd(r.Target, '?')+1, len(r.Target)):] }
+func (r *RawRequest) Query() []byte {
+	return r.Target[min(indexOrEnd(r.Target, '?')+1, len(r.Target)):]
+}
 
 // Host returns the value of Host, or nil.
 func (r *RawRequest) Host() []byte {
@@ -94,4 +96,3 @@ func (r *RawRequest) Request() (*Request, error) {
 	m.message.Trailer = merged(m.message.Trailer, r.Trailer)
 	return &m.message, nil
 }
-
