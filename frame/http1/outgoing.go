@@ -114,16 +114,32 @@ func appendField(dst []byte, name string, values []string) ([]byte, *fault) {
 	if !isToken(name) {
 		return dst, malformed(0, "%q is no name of a field", name)
 	}
+	var f *fault
 	for _, value := range values {
-		dst = append(append(dst, name...), ": "...)
-		before := len(dst)
-		dst = append(dst, trimmed(value)...)
-		if !isValue(dst[before:]) {
-			return dst, malformed(0, "byte %#02x in a value of %s", value[indexInvalid(value, valueByte)], name)
+		if dst, f = appendValue(dst, name, value); f != nil {
+			return dst, f
 		}
-		dst = append(dst, crlf...)
 	}
 	return dst, nil
+}
+
+// appendLine is appendField for one value.
+func appendLine(dst []byte, name, value string) ([]byte, *fault) {
+	if !isToken(name) {
+		return dst, malformed(0, "%q is no name of a field", name)
+	}
+	return appendValue(dst, name, value)
+}
+
+// appendValue is appendField for a name that was checked.
+func appendValue(dst []byte, name, value string) ([]byte, *fault) {
+	dst = append(append(dst, name...), ": "...)
+	before := len(dst)
+	dst = append(dst, trimmed(value)...)
+	if !isValue(dst[before:]) {
+		return dst, malformed(0, "byte %#02x in a value of %s", value[indexInvalid(value, valueByte)], name)
+	}
+	return append(dst, crlf...), nil
 }
 
 // trimmed returns s without spaces and tabs around it.

@@ -65,11 +65,12 @@ func (h *head) ends() bool {
 }
 
 // sameFold reports whether s is lower, which is in lower case, whatever the case of s.
-func sameFold(s []byte, lower string) bool {
+func sameFold[T string | []byte](s T, lower string) bool {
 	if len(s) != len(lower) {
 		return false
 	}
-	for i, c := range s {
+	for i := range len(s) {
+		c := s[i]
 		if c >= 'A' && c <= 'Z' {
 			c += 'a' - 'A'
 		}

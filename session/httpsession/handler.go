@@ -43,11 +43,16 @@ func Handler(h http.Handler, o *ServerOptions) session.Handler {
 	if _, all := h.(*blocking); all && mine.Parts == nil {
 		mine.Parts = everything
 	}
-	answers := mine.Limits
-	if answers.BodyBytes = mine.AnswerBytes; answers.BodyBytes == 0 {
+	return &handler{http: h, options: mine, answers: mine.answers(), server: &http.Server{Handler: h}}
+}
+
+// answers returns the limits of responses.
+func (o *ServerOptions) answers() http1.Limits {
+	answers := o.Limits
+	if answers.BodyBytes = o.AnswerBytes; answers.BodyBytes == 0 {
 		answers.BodyBytes = int(^uint(0) >> 1)
 	}
-	return &handler{http: h, options: mine, answers: answers, server: &http.Server{Handler: h}}
+	return answers
 }
 
 // handler gives each of its streams a conn.
@@ -57,12 +62,14 @@ type handler struct {
 	options ServerOptions
 	answers http1.Limits
 	server  *http.Server // for contexts
+	dates   dates
 }
 
 // OnOpen implements session.Handler.
 func (h *handler) OnOpen(s *session.Stream) {
 	requests := http1.Requests{Limits: h.options.Limits, Parts: h.options.Parts}
 	c := &conn{of: h, decoder: requests.NewRequestDecoder()}
+	c.pending = c.isPending
 	c.FrameHandler = session.Frames(knownDecoder[*http1.Request]{requests, c.decoder}, c.serve)
 	c.Invalid = c.refuse
 	c.MessageTimeout = max(h.options.MessageTimeout, 0)
@@ -79,6 +86,7 @@ type conn struct {
 	*session.FrameHandler[*http1.Request]
 	of      *handler
 	decoder *http1.RequestDecoder
+	pending func() bool    // whether the head of a request has come, and its content has not
 	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
 	tls     *tls.ConnectionState // nil: the stream is plain
@@ -104,6 +112,8 @@ func (c *conn) OnData(s *session.Stream) {
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
 	}
 }
+
+func (c *conn) isPending() bool { return c.decoder.Pending() != nil }
 
 // understood reports whether a request has no expectation other than 100-continue. RFC 9110, section 10.1.1.
 func understood(r *http.Request) bool {
@@ -179,11 +189,7 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 		if returned {
 			return
 		}
-		if v := recover(); v == http.ErrAbortHandler {
-			_ = s.Abort()
-		} else if v != nil {
-			panic(v)
-		}
+		aborts(s, recover())
 	}()
 	c.of.http.ServeHTTP(w, asked)
 	return true
@@ -198,6 +204,12 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 		return err
 	}
 	behind(c.decoder, response)
+	c.sent(s, err, response.KeepAlive())
+	return err
+}
+
+// sent follows the Write of a response, behind which the connection goes on or does not.
+func (c *conn) sent(s *session.Stream, err error, keeps bool) {
 	c.watchWrites(s)
 	switch {
 	case errors.Is(err, session.ErrWriteBufferFull):
@@ -206,10 +218,9 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 		_ = s.AbortWith(err) // otherwise later responses would be taken for this one
 	case err != nil:
 		_ = s.Close() // it has failed: what the client has sent ahead is not served, because nobody would get the answers
-	case !response.KeepAlive():
+	case !keeps:
 		_ = session.CloseInStages(s)
 	}
-	return err
 }
 
 // failed sends a 500 for a request whose handler has made an invalid response.
