@@ -2,6 +2,7 @@ package http1
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -21,18 +22,17 @@ func showRaw(t testing.TB) func(*RawRequest) string {
 		assert.Equal(t, !m.Close, r.KeepAlive(), "%q", m.Header)
 		assert.Equal(t, m.ExpectsContinue(), r.ExpectsContinue())
 		assert.Equal(t, len(m.Header["Expect"]) > 0, r.Expects())
-		path, query, _ := strings.Cut(m.RequestURI, "?")
-		assert.Equal(t, path, string(r.Path()))
-		assert.Equal(t, query, string(r.Query()))
+		path, err := url.PathUnescape(string(r.Path()))
+		require.NoError(t, err)
+		assert.Equal(t, m.URL.Path, path)
+		assert.Equal(t, m.URL.RawQuery, string(r.Query()))
 		for name, values := range m.Header {
 			if name != "Cache-Control" { // net/http adds that for Pragma
 				assert.Equal(t, values[0], string(r.Get(strings.ToLower(name))), name)
 			}
 		}
 		assert.Nil(t, r.Get("X-There-Is-None"))
-		if m.URL.Host == "" {
-			assert.Equal(t, m.Host, string(r.Host()))
-		}
+		assert.Equal(t, m.Host, string(r.Host()))
 		lines := 0
 		for name, value := range r.Fields() {
 			assert.True(t, isToken(name), "%q", name)

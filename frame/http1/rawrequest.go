@@ -37,16 +37,45 @@ type RawRequest struct {
 	text []byte // the head
 }
 
-// Path returns the target up to its query, without having resolved escapes such as %20.
-func (r *RawRequest) Path() []byte { return r.Target[:indexOrEnd(r.Target, '?')] }
+// Path returns the path in the target, without having resolved escapes such as %20. It is empty in the target of CONNECT,
+// and of OPTIONS * it is *.
+func (r *RawRequest) Path() []byte {
+	if r.Target[0] == '/' {
+		return r.Target[:indexOrEnd(r.Target, '?')]
+	}
+	_, path := r.absolute()
+	return path[:indexOrEnd(path, '?')]
+}
+
+// absolute returns the authority and the rest of a target that is not a path alone. RFC 9112, section 3.2.
+func (r *RawRequest) absolute() (authority, rest []byte) {
+	_, after, is := bytes.Cut(r.Target, []byte("://"))
+	switch {
+	case r.head.request.connect:
+		return r.Target, nil
+	case !is:
+		return nil, r.Target
+	}
+	end := bytes.IndexAny(after, "/?")
+	if end < 0 {
+		end = len(after)
+	}
+	return after[:end], after[end:]
+}
 
 // Query returns the part of the target behind the first question mark, which is empty if there is none.
 func (r *RawRequest) Query() []byte {
 	return r.Target[min(indexOrEnd(r.Target, '?')+1, len(r.Target)):]
 }
 
-// Host returns the value of Host, or nil.
+// Host returns the host that the request is for, with its port if there is one: the one in the target, or the value of Host. It
+// is nil if there is neither.
 func (r *RawRequest) Host() []byte {
+	if r.Target[0] != '/' {
+		if authority, _ := r.absolute(); len(authority) > 0 {
+			return authority
+		}
+	}
 	if at := r.head.request.host; at > 0 {
 		f := r.head.request.fields[at-1]
 		return r.text[f.from:f.to:f.to]

@@ -151,10 +151,10 @@ func (r *RawResponse) appendFraming(dst []byte, length int, to *RawRequest) (lon
 		lines++
 	}
 	switch keeps := r.KeepAlive(to); {
-	case !keeps && to.Minor > 0:
+	case !keeps:
 		dst = append(dst, "Connection: close\r\n"...)
 		lines++
-	case keeps && to.Minor == 0:
+	case to.Minor == 0:
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 		lines++
 	}
