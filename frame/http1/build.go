@@ -89,7 +89,10 @@ func (h *head) fill(m *receivedRequest, text string) {
 		}
 	}
 	r.Header = make(http.Header, max(len(at.fields)-1, 0)) // but Host
-	values := make([]string, len(at.fields))
+	var values []string
+	if len(at.fields) > 1 || at.host == 0 {
+		values = make([]string, len(at.fields))
+	}
 	for i, f := range at.fields {
 		value := text[f.from:f.to]
 		if int(at.host) == i+1 {

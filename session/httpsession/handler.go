@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -63,6 +64,7 @@ type handler struct {
 	answers http1.Limits
 	server  *http.Server // for contexts
 	dates   dates
+	spares  sync.Pool // of *spare
 }
 
 // OnOpen implements session.Handler.
@@ -90,6 +92,8 @@ type conn struct {
 	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
 	tls     *tls.ConnectionState // nil: the stream is plain
+	remote  string               // address of the client; "": not asked for yet
+	spare   *spare               // while OnData runs, and no answer has it
 
 	current *answer // of an exchange that goes on when its http.Handler has returned; nil: none does
 	times   times
@@ -101,7 +105,12 @@ func (c *conn) OnData(s *session.Stream) {
 		c.hold(s, w)
 		return
 	}
+	c.spare, _ = c.of.spares.Get().(*spare)
 	c.FrameHandler.OnData(s)
+	if c.spare != nil {
+		c.of.spares.Put(c.spare)
+		c.spare = nil
+	}
 	c.watch(s)
 	r := c.decoder.Pending()
 	if r == nil || r == c.seen || r.Part != http1.Whole {
@@ -131,7 +140,10 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 		c.piece(s, r)
 		return
 	}
-	r.RemoteAddr = s.RemoteAddr().String()
+	if c.remote == "" {
+		c.remote = s.RemoteAddr().String()
+	}
+	r.RemoteAddr = c.remote
 	c.times.serves++
 	switch {
 	case !understood(r.Request):
@@ -162,20 +174,20 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 			return
 		}
 		_ = c.answer(s, response)
+		c.spare = w.giveBack()
 	}
 }
 
 // call calls the user's handler. It reports false if the handler has aborted the connection.
 func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bool) {
-	ctx, cancel := context.WithCancel(c.context)
 	defer func() {
 		if returned && w.live.isAsync() {
-			w.live.cancel = cancel
+			w.live.cancel = w.context.end
 		} else {
-			cancel()
+			w.context.end()
 		}
 	}()
-	asked := r.Request.WithContext(ctx)
+	asked := r.Request.WithContext(&w.context)
 	asked.TLS = c.tls
 	if r.Part == http1.First {
 		w.body = &inParts{}
