@@ -99,7 +99,12 @@ func (a *answer) writeHeader(status int) {
 
 // Write implements io.Writer. As in net/http, writing more than the Content-Length of the handler is http.ErrContentLength,
 // and writing content that the status does not allow is http.ErrBodyNotAllowed.
-func (a *answer) Write(p []byte) (int, error) {
+func (a *answer) Write(p []byte) (int, error) { return write(a, p) }
+
+// WriteString implements io.StringWriter.
+func (a *answer) WriteString(s string) (int, error) { return write(a, s) }
+
+func write[T string | []byte](a *answer, p T) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {

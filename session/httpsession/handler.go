@@ -210,14 +210,22 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 // answer sends a response, or a 500 if it cannot be encoded. An error says that it was not sent.
 func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 	err := session.WriteFrame(s, http1.Responses{Limits: c.of.answers}, response)
-	var wrong *frame.Error
-	if errors.As(err, &wrong) { // such as a header with a line feed in it
+	if isWrong(err) { // such as a header with a line feed in it
 		c.failed(s, response.Request, err)
 		return err
 	}
 	behind(c.decoder, response)
 	c.sent(s, err, response.KeepAlive())
 	return err
+}
+
+// isWrong reports whether err is that of a codec.
+func isWrong(err error) bool {
+	if err == nil {
+		return false
+	}
+	var wrong *frame.Error
+	return errors.As(err, &wrong)
 }
 
 // sent follows the Write of a response, behind which the connection goes on or does not.
