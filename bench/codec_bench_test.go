@@ -88,6 +88,43 @@ func BenchmarkHTTPEncode(b *testing.B) {
 			}
 		}
 	})
+	b.Run("tandem-raw", func(b *testing.B) { // a handler's calls, and the encoding
+		q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var dst []byte
+		var m http1.RawResponse
+		b.ReportAllocs()
+		for b.Loop() {
+			m.Reset()
+			for name, values := range smallHeader {
+				_ = m.Add(name, values[0])
+			}
+			_, _ = m.WriteString(smallContent)
+			if dst, err = m.Append(dst[:0], q, http1.Limits{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("tandem-raw-encoding-alone", func(b *testing.B) {
+		q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var dst []byte
+		var m http1.RawResponse
+		for name, values := range smallHeader {
+			_ = m.Add(name, values[0])
+		}
+		_, _ = m.WriteString(smallContent)
+		b.ReportAllocs()
+		for b.Loop() {
+			if dst, err = m.Append(dst[:0], q, http1.Limits{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("fasthttp", func(b *testing.B) { // as its server does for each answer: the handler's calls, and the encoding
 		var m fasthttp.Response
 		w := bufio.NewWriter(io.Discard)
