@@ -45,15 +45,16 @@ type Stream struct {
 	rx               rx
 	handler          Handler
 	value            any
-	over             bool  // the user has been told everything but OnClose, which is being called or was
-	adopting         bool  // adopt has still to come, with the descriptor
-	opened           bool  // OnOpen was called
-	running          bool  // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool  // on the loop's list for the end of the turn
-	listed           bool  // on the loop's list of those that MemoryLimit has stopped
-	relays           bool  // by Relay: the directions do not depend on each other
-	changes          int32 // calls of SetHandler
-	index            int32 // in loop.streams
+	over             bool      // the user has been told everything but OnClose, which is being called or was
+	adopting         bool      // adopt has still to come, with the descriptor
+	opened           bool      // OnOpen was called
+	running          bool      // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool      // on the loop's list for the end of the turn
+	listed           bool      // on the loop's list of those that MemoryLimit has stopped
+	relays           bool      // by Relay: the directions do not depend on each other
+	changes          int32     // calls of SetHandler
+	index            int32     // in loop.streams
+	forwarder        *relayEnd // of a Relay, if sock.Forwards is set
 	idle             *idle
 	closer           *closer
 	message          *backend.Timer // MessageTimeout of a FrameHandler
@@ -67,7 +68,9 @@ var (
 	_ backend.Events    = (*streamEvents)(nil)
 	_ backend.FileOwner = (*streamEvents)(nil)
 	_ backend.TurnEnder = (*streamEvents)(nil)
-	_ backend.Task      = (*streamEvents)(nil)
+
+	_ backend.ForwardOwner = (*streamEvents)(nil)
+	_ backend.Task         = (*streamEvents)(nil)
 )
 
 func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
