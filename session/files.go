@@ -71,7 +71,7 @@ func (e *Engine) checkFiles(options, network string, tls bool, own int, o *Strea
 
 // expectFiles has files received, if the stream is to. Its addresses are known, and nothing is received yet.
 func (s *Stream) expectFiles() {
-	if s.opts.ReceiveFiles == 0 || s.remote.Kind != backend.UnixAddress || s.tls != nil {
+	if s.opts.ReceiveFiles == 0 || !s.ends.IsUnix() || s.tls != nil {
 		return
 	}
 	if s.rx.files == nil {

@@ -159,9 +159,10 @@ func (s *Stream) opError(op string, err error) error {
 }
 
 func (s *Stream) opErrorLocked(op string, err error) error {
-	e := &net.OpError{Op: op, Net: s.local.Network(), Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: backend.CallError(op, err)}
-	if s.local.Kind == backend.NoAddress {
-		e.Net = s.remote.Network()
+	local, remote := s.ends.Local(), s.ends.Remote()
+	e := &net.OpError{Op: op, Net: local.Network(), Source: local.NetAddr(), Addr: remote.NetAddr(), Err: backend.CallError(op, err)}
+	if local.Kind == backend.NoAddress {
+		e.Net = remote.Network()
 	}
 	return e
 }

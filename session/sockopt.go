@@ -45,7 +45,7 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 	if err == nil {
 		return nil
 	}
-	failed := &net.OpError{Op: op, Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: err}
+	failed := &net.OpError{Op: op, Source: s.ends.Local().NetAddr(), Addr: s.ends.Remote().NetAddr(), Err: err}
 	if failed.Source != nil {
 		failed.Net = failed.Source.Network()
 	}

@@ -36,8 +36,7 @@ type Stream struct {
 	burial  backend.Closing    // how
 	dial    *dial
 	handOff *detached // Detach was called
-	local   backend.Address
-	remote  backend.Address
+	ends    backend.Ends
 
 	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet
 
@@ -149,7 +148,7 @@ func (s *Stream) setAddresses(local, remote backend.Address) {
 		remote = local.Unspecified()
 	}
 	s.mu.Lock()
-	s.local, s.remote = local, remote
+	s.ends = backend.NewEnds(local, remote)
 	s.mu.Unlock()
 }
 
@@ -268,7 +267,7 @@ func (s *Stream) SetHandler(h Handler) {
 func (s *Stream) LocalAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.local.NetAddr()
+	return s.ends.Local().NetAddr()
 }
 
 // RemoteAddr returns the address of the peer, or nil while there is no connection. From OnOpen on it is not nil: of a
@@ -276,7 +275,7 @@ func (s *Stream) LocalAddr() net.Addr {
 func (s *Stream) RemoteAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.remote.NetAddr()
+	return s.ends.Remote().NetAddr()
 }
 
 // StreamStats are a stream's figures. Counts are exact at the moment of the call. Times have a monotonic reading, are those of
