@@ -96,7 +96,7 @@ func (s *Stream) inherit(h *holdings) {
 	if s.tx.out.n > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}
-	s.tx.notify = append(s.tx.notify, notification{end: total, fn: func(err error) {
+	s.tx.notify.push(notification{end: total, fn: func(err error) {
 		report(int(min(s.Stats().BytesSent, total)), err)
 	}})
 }

@@ -99,7 +99,7 @@ func (s *Stream) handOver() {
 	s.mu.Lock()
 	rest := s.tx.out.copyOut()
 	fin := (s.tx.finWant || shut) && !s.tx.finSent
-	waits := len(s.tx.notify) > 0
+	waits := !s.tx.notify.empty()
 	s.tx.sending = false
 	s.tx.out.drop()
 	s.mu.Unlock()

@@ -26,8 +26,8 @@ type Stream struct {
 	mu      sync.Mutex // guards what follows, up to the next comment
 	life    life
 	tx      tx
-	tls     *tlsLayer // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
-	posts   []func()  // accepted by Post and not run yet
+	tls     *tlsLayer     // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
+	posts   chain[func()] // accepted by Post and not run yet
 	fd      backend.Descriptor
 	posted  bool               // a task of this stream is on its way to the loop
 	relayed bool               // Relay was called

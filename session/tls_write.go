@@ -50,7 +50,7 @@ func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
 	case err != nil, fn != nil && s.life.phase == closed: // nobody would call fn
 		return net.ErrClosed
 	case fn != nil:
-		s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
+		s.tx.notify.push(notification{end: s.tx.accepted, fn: fn})
 	}
 	s.sealedLocked(here, direct, int(s.tx.accepted-before))
 	return nil
@@ -106,7 +106,7 @@ func (s *Stream) sealedLocked(here, direct bool, n int) {
 		vectors.Put(v)
 		s.tx.out.advance(took)
 	}
-	if s.tx.out.n > 0 || len(s.tx.notify) > 0 {
+	if s.tx.out.n > 0 || !s.tx.notify.empty() {
 		s.queuedLocked(here, min(n, s.tx.out.n))
 	}
 }
@@ -133,7 +133,7 @@ func (t *tlsLayer) sealEarly() {
 func (t *tlsLayer) loseEarlyLocked() {
 	for _, w := range t.early {
 		if w.fn != nil {
-			t.stream.tx.notify = append(t.stream.tx.notify, notification{end: 1<<64 - 1, fn: w.fn})
+			t.stream.tx.notify.push(notification{end: 1<<64 - 1, fn: w.fn})
 		}
 	}
 	t.early, t.stream.tx.early = nil, 0

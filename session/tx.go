@@ -12,7 +12,7 @@ type tx struct {
 	accepted uint64    // bytes that writes have been given, ever
 	sent     uint64    // of these, bytes that the kernel took
 	files    *outFiles // that go with bytes of the queue; nil: none
-	notify   []notification
+	notify   chain[notification]
 	early    int  // bytes that wait for a TLS handshake
 	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
 	sending  bool // a Send is with the driver
@@ -39,10 +39,10 @@ func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
 func (t *tx) drained() bool { return t.idle() && t.early == 0 && t.sealing == 0 }
 
 // isDue reports whether the bytes of the first notification have all been taken.
-func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }
+func (t *tx) isDue() bool { return !t.notify.empty() && t.notify.first().value.end <= t.sent }
 
 // pending reports whether the loop has to look after the send side when a Send has ended.
-func (t *tx) pending() bool { return t.out.n > 0 || len(t.notify) > 0 || t.finWant }
+func (t *tx) pending() bool { return t.out.n > 0 || !t.notify.empty() || t.finWant }
 
 // took follows that the kernel took n bytes of the queue.
 func (t *tx) took(n int) {
@@ -52,7 +52,7 @@ func (t *tx) took(n int) {
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
-	return s.tx.idle() && s.life.phase == open && len(s.tx.notify) == 0
+	return s.tx.idle() && s.life.phase == open && s.tx.notify.empty()
 }
 
 // sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
@@ -239,15 +239,10 @@ func (s *Stream) tellLost(err error) {
 func (s *Stream) nextNotify(due bool) func(error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.tx.notify) == 0 || due && !s.tx.isDue() {
+	if s.tx.notify.empty() || due && !s.tx.isDue() {
 		return nil
 	}
-	fn := s.tx.notify[0].fn
-	s.tx.notify[0] = notification{}
-	if s.tx.notify = s.tx.notify[1:]; len(s.tx.notify) == 0 {
-		s.tx.notify = nil
-	}
-	return fn
+	return s.tx.notify.pop().value.fn
 }
 
 // unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.

@@ -166,7 +166,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 		return err
 	}
 	n := s.sendNowLocked(here, p)
-	s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
+	s.tx.notify.push(notification{end: s.tx.accepted, fn: fn})
 	s.enqueueLocked(here, p[n:]) // also if nothing is left: the loop has to call fn
 	return nil
 }
