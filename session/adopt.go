@@ -113,18 +113,18 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	}
 	switch {
 	case waits:
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 		s.loop.add(s) // as in attach
 		s.finish()
 		return
 	case s.loop.draining:
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 		s.loop.add(s)
 		s.failed(net.ErrClosed)
 		return
 	}
 	if len(h.files) > 0 {
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 	}
 	if n := len(h.unread); n > 0 {
 		s.loop.Count[backend.BytesIn] += uint64(n)

@@ -135,11 +135,11 @@ type closer struct {
 
 // watchClose begins to watch, or begins the last stage once everything is sent.
 func (s *Stream) watchClose(sent bool) {
-	c := s.closer
+	c := s.seldom().closer
 	if c == nil {
 		c = &closer{stream: s, seen: s.taken(), since: s.loop.Clock()}
 		c.timer.Fire = c.look
-		s.closer = c
+		s.needs().closer = c
 		if s.opts.CloseTimeout > 0 {
 			s.loop.StartTimer(&c.timer, s.opts.CloseTimeout/4)
 		}
@@ -170,7 +170,7 @@ func (s *Stream) taken() uint64 {
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.
-func (s *Stream) dropped() uint64 { return s.rx.discarded }
+func (s *Stream) dropped() uint64 { return s.seldom().discarded }
 
 func (c *closer) look() {
 	s, now := c.stream, c.stream.loop.Clock()

@@ -260,7 +260,7 @@ func (s *Stream) finished() {
 	s.dropFiles()
 	s.account()
 	if s.from != nil {
-		s.from.ended(s.source)
+		s.from.ended(s.seldom().source)
 	}
 	s.loop.release()
 	s.runAllPosts() // of a stream that never opened

@@ -213,7 +213,10 @@ func (l *loop) open(c connection, from *listener) {
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from, s.source = from, c.source
+	s.from = from
+	if c.source != nil {
+		s.needs().source = c.source
+	}
 	if from.tls != nil {
 		s.tls = newTLS(s, from.tls, true)
 	}

@@ -127,7 +127,7 @@ func (s *Stream) consume(n int) {
 func (s *Stream) consumed(n int) {
 	s.rx.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
-	if s.rx.full && s.rx.in.len() < (s.opts.ReadBufferLimit+1)/2 || s.rx.counted > 0 {
+	if s.rx.full && s.rx.in.len() < (s.opts.ReadBufferLimit+1)/2 || s.seldom().counted > 0 {
 		s.scheduleTurnEnd()
 	}
 }

@@ -161,7 +161,7 @@ func (e *relayEnd) begin() {
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
 	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil && !s.sock.Shared.Load() {
-		s.forwarder, s.sock.Forwards = e, true // others that have a shared socket may make it blocking
+		s.needs().forwarder, s.sock.Forwards = e, true // others that have a shared socket may make it blocking
 	}
 	if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()

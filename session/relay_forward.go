@@ -13,7 +13,7 @@ const (
 var _ backend.Forwarder = (*relayEnd)(nil)
 
 // Forwarder implements backend.ForwardOwner.
-func (e *streamEvents) Forwarder() backend.Forwarder { return e.forwarder }
+func (e *streamEvents) Forwarder() backend.Forwarder { return e.own.forwarder }
 
 // forwards reports whether the loop's sockets can be forwarded, and be forwarded to: with other drivers the number of a
 // Descriptor is no file descriptor. Any goroutine.

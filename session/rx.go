@@ -47,16 +47,12 @@ type rx struct {
 	in      inbox
 	unseen  int // bytes of in that OnData has not been called for
 	decoder finalDecoder
-	files   *inFiles // nil: none are received
 
 	turn      uint64 // of the last delivery, for the budget; and of what follows, and turnReads
 	turnBytes int
 	turnTime  int64 // nanoseconds that callbacks for data took in that turn
 
-	read      uint64 // bytes that were read, ever
-	discarded uint64 // bytes that came when nobody wanted them any longer
-	counted   int    // bytes of in that the Transport's MemoryLimit counts
-	stuck     *backend.Timer
+	read uint64 // bytes that were read, ever
 }
 
 // refuses reports whether bytes are not wanted any longer: the user has ended the stream.
@@ -118,9 +114,14 @@ func (s *Stream) arrive(p []byte) {
 			s.scheduleTurnEnd()
 		}
 	} else {
-		s.rx.discarded += uint64(len(p))
-		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+		s.discard(len(p))
 	}
+}
+
+// discard counts n bytes that came when nobody wanted them any longer.
+func (s *Stream) discard(n int) {
+	s.needs().discarded += uint64(n)
+	s.loop.Count[backend.BytesDropped] += uint64(n)
 }
 
 // stops are the bits of flow for which nothing may be delivered now.
@@ -259,7 +260,7 @@ func (s *Stream) controlReceive() {
 	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
 		s.rx.full = false
 	}
-	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.rx.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
+	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
 	if on == s.rx.receiving {
 		return
 	}
@@ -277,7 +278,8 @@ func (s *Stream) wants() bool {
 	flow := s.rx.flow.Load()
 	switch {
 	case flow&flowShut != 0:
-		return s.closer != nil && s.closer.lasts != 0
+		c := s.seldom().closer
+		return c != nil && c.lasts != 0
 	case flow&flowDetached != 0, s.rx.pausedWithData && flow&flowPaused != 0:
 		return false
 	}

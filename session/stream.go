@@ -15,13 +15,12 @@ import (
 // belong to the stream's loop: to callbacks of its own, or of another stream of that loop, or to functions run by Post.
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
-	sock   backend.Socket
-	loop   *loop
-	opts   *StreamOptions
-	from   *listener // that accepted it, or nil
-	source *source   // that it counts for there, or nil
-	id     uint64
-	hint   atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	sock backend.Socket
+	loop *loop
+	opts *StreamOptions
+	from *listener // that accepted it, or nil
+	id   uint64
+	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
 	mu      sync.Mutex // guards what follows, up to the next comment
 	life    life
@@ -44,20 +43,16 @@ type Stream struct {
 	rx               rx
 	handler          Handler
 	value            any
-	over             bool      // the user has been told everything but OnClose, which is being called or was
-	adopting         bool      // adopt has still to come, with the descriptor
-	opened           bool      // OnOpen was called
-	running          bool      // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool      // on the loop's list for the end of the turn
-	listed           bool      // on the loop's list of those that MemoryLimit has stopped
-	relays           bool      // by Relay: the directions do not depend on each other
-	changes          int32     // calls of SetHandler
-	index            int32     // in loop.streams
-	forwarder        *relayEnd // of a Relay, if sock.Forwards is set
-	idle             *idle
-	closer           *closer
-	message          *backend.Timer // MessageTimeout of a FrameHandler
-	timers           *Timer         // list of active timers
+	over             bool    // the user has been told everything but OnClose, which is being called or was
+	adopting         bool    // adopt has still to come, with the descriptor
+	opened           bool    // OnOpen was called
+	running          bool    // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool    // on the loop's list for the end of the turn
+	listed           bool    // on the loop's list of those that MemoryLimit has stopped
+	relays           bool    // by Relay: the directions do not depend on each other
+	changes          int32   // calls of SetHandler
+	index            int32   // in loop.streams
+	own              *seldom // nil: nothing
 }
 
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
@@ -252,10 +247,7 @@ func (s *Stream) SetHandler(h Handler) {
 	if err := checkHandler(h); err != nil {
 		panic("tandem: SetHandler: " + err.Error())
 	}
-	if s.message != nil {
-		s.loop.StopTimer(s.message)
-		s.message = nil
-	}
+	s.endMessageTimer()
 	s.handler, s.rx.decoder, s.rx.unfinished, s.rx.in.wanted = h, nil, false, 0
 	s.changes++
 	if s.rx.in.len() > 0 {

@@ -142,8 +142,7 @@ func (t *tlsLayer) received(p []byte) {
 	s := t.stream
 	switch {
 	case s.rx.refuses() && !t.finishes(), t.closed:
-		s.rx.discarded += uint64(len(p))
-		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+		s.discard(len(p))
 		return
 	case t.in.mem == nil:
 		t.in.lend(p)
