@@ -55,7 +55,7 @@ func (e *Engine) adopt(c syscall.Conn, h Handler, opts *StreamOptions) (*Stream,
 		}
 	}
 	l := e.pick(remote)
-	s := newStream(l, h, opts)
+	s := newStream(l, h, &origin{StreamOptions: *opts})
 	s.adopting = true
 	s.inherit(&held)
 	if err := l.begin(func() { s.adopt(fd, remote, &held) }); err != nil {

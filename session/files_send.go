@@ -69,7 +69,7 @@ func (s *Stream) WriteFiles(p []byte, files ...*os.File) error {
 func (s *Stream) mayPassFiles(p []byte, files []*os.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unix := s.ends.IsUnix() || s.dial != nil && s.dial.network == "unix"
+	unix := s.ends.IsUnix() || s.opts.dial != nil && s.opts.dial.network == "unix"
 	switch {
 	case s.refusesLocked():
 		return net.ErrClosed

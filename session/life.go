@@ -172,7 +172,7 @@ func (s *Stream) release() {
 	s.mu.Lock()
 	s.life.move(releasing)
 	attached := s.fd.Valid()
-	d := s.dial
+	d := s.opts.dial
 	s.mu.Unlock()
 	s.rx.receiving = false
 	s.stopTimers()
@@ -218,7 +218,7 @@ func (s *Stream) finish() {
 		s.closeLocked()
 		s.dropQueueLocked()
 	}
-	err, d := s.life.cause, s.dial
+	err, d := s.life.cause, s.opts.dial
 	s.mu.Unlock()
 	if s.over {
 		return
@@ -248,7 +248,7 @@ func (s *Stream) finish() {
 	switch {
 	case d != nil && d.waited:
 		d.tell(err) // Dial returns the error, and there never was a stream
-	case s.from != nil && !s.opened: // nobody has heard of it
+	case s.opts.from != nil && !s.opened: // nobody has heard of it
 	default:
 		s.callClose(err)
 	}
@@ -259,8 +259,8 @@ func (s *Stream) finished() {
 	s.dropUnread()
 	s.dropFiles()
 	s.account()
-	if s.from != nil {
-		s.from.ended(s.seldom().source)
+	if from := s.opts.from; from != nil {
+		from.ended(s.seldom().source)
 	}
 	s.loop.release()
 	s.runAllPosts() // of a stream that never opened

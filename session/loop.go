@@ -213,7 +213,6 @@ func (l *loop) open(c connection, from *listener) {
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from = from
 	if c.source != nil {
 		s.needs().source = c.source
 	}

@@ -91,7 +91,7 @@ var errRelayed = fmt.Errorf("it is relayed: %w", syscall.EBUSY)
 func (s *Stream) beginRelay() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dialled := s.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
+	dialled := s.opts.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
 	switch {
 	case s.life.phase > open && !dialled, s.tx.finWant:
 		return net.ErrClosed

@@ -17,8 +17,7 @@ import (
 type Stream struct {
 	sock backend.Socket
 	loop *loop
-	opts *StreamOptions
-	from *listener // that accepted it, or nil
+	opts *origin
 	id   uint64
 	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
 
@@ -33,8 +32,7 @@ type Stream struct {
 	pins    int16              // calls that use the descriptor without the lock
 	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
 	burial  backend.Closing    // how
-	dial    *dial
-	handOff *detached // Detach was called
+	handOff *detached          // Detach was called
 	ends    backend.Ends
 
 	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet
@@ -55,6 +53,21 @@ type Stream struct {
 	own              *seldom // nil: nothing
 }
 
+// origin is where a stream comes from, and the limits that it keeps. The streams of a listener share theirs, so it does not
+// change; but that of a dial is its stream's alone.
+type origin struct {
+	StreamOptions
+	from *listener // that accepted it, or nil
+	dial *dial     // that is not over; the stream's mu guards it
+}
+
+// dialledLocked says that the stream's dial is over, if there was one. mu is held.
+func (s *Stream) dialledLocked() {
+	if s.opts.dial != nil {
+		s.opts.dial = nil
+	}
+}
+
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
 type streamEvents Stream
 
@@ -70,7 +83,7 @@ var (
 func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
-func newStream(l *loop, h Handler, o *StreamOptions) *Stream {
+func newStream(l *loop, h Handler, o *origin) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
@@ -94,15 +107,15 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	if err == nil && wasDialing {
 		s.life.move(open)
 		if s.tls == nil {
-			s.dial = nil
+			s.dialledLocked()
 		}
 	}
 	s.mu.Unlock()
 	switch {
 	case err != nil:
 		s.failed(s.opError("open", err))
-		if s.from != nil {
-			s.from.unopened(s.loop, err)
+		if from := s.opts.from; from != nil {
+			from.unopened(s.loop, err)
 		}
 		s.loop.add(s) // so that bury finds it, if a callback ends the goroutine
 		s.finish()
@@ -225,7 +238,7 @@ func (s *Stream) ID() uint64 { return s.id }
 func (s *Stream) Loop() int { return s.loop.index }
 
 // Options returns the limits that the stream keeps, defaults filled in.
-func (s *Stream) Options() StreamOptions { return *s.opts }
+func (s *Stream) Options() StreamOptions { return s.opts.StreamOptions }
 
 // Value returns what SetValue was given last.
 func (s *Stream) Value() any { return s.value }

@@ -326,7 +326,7 @@ func (t *tlsLayer) end() {
 func (s *Stream) handshakeLimit() time.Duration {
 	limit := max(s.opts.TLSHandshakeTimeout, 0)
 	s.mu.Lock()
-	d := s.dial
+	d := s.opts.dial
 	s.mu.Unlock()
 	if d == nil || d.opts.Timeout <= 0 || d.waited { // Dial, which waits, looks after that itself
 		return limit
