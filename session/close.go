@@ -46,7 +46,7 @@ func (s *Stream) Close() error {
 
 // closeStreamLocked is Close, in stages or at once. mu is held.
 func (s *Stream) closeStreamLocked(staged bool) {
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
@@ -67,14 +67,15 @@ func (s *Stream) closeStreamLocked(staged bool) {
 func (s *Stream) closeWith(err error, hurried bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
-	if s.life.phase != open && s.life.phase != closing || s.life.cause != nil {
+	if s.life.phase != open && s.life.phase != closing || s.life.cause() != nil {
 		return
 	}
-	s.life.cause, s.life.blamed, s.life.staged, s.tx.finWant = err, true, true, true
+	s.life.needs().cause = err
+	s.life.blamed, s.life.staged, s.tx.finWant = true, true, true
 	s.life.hurried = hurried
 	if s.life.phase == open {
 		s.life.move(closing)
@@ -111,7 +112,7 @@ func (s *Stream) AbortWith(cause error) error {
 
 // abortLocked ends the stream with err and a reset. mu is held.
 func (s *Stream) abortLocked(err error, here bool) {
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return // the connection is somebody else's
 	}
 	s.rx.flow.Or(flowShut)

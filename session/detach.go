@@ -66,16 +66,17 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	if err != nil {
 		return nil, s.opErrorLocked("detach", err)
 	}
-	s.handOff = newDetached(conn, s)
-	s.handOff.layer = handOver
+	off := newDetached(conn, s)
+	off.layer = handOver
+	s.life.needs().handOff = off
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.life.move(detaching)
 	s.scheduleLocked(s.loop.OnLoop())
 	if t := s.tls; t != nil {
-		t.secured = &secured{below: s.handOff, tls: t, shut: s.tx.finWant}
+		t.secured = &secured{below: off, tls: t, shut: s.tx.finWant}
 		return t.secured, nil
 	}
-	return s.handOff, nil
+	return off, nil
 }
 
 // handOver gives the connection to the Conn that Detach returned. The driver has let go of it.
@@ -107,8 +108,8 @@ func (s *Stream) handOver() {
 	if waits {
 		report = func(n int, err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(n, err) })) }
 	}
-	s.handOff.giveFiles(s.takeFiles())
-	s.handOff.begin(unread, append(rest, unsent...), fin, report)
+	s.life.handOff().giveFiles(s.takeFiles())
+	s.life.handOff().begin(unread, append(rest, unsent...), fin, report)
 	if !waits {
 		s.finish()
 	} else if s.loop.aborting {

@@ -188,7 +188,7 @@ func (d *dial) giveUp(err error) error {
 	case s.opts.dial == nil:
 		return nil
 	}
-	return s.life.cause
+	return s.life.cause()
 }
 
 // newDial checks the arguments of a dial and makes its stream. It keeps the engine from ending until dials.Done.

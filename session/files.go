@@ -114,8 +114,8 @@ func (e *streamEvents) ReceivedFiles(files backend.Received) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.opErrorLocked("read", cause)
-	if s.handOff != nil {
-		s.handOff.fail(err)
+	if s.life.handOff() != nil {
+		s.life.handOff().fail(err)
 		return
 	}
 	s.abortLocked(err, true)

@@ -10,7 +10,7 @@ import (
 func (s *Stream) room() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	queued := s.tx.queued() + s.tx.sealing
+	queued := s.admittedLocked()
 	if queued == 0 {
 		return math.MaxInt
 	}
@@ -54,7 +54,7 @@ func (s *Stream) cause() error {
 func (s *Stream) allTaken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.drained() && (s.ends.IsUnix() || s.loop.Sockets.Unsent(s.fd) == 0)
+	return s.drainedLocked() && (s.ends.IsUnix() || s.loop.Sockets.Unsent(s.fd) == 0)
 }
 
 const (

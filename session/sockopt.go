@@ -35,7 +35,7 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 	defer s.mu.Unlock()
 	var err error
 	switch {
-	case s.fd.Valid() && s.handOff == nil:
+	case s.fd.Valid() && s.life.handOff() == nil:
 		err = do(s.fd)
 	case s.life.phase == dialing:
 		err = syscall.ENOTCONN

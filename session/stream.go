@@ -27,12 +27,8 @@ type Stream struct {
 	tls     *tlsLayer     // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
 	posts   chain[func()] // accepted by Post and not run yet
 	fd      backend.Descriptor
-	posted  bool               // a task of this stream is on its way to the loop
-	relayed bool               // Relay was called
-	pins    int16              // calls that use the descriptor without the lock
-	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
-	burial  backend.Closing    // how
-	handOff *detached          // Detach was called
+	posted  bool // a task of this stream is on its way to the loop
+	relayed bool // Relay was called
 	ends    backend.Ends
 
 	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet

@@ -37,6 +37,8 @@ type tlsLayer struct {
 	// The stream's mu guards what follows.
 	open    bool         // the handshake is done, and what waited for it is encrypted
 	early   []earlyWrite // what was written before that
+	waiting int          // bytes of early
+	sealing int          // about how many bytes are being encrypted, by writes that were admitted
 	lost    bool         // the connection has failed before
 	secured *secured     // Detach was called
 	handing bool         // and the stream hands its connection over
@@ -293,7 +295,7 @@ func (t *tlsLayer) finishes() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.life.phase == closing && s.tx.early > 0
+	return s.life.phase == closing && t.waiting > 0
 }
 
 // wants reports whether encrypted bytes are to be received although the stream does not run, or reads nothing: for the

@@ -51,7 +51,7 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 	direct := !here && s.idleLocked()
 	s.tx.out.push(p)
 	s.tx.accepted += uint64(len(p))
-	if s.tx.sealing == 0 { // else the write sends it, with its other records
+	if w.sealing == 0 { // else the write sends it, with its other records
 		s.sealedLocked(here, direct, len(p))
 	}
 	return len(p), nil

@@ -13,8 +13,6 @@ type tx struct {
 	sent     uint64    // of these, bytes that the kernel took
 	files    *outFiles // that go with bytes of the queue; nil: none
 	notify   chain[notification]
-	early    int  // bytes that wait for a TLS handshake
-	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
 	sending  bool // a Send is with the driver
 	finWant  bool // CloseWrite was called
 	finSent  bool
@@ -29,14 +27,8 @@ type notification struct {
 	fn  func(error)
 }
 
-// queued is how many bytes wait for the kernel, or for a TLS handshake.
-func (t *tx) queued() int { return t.out.n + t.early }
-
 // idle reports whether nothing is queued for the kernel, or on its way there.
 func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
-
-// drained reports whether the kernel has everything that was admitted.
-func (t *tx) drained() bool { return t.idle() && t.early == 0 && t.sealing == 0 }
 
 // isDue reports whether the bytes of the first notification have all been taken.
 func (t *tx) isDue() bool { return !t.notify.empty() && t.notify.first().value.end <= t.sent }
@@ -49,6 +41,25 @@ func (t *tx) took(n int) {
 	t.out.advance(n)
 	t.sent += uint64(n)
 }
+
+// queuedBytesLocked is how many bytes wait for the kernel, or for a TLS handshake.
+func (s *Stream) queuedBytesLocked() int {
+	if s.tls != nil {
+		return s.tx.out.n + s.tls.waiting
+	}
+	return s.tx.out.n
+}
+
+// admittedLocked is queuedBytesLocked and about what is being encrypted, by writes that were admitted.
+func (s *Stream) admittedLocked() int {
+	if s.tls != nil {
+		return s.tx.out.n + s.tls.waiting + s.tls.sealing
+	}
+	return s.tx.out.n
+}
+
+// drainedLocked reports whether the kernel has everything that was admitted.
+func (s *Stream) drainedLocked() bool { return s.tx.idle() && s.admittedLocked() == 0 }
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
@@ -247,7 +258,7 @@ func (s *Stream) nextNotify(due bool) func(error) {
 
 // unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.
 func (s *Stream) unblockLocked() bool {
-	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.tx.queued()
+	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.queuedBytesLocked()
 	if (!blocked || queued >= s.opts.LowWater) && queued >= int(s.tx.wanted) {
 		return false
 	}

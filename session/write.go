@@ -71,15 +71,15 @@ func TellWritable(s *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.phase == open && s.tx.wanted == 0 {
-		s.tx.wanted = int32(max(1, min(s.tx.queued(), s.opts.LowWater, math.MaxInt32)))
+		s.tx.wanted = int32(max(1, min(s.queuedBytesLocked(), s.opts.LowWater, math.MaxInt32)))
 		s.scheduleLocked(s.loop.OnLoop())
 	}
 }
 
 // causeOr returns what ended the stream, or err if nothing has. mu is held.
 func (s *Stream) causeOr(err error) error {
-	if s.life.cause != nil {
-		return s.life.cause
+	if cause := s.life.cause(); cause != nil {
+		return cause
 	}
 	return err
 }
@@ -192,7 +192,7 @@ func (s *Stream) Flush() error {
 func (s *Stream) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.queued()
+	return s.queuedBytesLocked()
 }
 
 // Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,
@@ -216,7 +216,7 @@ func (s *Stream) mayWriteLocked(n int) error {
 	if s.refusesLocked() {
 		return net.ErrClosed
 	}
-	if q := s.tx.queued() + s.tx.sealing; q > 0 && q+n > s.opts.WriteBufferLimit {
+	if q := s.admittedLocked(); q > 0 && q+n > s.opts.WriteBufferLimit {
 		return ErrWriteBufferFull
 	}
 	return nil
