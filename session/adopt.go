@@ -92,8 +92,8 @@ func (s *Stream) inherit(h *holdings) {
 	}
 	total, report := uint64(len(h.unsent)), h.report
 	s.tx.accepted = total
-	s.tx.out.push(h.unsent)
-	if s.tx.out.n > s.opts.HighWater {
+	s.pushLocked(h.unsent)
+	if s.tx.out.len() > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}
 	s.tx.notify.push(notification{end: total, fn: func(err error) {

@@ -103,6 +103,7 @@ func (s *Stream) handOver() {
 	waits := !s.tx.notify.empty()
 	s.tx.sending = false
 	s.tx.out.drop()
+	s.emptiedLocked()
 	s.mu.Unlock()
 	report := func(int, error) {}
 	if waits {
@@ -133,7 +134,7 @@ func (s *Stream) restSent(n int, err error) {
 
 // copyOut returns a copy of what is queued.
 func (q *queue) copyOut() []byte {
-	if q.n == 0 {
+	if q.len() == 0 {
 		return nil
 	}
 	p := make([]byte, 0, q.n)

@@ -123,7 +123,7 @@ func (t *tx) mark(files []backend.Descriptor) {
 	if t.files == nil {
 		t.files = &outFiles{}
 	}
-	t.files.marks = append(t.files.marks, fileMark{t.sent + uint64(t.out.n), files})
+	t.files.marks = append(t.files.marks, fileMark{t.sent + uint64(t.out.len()), files})
 	t.files.n += len(files)
 }
 

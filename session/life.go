@@ -304,7 +304,7 @@ func (s *Stream) finished() {
 // if the peer would take nothing for all there was.
 func (s *Stream) closeUnopened(fd backend.Descriptor) {
 	s.mu.Lock()
-	how := backend.Closing{Reset: s.life.reset || s.tx.out.n > 0}
+	how := backend.Closing{Reset: s.life.reset || s.tx.out.len() > 0}
 	s.mu.Unlock()
 	s.loop.Sockets.CloseSocket(fd, how)
 }
@@ -321,7 +321,7 @@ func (s *Stream) closeLocked() {
 	s.loop.Count[backend.SystemCalls]++
 	switch {
 	case s.life.handOff() != nil:
-	case s.life.reset || s.tx.out.n > 0:
+	case s.life.reset || s.tx.out.len() > 0:
 		s.loop.Count[backend.SystemCalls]++
 		how.Reset = true
 	case (s.life.cause() == nil || s.life.blamed) && !s.rx.done:

@@ -62,6 +62,8 @@ type loop struct {
 	read  []byte   // scratch for draining a failed connection
 	plain []byte   // scratch for what TLS decrypts
 
+	queues spares[queue] // of streams that have nothing queued
+
 	tlsSlots tlsSlots
 }
 
@@ -170,7 +172,7 @@ func (l *loop) gathered(s *Stream, n int) {
 		l.forgetGathered()
 	}
 	l.gatherSize += n
-	if s.tx.out.n == n {
+	if s.tx.out.len() == n {
 		l.gatherFrom = append(l.gatherFrom, s)
 	}
 }

@@ -81,7 +81,6 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *loop, h Handler, o *origin) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	s.tx.out.pool = &l.Pool
 	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }

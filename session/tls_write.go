@@ -99,15 +99,16 @@ func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
 
 // sealedLocked follows n encrypted bytes that were queued. With direct they go to the kernel now, as far as it takes them.
 func (s *Stream) sealedLocked(here, direct bool, n int) {
-	if direct && s.tx.out.n > 0 && !s.tx.sending && s.life.phase == open {
+	if direct && s.tx.out.len() > 0 && !s.tx.sending && s.life.phase == open {
 		v := vectors.Get().(*[backend.MaxVector][]byte)
 		took := s.directLocked(s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(v[:0])))
 		clear(v[:])
 		vectors.Put(v)
 		s.tx.out.advance(took)
+		s.emptiedLocked()
 	}
-	if s.tx.out.n > 0 || !s.tx.notify.empty() {
-		s.queuedLocked(here, min(n, s.tx.out.n))
+	if s.tx.out.len() > 0 || !s.tx.notify.empty() {
+		s.queuedLocked(here, min(n, s.tx.out.len()))
 	}
 }
 

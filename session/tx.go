@@ -8,7 +8,7 @@ import (
 
 // tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
 type tx struct {
-	out      queue
+	out      *queue    // nil: nothing is queued
 	accepted uint64    // bytes that writes have been given, ever
 	sent     uint64    // of these, bytes that the kernel took
 	files    *outFiles // that go with bytes of the queue; nil: none
@@ -28,34 +28,60 @@ type notification struct {
 }
 
 // idle reports whether nothing is queued for the kernel, or on its way there.
-func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
+func (t *tx) idle() bool { return t.out.len() == 0 && !t.sending }
 
 // isDue reports whether the bytes of the first notification have all been taken.
 func (t *tx) isDue() bool { return !t.notify.empty() && t.notify.first().value.end <= t.sent }
 
 // pending reports whether the loop has to look after the send side when a Send has ended.
-func (t *tx) pending() bool { return t.out.n > 0 || !t.notify.empty() || t.finWant }
+func (t *tx) pending() bool { return t.out.len() > 0 || !t.notify.empty() || t.finWant }
 
-// took follows that the kernel took n bytes of the queue.
-func (t *tx) took(n int) {
-	t.out.advance(n)
-	t.sent += uint64(n)
+// mostKeptSegments is how many segments a queue has room for that is kept for another stream.
+const mostKeptSegments = backend.MaxVector
+
+// pushLocked copies p behind what is queued.
+func (s *Stream) pushLocked(p []byte) {
+	if len(p) > 0 {
+		s.queueLocked().push(p)
+	}
+}
+
+// queueLocked is the stream's queue, for something to be put there. Any goroutine.
+func (s *Stream) queueLocked() *queue {
+	if s.tx.out == nil {
+		s.tx.out = s.loop.queues.take(s.loop.OnLoop())
+		s.tx.out.pool = &s.loop.Pool
+	}
+	return s.tx.out
+}
+
+// emptiedLocked gives the queue back, if nothing is left in it. Any goroutine.
+func (s *Stream) emptiedLocked() {
+	q := s.tx.out
+	if q == nil || q.n > 0 {
+		return
+	}
+	s.tx.out = nil
+	if cap(q.segs) > mostKeptSegments {
+		q.segs = nil
+	}
+	s.loop.queues.put(s.loop.OnLoop(), q)
 }
 
 // queuedBytesLocked is how many bytes wait for the kernel, or for a TLS handshake.
 func (s *Stream) queuedBytesLocked() int {
 	if s.tls != nil {
-		return s.tx.out.n + s.tls.waiting
+		return s.tx.out.len() + s.tls.waiting
 	}
-	return s.tx.out.n
+	return s.tx.out.len()
 }
 
 // admittedLocked is queuedBytesLocked and about what is being encrypted, by writes that were admitted.
 func (s *Stream) admittedLocked() int {
 	if s.tls != nil {
-		return s.tx.out.n + s.tls.waiting + s.tls.sealing
+		return s.tx.out.len() + s.tls.waiting + s.tls.sealing
 	}
-	return s.tx.out.n
+	return s.tx.out.len()
 }
 
 // drainedLocked reports whether the kernel has everything that was admitted.
@@ -114,18 +140,18 @@ func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
 
 // enqueueLocked puts p behind what is queued.
 func (s *Stream) enqueueLocked(here bool, p []byte) {
-	s.tx.out.push(p)
+	s.pushLocked(p)
 	s.queuedLocked(here, len(p))
 }
 
 // queuedLocked follows every addition to the queue, of n bytes.
 func (s *Stream) queuedLocked(here bool, n int) {
-	if s.tx.out.n > s.opts.HighWater {
+	if s.tx.out.len() > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}
 	if here {
 		s.loop.gathered(s, n)
-		if s.tx.out.n >= gatherLimit {
+		if s.tx.out.len() >= gatherLimit {
 			s.flushLocked()
 		}
 	}
@@ -139,7 +165,7 @@ func (s *Stream) sendLocked() {
 	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
-	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending; {
+	for budget := s.opts.TurnBudget; s.tx.out.len() > 0 && !s.tx.sending; {
 		if budget <= 0 {
 			s.scheduleTurnEnd()
 			return
@@ -171,7 +197,7 @@ func (s *Stream) flushLocked() {
 	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
-	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
+	for budget := s.opts.TurnBudget; s.tx.out.len() > 0 && !s.tx.sending && budget > 0; {
 		n, err := s.trySendQueueLocked(s.tx.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
 		switch {
@@ -190,7 +216,9 @@ func (s *Stream) flushLocked() {
 
 // tookLocked follows what the kernel took.
 func (s *Stream) tookLocked(n int) {
-	s.tx.took(n)
+	s.tx.out.advance(n)
+	s.tx.sent += uint64(n)
+	s.emptiedLocked()
 	if s.tx.files != nil {
 		s.filesSentLocked()
 	}
@@ -229,6 +257,7 @@ func (s *Stream) dropQueueLocked() {
 	} else {
 		s.tx.out.drop()
 	}
+	s.emptiedLocked()
 }
 
 // tellDue tells those whose bytes have all been taken.

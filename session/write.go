@@ -56,7 +56,7 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	if s.life.phase > open {
 		return 0, s.causeOr(net.ErrClosed)
 	}
-	room := max(s.opts.HighWater-s.tx.out.n, 0)
+	room := max(s.opts.HighWater-s.tx.out.len(), 0)
 	if k := min(len(p)-n, room); k > 0 {
 		s.enqueueLocked(here, p[n:n+k])
 		n += k
@@ -112,7 +112,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 		for _, b := range bufs {
 			k := min(skip, len(b))
 			skip -= k
-			s.tx.out.push(b[k:])
+			s.pushLocked(b[k:])
 		}
 		s.queuedLocked(here, total-sent)
 	}
@@ -145,7 +145,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		m.end(p)
 		return nil
 	}
-	s.tx.out.pushShared(p, m)
+	s.queueLocked().pushShared(p, m)
 	s.queuedLocked(here, len(p))
 	return nil
 }
@@ -181,7 +181,7 @@ func (s *Stream) Flush() error {
 	}
 	if here {
 		s.flushLocked()
-	} else if s.tx.out.n > 0 && !s.tx.sending {
+	} else if s.tx.out.len() > 0 && !s.tx.sending {
 		s.scheduleLocked(false)
 	}
 	return nil
