@@ -92,7 +92,7 @@ func (s *Stream) inherit(h *holdings) {
 	}
 	total, report := uint64(len(h.unsent)), h.report
 	s.tx.accepted = total
-	s.pushLocked(h.unsent)
+	s.pushLocked(false, h.unsent)
 	if s.tx.out.len() > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}

@@ -103,7 +103,7 @@ func (s *Stream) handOver() {
 	waits := !s.tx.notify.empty()
 	s.tx.sending = false
 	s.tx.out.drop()
-	s.emptiedLocked()
+	s.emptiedLocked(true)
 	s.mu.Unlock()
 	report := func(int, error) {}
 	if waits {

@@ -3,7 +3,7 @@ package session
 import "sync"
 
 // mostSpares is how many things of a kind a loop keeps by itself.
-const mostSpares = 64
+const mostSpares = 1024
 
 // spares keeps what streams need only while something waits, for the next stream that does. The few that a loop usually needs
 // cost it no lock, and are still in its cache. The garbage collector frees the rest, if nobody needs them.

@@ -38,7 +38,7 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	switch {
 	case w.handing:
-		s.pushLocked(p)
+		s.pushLocked(here, p)
 		s.tx.accepted += uint64(len(p))
 		return len(p), nil
 	case s.life.phase > detaching:
@@ -49,7 +49,7 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 		return 0, ErrWriteBufferFull
 	}
 	direct := !here && s.idleLocked()
-	s.pushLocked(p)
+	s.pushLocked(here, p)
 	s.tx.accepted += uint64(len(p))
 	if w.sealing == 0 { // else the write sends it, with its other records
 		s.sealedLocked(here, direct, len(p))

@@ -105,7 +105,7 @@ func (s *Stream) sealedLocked(here, direct bool, n int) {
 		clear(v[:])
 		vectors.Put(v)
 		s.tx.out.advance(took)
-		s.emptiedLocked()
+		s.emptiedLocked(here)
 	}
 	if s.tx.out.len() > 0 || !s.tx.notify.empty() {
 		s.queuedLocked(here, min(n, s.tx.out.len()))

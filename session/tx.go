@@ -40,23 +40,23 @@ func (t *tx) pending() bool { return t.out.len() > 0 || !t.notify.empty() || t.f
 const mostKeptSegments = backend.MaxVector
 
 // pushLocked copies p behind what is queued.
-func (s *Stream) pushLocked(p []byte) {
+func (s *Stream) pushLocked(here bool, p []byte) {
 	if len(p) > 0 {
-		s.queueLocked().push(p)
+		s.queueLocked(here).push(p)
 	}
 }
 
-// queueLocked is the stream's queue, for something to be put there. Any goroutine.
-func (s *Stream) queueLocked() *queue {
+// queueLocked is the stream's queue, for something to be put there.
+func (s *Stream) queueLocked(here bool) *queue {
 	if s.tx.out == nil {
-		s.tx.out = s.loop.queues.take(s.loop.OnLoop())
+		s.tx.out = s.loop.queues.take(here)
 		s.tx.out.pool = &s.loop.Pool
 	}
 	return s.tx.out
 }
 
-// emptiedLocked gives the queue back, if nothing is left in it. Any goroutine.
-func (s *Stream) emptiedLocked() {
+// emptiedLocked gives the queue back, if nothing is left in it.
+func (s *Stream) emptiedLocked(here bool) {
 	q := s.tx.out
 	if q == nil || q.n > 0 {
 		return
@@ -65,7 +65,7 @@ func (s *Stream) emptiedLocked() {
 	if cap(q.segs) > mostKeptSegments {
 		q.segs = nil
 	}
-	s.loop.queues.put(s.loop.OnLoop(), q)
+	s.loop.queues.put(here, q)
 }
 
 // queuedBytesLocked is how many bytes wait for the kernel, or for a TLS handshake.
@@ -140,7 +140,7 @@ func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
 
 // enqueueLocked puts p behind what is queued.
 func (s *Stream) enqueueLocked(here bool, p []byte) {
-	s.pushLocked(p)
+	s.pushLocked(here, p)
 	s.queuedLocked(here, len(p))
 }
 
@@ -218,7 +218,7 @@ func (s *Stream) flushLocked() {
 func (s *Stream) tookLocked(n int) {
 	s.tx.out.advance(n)
 	s.tx.sent += uint64(n)
-	s.emptiedLocked()
+	s.emptiedLocked(true)
 	if s.tx.files != nil {
 		s.filesSentLocked()
 	}
@@ -257,7 +257,7 @@ func (s *Stream) dropQueueLocked() {
 	} else {
 		s.tx.out.drop()
 	}
-	s.emptiedLocked()
+	s.emptiedLocked(true)
 }
 
 // tellDue tells those whose bytes have all been taken.

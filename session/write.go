@@ -112,7 +112,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 		for _, b := range bufs {
 			k := min(skip, len(b))
 			skip -= k
-			s.pushLocked(b[k:])
+			s.pushLocked(here, b[k:])
 		}
 		s.queuedLocked(here, total-sent)
 	}
@@ -145,7 +145,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		m.end(p)
 		return nil
 	}
-	s.queueLocked().pushShared(p, m)
+	s.queueLocked(here).pushShared(p, m)
 	s.queuedLocked(here, len(p))
 	return nil
 }
