@@ -129,8 +129,9 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	if n := len(h.unread); n > 0 {
 		s.loop.Count[backend.BytesIn] += uint64(n)
 		s.rx.received.Store(uint64(n))
-		s.rx.in.push(h.unread)
-		s.rx.unseen = n
+		in := s.inbox()
+		in.push(h.unread)
+		in.unseen = n
 	}
 	s.attach(fd, remote)
 	if h.finSent && s.opened {

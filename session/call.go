@@ -21,7 +21,7 @@ func (s *Stream) callData() {
 	s.rx.turnReads++
 	s.loop.stamp()
 	s.callDataRecovered()
-	s.rx.turnTime += s.loop.lap(s)
+	s.rx.spendTime(s.loop.lap(s))
 }
 
 func (s *Stream) callDataRecovered() {

@@ -124,7 +124,7 @@ func (e *streamEvents) ReceivedFiles(files backend.Received) {
 // holdsFiles reports whether files wait with bytes that OnData has not been called for. Nothing more is received before
 // that, so that a handler that takes its files has room for the next ones.
 func (s *Stream) holdsFiles() bool {
-	return s.own != nil && s.own.files != nil && s.rx.unseen > 0 && len(s.own.files.waiting) > 0
+	return s.own != nil && s.own.files != nil && s.rx.unseen() > 0 && len(s.own.files.waiting) > 0
 }
 
 // dropFiles closes the files that nobody has taken.

@@ -62,7 +62,8 @@ type loop struct {
 	read  []byte   // scratch for draining a failed connection
 	plain []byte   // scratch for what TLS decrypts
 
-	queues spares[queue] // of streams that have nothing queued
+	queues  spares[queue] // of streams that have nothing queued
+	inboxes spares[inbox] // of streams that have nothing unread
 
 	tlsSlots tlsSlots
 }

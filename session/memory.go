@@ -97,7 +97,7 @@ const stuckAfter = time.Second
 
 // watchStuck follows that a stream has stopped reading at its limit.
 func (s *Stream) watchStuck() {
-	if s.seldom().stuck != nil || s.rx.in.wanted > 0 || !s.running {
+	if s.seldom().stuck != nil || s.rx.wanted() > 0 || !s.running {
 		return
 	}
 	seen := s.rx.read

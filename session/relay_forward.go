@@ -77,6 +77,6 @@ func (s *Stream) forwarded(n int) {
 	s.loop.Count[backend.Reads]++
 	s.rx.read += uint64(n)
 	s.rx.turnReads++
-	s.rx.turnBytes += n
+	s.rx.spend(n)
 	s.came(n)
 }

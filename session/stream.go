@@ -15,38 +15,38 @@ import (
 // belong to the stream's loop: to callbacks of its own, or of another stream of that loop, or to functions run by Post.
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
-	sock backend.Socket
-	loop *loop
-	opts *origin
-	id   uint64
-	hint atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	sock backend.Socket // the loop's and its driver's; a cache line
 
-	mu      sync.Mutex // guards what follows, up to the next comment
-	life    life
+	// What follows belongs to the loop, and is what every message needs.
+	loop    *loop
+	opts    *origin
+	handler Handler
+	rx      rx
+	own     *seldom // nil: nothing
+
+	over             bool // the user has been told everything but OnClose, which is being called or was
+	adopting         bool // adopt has still to come, with the descriptor
+	opened           bool // OnOpen was called
+	running          bool // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool // on the loop's list for the end of the turn
+	listed           bool // on the loop's list of those that MemoryLimit has stopped
+	relays           bool // by Relay: the directions do not depend on each other
+
+	mu      sync.Mutex // guards what follows, up to the next comment; and ends
 	tx      tx
+	life    life
 	tls     *tlsLayer     // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
 	posts   chain[func()] // accepted by Post and not run yet
 	fd      backend.Descriptor
 	posted  bool // a task of this stream is on its way to the loop
 	relayed bool // Relay was called
-	ends    backend.Ends
 
+	index int32        // in loop.streams; the loop's
+	hint  atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	id    uint64       // never changes
 	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet
-
-	// What follows belongs to the loop.
-	rx               rx
-	handler          Handler
-	value            any
-	over             bool    // the user has been told everything but OnClose, which is being called or was
-	adopting         bool    // adopt has still to come, with the descriptor
-	opened           bool    // OnOpen was called
-	running          bool    // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool    // on the loop's list for the end of the turn
-	listed           bool    // on the loop's list of those that MemoryLimit has stopped
-	relays           bool    // by Relay: the directions do not depend on each other
-	changes          int32   // calls of SetHandler
-	index            int32   // in loop.streams
-	own              *seldom // nil: nothing
+	value any          // the loop's
+	ends  backend.Ends
 }
 
 // origin is where a stream comes from, and the limits that it keeps. The streams of a listener share theirs, so it does not
@@ -81,7 +81,6 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *loop, h Handler, o *origin) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }
 
@@ -217,6 +216,7 @@ func (e *streamEvents) OnTurnEnd() {
 		s.callWritable()
 	}
 	s.deliver()
+	s.settle()
 	if t != nil {
 		t.catchUp()
 	}
@@ -256,8 +256,11 @@ func (s *Stream) SetHandler(h Handler) {
 		panic("tandem: SetHandler: " + err.Error())
 	}
 	s.endMessageTimer()
-	s.handler, s.rx.decoder, s.rx.unfinished, s.rx.in.wanted = h, nil, false, 0
-	s.changes++
+	s.handler, s.rx.decoder, s.rx.unfinished = h, nil, false
+	if s.rx.in != nil {
+		s.rx.in.wanted = 0
+	}
+	s.rx.changes++
 	if s.rx.in.len() > 0 {
 		s.redeliver()
 	}

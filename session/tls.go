@@ -195,7 +195,7 @@ func (t *tlsLayer) decryptSome() {
 		s.arrive(plain[:n:n])
 		backend.Poison(plain[:n])
 	} else {
-		s.rx.turnTime += s.loop.lap(s)
+		s.rx.spendTime(s.loop.lap(s))
 	}
 	t.failed(err)
 }
@@ -278,7 +278,7 @@ func (t *tlsLayer) decryptRest() {
 		plain := s.loop.plainScratch()
 		n, err := t.decrypt(plain)
 		if n > 0 {
-			s.rx.in.push(plain[:n])
+			s.inbox().push(plain[:n])
 			backend.Poison(plain[:n])
 		}
 		if err != nil {

@@ -8,13 +8,13 @@ import (
 
 // tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
 type tx struct {
-	out      *queue    // nil: nothing is queued
-	accepted uint64    // bytes that writes have been given, ever
-	sent     uint64    // of these, bytes that the kernel took
-	files    *outFiles // that go with bytes of the queue; nil: none
+	out      *queue // nil: nothing is queued
+	accepted uint64 // bytes that writes have been given, ever
+	sent     uint64 // of these, bytes that the kernel took
 	notify   chain[notification]
-	sending  bool // a Send is with the driver
-	finWant  bool // CloseWrite was called
+	files    *outFiles // that go with bytes of the queue; nil: none
+	sending  bool      // a Send is with the driver
+	finWant  bool      // CloseWrite was called
 	finSent  bool
 	watched  bool  // an idle timeout is set, for which last is exact
 	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
@@ -49,8 +49,7 @@ func (s *Stream) pushLocked(here bool, p []byte) {
 // queueLocked is the stream's queue, for something to be put there.
 func (s *Stream) queueLocked(here bool) *queue {
 	if s.tx.out == nil {
-		s.tx.out = s.loop.queues.take(here)
-		s.tx.out.pool = &s.loop.Pool
+		s.tx.out = s.loop.takeQueue(here)
 	}
 	return s.tx.out
 }
@@ -65,7 +64,7 @@ func (s *Stream) emptiedLocked(here bool) {
 	if cap(q.segs) > mostKeptSegments {
 		q.segs = nil
 	}
-	s.loop.queues.put(here, q)
+	s.loop.putQueue(here, q)
 }
 
 // queuedBytesLocked is how many bytes wait for the kernel, or for a TLS handshake.
