@@ -17,6 +17,7 @@ type queue struct {
 	skip  int // bytes of segs[head] that were sent
 	n     int // bytes queued
 	first [2]segment
+	spare []byte // of smallestSegment, for the next segment: most messages are small; nil: none
 }
 
 // len is how many bytes are queued.
@@ -45,7 +46,7 @@ func (q *queue) push(p []byte) {
 		}
 	}
 	for len(p) > 0 {
-		b := q.pool.Get(max(size, min(len(p), largestSegment)))
+		b := q.memory(max(size, min(len(p), largestSegment)))
 		k := copy(b, p)
 		q.add(segment{bytes: b[:k]})
 		p = p[k:]
@@ -104,12 +105,29 @@ func (q *queue) advance(n int) {
 }
 
 func (q *queue) free(s *segment) {
-	if s.owner != nil {
+	switch {
+	case s.owner != nil:
 		s.owner.end(s.bytes)
-	} else {
+	case q.spare == nil && cap(s.bytes) == smallestSegment:
+		q.spare = s.bytes[:smallestSegment]
+		backend.Poison(q.spare)
+	default:
 		q.pool.Put(s.bytes)
 	}
 	*s = segment{}
+}
+
+// memory returns memory for n bytes or more, up to its capacity.
+func (q *queue) memory(n int) []byte {
+	b := q.spare
+	if n > smallestSegment || b == nil {
+		return q.pool.Get(n)
+	}
+	q.spare = nil
+	if backend.Poisoning() {
+		backend.CheckPoison(b, "memory of a queue")
+	}
+	return b
 }
 
 // abandon forgets everything, and frees nothing: the kernel may never be done with it.

@@ -132,14 +132,10 @@ func (s *Stream) consumed(n int) {
 	s.rx.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
 	in := s.rx.in
-	if in == nil {
-		return
-	}
-	unread := in.len()
 	switch {
-	case s.rx.full && unread < (s.opts.ReadBufferLimit+1)/2, s.seldom().counted > 0:
+	case s.rx.full && in.len() < (s.opts.ReadBufferLimit+1)/2, s.own != nil && s.own.counted > 0:
 		s.scheduleTurnEnd()
-	case unread == 0 && in.mem != nil && s.loop.entered.callback() != onData: // else the memory is given back behind that
+	case in.keeps() && in.len() == 0 && s.loop.entered.callback() != onData: // else the memory is given back behind that
 		s.scheduleTurnEnd()
 	}
 }

@@ -5,7 +5,7 @@ import (
 )
 
 // mostSpares is how many things of a kind a loop keeps by itself.
-const mostSpares = 1024
+const mostSpares = 64
 
 // spares keeps what streams need only while something waits, for the next stream that does. Those that a loop uses every
 // turn cost it no lock, and are still in its cache. The garbage collector frees the rest, if nobody needs them.

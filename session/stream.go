@@ -216,7 +216,9 @@ func (e *streamEvents) OnTurnEnd() {
 		s.callWritable()
 	}
 	s.deliver()
-	s.settle()
+	if s.rx.in != nil {
+		s.settle()
+	}
 	if t != nil {
 		t.catchUp()
 	}
