@@ -28,6 +28,12 @@ func streamOn(t *testing.T, b tandem.Backend) (*tandem.Stream, *net.TCPConn) {
 	o := silent(b)
 	tr := openOrSkip(t, &o)
 	t.Cleanup(func() { assert.NoError(t, tr.Close()) })
+	return accepted(t, tr)
+}
+
+// accepted returns a stream of a Transport and its peer.
+func accepted(t *testing.T, tr tandem.Transport) (*tandem.Stream, *net.TCPConn) {
+	t.Helper()
 	h := takes{opened: make(chan *tandem.Stream, 1)}
 	l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
 	require.NoError(t, err)
@@ -66,4 +72,29 @@ func TestRelayBetweenBackends(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRelayOnOneLoop: what the loop moves itself is no write of another goroutine.
+func TestRelayOnOneLoop(t *testing.T) {
+	production(t, func(t *testing.T, b tandem.Backend) {
+		o := silent(b)
+		o.Loops = 1
+		tr := openOrSkip(t, &o)
+		defer tr.Close()
+		a, pa := accepted(t, tr)
+		c, pc := accepted(t, tr)
+		require.NoError(t, tandem.Relay(a, c, nil))
+		want := bytes.Repeat([]byte("0123456789abcdef"), 1<<19)
+		go func() {
+			_, err := pa.Write(want)
+			assert.NoError(t, err)
+			assert.NoError(t, pa.CloseWrite())
+		}()
+		got, err := io.ReadAll(pc)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got), "%d bytes came, not the %d that were sent", len(got), len(want))
+		s := tr.Stats()
+		assert.Less(t, s.BytesCopied, s.BytesIn, "nothing moved within the kernel, and nothing is tested")
+		assert.Zero(t, s.DirectWrites)
+	})
 }

@@ -7,7 +7,23 @@ import "syscall"
 type Forwarding struct {
 	pipe *Pipe
 	left int // bytes in the pipe
+
+	now, last int // how often bytes have moved in this turn, and in the one before
 }
+
+// Turn begins a turn.
+func (f *Forwarding) Turn() { f.now, f.last = 0, f.now }
+
+// Share is how many bytes Move takes at most. The sockets of a loop that forward share turnForward in each turn, so that
+// others do not wait for many of them.
+func (f *Forwarding) Share() int {
+	return min(max(turnForward/max(f.now, f.last, 1), leastShare), PipeSize)
+}
+
+const (
+	turnForward = 2 * PipeSize // both ways of one relay
+	leastShare  = 256 << 10    // what a socket may always forward in a turn
+)
 
 // leastForwarded is how many bytes are forwarded at a time where there seems to be no room. It shows when there is again.
 const leastForwarded = 64 << 10
@@ -27,7 +43,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 		}
 	}
 	*calls += 2
-	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), PipeSize))
+	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), f.Share()))
 	switch {
 	case err == syscall.EINVAL: // not this kind of socket
 		s.Forwards = false
@@ -38,6 +54,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 		return 0, err
 	}
 	*calls++
+	f.now++
 	f.left = n // also if Forward does not return
 	f.left -= s.forwarder().Forward(f.pipe, n)
 	if f.left == 0 {

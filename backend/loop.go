@@ -12,7 +12,7 @@ type TurnEnder interface{ OnTurnEnd() }
 // LoopConfig says how a loop runs.
 type LoopConfig struct {
 	Driver Driver
-	Spin   time.Duration // poll this long without sleeping before sleeping
+	Spin   time.Duration // poll this long without sleeping before sleeping; see spinning
 	CPU    int           // run on this CPU only; -1: anywhere
 	Clock  Clock         // nil: SystemClock
 
@@ -96,6 +96,7 @@ type Loop struct {
 	longest     Longest         // of turns
 	now         int64           // the latest Tick
 	company     company
+	spinning    spinning
 	beforeSleep func() // called after the last look at the tasks before a sleep; nil: nobody asks
 
 	stop   bool
@@ -117,6 +118,8 @@ func NewLoop(cfg LoopConfig) *Loop {
 	l.tasks.timed = l.timed
 	l.rest()
 	l.company.driver, _ = cfg.Driver.(ParkingDriver)
+	_, moves := cfg.Driver.(Mover)
+	l.spinning.yields = moves && cfg.CPU < 0
 	if s, ok := cfg.Driver.(Sleeper); ok {
 		l.beforeSleep = s.BeforeSleep
 	}
@@ -259,6 +262,9 @@ func (l *Loop) endTurn() {
 // poll looks, then spins, then sleeps, each only if the one before saw nothing.
 func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
 	n, err := l.pollDriver(0)
+	if n > 0 || worked {
+		l.spinning.fresh = true
+	}
 	if n > 0 || err != nil || worked || wait == 0 || l.busy() {
 		return n, err
 	}
@@ -272,40 +278,26 @@ func (l *Loop) poll(wait time.Duration, worked bool) (int, error) {
 		}
 	}
 	if l.cfg.Spin > 0 {
-		if n, err = l.spin(wait); n > 0 || err != nil || l.busy() {
+		limit := l.spinFor(wait)
+		if n, err = l.spin(limit); n > 0 || err != nil || l.busy() {
 			return n, err
 		}
 		if wait > 0 {
-			if wait -= l.cfg.Spin; wait <= 0 {
+			if wait -= limit; wait <= 0 {
 				return 0, nil
 			}
 		}
 	}
-	return l.sleep(wait)
+	n, err = l.sleep(wait)
+	if n > 0 {
+		l.spinning.fresh = true
+	}
+	return n, err
 }
 
 // busy reports whether there is work that no event will announce.
 func (l *Loop) busy() bool {
 	return len(l.turnEnders) > 0 || l.ended < len(l.ending) || !l.tasks.empty() || l.stop || l.failed
-}
-
-// spin looks for as long as Spin, or wait if that is shorter, or until there is something to do.
-func (l *Loop) spin(wait time.Duration) (int, error) {
-	limit := l.cfg.Spin
-	if wait > 0 {
-		limit = min(limit, wait)
-	}
-	now := l.Clock()
-	for end := now + int64(limit); now < end; now = l.Clock() {
-		l.awake = now
-		for range 16 {
-			if n, err := l.pollDriver(0); n > 0 || err != nil || !l.tasks.empty() {
-				return n, err
-			}
-		}
-	}
-	l.awake = 0
-	return 0, nil
 }
 
 // sleep tells pushers that a wake-up is needed, looks once more, and only then sleeps: a task is either seen here or

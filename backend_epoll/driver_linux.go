@@ -146,6 +146,7 @@ func (d *Driver) Release(s *backend.Socket) {
 // Poll implements backend.Driver.
 func (d *Driver) Poll(wait time.Duration) (int, error) {
 	n := d.ReportReleased()
+	d.forward.Turn()
 	d.FlushChanges()
 	if wait == 0 || n > 0 {
 		d.pwait(false)

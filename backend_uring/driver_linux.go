@@ -84,6 +84,7 @@ func (d *Driver) Start(c *backend.Counters) error {
 // Poll implements backend.Driver.
 func (d *Driver) Poll(wait time.Duration) (int, error) {
 	n := d.ReportReleased()
+	d.forward.Turn()
 	promised := d.serveQuiet()
 	d.FlushChanges()
 	d.serveBulk(promised)

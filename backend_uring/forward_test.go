@@ -25,3 +25,8 @@ func TestForward(t *testing.T) {
 		}
 	}
 }
+
+func TestForwardersShareATurn(t *testing.T) {
+	d := open(t, Config{}, new(backend.Counters))
+	drivertest.RunForwardShares(t, d, d.forward.Share)
+}

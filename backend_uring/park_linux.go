@@ -84,6 +84,9 @@ func (d *Driver) openPark() {
 	}
 	p := &d.park
 	p.bell = os.NewFile(uintptr(fd), "eventfd")
+	if p.bell.SetReadDeadline(time.Time{}) != nil { // Go's poller has not taken it, for lack of memory
+		return
+	}
 	if err = d.ring.RegisterEventFD(fd); err != nil {
 		return
 	}

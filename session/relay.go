@@ -42,7 +42,8 @@ type RelayStats struct {
 //     HalfCloseTimeout or an IdleTimeout: a peer that has gone looks like one that has only finished.
 //   - Back-pressure: while the queue of one is above its HighWater, the other does not read. So a direction holds at most
 //     HighWater, ReadBufferLimit and 256 KiB.
-//   - Fairness: what moves within the kernel may be 1 MiB in a turn, whatever TurnBudget says.
+//   - Fairness: what moves within the kernel may be 1 MiB each way in a turn, whatever TurnBudget says. The relays of a loop
+//     share that, but each may always move 256 KiB.
 //   - SIGPIPE: splice has no MSG_NOSIGNAL, so a Unix peer that has gone may raise it. Go ignores it, unless the program asks
 //     for it by signal.Notify.
 //   - Failure: if one fails, what it has received is sent to the peer of the other, which is then reset, so that its peer

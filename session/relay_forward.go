@@ -56,7 +56,11 @@ func (e *relayEnd) Forward(p *backend.Pipe, n int) int {
 		var err error
 		if moved, err = p.Drain(to.fd, n); moved > 0 {
 			to.tx.accepted += uint64(moved)
-			to.directLocked(moved, nil)
+			if to.loop == s.loop {
+				to.sentAtOnceLocked(moved, nil)
+			} else {
+				to.directLocked(moved, nil)
+			}
 		}
 		if err != nil {
 			to.brokenLocked("write", err, to.loop.OnLoop())

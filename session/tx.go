@@ -100,8 +100,17 @@ func (s *Stream) sendNowLocked(here bool, p []byte) int {
 	return s.directLocked(s.loop.Sockets.TrySend(s.fd, p))
 }
 
-// directLocked follows a send from the calling goroutine, and returns how much the kernel took. A failure ends the stream.
+// directLocked follows a send from a calling goroutine that is not the loop's; see sentAtOnceLocked.
 func (s *Stream) directLocked(n int, err error) int {
+	n = s.sentAtOnceLocked(n, err)
+	if n > 0 {
+		s.loop.CountShared(backend.DirectWrites, 1)
+	}
+	return n
+}
+
+// sentAtOnceLocked follows a send past the queue, and returns how much the kernel took. A failure ends the stream.
+func (s *Stream) sentAtOnceLocked(n int, err error) int {
 	s.loop.CountShared(backend.SystemCalls, 1)
 	if err != nil {
 		s.brokenLocked("write", err, false)
@@ -111,7 +120,6 @@ func (s *Stream) directLocked(n int, err error) int {
 	}
 	s.tx.sent += uint64(n)
 	s.loop.CountShared(backend.BytesOut, n)
-	s.loop.CountShared(backend.DirectWrites, 1)
 	s.loop.CountShared(backend.Writes, 1)
 	if s.tx.watched {
 		s.tx.last = s.loop.Clock()

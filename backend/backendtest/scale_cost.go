@@ -121,19 +121,25 @@ func costOfEnding(e *Env) {
 }
 
 // hangUpOfMany has the peers of many streams close them at once, while another stream echoes. It may wait for longer
-// than usual, but not for much longer than on the yardstick.
+// than usual, but not for much longer than on the yardstick: in the best of some attempts, because a machine that is busy
+// can hold up either.
 func hangUpOfMany(e *Env) {
 	if !e.once() {
 		return
 	}
-	delay := e.delayByHangUp(e.Drivers)
-	if e.Yardstick == nil {
-		e.Logf("another stream's echo took %v at most", delay)
-		return
+	for attempts := 3; ; attempts-- {
+		delay := e.delayByHangUp(e.Drivers)
+		if e.Yardstick == nil {
+			e.Logf("another stream's echo took %v at most", delay)
+			return
+		}
+		floor := e.delayByHangUp(e.Yardstick)
+		e.Logf("another stream's echo took %v at most, and %v on the yardstick", delay, floor)
+		if limit := 500*time.Millisecond + 3*floor; delay <= limit || attempts == 1 {
+			assert.LessOrEqual(e, delay, limit, "when %d peers hang up another stream's echo takes %v, and on the yardstick %v", many, delay, floor)
+			return
+		}
 	}
-	floor := e.delayByHangUp(e.Yardstick)
-	e.Logf("another stream's echo took %v at most, and %v on the yardstick", delay, floor)
-	assert.LessOrEqual(e, delay, 500*time.Millisecond+3*floor, "when %d peers hang up another stream's echo takes %v, and on the yardstick %v", many, delay, floor)
 }
 
 // delayByHangUp returns how long the longest echo took from when the peers began to hang up until all were gone.

@@ -97,6 +97,36 @@ func RunForward(t *testing.T, open Opener) {
 	}
 }
 
+// RunForwardShares checks that sockets that forward in the same turn share what one alone may forward. share is that of the
+// driver, which comes next.
+func RunForwardShares(t *testing.T, d backend.Driver, share func() int) {
+	const n = 4
+	all, peers := make([]*Recorder, n), make([]*net.TCPConn, n)
+	moved := make([]*forwarder, n)
+	for i := range n {
+		moved[i] = &forwarder{wants: always, take: 1 << 20}
+		all[i], peers[i] = forwards(t, d, moved[i])
+	}
+	shared := func(crowd int) func() bool {
+		return func() bool {
+			if share() == min(2*backend.PipeSize/crowd, backend.PipeSize) {
+				return true
+			}
+			for _, p := range peers[:crowd] {
+				_, err := p.Write([]byte("forward this"))
+				require.NoError(t, err)
+			}
+			return false
+		}
+	}
+	require.Equal(t, backend.PipeSize, share(), "at first")
+	for _, crowd := range []int{n, 1, 3, 2} {
+		Until(t, d, shared(crowd))
+	}
+	Until(t, d, func() bool { return share() == backend.PipeSize }) // when nothing moves any longer
+	Release(t, d, all...)
+}
+
 // The owner gets what the Forwarder leaves, and the end.
 func forwardsPieces(t *testing.T, d backend.Driver, f forwarder) {
 	o, peer := forwards(t, d, &f)

@@ -54,9 +54,7 @@ var faults = map[string]fault{
 	"panics": {handler: func(h tandem.Handler) tandem.Handler {
 		return &careless{Handler: h, came: func(*tandem.Stream) { panic("a fault that was asked for") }}
 	}},
-	"spins": {start: func(t tandem.Transport) {
-		(&redialer{transport: t}).dial()
-	}},
+	"spins": {start: func(t tandem.Transport) { spin(t.Loop(0)) }},
 }
 
 func findFault(name string) (fault, error) {
@@ -67,16 +65,8 @@ func findFault(name string) (fault, error) {
 	return f, nil
 }
 
-// redialer dials an address at which nobody listens, again as soon as that has failed: the loops turn as fast as they can.
-type redialer struct {
-	tandem.BaseHandler
-	transport tandem.Transport
-}
-
-func (r *redialer) dial() { _, _ = r.transport.Connect("tcp", "127.0.0.1:1", r, nil) }
-
-// OnClose implements tandem.Handler.
-func (r *redialer) OnClose(*tandem.Stream, error) { r.dial() }
+// spin posts to a loop again whenever it has run: the loop turns as fast as it can, until it ends.
+func spin(l tandem.Loop) { _ = l.Post(func() { spin(l) }) }
 
 // careless is a Handler with something in front of its callbacks.
 type careless struct {
