@@ -135,7 +135,7 @@ func (s *Stream) consumed(n int) {
 	switch {
 	case s.rx.full && in.len() < (s.opts.ReadBufferLimit+1)/2, s.own != nil && s.own.counted > 0:
 		s.scheduleTurnEnd()
-	case in.keeps() && in.len() == 0 && s.loop.entered.callback() != onData: // else the memory is given back behind that
+	case in != nil && in.lent == nil && in.len() == 0: // the memory can be given back
 		s.scheduleTurnEnd()
 	}
 }
