@@ -5,6 +5,7 @@ package tandem_test
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -77,6 +78,10 @@ func benchmarkPost(b *testing.B, busy bool, post func(func())) {
 		for !ran.Load() {
 		}
 	}
+	reportLags(b, lags)
+}
+
+func reportLags(b *testing.B, lags []time.Duration) {
 	slices.Sort(lags)
 	b.ReportMetric(float64(lags[len(lags)/2]), "p50-ns")
 	b.ReportMetric(float64(lags[len(lags)*9/10]), "p90-ns")
@@ -121,6 +126,49 @@ func BenchmarkLoopPostMany(b *testing.B) {
 			defer t.Close()
 			l := t.Loop(0)
 			run(b, func(fn func()) { require.NoError(b, l.Post(fn)) })
+		})
+	}
+}
+
+// resumed tells when its data comes.
+type resumed struct {
+	takes
+	came chan time.Time
+}
+
+func (h resumed) OnData(s *tandem.Stream) {
+	_, _ = s.Next(-1)
+	h.came <- time.Now()
+}
+
+// BenchmarkResume is the time from ResumeRead on another goroutine until OnData has the byte that waits, on a loop that sleeps.
+func BenchmarkResume(b *testing.B) {
+	for _, on := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+		b.Run(on.String(), func(b *testing.B) {
+			t, err := tandem.Open(&tandem.Options{Backend: on, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Skipf("NOT MEASURED: %v", err)
+			}
+			defer t.Close()
+			h := resumed{takes{opened: make(chan *tandem.Stream, 1)}, make(chan time.Time, 1)}
+			l, err := t.Listen("tcp", "127.0.0.1:0", h, nil)
+			require.NoError(b, err)
+			c, err := net.Dial("tcp", l.Addr().String())
+			require.NoError(b, err)
+			defer c.Close()
+			s := <-h.opened
+			var lags []time.Duration
+			for b.Loop() {
+				s.PauseRead()
+				time.Sleep(100 * time.Microsecond)
+				_, err = c.Write([]byte("x"))
+				require.NoError(b, err)
+				time.Sleep(100 * time.Microsecond)
+				resume := time.Now()
+				s.ResumeRead()
+				lags = append(lags, (<-h.came).Sub(resume))
+			}
+			reportLags(b, lags)
 		})
 	}
 }

@@ -16,6 +16,8 @@ func compareCommand() *cobra.Command {
 		Short: "Report whether servers became slower between two runs",
 		Long: "Report whether servers became slower between two runs, by their CPU time per message. Rates, latencies and\n" +
 			"memory are shown as well, but do not count for the verdict, which is the last line.\n\n" +
+			"A run may be several files, with commas between them: rounds that were measured in turn with those of the other\n" +
+			"run, so that a machine that becomes slower meanwhile is no difference.\n\n" +
 			"Everything that both runs measured is compared round by round, as ratios to " + results.Floor + " in the same\n" +
 			"round if both have it. At most 1 in 20 pairs of equal runs is called slower. Changes below --least are\n" +
 			"ignored. Measure at least five rounds.\n\n" +
@@ -24,7 +26,8 @@ func compareCommand() *cobra.Command {
 		Example: "  bench run --rounds 7 --out old.json\n" +
 			"  bench run --rounds 7 --out new.json\n" +
 			"  bench compare old.json new.json\n" +
-			"  bench compare --impl tandem-epoll --least 0.1 old.json new.json",
+			"  bench compare --impl tandem-epoll --least 0.1 old.json new.json\n" +
+			"  bench compare old1.json,old2.json,old3.json,old4.json new1.json,new2.json,new3.json,new4.json",
 		Args: twoFiles,
 		RunE: func(c *cobra.Command, args []string) error {
 			if least <= 0 || least >= 10 {

@@ -9,11 +9,12 @@ import (
 	"github.com/tandem-io/tandem/bench/results"
 )
 
-// Read reads the two files and keeps the samples of the named implementations, and of the floor.
+// Read reads the two runs, each of which may be several files with commas between them, and keeps the samples of the named
+// implementations, and of the floor.
 func Read(before, after string, impls []string) (*results.Results, *results.Results, error) {
 	var both [2]*results.Results
 	for i, path := range []string{before, after} {
-		r, err := results.Read(path)
+		r, err := results.ReadRounds(strings.Split(path, ","))
 		if err != nil {
 			return nil, nil, err
 		}

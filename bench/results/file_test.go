@@ -46,6 +46,28 @@ func TestReadResultsSaysWhatIsWrong(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+// Rounds that were measured by themselves are one run.
+func TestReadRounds(t *testing.T) {
+	one := `{"format": 1, "program": "p", "setting": {"rounds": 1}, "samples": [{"impl": "net", "workload": {"kind": "echo"},
+		"messages": 1, "window_ns": 1}]}`
+	dir := t.TempDir()
+	var paths []string
+	for _, text := range []string{one, one, strings.Replace(one, `"p"`, `"another"`, 1)} {
+		paths = append(paths, filepath.Join(dir, string(rune('a'+len(paths)))))
+		require.NoError(t, os.WriteFile(paths[len(paths)-1], []byte(text), 0o600))
+	}
+	r, err := ReadRounds(paths[:2])
+	require.NoError(t, err)
+	assert.Equal(t, 2, r.Setting.Rounds)
+	require.Len(t, r.Samples, 2)
+	assert.Equal(t, []int{0, 1}, []int{r.Samples[0].Round, r.Samples[1].Round})
+	assert.Empty(t, r.Notes)
+	_, err = ReadRounds(paths)
+	assert.ErrorContains(t, err, paths[2]+" does not belong to "+paths[0])
+	_, err = ReadRounds([]string{paths[0], "nowhere.json"})
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestWriteResultsWhereNothingCanBeWritten(t *testing.T) {
 	assert.ErrorIs(t, Write(filepath.Join(t.TempDir(), "no", "r.json"), &Results{}), fs.ErrNotExist)
 }

@@ -28,6 +28,32 @@ func ReadTogether(paths []string) (*Results, error) {
 	return all, nil
 }
 
+// ReadRounds reads several runs of the same workloads as one: the rounds of each follow those of the one before. They have to
+// be of the same machine and program.
+func ReadRounds(paths []string) (*Results, error) {
+	var all *Results
+	for _, path := range paths {
+		r, err := Read(path)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = r
+			continue
+		}
+		before := all.Setting.Rounds
+		for i := range r.Samples {
+			r.Samples[i].Round += before
+		}
+		all.Setting.Rounds += r.Setting.Rounds
+		r.Setting.Rounds = all.Setting.Rounds
+		if err := all.Join(r); err != nil {
+			return nil, fmt.Errorf("%s does not belong to %s: %w", path, paths[0], err)
+		}
+	}
+	return all, nil
+}
+
 // Join adds the samples of o.
 func (r *Results) Join(o *Results) error {
 	for _, same := range []struct{ what, a, b string }{
