@@ -198,11 +198,18 @@ func (NoEvents) HungUp() {}
 // Released implements Events.
 func (NoEvents) Released() {}
 
+// ForwardOwner is an Owner of a Socket whose Forwards is set.
+type ForwardOwner interface {
+	// Forwarder is who takes the received bytes. It is asked for each piece.
+	Forwarder() Forwarder
+}
+
 // Socket is one descriptor on one driver. Its owner sets what comes first, down to Shared, before Attach; the other
-// fields are the driver's. It is valid from Attach to Released, and belongs to the loop's goroutine.
+// fields are the driver's. It is valid from Attach to Released, and belongs to the loop's goroutine. There is one for each
+// connection: it fits a cache line, and what few connections have is asked of the owner.
 type Socket struct {
-	Descriptor        // non-blocking, close-on-exec
 	Owner      Events // may be replaced between two events
+	Descriptor        // non-blocking, close-on-exec
 
 	// Bounded is for a listening socket: once accepting is switched off, Accepted may still bring one connection, and
 	// not all that are in the backlog. The owner may set it later; it holds from the next time on that accepting is
@@ -213,20 +220,28 @@ type Socket struct {
 	// events, and not set. Without it the kernel closes what comes.
 	Files bool
 
+	// Forwards has received bytes taken to another socket within the kernel. The owner is a ForwardOwner then. Only a
+	// ForwardingDriver asks it. It may be changed between two events.
+	Forwards bool
+
 	// Shared is set for a socket whose open file others have, too: they may make it blocking, and may take a connection
 	// that was ready. Its owner may set it at any time, on any goroutine.
 	Shared atomic.Bool
 
-	// Forward takes received bytes to another socket within the kernel. Only a ForwardingDriver asks it. nil: nobody does.
-	// The owner may change it between two events.
-	Forward Forwarder
-
 	changed  bool   // on a list of Changes
-	ID       ID     // slot and generation, given by Attach
 	State    uint32 // bits of the driver
 	InFlight int32  // requests whose last completion has not been seen
+	ID       ID     // slot and generation, given by Attach
 	Op       any    // memory that a Send in flight reads; nil: there is none
 }
+
+func (s *Socket) forwarder() Forwarder { return s.Owner.(ForwardOwner).Forwarder() }
+
+// WantsForward reports whether what can be received now is to be forwarded, and to which socket. Forwards is set.
+func (s *Socket) WantsForward() (to Descriptor, ok bool) { return s.forwarder().Wants() }
+
+// ExpectsForward reports whether WantsForward is likely to do so when something has come.
+func (s *Socket) ExpectsForward() bool { return s.Forwards && s.forwarder().Expects() }
 
 // Busy reports whether the kernel may still read the bytes of a Send. It is for sockets that the driver's Close has
 // forgotten: if a driver could not wait for its requests, the memory behind these bytes must never be used again, and the

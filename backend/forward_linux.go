@@ -38,7 +38,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 	}
 	if f.pipe == nil {
 		if f.pipe, err = NewPipe(); err != nil {
-			s.Forward = nil
+			s.Forwards = false
 			return 0, ErrPending
 		}
 	}
@@ -46,7 +46,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 	n, err := f.pipe.Fill(s.FD(), min(max(SendRoom(to), leastForwarded), f.Share()))
 	switch {
 	case err == syscall.EINVAL: // not this kind of socket
-		s.Forward = nil
+		s.Forwards = false
 		return 0, ErrPending
 	case n == 0 && (err == nil || err == syscall.EAGAIN):
 		return 0, ErrPending
@@ -56,7 +56,7 @@ func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, er
 	*calls++
 	f.now++
 	f.left = n // also if Forward does not return
-	f.left -= s.Forward.Forward(f.pipe, n)
+	f.left -= s.forwarder().Forward(f.pipe, n)
 	if f.left == 0 {
 		err = syscall.EAGAIN
 	}

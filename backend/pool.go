@@ -12,13 +12,16 @@ const (
 )
 
 // Pool keeps byte slices of one loop for the next use, last returned first, because that one is still in the cache.
-// Sizes are powers of two from 512 bytes to 1 MiB; larger ones are made and dropped. It holds at most 8 MiB. Any
+// Sizes are powers of two from 512 bytes to 1 MiB; larger ones are made and dropped. It holds at most 8 MiB, and
+// of these what is needed between two garbage collections. Any
 // goroutine may use it.
 type Pool struct {
-	mu     sync.Mutex // guards what follows
-	free   [maxClass - minClass + 1][][]byte
-	held   int
-	inside map[*byte]struct{} // the first bytes of all in free, if poisoning is on
+	mu      sync.Mutex // guards what follows
+	free    [maxClass - minClass + 1][][]byte
+	least   [maxClass - minClass + 1]int // how many there were at least since the last trim
+	held    int
+	trimmed bool               // trim follows garbage collections
+	inside  map[*byte]struct{} // the first bytes of all in free, if poisoning is on
 }
 
 func class(n int) int {
@@ -40,6 +43,7 @@ func (p *Pool) Get(n int) []byte {
 		b := (*list)[last]
 		(*list)[last] = nil
 		*list = (*list)[:last]
+		p.least[c-minClass] = min(p.least[c-minClass], last)
 		p.held -= len(b)
 		if poisoning {
 			delete(p.inside, &b[0])
@@ -67,6 +71,9 @@ func (p *Pool) Put(b []byte) {
 		list := &p.free[c-minClass]
 		*list = append(*list, b)
 		p.held += len(b)
+		if !p.trimmed {
+			p.trimLocked()
+		}
 		if poisoning {
 			p.note(b)
 		}

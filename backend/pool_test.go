@@ -1,8 +1,10 @@
 package backend
 
 import (
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -21,7 +23,7 @@ func TestPoolSizes(t *testing.T) {
 
 // TestPoolReuse: the last one put back is the first to be used again, whatever its length was cut to.
 func TestPoolReuse(t *testing.T) {
-	var p Pool
+	p := &Pool{trimmed: true} // nobody trims it
 	a, b := p.Get(1000), p.Get(1000)
 	p.Put(a[:0])
 	p.Put(b[:10])
@@ -37,7 +39,7 @@ func TestPoolReuse(t *testing.T) {
 
 // TestPoolBound: it holds 8 MiB and no more, and nothing that is not its own size.
 func TestPoolBound(t *testing.T) {
-	var p Pool
+	p := &Pool{trimmed: true} // nobody trims it
 	p.Put(make([]byte, 700))
 	p.Put(make([]byte, 256))
 	p.Put(make([]byte, 2<<20))
@@ -80,4 +82,53 @@ func TestPoolConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestPoolAfterBurst: what a burst has left there is given back, and what is in use since then is not.
+func TestPoolAfterBurst(t *testing.T) {
+	p := &Pool{trimmed: true} // nobody else trims it
+	var burst [][]byte
+	for range 100 {
+		burst = append(burst, p.Get(1000))
+	}
+	for _, b := range burst {
+		p.Put(b)
+	}
+	p.trim()
+	if want := 100 << 10; p.held != want {
+		t.Errorf("%d bytes are held right after a burst, not %d", p.held, want)
+	}
+	b, c := p.Get(1000), p.Get(1000)
+	p.Put(b)
+	p.Put(c)
+	if p.trim(); p.held != 2<<10 {
+		t.Errorf("%d bytes are held although 2 KiB were used", p.held)
+	}
+	if got := p.Get(1000); unsafe.SliceData(got) != unsafe.SliceData(c) {
+		t.Error("the memory that was used last was given back")
+	}
+	if p.trim() || p.held != 0 {
+		t.Errorf("%d bytes are held that nobody uses", p.held)
+	}
+}
+
+// TestPoolIsTrimmed has garbage collections trim a pool, whether anybody uses it or not.
+func TestPoolIsTrimmed(t *testing.T) {
+	p := new(Pool)
+	p.Put(make([]byte, 4096))
+	held := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.held
+	}
+	for end := time.Now().Add(10 * time.Second); held() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are still held", held())
+		}
+		runtime.GC()
+	}
+	p.Put(make([]byte, 4096)) // which begins anew
+	if !p.trimmed {
+		t.Error("nobody trims the pool any longer")
+	}
 }

@@ -9,14 +9,14 @@ import (
 
 // Descriptor is an open socket of a driver, for those who must not know its number. The zero Descriptor is none.
 type Descriptor struct {
-	number int // the file descriptor, plus 1
+	number int32 // the file descriptor, plus 1
 }
 
 // NewDescriptor is for drivers: the Descriptor of a file descriptor.
-func NewDescriptor(fd int) Descriptor { return Descriptor{fd + 1} }
+func NewDescriptor(fd int) Descriptor { return Descriptor{int32(fd + 1)} }
 
 // FD is for drivers: the file descriptor, or -1.
-func (d Descriptor) FD() int { return d.number - 1 }
+func (d Descriptor) FD() int { return int(d.number) - 1 }
 
 // Valid reports whether d is a socket.
 func (d Descriptor) Valid() bool { return d.number > 0 }

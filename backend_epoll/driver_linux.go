@@ -248,8 +248,8 @@ func (d *Driver) receive(s *backend.Socket) {
 	if s.Files {
 		d.count[backend.SystemCalls]++
 		n, err = backend.ReceiveWithFiles(s, d.buf)
-	} else if s.Forward != nil {
-		if to, ok := s.Forward.Wants(); ok {
+	} else if s.Forwards {
+		if to, ok := s.WantsForward(); ok {
 			n, err = d.moveOn(s, to)
 		}
 	}

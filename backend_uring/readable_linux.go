@@ -77,10 +77,10 @@ func (*Driver) Forwards() {}
 // moveOn has the socket's Forwarder take what has come, and reports what it leaves. It returns what Forwarding.Move does, and
 // ErrPending also if the Forwarder does not want it.
 func (d *Driver) moveOn(s *backend.Socket) error {
-	if s.Forward == nil {
+	if !s.Forwards {
 		return backend.ErrPending
 	}
-	to, ok := s.Forward.Wants()
+	to, ok := s.WantsForward()
 	if !ok {
 		return backend.ErrPending
 	}

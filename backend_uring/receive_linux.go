@@ -33,7 +33,7 @@ const (
 // armReceive asks for bytes, or to be told that there are some, if files may come with them, or a Forwarder is likely
 // to want them; see readable.
 func (d *Driver) armReceive(s *backend.Socket, limit int) {
-	if !s.Files && (s.Forward == nil || !s.Forward.Expects()) {
+	if !s.Files && !s.ExpectsForward() {
 		d.receiveBytes(s, limit)
 		return
 	}

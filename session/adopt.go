@@ -55,7 +55,7 @@ func (e *Engine) adopt(c syscall.Conn, h Handler, opts *StreamOptions) (*Stream,
 		}
 	}
 	l := e.pick(remote)
-	s := newStream(l, h, opts)
+	s := newStream(l, h, &origin{StreamOptions: *opts})
 	s.adopting = true
 	s.inherit(&held)
 	if err := l.begin(func() { s.adopt(fd, remote, &held) }); err != nil {
@@ -92,11 +92,11 @@ func (s *Stream) inherit(h *holdings) {
 	}
 	total, report := uint64(len(h.unsent)), h.report
 	s.tx.accepted = total
-	s.tx.out.push(h.unsent)
-	if s.tx.out.n > s.opts.HighWater {
+	s.pushLocked(false, h.unsent)
+	if s.tx.out.len() > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}
-	s.tx.notify = append(s.tx.notify, notification{end: total, fn: func(err error) {
+	s.tx.notify.push(notification{end: total, fn: func(err error) {
 		report(int(min(s.Stats().BytesSent, total)), err)
 	}})
 }
@@ -113,24 +113,25 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 	}
 	switch {
 	case waits:
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 		s.loop.add(s) // as in attach
 		s.finish()
 		return
 	case s.loop.draining:
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 		s.loop.add(s)
 		s.failed(net.ErrClosed)
 		return
 	}
 	if len(h.files) > 0 {
-		s.rx.files = &inFiles{opened: h.files}
+		s.needs().files = &inFiles{opened: h.files}
 	}
 	if n := len(h.unread); n > 0 {
 		s.loop.Count[backend.BytesIn] += uint64(n)
 		s.rx.received.Store(uint64(n))
-		s.rx.in.push(h.unread)
-		s.rx.unseen = n
+		in := s.inbox()
+		in.push(h.unread)
+		in.unseen = n
 	}
 	s.attach(fd, remote)
 	if h.finSent && s.opened {

@@ -21,7 +21,7 @@ func (s *Stream) callData() {
 	s.rx.turnReads++
 	s.loop.stamp()
 	s.callDataRecovered()
-	s.rx.turnTime += s.loop.lap(s)
+	s.rx.spendTime(s.loop.lap(s))
 }
 
 func (s *Stream) callDataRecovered() {
@@ -81,8 +81,9 @@ func (s *Stream) callNotify(fn func(error), err error) {
 // callLayer calls the function that DetachWith was given, and reports whether it has returned. It is called once, also if
 // it ends the goroutine: then the loop dies and hands the connection over without it.
 func (s *Stream) callLayer() (unread, unsent []byte, whole bool) {
-	layer := s.handOff.layer
-	s.handOff.layer = nil
+	off := s.life.handOff()
+	layer := off.layer
+	off.layer = nil
 	if layer == nil {
 		return nil, nil, false
 	}
@@ -101,7 +102,7 @@ func (s *Stream) layerRecovered() {
 	if v := recover(); v != nil {
 		e := &PanicError{Value: v, Stack: debug.Stack()}
 		s.panicked(e)
-		s.handOff.lose(e)
+		s.life.handOff().lose(e)
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Stream) Close() error {
 
 // closeStreamLocked is Close, in stages or at once. mu is held.
 func (s *Stream) closeStreamLocked(staged bool) {
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
@@ -67,14 +67,15 @@ func (s *Stream) closeStreamLocked(staged bool) {
 func (s *Stream) closeWith(err error, hurried bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return
 	}
 	s.rx.flow.Or(flowShut)
-	if s.life.phase != open && s.life.phase != closing || s.life.cause != nil {
+	if s.life.phase != open && s.life.phase != closing || s.life.cause() != nil {
 		return
 	}
-	s.life.cause, s.life.blamed, s.life.staged, s.tx.finWant = err, true, true, true
+	s.life.needs().cause = err
+	s.life.blamed, s.life.staged, s.tx.finWant = true, true, true
 	s.life.hurried = hurried
 	if s.life.phase == open {
 		s.life.move(closing)
@@ -111,7 +112,7 @@ func (s *Stream) AbortWith(cause error) error {
 
 // abortLocked ends the stream with err and a reset. mu is held.
 func (s *Stream) abortLocked(err error, here bool) {
-	if s.handOff != nil {
+	if s.life.handOff() != nil {
 		return // the connection is somebody else's
 	}
 	s.rx.flow.Or(flowShut)
@@ -135,11 +136,11 @@ type closer struct {
 
 // watchClose begins to watch, or begins the last stage once everything is sent.
 func (s *Stream) watchClose(sent bool) {
-	c := s.closer
+	c := s.seldom().closer
 	if c == nil {
 		c = &closer{stream: s, seen: s.taken(), since: s.loop.Clock()}
 		c.timer.Fire = c.look
-		s.closer = c
+		s.needs().closer = c
 		if s.opts.CloseTimeout > 0 {
 			s.loop.StartTimer(&c.timer, s.opts.CloseTimeout/4)
 		}
@@ -170,7 +171,7 @@ func (s *Stream) taken() uint64 {
 }
 
 // dropped counts the bytes that a stream in its last stage has discarded.
-func (s *Stream) dropped() uint64 { return s.rx.discarded }
+func (s *Stream) dropped() uint64 { return s.seldom().discarded }
 
 func (c *closer) look() {
 	s, now := c.stream, c.stream.loop.Clock()

@@ -30,7 +30,7 @@ func TestStagedClose(t *testing.T) {
 		require.Equal(t, closing, a.s.life.phase)
 		a.f.eof = true
 		a.ended("close <nil>", backend.Closing{})
-		assert.EqualValues(t, 4, a.s.rx.discarded)
+		assert.EqualValues(t, 4, a.s.dropped())
 	})
 	t.Run("until the peer is silent", func(t *testing.T) {
 		a := begin(t)

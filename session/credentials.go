@@ -18,7 +18,7 @@ var errNoCredentials = fmt.Errorf("only the peer of a Unix socket has credential
 // syscall.ENOTCONN while the stream is being dialled; and net.ErrClosed after the end.
 func (s *Stream) PeerCredentials() (who backend.PeerCredentials, err error) {
 	err = s.withSocket("get", func(fd backend.Descriptor) error {
-		if s.remote.Kind != backend.UnixAddress {
+		if !s.ends.IsUnix() {
 			return errNoCredentials
 		}
 		who, err = s.loop.Sockets.PeerCredentials(fd)

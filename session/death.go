@@ -64,7 +64,7 @@ func (e *Engine) buryAll(l *loop, cause error) {
 // die ends a stream whose loop has.
 func (s *Stream) die(cause error) {
 	s.mu.Lock()
-	d, off := s.dial, s.handOff
+	d, off := s.opts.dial, s.life.handOff()
 	if s.life.phase == detaching {
 		s.life.move(releasing) // what the driver had of it is gone: the Conn cannot go on behind that
 	}

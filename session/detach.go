@@ -66,16 +66,17 @@ func DetachWith(s *Stream, handOver func() (unread, unsent []byte)) (net.Conn, e
 	if err != nil {
 		return nil, s.opErrorLocked("detach", err)
 	}
-	s.handOff = newDetached(conn, s)
-	s.handOff.layer = handOver
+	off := newDetached(conn, s)
+	off.layer = handOver
+	s.life.needs().handOff = off
 	s.rx.flow.Or(flowDetached) // what still comes is kept, and not delivered
 	s.life.move(detaching)
 	s.scheduleLocked(s.loop.OnLoop())
 	if t := s.tls; t != nil {
-		t.secured = &secured{below: s.handOff, tls: t, shut: s.tx.finWant}
+		t.secured = &secured{below: off, tls: t, shut: s.tx.finWant}
 		return t.secured, nil
 	}
-	return s.handOff, nil
+	return off, nil
 }
 
 // handOver gives the connection to the Conn that Detach returned. The driver has let go of it.
@@ -99,16 +100,17 @@ func (s *Stream) handOver() {
 	s.mu.Lock()
 	rest := s.tx.out.copyOut()
 	fin := (s.tx.finWant || shut) && !s.tx.finSent
-	waits := len(s.tx.notify) > 0
+	waits := !s.tx.notify.empty()
 	s.tx.sending = false
 	s.tx.out.drop()
+	s.emptiedLocked(true)
 	s.mu.Unlock()
 	report := func(int, error) {}
 	if waits {
 		report = func(n int, err error) { _ = s.loop.Post(backend.TaskFunc(func() { s.restSent(n, err) })) }
 	}
-	s.handOff.giveFiles(s.takeFiles())
-	s.handOff.begin(unread, append(rest, unsent...), fin, report)
+	s.life.handOff().giveFiles(s.takeFiles())
+	s.life.handOff().begin(unread, append(rest, unsent...), fin, report)
 	if !waits {
 		s.finish()
 	} else if s.loop.aborting {
@@ -132,7 +134,7 @@ func (s *Stream) restSent(n int, err error) {
 
 // copyOut returns a copy of what is queued.
 func (q *queue) copyOut() []byte {
-	if q.n == 0 {
+	if q.len() == 0 {
 		return nil
 	}
 	p := make([]byte, 0, q.n)

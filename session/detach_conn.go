@@ -59,7 +59,7 @@ func (g gate) leave() { <-g }
 
 func newDetached(conn net.Conn, s *Stream) *detached {
 	return &detached{
-		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.local.NetAddr(), remote: s.remote.NetAddr(),
+		Conn: conn, loop: s.loop, closeTimeout: s.opts.CloseTimeout, local: s.ends.Local().NetAddr(), remote: s.ends.Remote().NetAddr(),
 		shut: s.tx.finWant, writing: make(gate, 1), live: make(chan struct{}), moved: make(chan struct{}), report: func(int, error) {},
 	}
 }

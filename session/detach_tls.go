@@ -51,7 +51,7 @@ func (t *tlsLayer) handOver(plain, unsent []byte) (records []byte, fin bool) {
 	})
 	t.hands(false)
 	if !done {
-		s.handOff.lose(errNotTold)
+		s.life.handOff().lose(errNotTold)
 		t.over.Store(d)
 	}
 	records = bytes.Clone(t.in.bytes())

@@ -180,15 +180,15 @@ func (d *dial) giveUp(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.life.phase == dialing, s.life.phase == open && s.dial != nil: // in its TLS handshake
+	case s.life.phase == dialing, s.life.phase == open && s.opts.dial != nil: // in its TLS handshake
 		err = d.failure(err)
 		s.rx.flow.Or(flowShut) // if it is being connected right now: there will be no OnOpen
 		s.failLocked(err, s.loop.OnLoop())
 		return err
-	case s.dial == nil:
+	case s.opts.dial == nil:
 		return nil
 	}
-	return s.life.cause
+	return s.life.cause()
 }
 
 // newDial checks the arguments of a dial and makes its stream. It keeps the engine from ending until dials.Done.
@@ -234,8 +234,7 @@ func (e *Engine) newDial(network, address string, h Handler, o *DialOptions) (*d
 	if len(d.target.known) > 0 {
 		d.first.Store(&d.target.known[0])
 	}
-	d.stream = newStream(e.loopOf(&d.opts, d.target), h, opts)
-	d.stream.dial = d
+	d.stream = newStream(e.loopOf(&d.opts, d.target), h, &origin{StreamOptions: *opts, dial: d})
 	if config != nil {
 		d.stream.tls = newTLS(d.stream, config, false)
 	}

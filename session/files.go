@@ -44,7 +44,7 @@ func (s *Stream) TakeFiles() []*os.File {
 }
 
 func (s *Stream) takeFiles() []*os.File {
-	f := s.rx.files
+	f := s.seldom().files
 	if f == nil || f.len() == 0 {
 		return nil
 	}
@@ -71,13 +71,14 @@ func (e *Engine) checkFiles(options, network string, tls bool, own int, o *Strea
 
 // expectFiles has files received, if the stream is to. Its addresses are known, and nothing is received yet.
 func (s *Stream) expectFiles() {
-	if s.opts.ReceiveFiles == 0 || s.remote.Kind != backend.UnixAddress || s.tls != nil {
+	if s.opts.ReceiveFiles == 0 || !s.ends.IsUnix() || s.tls != nil {
 		return
 	}
-	if s.rx.files == nil {
-		s.rx.files = &inFiles{}
+	own := s.needs()
+	if own.files == nil {
+		own.files = &inFiles{}
 	}
-	s.rx.files.limit = s.opts.ReceiveFiles
+	own.files.limit = s.opts.ReceiveFiles
 	s.sock.Files = true
 }
 
@@ -90,7 +91,7 @@ func (e *streamEvents) RoomForFiles() int {
 	if s.rx.refuses() {
 		return 0
 	}
-	return max(s.rx.files.limit-s.rx.files.len(), 0)
+	return max(s.own.files.limit-s.own.files.len(), 0)
 }
 
 // ReceivedFiles implements backend.FileOwner. A stream of whose files some are lost cannot go on, no more than one of whose
@@ -102,7 +103,7 @@ func (e *streamEvents) ReceivedFiles(files backend.Received) {
 		return
 	}
 	room := e.RoomForFiles()
-	s.rx.files.waiting = append(s.rx.files.waiting, files.Files...)
+	s.own.files.waiting = append(s.own.files.waiting, files.Files...)
 	if !files.Lost {
 		return
 	}
@@ -113,8 +114,8 @@ func (e *streamEvents) ReceivedFiles(files backend.Received) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.opErrorLocked("read", cause)
-	if s.handOff != nil {
-		s.handOff.fail(err)
+	if s.life.handOff() != nil {
+		s.life.handOff().fail(err)
 		return
 	}
 	s.abortLocked(err, true)
@@ -122,11 +123,13 @@ func (e *streamEvents) ReceivedFiles(files backend.Received) {
 
 // holdsFiles reports whether files wait with bytes that OnData has not been called for. Nothing more is received before
 // that, so that a handler that takes its files has room for the next ones.
-func (r *rx) holdsFiles() bool { return r.files != nil && r.unseen > 0 && len(r.files.waiting) > 0 }
+func (s *Stream) holdsFiles() bool {
+	return s.own != nil && s.own.files != nil && s.rx.unseen() > 0 && len(s.own.files.waiting) > 0
+}
 
 // dropFiles closes the files that nobody has taken.
 func (s *Stream) dropFiles() {
-	f := s.rx.files
+	f := s.seldom().files
 	if f == nil {
 		return
 	}
@@ -134,7 +137,7 @@ func (s *Stream) dropFiles() {
 	if opened := f.opened; len(opened) > 0 {
 		s.loop.engine.files.closeAway(s.loop.engine, func() { closeAll(opened) })
 	}
-	s.rx.files = nil
+	s.own.files = nil
 }
 
 // closeFiles closes descriptors of files. Loop only.

@@ -69,7 +69,7 @@ func (s *Stream) WriteFiles(p []byte, files ...*os.File) error {
 func (s *Stream) mayPassFiles(p []byte, files []*os.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unix := s.remote.Kind == backend.UnixAddress || s.dial != nil && s.dial.network == "unix"
+	unix := s.ends.IsUnix() || s.opts.dial != nil && s.opts.dial.network == "unix"
 	switch {
 	case s.refusesLocked():
 		return net.ErrClosed
@@ -123,7 +123,7 @@ func (t *tx) mark(files []backend.Descriptor) {
 	if t.files == nil {
 		t.files = &outFiles{}
 	}
-	t.files.marks = append(t.files.marks, fileMark{t.sent + uint64(t.out.n), files})
+	t.files.marks = append(t.files.marks, fileMark{t.sent + uint64(t.out.len()), files})
 	t.files.n += len(files)
 }
 

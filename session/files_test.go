@@ -139,7 +139,7 @@ func TestTooManyFilesOnTheirWay(t *testing.T) {
 // TestWaitingFiles has files come faster than the handler is called.
 func TestWaitingFiles(t *testing.T) {
 	a := newFileActor(t)
-	a.s.rx.files, a.s.sock.Files = &inFiles{limit: 2}, true
+	a.s.needs().files, a.s.sock.Files = &inFiles{limit: 2}, true
 	come := func(n int, lost bool) {
 		var files []backend.Descriptor
 		for range n {

@@ -126,7 +126,7 @@ func (h *FrameHandler[M]) OnOpen(s *Stream) {
 
 // OnData implements Handler.
 func (h *FrameHandler[M]) OnData(s *Stream) {
-	f, handler := h.decoder(s), s.changes
+	f, handler := h.decoder(s), s.rx.changes
 	for s.rx.unfinished || s.rx.in.len() > 0 {
 		if f.spent(s) {
 			s.redeliver()
@@ -135,7 +135,7 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		if s.rx.unfinished {
 			s.rx.unfinished = false
 			h.Continue(s)
-			if s.changes != handler {
+			if s.rx.changes != handler {
 				return
 			}
 			continue
@@ -150,12 +150,12 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		s.consume(n)
 		f.bytes += n
 		if !ok && skips == nil {
-			s.rx.in.wanted = f.wait
+			s.inbox().wanted = f.wait
 			f.prompt(s)
 			f.late.waits()
 			return
 		}
-		s.rx.in.wanted = 0
+		s.inbox().wanted = 0
 		f.late.whole()
 		f.messages++
 		if skips != nil {
@@ -163,7 +163,7 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 		} else {
 			h.message(s, m, p[:n])
 		}
-		if s.changes != handler {
+		if s.rx.changes != handler {
 			return
 		}
 	}
@@ -171,8 +171,9 @@ func (h *FrameHandler[M]) OnData(s *Stream) {
 
 // message calls the handler with a message that was decoded from p. It stays valid until that returns.
 func (h *FrameHandler[M]) message(s *Stream, m M, p []byte) {
-	s.rx.in.lendMessage()
-	defer s.rx.in.endMessage(p)
+	in := s.inbox()
+	in.lendMessage()
+	defer in.endMessage(p)
 	h.Message(s, m)
 }
 
@@ -209,7 +210,7 @@ func (f *streamDecoder[M]) spent(s *Stream) bool {
 	case n == 0 || n&(n-1) != 0 && n%16 != 0: // the clock is read after 1, 2, 4, 8, 16 messages, and each 16 then
 		return false
 	}
-	return s.rx.turnTime+s.loop.sinceStamp() >= turnLimit
+	return int64(s.rx.turnTime)+s.loop.sinceStamp() >= turnLimit
 }
 
 // prompt sends what the peer waits for before it goes on with its message.

@@ -20,14 +20,19 @@ type lateness struct {
 
 // newLateness makes the lateness of a stream, and ends that of another handler.
 func newLateness(s *Stream, timeout time.Duration) *lateness {
-	if s.message != nil {
-		s.loop.StopTimer(s.message)
-		s.message = nil
-	}
+	s.endMessageTimer()
 	if timeout == 0 {
 		return nil
 	}
 	return &lateness{stream: s, timeout: timeout}
+}
+
+// endMessageTimer stops the timer of the handler that the stream had.
+func (s *Stream) endMessageTimer() {
+	if t := s.seldom().message; t != nil {
+		s.loop.StopTimer(t)
+		s.own.message = nil
+	}
 }
 
 // waits notes that a part of a message has come.
@@ -55,17 +60,17 @@ func (l *lateness) goesOn() {
 func (l *lateness) begin() {
 	s := l.stream
 	l.since, l.doubt = s.loop.Clock(), 0
-	if s.message == nil {
-		s.message = &backend.Timer{Fire: l.look}
+	if own := s.needs(); own.message == nil {
+		own.message = &backend.Timer{Fire: l.look}
 	}
-	if !s.message.Active() {
+	if !s.own.message.Active() {
 		l.start(l.timeout)
 	}
 }
 
 func (l *lateness) start(d time.Duration) {
 	l.due = later(l.stream.loop.Clock(), d)
-	l.stream.loop.StartTimer(l.stream.message, d)
+	l.stream.loop.StartTimer(l.stream.own.message, d)
 }
 
 func (l *lateness) look() {

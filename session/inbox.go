@@ -3,7 +3,7 @@ package session
 import "github.com/tandem-io/tandem/backend"
 
 // inbox holds the bytes of a stream that were received and not read: lent by the driver during a delivery, or else in
-// one contiguous piece of memory of its own. Never both.
+// one contiguous piece of memory of its own. Never both. A nil inbox is empty.
 type inbox struct {
 	pool *backend.Pool
 	loop *backend.Counters // nil: nobody counts
@@ -12,6 +12,7 @@ type inbox struct {
 	mem  []byte            // the pool's: mem[r:w] is unread. nil: none
 	r, w int
 
+	unseen int // bytes that OnData has not been called for
 	wanted int // bytes that are waited for in one piece, whatever the limits say; 0: none
 
 	messages int     // lent to frame handlers; more than one if a handler passes on what is behind its message
@@ -42,6 +43,9 @@ const smallestKept = 2 << 10
 
 // bytes returns what is unread, valid until the next call that changes the inbox.
 func (b *inbox) bytes() []byte {
+	if b == nil {
+		return nil
+	}
 	if b.mem != nil {
 		return b.mem[b.r:b.w:b.w]
 	}
@@ -49,6 +53,9 @@ func (b *inbox) bytes() []byte {
 }
 
 func (b *inbox) len() int {
+	if b == nil {
+		return 0
+	}
 	if b.mem != nil {
 		return b.w - b.r
 	}
@@ -57,6 +64,9 @@ func (b *inbox) len() int {
 
 // consume drops n bytes from the front. Their memory stays as it is until the end of the callback.
 func (b *inbox) consume(n int) {
+	if n == 0 {
+		return
+	}
 	if b.mem == nil {
 		if b.loop != nil && backend.Poisoning() {
 			b.spend(b.lent[:n])
@@ -72,6 +82,9 @@ func (b *inbox) lend(p []byte) { b.lent = p[:len(p):len(p)] }
 
 // endLoan copies what is left of the lent bytes before the driver takes their memory back.
 func (b *inbox) endLoan() {
+	if b == nil {
+		return
+	}
 	p := b.lent
 	b.lent = nil
 	if len(p) > 0 {
@@ -109,7 +122,7 @@ func (b *inbox) poisonSpent() {
 
 // renew moves what is unread to other memory and gives the old back, which poisons it. Not while a message is lent.
 func (b *inbox) renew() {
-	if b.mem == nil || b.messages > 0 {
+	if b == nil || b.mem == nil || b.messages > 0 {
 		return
 	}
 	next := b.pool.Get(len(b.mem))
@@ -183,6 +196,14 @@ func (b *inbox) keepLent(keep func() func()) bool {
 	b.kept = &shared{release: release}
 	b.kept.refs.Store(1) // until the end of the loan
 	return true
+}
+
+// keeps reports whether bytes are in memory of its own.
+func (b *inbox) keeps() bool { return b != nil && b.mem != nil }
+
+// isIdle reports whether nothing of it is in use: it may become another stream's.
+func (b *inbox) isIdle() bool {
+	return b.lent == nil && b.mem == nil && b.messages == 0 && b.wanted == 0 && b.kept == nil && b.taken == nil
 }
 
 // tidy gives the memory back when all was read. Not during a callback.

@@ -38,12 +38,46 @@ var moves = [...][]phase{
 // life is how far a stream has come, and how it ends. The stream's mu guards it.
 type life struct {
 	phase   phase
-	reset   bool  // end with a reset
-	silent  bool  // Abort was called, perhaps too late to end anything: no timer runs
-	blamed  bool  // cause is the peer's fault, and the stream closes in order
-	staged  bool  // close in stages: FIN, then wait for the peer's end
-	hurried bool  // not for long: the peer had its time
-	cause   error // what OnClose will be told
+	reset   bool     // end with a reset
+	silent  bool     // Abort was called, perhaps too late to end anything: no timer runs
+	blamed  bool     // cause is the peer's fault, and the stream closes in order
+	staged  bool     // close in stages: FIN, then wait for the peer's end
+	hurried bool     // not for long: the peer had its time
+	apart   *parting // nil: nothing
+}
+
+// parting is what concerns the end of a stream, and who uses its descriptor beyond that: most have none of it while they
+// live. The stream's mu guards it.
+type parting struct {
+	cause   error              // what OnClose will be told
+	handOff *detached          // Detach was called
+	pins    int                // calls that use the descriptor without the lock
+	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
+	burial  backend.Closing    // how
+}
+
+// needs is the parting, for writing.
+func (l *life) needs() *parting {
+	if l.apart == nil {
+		l.apart = &parting{}
+	}
+	return l.apart
+}
+
+// cause is what OnClose will be told.
+func (l *life) cause() error {
+	if l.apart == nil {
+		return nil
+	}
+	return l.apart.cause
+}
+
+// handOff is the Conn of Detach, or nil.
+func (l *life) handOff() *detached {
+	if l.apart == nil {
+		return nil
+	}
+	return l.apart.handOff
 }
 
 // move is the one place where a phase changes.
@@ -60,14 +94,14 @@ func (l *life) move(to phase) {
 // end moves on to ending, and keeps why unless there is a cause already.
 func (l *life) end(cause error) {
 	l.move(ending)
-	if l.cause == nil {
-		l.cause = cause
+	if cause != nil && l.cause() == nil {
+		l.needs().cause = cause
 	}
 }
 
 // failed reports whether the stream ends because its connection has failed, so that what the kernel still has of it is
 // delivered.
-func (l *life) failed() bool { return l.cause != nil && !l.reset && !l.blamed }
+func (l *life) failed() bool { return l.cause() != nil && !l.reset && !l.blamed }
 
 // String names a phase.
 func (p phase) String() string {
@@ -80,7 +114,7 @@ func (s *Stream) progress() {
 		s.tls.closeNotify()
 	}
 	s.mu.Lock()
-	drained := s.tx.drained()
+	drained := s.drainedLocked()
 	if s.tls != nil && !s.tls.open && s.life.phase == open {
 		drained = false // the handshake comes first, and close_notify
 	}
@@ -93,7 +127,7 @@ func (s *Stream) progress() {
 	if s.life.phase == closing && drained && (!s.life.staged || s.rx.eof || s.rx.done) {
 		s.life.move(ending)
 	}
-	p, sealing := s.life.phase, s.tx.sealing > 0
+	p, sealing := s.life.phase, s.tls != nil && s.tls.sealing > 0
 	s.mu.Unlock()
 	if fin && p == open {
 		s.halfClosed()
@@ -111,7 +145,7 @@ func (s *Stream) progress() {
 func (s *Stream) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.handOff == nil {
+	if s.life.handOff() == nil {
 		s.failLocked(err, s.loop.OnLoop())
 	}
 }
@@ -119,8 +153,8 @@ func (s *Stream) failed(err error) {
 // failLocked is failed, for a caller that holds mu.
 func (s *Stream) failLocked(err error, here bool) {
 	switch {
-	case s.handOff != nil && s.life.phase < closed: // the Conn tells it, behind what has come before
-		s.handOff.fail(err)
+	case s.life.handOff() != nil && s.life.phase < closed: // the Conn tells it, behind what has come before
+		s.life.handOff().fail(err)
 		return
 	case s.life.phase >= ending:
 		return
@@ -139,7 +173,7 @@ func (s *Stream) broken(op string, err error) {
 // brokenLocked is broken, for a caller that holds mu. A stream that closes, and has only its close_notify left to send,
 // has lost nothing.
 func (s *Stream) brokenLocked(op string, err error, here bool) {
-	if s.life.phase == closing && s.life.cause == nil && s.tls != nil && s.tls.saidAllLocked() {
+	if s.life.phase == closing && s.life.cause() == nil && s.tls != nil && s.tls.saidAllLocked() {
 		s.life.move(ending)
 		s.scheduleLocked(here)
 		return
@@ -159,9 +193,10 @@ func (s *Stream) opError(op string, err error) error {
 }
 
 func (s *Stream) opErrorLocked(op string, err error) error {
-	e := &net.OpError{Op: op, Net: s.local.Network(), Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: backend.CallError(op, err)}
-	if s.local.Kind == backend.NoAddress {
-		e.Net = s.remote.Network()
+	local, remote := s.ends.Local(), s.ends.Remote()
+	e := &net.OpError{Op: op, Net: local.Network(), Source: local.NetAddr(), Addr: remote.NetAddr(), Err: backend.CallError(op, err)}
+	if local.Kind == backend.NoAddress {
+		e.Net = remote.Network()
 	}
 	return e
 }
@@ -171,7 +206,7 @@ func (s *Stream) release() {
 	s.mu.Lock()
 	s.life.move(releasing)
 	attached := s.fd.Valid()
-	d := s.dial
+	d := s.opts.dial
 	s.mu.Unlock()
 	s.rx.receiving = false
 	s.stopTimers()
@@ -191,7 +226,7 @@ func (e *streamEvents) Released() {
 	s := (*Stream)(e)
 	s.mu.Lock()
 	failed := s.life.failed()
-	off := s.handOff
+	off := s.life.handOff()
 	s.mu.Unlock()
 	switch {
 	case off != nil:
@@ -217,7 +252,7 @@ func (s *Stream) finish() {
 		s.closeLocked()
 		s.dropQueueLocked()
 	}
-	err, d := s.life.cause, s.dial
+	err, d := s.life.cause(), s.opts.dial
 	s.mu.Unlock()
 	if s.over {
 		return
@@ -247,7 +282,7 @@ func (s *Stream) finish() {
 	switch {
 	case d != nil && d.waited:
 		d.tell(err) // Dial returns the error, and there never was a stream
-	case s.from != nil && !s.opened: // nobody has heard of it
+	case s.opts.from != nil && !s.opened: // nobody has heard of it
 	default:
 		s.callClose(err)
 	}
@@ -258,8 +293,8 @@ func (s *Stream) finished() {
 	s.dropUnread()
 	s.dropFiles()
 	s.account()
-	if s.from != nil {
-		s.from.ended(s.source)
+	if from := s.opts.from; from != nil {
+		from.ended(s.seldom().source)
 	}
 	s.loop.release()
 	s.runAllPosts() // of a stream that never opened
@@ -269,7 +304,7 @@ func (s *Stream) finished() {
 // if the peer would take nothing for all there was.
 func (s *Stream) closeUnopened(fd backend.Descriptor) {
 	s.mu.Lock()
-	how := backend.Closing{Reset: s.life.reset || s.tx.out.n > 0}
+	how := backend.Closing{Reset: s.life.reset || s.tx.out.len() > 0}
 	s.mu.Unlock()
 	s.loop.Sockets.CloseSocket(fd, how)
 }
@@ -285,16 +320,16 @@ func (s *Stream) closeLocked() {
 	s.fd, s.sock.Descriptor = backend.Descriptor{}, backend.Descriptor{}
 	s.loop.Count[backend.SystemCalls]++
 	switch {
-	case s.handOff != nil:
-	case s.life.reset || s.tx.out.n > 0:
+	case s.life.handOff() != nil:
+	case s.life.reset || s.tx.out.len() > 0:
 		s.loop.Count[backend.SystemCalls]++
 		how.Reset = true
-	case (s.life.cause == nil || s.life.blamed) && !s.rx.done:
+	case (s.life.cause() == nil || s.life.blamed) && !s.rx.done:
 		s.loop.Count[backend.SystemCalls]++
 		how.Discard = s.opts.ReadBufferLimit
 	}
-	if s.pins > 0 {
-		s.orphan, s.burial = fd, how
+	if apart := s.life.apart; apart != nil && apart.pins > 0 {
+		apart.orphan, apart.burial = fd, how
 		return
 	}
 	s.loop.Sockets.CloseSocket(fd, how)

@@ -149,7 +149,7 @@ type Listener interface {
 type listener struct {
 	engine    *Engine
 	handler   Handler
-	opts      *StreamOptions
+	opts      *origin // of its streams
 	sockopt   socketOptions
 	network   string
 	max       int64 // MaxConns or its default, 0: none
@@ -253,15 +253,16 @@ func (e *Engine) newListener(network string, h Handler, o *ListenOptions) (*list
 		return nil, net.ErrClosed
 	}
 	l := &listener{
-		engine: e, handler: h, opts: opts, network: network, reject: o.RejectOverLimit,
+		engine: e, handler: h, network: network, reject: o.RejectOverLimit,
 		tls: o.TLS, notTLS: o.NotTLS, sources: newSources(o.PerSource),
 	}
+	l.opts = &origin{StreamOptions: *opts, from: l}
 	l.shared.Store(o.inherits())
 	l.limit(o)
 	if l.sockopt, err = newSocketOptions(plain, backend.OnListener, o.Socket); err != nil {
 		return nil, err
 	}
-	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, opts)
+	return l, e.checkFiles("ListenOptions", network, o.TLS != nil, o.ReceiveFiles, &l.opts.StreamOptions)
 }
 
 // limit decides how many streams there may be.

@@ -64,6 +64,9 @@ type loop struct {
 	read  []byte   // scratch for draining a failed connection
 	plain []byte   // scratch for what TLS decrypts
 
+	queues  spares[queue] // of streams that have nothing queued
+	inboxes spares[inbox] // of streams that have nothing unread
+
 	tlsSlots tlsSlots
 }
 
@@ -172,7 +175,7 @@ func (l *loop) gathered(s *Stream, n int) {
 		l.forgetGathered()
 	}
 	l.gatherSize += n
-	if s.tx.out.n == n {
+	if s.tx.out.len() == n {
 		l.gatherFrom = append(l.gatherFrom, s)
 	}
 }
@@ -215,7 +218,9 @@ func (l *loop) open(c connection, from *listener) {
 		return
 	}
 	s := newStream(l, from.handler, from.opts)
-	s.from, s.source = from, c.source
+	if c.source != nil {
+		s.needs().source = c.source
+	}
 	if from.tls != nil {
 		s.tls = newTLS(s, from.tls, true)
 	}

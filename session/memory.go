@@ -39,14 +39,17 @@ func (s *Stream) account() {
 	if s.running && s.stopsShort() {
 		n = 0 // what is left at the end is dropped
 	}
-	change := n - s.rx.counted
+	before := s.seldom().counted
+	change := n - before
 	switch {
-	case s.rx.counted == 0 && n > 0:
+	case before == 0 && n > 0:
 		m.holders.Add(1)
-	case s.rx.counted > 0 && n == 0:
+	case before > 0 && n == 0:
 		m.holders.Add(-1)
 	}
-	s.rx.counted = n
+	if change != 0 {
+		s.needs().counted = n
+	}
 	room := m.room(m.held.Add(int64(change)))
 	if change < 0 && m.tight.Load() > 0 {
 		s.loop.engine.relieve()
@@ -94,19 +97,20 @@ const stuckAfter = time.Second
 
 // watchStuck follows that a stream has stopped reading at its limit.
 func (s *Stream) watchStuck() {
-	if s.rx.stuck != nil || s.rx.in.wanted > 0 || !s.running {
+	if s.seldom().stuck != nil || s.rx.wanted() > 0 || !s.running {
 		return
 	}
 	seen := s.rx.read
-	s.rx.stuck = &backend.Timer{Fire: func() { s.checkStuck(seen) }}
-	s.loop.StartTimer(s.rx.stuck, stuckAfter)
+	own := s.needs()
+	own.stuck = &backend.Timer{Fire: func() { s.checkStuck(seen) }}
+	s.loop.StartTimer(own.stuck, stuckAfter)
 }
 
 // checkStuck logs, once for a stream, that its handler waits for more than the stream may hold. seen is what it had read
 // when the watch began.
 func (s *Stream) checkStuck(seen uint64) {
 	if !s.rx.full || s.rx.waiting() || s.stops() != 0 || s.rx.read != seen {
-		s.rx.stuck = nil // it moves, or somebody has stopped it on purpose
+		s.own.stuck = nil // it moves, or somebody has stopped it on purpose
 		if s.rx.full && s.stops() == 0 {
 			s.watchStuck() // it may have moved for the last time
 		}

@@ -26,7 +26,7 @@ func (s *Stream) Post(fn func()) error {
 		}
 		s.posted = true
 	}
-	s.posts = append(s.posts, fn)
+	s.posts.push(fn)
 	return nil
 }
 
@@ -39,15 +39,22 @@ func (l *loop) hadShare(i int, begin int64) bool {
 // runPosts runs what was posted, for about a millisecond; the rest has its turn later.
 func (s *Stream) runPosts() {
 	s.mu.Lock()
-	n := len(s.posts)
+	last := s.posts.last // what is posted meanwhile has its turn later
 	s.mu.Unlock()
-	if n == 0 {
+	if last == nil {
 		return
 	}
 	begin := s.loop.Clock()
-	for i := 1; i <= n; i++ {
-		s.call(given, s.nextPost())
-		if i < n && s.loop.hadShare(i, begin) {
+	for i := 1; ; i++ {
+		l := s.nextPost()
+		if l == nil {
+			return
+		}
+		s.call(given, l.value)
+		if l == last {
+			return
+		}
+		if s.loop.hadShare(i, begin) {
 			s.postAgain()
 			return
 		}
@@ -56,18 +63,10 @@ func (s *Stream) runPosts() {
 
 // nextPost takes the next posted function off the list, one at a time, because it may end the goroutine. nil: there is
 // none.
-func (s *Stream) nextPost() func() {
+func (s *Stream) nextPost() *link[func()] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.posts) == 0 {
-		return nil
-	}
-	fn := s.posts[0]
-	s.posts[0] = nil
-	if s.posts = s.posts[1:]; len(s.posts) == 0 {
-		s.posts = nil
-	}
-	return fn
+	return s.posts.pop()
 }
 
 // postAgain has the loop come back for the rest of what was posted.
@@ -88,8 +87,8 @@ func (s *Stream) runAllPosts() {
 			s.runAllPosts()
 		}
 	}()
-	for fn := s.nextPost(); fn != nil; fn = s.nextPost() {
-		s.call(given, fn)
+	for l := s.nextPost(); l != nil; l = s.nextPost() {
+		s.call(given, l.value)
 	}
 	whole = true
 }

@@ -8,7 +8,7 @@ type segment struct {
 	owner *shared // nil: memory of the pool
 }
 
-// queue holds what was written and the kernel has not taken. Memory that the kernel may be reading stays where it is:
+// queue holds what was written and the kernel has not taken. A nil queue is empty. Memory that the kernel may be reading stays where it is:
 // bytes are only appended behind those, in the capacity of the last segment or in a new one.
 type queue struct {
 	pool  *backend.Pool
@@ -17,6 +17,15 @@ type queue struct {
 	skip  int // bytes of segs[head] that were sent
 	n     int // bytes queued
 	first [2]segment
+	spare []byte // of smallestSegment, for the next segment: most messages are small; nil: none
+}
+
+// len is how many bytes are queued.
+func (q *queue) len() int {
+	if q == nil {
+		return 0
+	}
+	return q.n
 }
 
 const (
@@ -37,7 +46,7 @@ func (q *queue) push(p []byte) {
 		}
 	}
 	for len(p) > 0 {
-		b := q.pool.Get(max(size, min(len(p), largestSegment)))
+		b := q.memory(max(size, min(len(p), largestSegment)))
 		k := copy(b, p)
 		q.add(segment{bytes: b[:k]})
 		p = p[k:]
@@ -55,10 +64,16 @@ func (q *queue) add(s segment) {
 		q.segs = q.first[:0]
 	}
 	q.segs = append(q.segs, s)
+	if len(q.segs) == len(q.first)+1 {
+		clear(q.first[:]) // they have moved
+	}
 }
 
 // vector appends the queued pieces to bufs, at most backend.MaxVector.
 func (q *queue) vector(bufs [][]byte) [][]byte {
+	if q == nil {
+		return bufs
+	}
 	skip := q.skip
 	for i := q.head; i < len(q.segs) && len(bufs) < backend.MaxVector; i++ {
 		bufs = append(bufs, q.segs[i].bytes[skip:])
@@ -90,19 +105,44 @@ func (q *queue) advance(n int) {
 }
 
 func (q *queue) free(s *segment) {
-	if s.owner != nil {
+	switch {
+	case s.owner != nil:
 		s.owner.end(s.bytes)
-	} else {
+	case q.spare == nil && cap(s.bytes) == smallestSegment:
+		q.spare = s.bytes[:smallestSegment]
+		backend.Poison(q.spare)
+	default:
 		q.pool.Put(s.bytes)
 	}
 	*s = segment{}
 }
 
+// memory returns memory for n bytes or more, up to its capacity.
+func (q *queue) memory(n int) []byte {
+	b := q.spare
+	if n > smallestSegment || b == nil {
+		return q.pool.Get(n)
+	}
+	q.spare = nil
+	if backend.Poisoning() {
+		backend.CheckPoison(b, "memory of a queue")
+	}
+	return b
+}
+
 // abandon forgets everything, and frees nothing: the kernel may never be done with it.
-func (q *queue) abandon() { q.segs, q.head, q.skip, q.n = nil, 0, 0, 0 }
+func (q *queue) abandon() {
+	if q != nil {
+		clear(q.segs)
+		q.segs, q.head, q.skip, q.n = nil, 0, 0, 0
+	}
+}
 
 // drop frees everything. The kernel must be done with it.
 func (q *queue) drop() {
+	if q == nil {
+		return
+	}
 	for i := q.head; i < len(q.segs); i++ {
 		q.free(&q.segs[i])
 	}

@@ -113,7 +113,11 @@ func (s *Stream) Take(n int) (*Buffer, error) {
 	if s.rx.draining || s.tls != nil {
 		keep = func() func() { return nil } // the bytes are in scratch memory of the loop, not in the driver's
 	}
-	b := s.rx.in.take(n, keep)
+	empty := s.rx.in == nil
+	b := s.inbox().take(n, keep)
+	if empty {
+		s.settle()
+	}
 	s.consumed(n)
 	return b, nil
 }
@@ -127,7 +131,11 @@ func (s *Stream) consume(n int) {
 func (s *Stream) consumed(n int) {
 	s.rx.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
-	if s.rx.full && s.rx.in.len() < (s.opts.ReadBufferLimit+1)/2 || s.rx.counted > 0 {
+	in := s.rx.in
+	switch {
+	case s.rx.full && in.len() < (s.opts.ReadBufferLimit+1)/2, s.own != nil && s.own.counted > 0:
+		s.scheduleTurnEnd()
+	case in != nil && in.lent == nil && in.len() == 0: // the memory can be given back
 		s.scheduleTurnEnd()
 	}
 }

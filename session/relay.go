@@ -92,7 +92,7 @@ var errRelayed = fmt.Errorf("it is relayed: %w", syscall.EBUSY)
 func (s *Stream) beginRelay() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dialled := s.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
+	dialled := s.opts.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
 	switch {
 	case s.life.phase > open && !dialled, s.tx.finWant:
 		return net.ErrClosed
@@ -162,7 +162,7 @@ func (e *relayEnd) begin() {
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
 	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil && !s.sock.Shared.Load() {
-		s.sock.Forward = e // others that have a shared socket may make it blocking
+		s.needs().forwarder, s.sock.Forwards = e, true // others that have a shared socket may make it blocking
 	}
 	if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()
@@ -190,7 +190,7 @@ func (e *relayEnd) OnData(s *Stream) {
 			return
 		}
 	}
-	if e.bulk && s.sock.Forward != nil && to.Queued() > 0 {
+	if e.bulk && s.sock.Forwards && to.Queued() > 0 {
 		e.waitForRoom() // then it goes on without copying
 		return
 	}
@@ -225,7 +225,7 @@ func (e *relayEnd) pass(n int) bool {
 func (e *relayEnd) waitForRoom() {
 	s := e.stream
 	s.PauseRead()
-	if e.bulk && s.sock.Forward != nil {
+	if e.bulk && s.sock.Forwards {
 		s.rx.pausedWithData = true // what comes meanwhile stays in the kernel, and can be forwarded then
 		s.scheduleTurnEnd()
 	}

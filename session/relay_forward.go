@@ -12,6 +12,9 @@ const (
 // to socket within the kernel, if the drivers of both can do that.
 var _ backend.Forwarder = (*relayEnd)(nil)
 
+// Forwarder implements backend.ForwardOwner.
+func (e *streamEvents) Forwarder() backend.Forwarder { return e.own.forwarder }
+
 // forwards reports whether the loop's sockets can be forwarded, and be forwarded to: with other drivers the number of a
 // Descriptor is no file descriptor. Any goroutine.
 func (l *loop) forwards() bool {
@@ -78,6 +81,6 @@ func (s *Stream) forwarded(n int) {
 	s.loop.Count[backend.Reads]++
 	s.rx.read += uint64(n)
 	s.rx.turnReads++
-	s.rx.turnBytes += n
+	s.rx.spend(n)
 	s.came(n)
 }

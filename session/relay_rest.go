@@ -4,15 +4,13 @@ import (
 	"math"
 	"net"
 	"time"
-
-	"github.com/tandem-io/tandem/backend"
 )
 
 // room is how many bytes a write may have to be taken now, if nobody else writes. Any goroutine.
 func (s *Stream) room() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	queued := s.tx.queued() + s.tx.sealing
+	queued := s.admittedLocked()
 	if queued == 0 {
 		return math.MaxInt
 	}
@@ -56,7 +54,7 @@ func (s *Stream) cause() error {
 func (s *Stream) allTaken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.drained() && (s.remote.Kind == backend.UnixAddress || s.loop.Sockets.Unsent(s.fd) == 0)
+	return s.drainedLocked() && (s.ends.IsUnix() || s.loop.Sockets.Unsent(s.fd) == 0)
 }
 
 const (

@@ -39,24 +39,27 @@ type rx struct {
 
 	turnReads uint8 // deliveries in the turn of the last one, at most readsPerTurn
 
+	// What follows is the loop's.
+	in *inbox // nil: nothing is unread
+
+	turn      uint32 // of the last delivery, for the budget; and of what follows, and turnReads
+	turnBytes uint32 // at most as many as fit
+	turnTime  uint32 // nanoseconds that callbacks for data took in that turn, at most as many as fit
+	changes   int32  // calls of SetHandler
+	read      uint64 // bytes that were read, ever
+	decoder   finalDecoder
+
 	// What follows the loop stores, and any goroutine may load.
 	received atomic.Uint64 // bytes that came from the kernel, ever
 	last     atomic.Int64  // when they last did, on the loop's clock; 0: never
+}
 
-	// The rest is the loop's.
-	in      inbox
-	unseen  int // bytes of in that OnData has not been called for
-	decoder finalDecoder
-	files   *inFiles // nil: none are received
-
-	turn      uint64 // of the last delivery, for the budget; and of what follows, and turnReads
-	turnBytes int
-	turnTime  int64 // nanoseconds that callbacks for data took in that turn
-
-	read      uint64 // bytes that were read, ever
-	discarded uint64 // bytes that came when nobody wanted them any longer
-	counted   int    // bytes of in that the Transport's MemoryLimit counts
-	stuck     *backend.Timer
+// wanted is how many bytes are waited for in one piece; 0: none.
+func (r *rx) wanted() int {
+	if r.in == nil {
+		return 0
+	}
+	return r.in.wanted
 }
 
 // refuses reports whether bytes are not wanted any longer: the user has ended the stream.
@@ -64,7 +67,7 @@ func (r *rx) refuses() bool { return r.flow.Load()&flowShut != 0 }
 
 // waiting reports whether OnData has to be called: bytes wait that count as new, or work for the last ones.
 func (r *rx) waiting() bool {
-	return r.in.len() > 0 && (r.unseen > 0 || r.resumed()) || r.unfinished
+	return r.in.len() > 0 && (r.in.unseen > 0 || r.resumed()) || r.unfinished
 }
 
 // resumed reports whether the next OnData is called for bytes that it has seen, too, and is the one that they wait for.
@@ -72,14 +75,20 @@ func (r *rx) resumed() bool { return r.redeliver || r.flow.Load()&flowResumed !=
 
 // beginTurn gives the stream a new share if the turn is a new one.
 func (r *rx) beginTurn(turn uint64) {
-	if r.turn != turn {
-		r.turn, r.turnReads, r.turnBytes, r.turnTime = turn, 0, 0, 0
+	if r.turn != uint32(turn) {
+		r.turn, r.turnReads, r.turnBytes, r.turnTime = uint32(turn), 0, 0, 0
 	}
 }
 
+// spend takes n bytes of the stream's share of the turn.
+func (r *rx) spend(n int) { r.turnBytes += uint32(min(n, int(^r.turnBytes))) }
+
+// spendTime takes so many nanoseconds of it.
+func (r *rx) spendTime(d int64) { r.turnTime += uint32(min(max(d, 0), int64(^r.turnTime))) }
+
 // hasShare reports whether the present turn has something left for the stream.
 func (r *rx) hasShare(budget int) bool {
-	return r.turnReads < readsPerTurn && r.turnBytes < budget && r.turnTime < turnLimit
+	return r.turnReads < readsPerTurn && int(r.turnBytes) < budget && int64(r.turnTime) < turnLimit
 }
 
 // Received implements backend.Events: p is lent until it returns.
@@ -97,7 +106,7 @@ func (e *streamEvents) Received(p []byte) {
 		return
 	}
 	s.arrive(p)
-	if s.rx.in.mem != nil || s.rx.flow.Load() != 0 {
+	if s.rx.in != nil || s.rx.flow.Load() != 0 {
 		s.controlReceive()
 	}
 }
@@ -105,21 +114,59 @@ func (e *streamEvents) Received(p []byte) {
 // arrive brings bytes for the user: to OnData now, or to the inbox for later. p is lent until it returns. Received has
 // them from the driver; a transform of the stream's bytes, such as TLS, belongs between the two.
 func (s *Stream) arrive(p []byte) {
-	if s.rx.in.mem == nil && !s.rx.resumed() && s.deliverable() {
-		s.rx.turnBytes += len(p)
-		s.rx.in.lend(p)
+	if !s.rx.in.keeps() && !s.rx.resumed() && s.deliverable() {
+		s.rx.spend(len(p))
+		s.inbox().lend(p)
 		s.callData()
+		s.settle()
 	} else if !s.rx.refuses() {
-		s.rx.in.push(p)
-		s.rx.unseen += len(p)
+		in := s.inbox()
+		in.push(p)
+		in.unseen += len(p)
 		s.rx.pausedWithData = s.rx.flow.Load()&flowPaused != 0
 		s.deliver()
-		if s.rx.unseen > 0 {
+		if s.rx.unseen() > 0 {
 			s.scheduleTurnEnd()
 		}
 	} else {
-		s.rx.discarded += uint64(len(p))
-		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+		s.discard(len(p))
+	}
+}
+
+// discard counts n bytes that came when nobody wanted them any longer.
+func (s *Stream) discard(n int) {
+	s.needs().discarded += uint64(n)
+	s.loop.Count[backend.BytesDropped] += uint64(n)
+}
+
+// unseen is how many bytes are unread that OnData has not been called for.
+func (r *rx) unseen() int {
+	if r.in == nil {
+		return 0
+	}
+	return r.in.unseen
+}
+
+// inbox is the stream's inbox, for something to be put there.
+func (s *Stream) inbox() *inbox {
+	if s.rx.in == nil {
+		s.rx.in = s.loop.takeInbox()
+	}
+	return s.rx.in
+}
+
+// settle gives memory back that is not needed any longer, and the inbox with it if nothing is in use there. Not during a
+// callback of the stream.
+func (s *Stream) settle() {
+	in := s.rx.in
+	if in == nil {
+		return
+	}
+	in.tidy()
+	if in.isIdle() {
+		in.unseen = 0
+		s.rx.in = nil
+		s.loop.inboxes.push(in)
 	}
 }
 
@@ -156,11 +203,11 @@ func (s *Stream) redeliver() {
 // deliver calls OnData for bytes that wait and count as new, and OnEOF behind the last of them.
 func (s *Stream) deliver() {
 	resumed := s.rx.resumed()
-	if s.rx.unseen == 0 && !resumed && !s.rx.eof {
+	if s.rx.unseen() == 0 && !resumed && !s.rx.eof {
 		return
 	}
-	if s.rx.in.len() == 0 {
-		s.rx.unseen = 0
+	if in := s.rx.in; in != nil && in.len() == 0 {
+		in.unseen = 0
 	}
 	if s.deliverable() {
 		if resumed {
@@ -169,11 +216,12 @@ func (s *Stream) deliver() {
 			}
 			s.rx.pausedWithData, s.rx.redeliver = false, false
 		}
-		if s.rx.unseen > 0 || resumed && s.rx.in.len() > 0 || s.rx.unfinished {
-			s.rx.turnBytes += s.rx.unseen
-			s.rx.unseen = 0
+		if s.rx.unseen() > 0 || resumed && s.rx.in.len() > 0 || s.rx.unfinished {
+			in := s.inbox()
+			s.rx.spend(in.unseen)
+			in.unseen = 0
 			s.callData()
-			s.rx.in.tidy()
+			s.settle()
 		}
 	} else if s.rx.waiting() && s.stops() == 0 {
 		s.scheduleTurnEnd() // its share of this turn is used up
@@ -195,6 +243,7 @@ func (s *Stream) deliverEnd() {
 	}
 	if due() && s.rx.decoder != nil {
 		s.callFinal()
+		s.settle()
 	}
 	if !due() {
 		return
@@ -253,13 +302,13 @@ func (s *Stream) controlReceive() {
 		unread += s.tls.in.len()
 	}
 	switch {
-	case unread >= max(s.opts.ReadBufferLimit, s.rx.in.wanted):
+	case unread >= max(s.opts.ReadBufferLimit, s.rx.wanted()):
 		s.rx.full = true
 		s.watchStuck()
-	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.in.wanted):
+	case unread < max((s.opts.ReadBufferLimit+1)/2, s.rx.wanted()):
 		s.rx.full = false
 	}
-	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.rx.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
+	on := !s.rx.done && (s.running && !s.rx.full && !s.rx.tight && !s.holdsFiles() && s.wants() || s.tls != nil && s.tls.wants())
 	if on == s.rx.receiving {
 		return
 	}
@@ -277,7 +326,8 @@ func (s *Stream) wants() bool {
 	flow := s.rx.flow.Load()
 	switch {
 	case flow&flowShut != 0:
-		return s.closer != nil && s.closer.lasts != 0
+		c := s.seldom().closer
+		return c != nil && c.lasts != 0
 	case flow&flowDetached != 0, s.rx.pausedWithData && flow&flowPaused != 0:
 		return false
 	}
@@ -319,7 +369,10 @@ func (s *Stream) readRemaining() {
 // dropUnread drops what was received and nobody will read.
 func (s *Stream) dropUnread() {
 	s.loop.Count[backend.BytesDropped] += uint64(s.rx.in.len())
-	s.rx.in.drop()
+	if s.rx.in != nil {
+		s.rx.in.drop()
+		s.settle()
+	}
 	if s.tls != nil {
 		s.tls.dropIn()
 	}

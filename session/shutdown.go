@@ -163,7 +163,7 @@ func (s *Stream) abortNow() {
 func (s *Stream) waitsForRest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.handOff != nil && s.life.phase == releasing && s.handOff.isLive()
+	return s.life.handOff() != nil && s.life.phase == releasing && s.life.handOff().isLive()
 }
 
 // turns is how many turns each loop has made.

@@ -14,7 +14,7 @@ import (
 func (s *Stream) SyscallConn() (syscall.RawConn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fd.Valid() || s.handOff != nil {
+	if !s.fd.Valid() || s.life.handOff() != nil {
 		return nil, net.ErrClosed
 	}
 	return rawConn{s}, nil
@@ -39,21 +39,25 @@ func (rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
 func (s *Stream) pin() (backend.Descriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fd.Valid() || s.handOff != nil {
+	if !s.fd.Valid() || s.life.handOff() != nil {
 		return backend.Descriptor{}, net.ErrClosed
 	}
-	s.pins++
+	s.life.needs().pins++
 	return s.fd, nil
 }
 
 // unpin ends a pin. If the stream has ended meanwhile, the last of them closes the descriptor.
 func (s *Stream) unpin() {
 	s.mu.Lock()
-	s.pins--
-	closes := s.pins == 0 && s.orphan.Valid()
-	fd, how := s.orphan, s.burial
+	apart := s.life.apart
+	apart.pins--
+	closes := apart.pins == 0 && apart.orphan.Valid()
+	fd, how := apart.orphan, apart.burial
 	if closes {
-		s.orphan = backend.Descriptor{}
+		apart.orphan = backend.Descriptor{}
+	}
+	if *apart == (parting{}) {
+		s.life.apart = nil
 	}
 	s.mu.Unlock()
 	if closes {

@@ -35,7 +35,7 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 	defer s.mu.Unlock()
 	var err error
 	switch {
-	case s.fd.Valid() && s.handOff == nil:
+	case s.fd.Valid() && s.life.handOff() == nil:
 		err = do(s.fd)
 	case s.life.phase == dialing:
 		err = syscall.ENOTCONN
@@ -45,7 +45,7 @@ func (s *Stream) withSocket(op string, do func(backend.Descriptor) error) error 
 	if err == nil {
 		return nil
 	}
-	failed := &net.OpError{Op: op, Source: s.local.NetAddr(), Addr: s.remote.NetAddr(), Err: err}
+	failed := &net.OpError{Op: op, Source: s.ends.Local().NetAddr(), Addr: s.ends.Remote().NetAddr(), Err: err}
 	if failed.Source != nil {
 		failed.Net = failed.Source.Network()
 	}

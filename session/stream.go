@@ -15,49 +15,53 @@ import (
 // belong to the stream's loop: to callbacks of its own, or of another stream of that loop, or to functions run by Post.
 // On a closed stream every method returns net.ErrClosed or does nothing.
 type Stream struct {
-	sock   backend.Socket
-	loop   *loop
-	opts   *StreamOptions
-	from   *listener // that accepted it, or nil
-	source *source   // that it counts for there, or nil
-	id     uint64
-	hint   atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	sock backend.Socket // the loop's and its driver's; a cache line
 
-	mu      sync.Mutex // guards what follows, up to the next comment
-	life    life
+	// What follows belongs to the loop, and is what every message needs.
+	loop    *loop
+	opts    *origin
+	handler Handler
+	rx      rx
+	own     *seldom // nil: nothing
+
+	over             bool // the user has been told everything but OnClose, which is being called or was
+	adopting         bool // adopt has still to come, with the descriptor
+	opened           bool // OnOpen was called
+	running          bool // OnOpen has returned: everything else may run
+	queuedForTurnEnd bool // on the loop's list for the end of the turn
+	listed           bool // on the loop's list of those that MemoryLimit has stopped
+	relays           bool // by Relay: the directions do not depend on each other
+
+	mu      sync.Mutex // guards what follows, up to the next comment; and ends
 	tx      tx
-	tls     *tlsLayer // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
-	posts   []func()  // accepted by Post and not run yet
+	life    life
+	tls     *tlsLayer     // nil: what is sent and received is plain. Set before anybody knows the stream, or by StartTLS
+	posts   chain[func()] // accepted by Post and not run yet
 	fd      backend.Descriptor
-	posted  bool               // a task of this stream is on its way to the loop
-	relayed bool               // Relay was called
-	pins    int16              // calls that use the descriptor without the lock
-	orphan  backend.Descriptor // the stream has ended meanwhile: the last of them closes this
-	burial  backend.Closing    // how
-	dial    *dial
-	handOff *detached // Detach was called
-	local   backend.Address
-	remote  backend.Address
+	posted  bool // a task of this stream is on its way to the loop
+	relayed bool // Relay was called
 
+	index int32        // in loop.streams; the loop's
+	hint  atomic.Int32 // size of the largest frame that WriteFrame has encoded
+	id    uint64       // never changes
 	since atomic.Int64 // when OnOpen was called, on the loop's clock; 0: not yet
+	value any          // the loop's
+	ends  backend.Ends
+}
 
-	// What follows belongs to the loop.
-	rx               rx
-	handler          Handler
-	value            any
-	over             bool  // the user has been told everything but OnClose, which is being called or was
-	adopting         bool  // adopt has still to come, with the descriptor
-	opened           bool  // OnOpen was called
-	running          bool  // OnOpen has returned: everything else may run
-	queuedForTurnEnd bool  // on the loop's list for the end of the turn
-	listed           bool  // on the loop's list of those that MemoryLimit has stopped
-	relays           bool  // by Relay: the directions do not depend on each other
-	changes          int32 // calls of SetHandler
-	index            int32 // in loop.streams
-	idle             *idle
-	closer           *closer
-	message          *backend.Timer // MessageTimeout of a FrameHandler
-	timers           *Timer         // list of active timers
+// origin is where a stream comes from, and the limits that it keeps. The streams of a listener share theirs, so it does not
+// change; but that of a dial is its stream's alone.
+type origin struct {
+	StreamOptions
+	from *listener // that accepted it, or nil
+	dial *dial     // that is not over; the stream's mu guards it
+}
+
+// dialledLocked says that the stream's dial is over, if there was one. mu is held.
+func (s *Stream) dialledLocked() {
+	if s.opts.dial != nil {
+		s.opts.dial = nil
+	}
 }
 
 // streamEvents is a Stream as its driver and its loop see it, so that users do not.
@@ -67,16 +71,16 @@ var (
 	_ backend.Events    = (*streamEvents)(nil)
 	_ backend.FileOwner = (*streamEvents)(nil)
 	_ backend.TurnEnder = (*streamEvents)(nil)
-	_ backend.Task      = (*streamEvents)(nil)
+
+	_ backend.ForwardOwner = (*streamEvents)(nil)
+	_ backend.Task         = (*streamEvents)(nil)
 )
 
 func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
-func newStream(l *loop, h Handler, o *StreamOptions) *Stream {
+func newStream(l *loop, h Handler, o *origin) *Stream {
 	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	s.tx.out.pool = &l.Pool
-	s.rx.in.pool, s.rx.in.loop = &l.Pool, &l.Count
 	return s
 }
 
@@ -97,15 +101,15 @@ func (s *Stream) attach(fd backend.Descriptor, remote backend.Address) {
 	if err == nil && wasDialing {
 		s.life.move(open)
 		if s.tls == nil {
-			s.dial = nil
+			s.dialledLocked()
 		}
 	}
 	s.mu.Unlock()
 	switch {
 	case err != nil:
 		s.failed(s.opError("open", err))
-		if s.from != nil {
-			s.from.unopened(s.loop, err)
+		if from := s.opts.from; from != nil {
+			from.unopened(s.loop, err)
 		}
 		s.loop.add(s) // so that bury finds it, if a callback ends the goroutine
 		s.finish()
@@ -146,7 +150,7 @@ func (s *Stream) setAddresses(local, remote backend.Address) {
 		remote = local.Unspecified()
 	}
 	s.mu.Lock()
-	s.local, s.remote = local, remote
+	s.ends = backend.NewEnds(local, remote)
 	s.mu.Unlock()
 }
 
@@ -212,6 +216,9 @@ func (e *streamEvents) OnTurnEnd() {
 		s.callWritable()
 	}
 	s.deliver()
+	if s.rx.in != nil {
+		s.settle()
+	}
 	if t != nil {
 		t.catchUp()
 	}
@@ -228,7 +235,7 @@ func (s *Stream) ID() uint64 { return s.id }
 func (s *Stream) Loop() int { return s.loop.index }
 
 // Options returns the limits that the stream keeps, defaults filled in.
-func (s *Stream) Options() StreamOptions { return *s.opts }
+func (s *Stream) Options() StreamOptions { return s.opts.StreamOptions }
 
 // Value returns what SetValue was given last.
 func (s *Stream) Value() any { return s.value }
@@ -250,12 +257,12 @@ func (s *Stream) SetHandler(h Handler) {
 	if err := checkHandler(h); err != nil {
 		panic("tandem: SetHandler: " + err.Error())
 	}
-	if s.message != nil {
-		s.loop.StopTimer(s.message)
-		s.message = nil
+	s.endMessageTimer()
+	s.handler, s.rx.decoder, s.rx.unfinished = h, nil, false
+	if s.rx.in != nil {
+		s.rx.in.wanted = 0
 	}
-	s.handler, s.rx.decoder, s.rx.unfinished, s.rx.in.wanted = h, nil, false, 0
-	s.changes++
+	s.rx.changes++
 	if s.rx.in.len() > 0 {
 		s.redeliver()
 	}
@@ -265,7 +272,7 @@ func (s *Stream) SetHandler(h Handler) {
 func (s *Stream) LocalAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.local.NetAddr()
+	return s.ends.Local().NetAddr()
 }
 
 // RemoteAddr returns the address of the peer, or nil while there is no connection. From OnOpen on it is not nil: of a
@@ -273,7 +280,7 @@ func (s *Stream) LocalAddr() net.Addr {
 func (s *Stream) RemoteAddr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.remote.NetAddr()
+	return s.ends.Remote().NetAddr()
 }
 
 // StreamStats are a stream's figures. Counts are exact at the moment of the call. Times have a monotonic reading, are those of

@@ -104,7 +104,7 @@ func TestStreamStatsReadTheClockOnceATurn(t *testing.T) {
 // TestStreamOfHoldings counts what a Conn had not read as come.
 func TestStreamOfHoldings(t *testing.T) {
 	s := newStage(t, 1)
-	st := newStream(s.engine.loops[0], BaseHandler{}, &StreamOptions{})
+	st := newStream(s.engine.loops[0], BaseHandler{}, &origin{})
 	st.adopt(s.connection(), backend.Address{}, &holdings{unread: []byte("before")})
 	assert.EqualValues(t, 6, st.Stats().BytesIn)
 }

@@ -65,7 +65,7 @@ func (t *Timer) list() **Timer {
 	if t.stream == nil {
 		return &t.loop.timers
 	}
-	return &t.stream.timers
+	return &t.stream.needs().timers
 }
 
 // later is d after now, and the end of time rather than an overflow.
@@ -104,7 +104,7 @@ func (t *Timer) rearm() { t.loop.StartTimer(&t.timer, time.Duration(t.due-t.loop
 
 // startTimers starts those that have waited for OnOpen, in the order in which they were made.
 func (s *Stream) startTimers() {
-	last := s.timers
+	last := s.seldom().timers
 	for last != nil && last.next != nil {
 		last = last.next
 	}
@@ -180,18 +180,22 @@ func (t *Timer) unlink() {
 
 // stopTimers ends everything that waits for a time.
 func (s *Stream) stopTimers() {
-	if s.idle != nil {
-		s.loop.StopTimer(&s.idle.timer)
+	own := s.own
+	if own == nil {
+		return
 	}
-	if s.closer != nil {
-		s.loop.StopTimer(&s.closer.timer)
+	if own.idle != nil {
+		s.loop.StopTimer(&own.idle.timer)
 	}
-	for _, t := range [...]*backend.Timer{s.rx.stuck, s.message} {
+	if own.closer != nil {
+		s.loop.StopTimer(&own.closer.timer)
+	}
+	for _, t := range [...]*backend.Timer{own.stuck, own.message} {
 		if t != nil {
 			s.loop.StopTimer(t)
 		}
 	}
-	endTimers(&s.timers)
+	endTimers(&own.timers)
 }
 
 // endTimers stops all timers of a list.
@@ -250,11 +254,12 @@ func (s *Stream) setIdle(change func(*idle)) {
 	if s.isClosed() {
 		return
 	}
-	if s.idle == nil {
-		s.idle = &idle{both: s.opts.IdleTimeout, read: s.opts.ReadIdleTimeout}
-		s.idle.timer.Fire = s.checkIdle
+	own := s.needs()
+	if own.idle == nil {
+		own.idle = &idle{both: s.opts.IdleTimeout, read: s.opts.ReadIdleTimeout}
+		own.idle.timer.Fire = s.checkIdle
 	}
-	change(s.idle)
+	change(own.idle)
 	if s.running {
 		s.restartIdle()
 	}
@@ -262,23 +267,25 @@ func (s *Stream) setIdle(change func(*idle)) {
 
 // startIdle follows OnOpen.
 func (s *Stream) startIdle() {
-	if s.idle == nil && (s.opts.IdleTimeout > 0 || s.opts.ReadIdleTimeout > 0) {
+	set := s.seldom().idle != nil
+	if !set && (s.opts.IdleTimeout > 0 || s.opts.ReadIdleTimeout > 0) {
 		s.setIdle(func(*idle) {})
-	} else if s.idle != nil {
+	} else if set {
 		s.restartIdle()
 	}
 }
 
 // halfClosed follows the end of one direction, the other being open still.
 func (s *Stream) halfClosed() {
-	if d := s.opts.HalfCloseTimeout; d > 0 && (s.idle == nil || s.idle.half == 0) {
+	d, i := s.opts.HalfCloseTimeout, s.seldom().idle
+	if d > 0 && (i == nil || i.half == 0) {
 		s.setIdle(func(i *idle) { i.half = d })
 	}
 }
 
 // restartIdle begins to count anew.
 func (s *Stream) restartIdle() {
-	i := s.idle
+	i := s.own.idle
 	next := i.next()
 	s.mu.Lock()
 	over := s.life.phase >= ending
@@ -320,8 +327,8 @@ func (i *idle) left(now, out int64) time.Duration {
 }
 
 func (s *Stream) checkIdle() {
-	i := s.idle
-	if s.closer != nil && s.closer.lasts != 0 {
+	i := s.own.idle
+	if c := s.own.closer; c != nil && c.lasts != 0 {
 		return // the last stage has times of its own
 	}
 	s.mu.Lock()
@@ -348,13 +355,13 @@ func (s *Stream) came(n int) {
 	s.loop.stamp() // which a callback for them would do, too
 	s.rx.last.Store(s.loop.at)
 	s.rx.received.Store(s.rx.received.Load() + uint64(n)) // cheaper than Add, and nobody else stores
-	if s.idle != nil {
-		s.idle.in = s.loop.Clock() // not the time of the turn: it may have lasted for long
+	if s.own != nil && s.own.idle != nil {
+		s.own.idle.in = s.loop.Clock() // not the time of the turn: it may have lasted for long
 	}
 }
 
 func (s *Stream) went() {
-	if s.idle != nil {
-		s.idle.out = s.loop.Clock()
+	if s.own != nil && s.own.idle != nil {
+		s.own.idle.out = s.loop.Clock()
 	}
 }

@@ -37,6 +37,8 @@ type tlsLayer struct {
 	// The stream's mu guards what follows.
 	open    bool         // the handshake is done, and what waited for it is encrypted
 	early   []earlyWrite // what was written before that
+	waiting int          // bytes of early
+	sealing int          // about how many bytes are being encrypted, by writes that were admitted
 	lost    bool         // the connection has failed before
 	secured *secured     // Detach was called
 	handing bool         // and the stream hands its connection over
@@ -142,8 +144,7 @@ func (t *tlsLayer) received(p []byte) {
 	s := t.stream
 	switch {
 	case s.rx.refuses() && !t.finishes(), t.closed:
-		s.rx.discarded += uint64(len(p))
-		s.loop.Count[backend.BytesDropped] += uint64(len(p))
+		s.discard(len(p))
 		return
 	case t.in.mem == nil:
 		t.in.lend(p)
@@ -194,7 +195,7 @@ func (t *tlsLayer) decryptSome() {
 		s.arrive(plain[:n:n])
 		backend.Poison(plain[:n])
 	} else {
-		s.rx.turnTime += s.loop.lap(s)
+		s.rx.spendTime(s.loop.lap(s))
 	}
 	t.failed(err)
 }
@@ -277,7 +278,7 @@ func (t *tlsLayer) decryptRest() {
 		plain := s.loop.plainScratch()
 		n, err := t.decrypt(plain)
 		if n > 0 {
-			s.rx.in.push(plain[:n])
+			s.inbox().push(plain[:n])
 			backend.Poison(plain[:n])
 		}
 		if err != nil {
@@ -294,7 +295,7 @@ func (t *tlsLayer) finishes() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.life.phase == closing && s.tx.early > 0
+	return s.life.phase == closing && t.waiting > 0
 }
 
 // wants reports whether encrypted bytes are to be received although the stream does not run, or reads nothing: for the
@@ -327,7 +328,7 @@ func (t *tlsLayer) end() {
 func (s *Stream) handshakeLimit() time.Duration {
 	limit := max(s.opts.TLSHandshakeTimeout, 0)
 	s.mu.Lock()
-	d := s.dial
+	d := s.opts.dial
 	s.mu.Unlock()
 	if d == nil || d.opts.Timeout <= 0 || d.waited { // Dial, which waits, looks after that itself
 		return limit

@@ -259,10 +259,10 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	s.call(inTLS, t.sealEarly)
 	if !t.late {
 		s.mu.Lock()
-		d := s.dial
+		d := s.opts.dial
 		begins := s.life.phase == open
 		if begins {
-			s.dial = nil
+			s.dialledLocked()
 		}
 		s.mu.Unlock()
 		if begins {
@@ -280,8 +280,8 @@ func (t *tlsLayer) lostLocked(op string, err error) error {
 	s := t.stream
 	t.lost = true
 	err = &handshakeError{backend.CallError(op, err)}
-	if s.dial != nil {
-		return s.dial.failure(err)
+	if s.opts.dial != nil {
+		return s.opts.dial.failure(err)
 	}
 	return s.opErrorLocked(op, err)
 }
@@ -319,7 +319,7 @@ func (t *tlsLayer) handshakeFailed(err error) {
 	t.dropIn()
 	t.closed = true
 	s.mu.Lock()
-	d := s.dial
+	d := s.opts.dial
 	s.mu.Unlock()
 	switch {
 	case d != nil:
@@ -353,9 +353,10 @@ func (t *tlsLayer) handshakeFailed(err error) {
 func (t *tlsLayer) plainAnswer(err error) (answer []byte) {
 	s := t.stream
 	var header tls.RecordHeaderError
-	if s.from == nil || s.from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
+	from := s.opts.from
+	if from == nil || from.notTLS == nil || t.late || !errors.As(err, &header) || header.Conn == nil {
 		return nil
 	}
-	s.call(notTLS, func() { answer = s.from.notTLS(header.RecordHeader[:]) })
+	s.call(notTLS, func() { answer = from.notTLS(header.RecordHeader[:]) })
 	return answer
 }

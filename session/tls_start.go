@@ -39,7 +39,7 @@ func (s *Stream) StartTLS(config *tls.Config, server bool) error {
 	if p := s.rx.in.bytes(); server && len(p) > 0 && beginsTLS(p) {
 		t.in.push(p)
 		s.rx.in.consume(len(p))
-		s.rx.unseen = 0
+		s.rx.in.unseen = 0
 	}
 	t.begin()
 	return nil

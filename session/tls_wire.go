@@ -38,7 +38,7 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	switch {
 	case w.handing:
-		s.tx.out.push(p)
+		s.pushLocked(here, p)
 		s.tx.accepted += uint64(len(p))
 		return len(p), nil
 	case s.life.phase > detaching:
@@ -49,9 +49,9 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 		return 0, ErrWriteBufferFull
 	}
 	direct := !here && s.idleLocked()
-	s.tx.out.push(p)
+	s.pushLocked(here, p)
 	s.tx.accepted += uint64(len(p))
-	if s.tx.sealing == 0 { // else the write sends it, with its other records
+	if w.sealing == 0 { // else the write sends it, with its other records
 		s.sealedLocked(here, direct, len(p))
 	}
 	return len(p), nil
@@ -60,7 +60,7 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 // mayAnswerLocked counts n bytes that answer what the peer has sent, such as its wish for a new key, and reports whether they
 // may be queued: not if the peer reads none of the answers. Loop only; mu is held.
 func (t *tlsLayer) mayAnswerLocked(n int) bool {
-	if t.stream.tx.out.n == 0 {
+	if t.stream.tx.out.len() == 0 {
 		t.answered = 0
 	}
 	t.answered += n

@@ -27,8 +27,8 @@ func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	}
 	if !t.open {
 		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})
-		s.tx.early += len(p)
-		if s.tx.queued() > s.opts.HighWater {
+		t.waiting += len(p)
+		if s.queuedBytesLocked() > s.opts.HighWater {
 			s.rx.flow.Or(flowBlocked)
 		}
 		return nil
@@ -43,14 +43,14 @@ func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
 	size := sealedSize(len(p))
 	direct, before := !here && s.idleLocked(), s.tx.accepted
 	err := t.encryptLocked(p, size)
-	if s.tx.sealing == 0 && (s.tx.finWant || s.life.phase == closing || s.life.phase == detaching) {
+	if t.sealing == 0 && (s.tx.finWant || s.life.phase == closing || s.life.phase == detaching) {
 		s.scheduleLocked(here) // the end waits for it
 	}
 	switch {
 	case err != nil, fn != nil && s.life.phase == closed: // nobody would call fn
 		return net.ErrClosed
 	case fn != nil:
-		s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
+		s.tx.notify.push(notification{end: s.tx.accepted, fn: fn})
 	}
 	s.sealedLocked(here, direct, int(s.tx.accepted-before))
 	return nil
@@ -59,11 +59,11 @@ func (t *tlsLayer) sealLocked(here bool, p []byte, fn func(error)) error {
 // encryptLocked has p encrypted, without mu, which it locks again even if a function of the user's Config panics.
 func (t *tlsLayer) encryptLocked(p []byte, size int) error {
 	s := t.stream
-	s.tx.sealing += size
+	t.sealing += size
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		s.tx.sealing -= size
+		t.sealing -= size
 	}()
 	_, err := t.conn.Write(p)
 	return err
@@ -84,7 +84,7 @@ func (t *tlsLayer) writevLocked(here bool, bufs net.Buffers, total int) error {
 // partLocked is WritePart through TLS.
 func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
 	s := t.stream
-	n := min(len(p), max(s.opts.HighWater-s.tx.queued()-s.tx.sealing, 0))
+	n := min(len(p), max(s.opts.HighWater-s.admittedLocked(), 0))
 	if n == 0 {
 		return 0, nil
 	}
@@ -99,15 +99,16 @@ func (t *tlsLayer) partLocked(here bool, p []byte) (int, error) {
 
 // sealedLocked follows n encrypted bytes that were queued. With direct they go to the kernel now, as far as it takes them.
 func (s *Stream) sealedLocked(here, direct bool, n int) {
-	if direct && s.tx.out.n > 0 && !s.tx.sending && s.life.phase == open {
+	if direct && s.tx.out.len() > 0 && !s.tx.sending && s.life.phase == open {
 		v := vectors.Get().(*[backend.MaxVector][]byte)
 		took := s.directLocked(s.loop.Sockets.TrySendVector(s.fd, s.tx.out.vector(v[:0])))
 		clear(v[:])
 		vectors.Put(v)
 		s.tx.out.advance(took)
+		s.emptiedLocked(here)
 	}
-	if s.tx.out.n > 0 || len(s.tx.notify) > 0 {
-		s.queuedLocked(here, min(n, s.tx.out.n))
+	if s.tx.out.len() > 0 || !s.tx.notify.empty() {
+		s.queuedLocked(here, min(n, s.tx.out.len()))
 	}
 }
 
@@ -124,7 +125,7 @@ func (t *tlsLayer) sealEarly() {
 		}
 		t.early[0] = earlyWrite{}
 		t.early = t.early[1:]
-		s.tx.early -= len(w.bytes)
+		t.waiting -= len(w.bytes)
 	}
 	t.early, t.open = nil, true
 }
@@ -133,17 +134,17 @@ func (t *tlsLayer) sealEarly() {
 func (t *tlsLayer) loseEarlyLocked() {
 	for _, w := range t.early {
 		if w.fn != nil {
-			t.stream.tx.notify = append(t.stream.tx.notify, notification{end: 1<<64 - 1, fn: w.fn})
+			t.stream.tx.notify.push(notification{end: 1<<64 - 1, fn: w.fn})
 		}
 	}
-	t.early, t.stream.tx.early = nil, 0
+	t.early, t.waiting = nil, 0
 }
 
 // closeNotify says, once, that nothing more comes from this end, behind all that was written. Loop only, without mu.
 func (t *tlsLayer) closeNotify() {
 	s := t.stream
 	s.mu.Lock()
-	due := !t.notified && t.open && s.tx.sealing == 0 && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
+	due := !t.notified && t.open && t.sealing == 0 && (s.life.phase == open && s.tx.finWant || s.life.phase == closing)
 	if due {
 		t.notified, t.last = true, s.tx.accepted+1
 	}

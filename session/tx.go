@@ -8,15 +8,13 @@ import (
 
 // tx is the send side of a stream: what was written, and how much of it the kernel has taken. The stream's mu guards it.
 type tx struct {
-	out      queue
-	accepted uint64    // bytes that writes have been given, ever
-	sent     uint64    // of these, bytes that the kernel took
+	out      *queue // nil: nothing is queued
+	accepted uint64 // bytes that writes have been given, ever
+	sent     uint64 // of these, bytes that the kernel took
+	notify   chain[notification]
 	files    *outFiles // that go with bytes of the queue; nil: none
-	notify   []notification
-	early    int  // bytes that wait for a TLS handshake
-	sealing  int  // about how many bytes are being encrypted, by writes that were admitted
-	sending  bool // a Send is with the driver
-	finWant  bool // CloseWrite was called
+	sending  bool      // a Send is with the driver
+	finWant  bool      // CloseWrite was called
 	finSent  bool
 	watched  bool  // an idle timeout is set, for which last is exact
 	wanted   int32 // OnWritable is to be called below so many queued bytes, although they were not above HighWater; 0: no
@@ -29,30 +27,68 @@ type notification struct {
 	fn  func(error)
 }
 
-// queued is how many bytes wait for the kernel, or for a TLS handshake.
-func (t *tx) queued() int { return t.out.n + t.early }
-
 // idle reports whether nothing is queued for the kernel, or on its way there.
-func (t *tx) idle() bool { return t.out.n == 0 && !t.sending }
-
-// drained reports whether the kernel has everything that was admitted.
-func (t *tx) drained() bool { return t.idle() && t.early == 0 && t.sealing == 0 }
+func (t *tx) idle() bool { return t.out.len() == 0 && !t.sending }
 
 // isDue reports whether the bytes of the first notification have all been taken.
-func (t *tx) isDue() bool { return len(t.notify) > 0 && t.notify[0].end <= t.sent }
+func (t *tx) isDue() bool { return !t.notify.empty() && t.notify.first().value.end <= t.sent }
 
 // pending reports whether the loop has to look after the send side when a Send has ended.
-func (t *tx) pending() bool { return t.out.n > 0 || len(t.notify) > 0 || t.finWant }
+func (t *tx) pending() bool { return t.out.len() > 0 || !t.notify.empty() || t.finWant }
 
-// took follows that the kernel took n bytes of the queue.
-func (t *tx) took(n int) {
-	t.out.advance(n)
-	t.sent += uint64(n)
+// mostKeptSegments is how many segments a queue has room for that is kept for another stream.
+const mostKeptSegments = backend.MaxVector
+
+// pushLocked copies p behind what is queued.
+func (s *Stream) pushLocked(here bool, p []byte) {
+	if len(p) > 0 {
+		s.queueLocked(here).push(p)
+	}
 }
+
+// queueLocked is the stream's queue, for something to be put there.
+func (s *Stream) queueLocked(here bool) *queue {
+	if s.tx.out == nil {
+		s.tx.out = s.loop.takeQueue(here)
+	}
+	return s.tx.out
+}
+
+// emptiedLocked gives the queue back, if nothing is left in it.
+func (s *Stream) emptiedLocked(here bool) {
+	q := s.tx.out
+	if q == nil || q.n > 0 {
+		return
+	}
+	s.tx.out = nil
+	if cap(q.segs) > mostKeptSegments {
+		q.segs = nil
+	}
+	s.loop.putQueue(here, q)
+}
+
+// queuedBytesLocked is how many bytes wait for the kernel, or for a TLS handshake.
+func (s *Stream) queuedBytesLocked() int {
+	if s.tls != nil {
+		return s.tx.out.len() + s.tls.waiting
+	}
+	return s.tx.out.len()
+}
+
+// admittedLocked is queuedBytesLocked and about what is being encrypted, by writes that were admitted.
+func (s *Stream) admittedLocked() int {
+	if s.tls != nil {
+		return s.tx.out.len() + s.tls.waiting + s.tls.sealing
+	}
+	return s.tx.out.len()
+}
+
+// drainedLocked reports whether the kernel has everything that was admitted.
+func (s *Stream) drainedLocked() bool { return s.tx.idle() && s.admittedLocked() == 0 }
 
 // idleLocked reports whether bytes may go straight to the kernel: nothing is queued, in flight, or to be connected.
 func (s *Stream) idleLocked() bool {
-	return s.tx.idle() && s.life.phase == open && len(s.tx.notify) == 0
+	return s.tx.idle() && s.life.phase == open && s.tx.notify.empty()
 }
 
 // sendNowLocked sends p, as far as the kernel takes it at once, if the caller is another goroutine than the loop's and
@@ -111,18 +147,18 @@ func (s *Stream) trySendVector(bufs [][]byte) (int, error) {
 
 // enqueueLocked puts p behind what is queued.
 func (s *Stream) enqueueLocked(here bool, p []byte) {
-	s.tx.out.push(p)
+	s.pushLocked(here, p)
 	s.queuedLocked(here, len(p))
 }
 
 // queuedLocked follows every addition to the queue, of n bytes.
 func (s *Stream) queuedLocked(here bool, n int) {
-	if s.tx.out.n > s.opts.HighWater {
+	if s.tx.out.len() > s.opts.HighWater {
 		s.rx.flow.Or(flowBlocked)
 	}
 	if here {
 		s.loop.gathered(s, n)
-		if s.tx.out.n >= gatherLimit {
+		if s.tx.out.len() >= gatherLimit {
 			s.flushLocked()
 		}
 	}
@@ -136,7 +172,7 @@ func (s *Stream) sendLocked() {
 	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
-	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending; {
+	for budget := s.opts.TurnBudget; s.tx.out.len() > 0 && !s.tx.sending; {
 		if budget <= 0 {
 			s.scheduleTurnEnd()
 			return
@@ -168,7 +204,7 @@ func (s *Stream) flushLocked() {
 	if s.life.phase != open && s.life.phase != closing {
 		return
 	}
-	for budget := s.opts.TurnBudget; s.tx.out.n > 0 && !s.tx.sending && budget > 0; {
+	for budget := s.opts.TurnBudget; s.tx.out.len() > 0 && !s.tx.sending && budget > 0; {
 		n, err := s.trySendQueueLocked(s.tx.out.vector(s.loop.vec[:0]))
 		s.loop.Count[backend.SystemCalls]++
 		switch {
@@ -187,7 +223,9 @@ func (s *Stream) flushLocked() {
 
 // tookLocked follows what the kernel took.
 func (s *Stream) tookLocked(n int) {
-	s.tx.took(n)
+	s.tx.out.advance(n)
+	s.tx.sent += uint64(n)
+	s.emptiedLocked(true)
 	if s.tx.files != nil {
 		s.filesSentLocked()
 	}
@@ -226,6 +264,7 @@ func (s *Stream) dropQueueLocked() {
 	} else {
 		s.tx.out.drop()
 	}
+	s.emptiedLocked(true)
 }
 
 // tellDue tells those whose bytes have all been taken.
@@ -247,20 +286,15 @@ func (s *Stream) tellLost(err error) {
 func (s *Stream) nextNotify(due bool) func(error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.tx.notify) == 0 || due && !s.tx.isDue() {
+	if s.tx.notify.empty() || due && !s.tx.isDue() {
 		return nil
 	}
-	fn := s.tx.notify[0].fn
-	s.tx.notify[0] = notification{}
-	if s.tx.notify = s.tx.notify[1:]; len(s.tx.notify) == 0 {
-		s.tx.notify = nil
-	}
-	return fn
+	return s.tx.notify.pop().value.fn
 }
 
 // unblockLocked reports that the queue has fallen under LowWater, once, or below what TellWritable asks for.
 func (s *Stream) unblockLocked() bool {
-	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.tx.queued()
+	blocked, queued := s.rx.flow.Load()&flowBlocked != 0, s.queuedBytesLocked()
 	if (!blocked || queued >= s.opts.LowWater) && queued >= int(s.tx.wanted) {
 		return false
 	}

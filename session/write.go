@@ -56,7 +56,7 @@ func WritePart(s *Stream, p []byte) (int, error) {
 	if s.life.phase > open {
 		return 0, s.causeOr(net.ErrClosed)
 	}
-	room := max(s.opts.HighWater-s.tx.out.n, 0)
+	room := max(s.opts.HighWater-s.tx.out.len(), 0)
 	if k := min(len(p)-n, room); k > 0 {
 		s.enqueueLocked(here, p[n:n+k])
 		n += k
@@ -71,15 +71,15 @@ func TellWritable(s *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.phase == open && s.tx.wanted == 0 {
-		s.tx.wanted = int32(max(1, min(s.tx.queued(), s.opts.LowWater, math.MaxInt32)))
+		s.tx.wanted = int32(max(1, min(s.queuedBytesLocked(), s.opts.LowWater, math.MaxInt32)))
 		s.scheduleLocked(s.loop.OnLoop())
 	}
 }
 
 // causeOr returns what ended the stream, or err if nothing has. mu is held.
 func (s *Stream) causeOr(err error) error {
-	if s.life.cause != nil {
-		return s.life.cause
+	if cause := s.life.cause(); cause != nil {
+		return cause
 	}
 	return err
 }
@@ -112,7 +112,7 @@ func (s *Stream) Writev(bufs net.Buffers) (int64, error) {
 		for _, b := range bufs {
 			k := min(skip, len(b))
 			skip -= k
-			s.tx.out.push(b[k:])
+			s.pushLocked(here, b[k:])
 		}
 		s.queuedLocked(here, total-sent)
 	}
@@ -145,7 +145,7 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 		m.end(p)
 		return nil
 	}
-	s.tx.out.pushShared(p, m)
+	s.queueLocked(here).pushShared(p, m)
 	s.queuedLocked(here, len(p))
 	return nil
 }
@@ -166,7 +166,7 @@ func (s *Stream) WriteNotify(p []byte, fn func(error)) error {
 		return err
 	}
 	n := s.sendNowLocked(here, p)
-	s.tx.notify = append(s.tx.notify, notification{end: s.tx.accepted, fn: fn})
+	s.tx.notify.push(notification{end: s.tx.accepted, fn: fn})
 	s.enqueueLocked(here, p[n:]) // also if nothing is left: the loop has to call fn
 	return nil
 }
@@ -181,7 +181,7 @@ func (s *Stream) Flush() error {
 	}
 	if here {
 		s.flushLocked()
-	} else if s.tx.out.n > 0 && !s.tx.sending {
+	} else if s.tx.out.len() > 0 && !s.tx.sending {
 		s.scheduleLocked(false)
 	}
 	return nil
@@ -192,7 +192,7 @@ func (s *Stream) Flush() error {
 func (s *Stream) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tx.queued()
+	return s.queuedBytesLocked()
 }
 
 // Writable reports whether the queue is in bounds: it is not from the moment on that the queue is above HighWater,
@@ -216,7 +216,7 @@ func (s *Stream) mayWriteLocked(n int) error {
 	if s.refusesLocked() {
 		return net.ErrClosed
 	}
-	if q := s.tx.queued() + s.tx.sealing; q > 0 && q+n > s.opts.WriteBufferLimit {
+	if q := s.admittedLocked(); q > 0 && q+n > s.opts.WriteBufferLimit {
 		return ErrWriteBufferFull
 	}
 	return nil

@@ -69,7 +69,7 @@ func forwards(t *testing.T, d backend.Driver, f *forwarder) (*Recorder, *net.TCP
 	f.to, f.from = Sockets(t)
 	require.NoError(t, unix.SetNonblock(f.to, true))
 	require.NoError(t, unix.SetNonblock(f.from, true))
-	o.Socket.Forward = f
+	o.Forward, o.Socket.Forwards = f, true
 	d.Receive(&o.Socket, true)
 	return o, peer
 }

@@ -12,6 +12,8 @@ type Recorder struct {
 	OnAccepted func()       // called by Accepted, at last
 	Spent      bool         // the stream has spent its share of the turn
 
+	Forward backend.Forwarder // if Socket.Forwards is set
+
 	Got       []byte
 	Ends      int   // calls of ReceiveEnded
 	EndErr    error // of the last one
@@ -27,6 +29,9 @@ type Recorder struct {
 
 // FD returns the socket's descriptor.
 func (o *Recorder) FD() int { return o.Socket.FD() }
+
+// Forwarder implements backend.ForwardOwner.
+func (o *Recorder) Forwarder() backend.Forwarder { return o.Forward }
 
 // Received implements backend.Events.
 func (o *Recorder) Received(p []byte) {
