@@ -1,7 +1,10 @@
 package session
 
 import (
+	"slices"
 	"sync"
+
+	"github.com/tandem-io/tandem/backend"
 )
 
 // mostSpares is how many things of a kind a loop keeps by itself.
@@ -18,6 +21,7 @@ type spares[T any] struct {
 func (p *spares[T]) pop() (x *T) {
 	if last := len(p.few) - 1; last >= 0 {
 		x = p.few[last]
+		p.few[last] = nil
 		p.few = p.few[:last]
 	}
 	return x
@@ -25,6 +29,9 @@ func (p *spares[T]) pop() (x *T) {
 
 // push keeps x, of which nothing is in use any longer. Loop only.
 func (p *spares[T]) push(x *T) {
+	if backend.Poisoning() && slices.Contains(p.few, x) {
+		backend.Misused("what a stream had while something waited was given back twice")
+	}
 	if len(p.few) < mostSpares {
 		p.few = append(p.few, x)
 	} else {
