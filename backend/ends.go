@@ -14,7 +14,7 @@ type packedIP struct {
 	ip   [16]byte
 	port uint16
 	kind AddressKind
-	is4  bool // ip ends with an address of four bytes
+	bits uint8 // of the address: 32, of which ip ends with four bytes, or 128; 0: there is none
 }
 
 // NewEnds packs two addresses.
@@ -53,7 +53,7 @@ func (a Address) name() string {
 func packIP(a Address) packedIP {
 	p := packedIP{kind: a.Kind, port: a.IP.Port()}
 	if ip := a.IP.Addr(); ip.IsValid() {
-		p.ip, p.is4 = ip.As16(), ip.Is4()
+		p.ip, p.bits = ip.As16(), uint8(ip.BitLen())
 	}
 	return p
 }
@@ -65,8 +65,11 @@ func (p packedIP) unpack(name string) Address {
 	case UnixAddress:
 		return Address{Kind: UnixAddress, Unix: name}
 	}
-	ip := netip.AddrFrom16(p.ip)
-	if p.is4 {
+	var ip netip.Addr
+	if p.bits > 0 {
+		ip = netip.AddrFrom16(p.ip)
+	}
+	if p.bits == 32 {
 		ip = ip.Unmap()
 	}
 	return Address{Kind: p.kind, IP: netip.AddrPortFrom(ip.WithZone(name), p.port)}

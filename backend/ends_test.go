@@ -18,8 +18,10 @@ func TestEnds(t *testing.T) {
 		{Kind: UnixAddress, Unix: "@abstract\x00name"},
 		FromVsock(&VsockAddr{CID: 3, Port: 1<<32 - 1}),
 		Address{}.Unspecified(),
+		{Kind: TCPAddress}, // as of a net.TCPAddr without an IP
+		{Kind: TCPAddress, IP: netip.AddrPortFrom(netip.Addr{}, 80)},
 	}
-	for _, ip := range []string{"1.2.3.4:80", "[::ffff:1.2.3.4]:80", "[2001:db8::1]:65535", "[fe80::1%eth0]:1", "0.0.0.0:0", "[::]:0"} {
+	for _, ip := range []string{"1.2.3.4:80", "[::ffff:1.2.3.4]:80", "[2001:db8::1]:65535", "[fe80::1%eth0]:1", "[::ffff:1.2.3.4%eth0]:1", "0.0.0.0:0", "[::]:0"} {
 		all = append(all, Address{Kind: TCPAddress, IP: netip.MustParseAddrPort(ip)})
 	}
 	for _, local := range all {

@@ -12,7 +12,7 @@ type Descriptor struct {
 	number int32 // the file descriptor, plus 1
 }
 
-// NewDescriptor is for drivers: the Descriptor of a file descriptor.
+// NewDescriptor is for drivers: the Descriptor of a file descriptor, which is less than 1<<31 - 1.
 func NewDescriptor(fd int) Descriptor { return Descriptor{int32(fd + 1)} }
 
 // FD is for drivers: the file descriptor, or -1.

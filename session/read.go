@@ -109,15 +109,15 @@ func (s *Stream) Take(n int) (*Buffer, error) {
 	if n > s.rx.in.len() {
 		return nil, s.endOr(io.ErrShortBuffer)
 	}
+	if s.rx.in == nil { // n is 0, and the loop may be over
+		mem := s.loop.Pool.Get(0)
+		return newShared(&s.loop.Pool, mem).buffer(mem[:0]), nil
+	}
 	keep := s.loop.Driver.Keep
 	if s.rx.draining || s.tls != nil {
 		keep = func() func() { return nil } // the bytes are in scratch memory of the loop, not in the driver's
 	}
-	empty := s.rx.in == nil
-	b := s.inbox().take(n, keep)
-	if empty {
-		s.settle()
-	}
+	b := s.rx.in.take(n, keep)
 	s.consumed(n)
 	return b, nil
 }
@@ -129,6 +129,9 @@ func (s *Stream) consume(n int) {
 
 // consumed accounts for n bytes that were read, which may let the stream receive again.
 func (s *Stream) consumed(n int) {
+	if n == 0 { // perhaps because the stream has ended, and the loop with it: then any goroutine may be here
+		return
+	}
 	s.rx.read += uint64(n)
 	s.loop.Count[backend.BytesDelivered] += uint64(n)
 	in := s.rx.in

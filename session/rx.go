@@ -81,14 +81,14 @@ func (r *rx) beginTurn(turn uint64) {
 }
 
 // spend takes n bytes of the stream's share of the turn.
-func (r *rx) spend(n int) { r.turnBytes += uint32(min(n, int(^r.turnBytes))) }
+func (r *rx) spend(n int) { r.turnBytes += uint32(min(uint64(n), uint64(^r.turnBytes))) }
 
 // spendTime takes so many nanoseconds of it.
 func (r *rx) spendTime(d int64) { r.turnTime += uint32(min(max(d, 0), int64(^r.turnTime))) }
 
 // hasShare reports whether the present turn has something left for the stream.
 func (r *rx) hasShare(budget int) bool {
-	return r.turnReads < readsPerTurn && int(r.turnBytes) < budget && int64(r.turnTime) < turnLimit
+	return r.turnReads < readsPerTurn && int64(r.turnBytes) < int64(budget) && int64(r.turnTime) < turnLimit
 }
 
 // Received implements backend.Events: p is lent until it returns.

@@ -1,6 +1,11 @@
 package session
 
-import "sync"
+import (
+	"slices"
+	"sync"
+
+	"github.com/tandem-io/tandem/backend"
+)
 
 // batchSize is how many spares go to the rest, and come from there, at a time. A loop keeps twice as many by itself.
 const batchSize = 32
@@ -21,12 +26,16 @@ func (p *spares[T]) pop() *T {
 	}
 	last := len(p.few) - 1
 	x := p.few[last]
+	p.few[last] = nil
 	p.few = p.few[:last]
 	return x
 }
 
 // push keeps x, of which nothing is in use any longer. Loop only.
 func (p *spares[T]) push(x *T) {
+	if backend.Poisoning() && slices.Contains(p.few, x) {
+		backend.Misused("what a stream had while something waited was given back twice")
+	}
 	if len(p.few) == 2*batchSize {
 		p.putAway()
 	}

@@ -36,8 +36,9 @@ func (t *tx) isDue() bool { return !t.notify.empty() && t.notify.first().value.e
 // pending reports whether the loop has to look after the send side when a Send has ended.
 func (t *tx) pending() bool { return t.out.len() > 0 || !t.notify.empty() || t.finWant }
 
-// mostKeptSegments is how many segments a queue has room for that is kept for another stream.
-const mostKeptSegments = backend.MaxVector
+// mostKeptSegments is how many segments a queue has room for that is kept for another stream: those of two sends, and some
+// more, because append makes more room than it has to.
+const mostKeptSegments = 3 * backend.MaxVector
 
 // pushLocked copies p behind what is queued.
 func (s *Stream) pushLocked(here bool, p []byte) {

@@ -1,16 +1,18 @@
 package portable
 
 import (
-	"math/bits"
 	"sync"
 
 	"github.com/tandem-io/tandem/backend"
 )
 
-// slotBits is how many bits of a descriptor's number say which slot it has. The others tell its holders apart.
-const slotBits = 20
-
-const generations = 1 << (bits.UintSize - slotBits - 2)
+// slotBits is how many bits of a descriptor's number say which slot it has. The others tell its holders apart: a number has
+// 30 bits, and a slot rests for a while, so that it comes again for the same slot only after a million files.
+const (
+	slotBits    = 20
+	generations = 1 << (30 - slotBits)
+	resting     = 1024 // free slots before one is used again
+)
 
 // table has the files of a Transport's descriptors.
 type table struct {
@@ -29,7 +31,7 @@ func (t *table) add(f *file) backend.Descriptor {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := len(t.slots)
-	if len(t.free) > 64 || len(t.free) > 0 && i == 1<<slotBits {
+	if len(t.free) > resting || len(t.free) > 0 && i == 1<<slotBits {
 		i, t.free = t.free[0], t.free[1:]
 	} else {
 		t.slots = append(t.slots, tableSlot{})
