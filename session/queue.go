@@ -8,8 +8,8 @@ type segment struct {
 	owner *shared // nil: memory of the pool
 }
 
-// queue holds what was written and the kernel has not taken. A nil queue is empty. Memory that the kernel may be reading stays where it is:
-// bytes are only appended behind those, in the capacity of the last segment or in a new one.
+// queue holds what was written and the kernel has not taken. Memory that the kernel may be reading stays where it is: bytes
+// are only appended behind those, in the capacity of the last segment or in a new one. A nil queue is empty.
 type queue struct {
 	pool  *backend.Pool
 	segs  []segment // segs[head:] are in use
