@@ -189,7 +189,7 @@ func workPanics(e *Env) {
 			var pe *session.PanicError
 			assert.ErrorAs(e, h.Closed(), &pe)
 		} else {
-			assert.Contains(e, text, "loop=0")
+			assert.Contains(e, log.String(), "loop=0")
 			e.pingPong(p)
 		}
 		e.onOwnLoop(l, nothingAtAll)
