@@ -49,13 +49,19 @@ func workloadsOf(mode string) []workload.Workload {
 	case workload.ModeWSEcho:
 		return echoes(workload.KindWSEcho)
 	case workload.ModeHTTP:
-		return []workload.Workload{
-			{Kind: workload.KindHTTP, Conns: 300, Size: len(workload.Hello), Depth: 1},
-			{Kind: workload.KindHTTP, Conns: 3, Size: len(workload.Hello), Depth: 16},
-			{Kind: workload.KindHTTP, Conns: 3, Size: len(workload.Hello), Depth: 1, Rate: 2000},
-		}
+		return requests(workload.KindHTTP)
+	case workload.ModeHTTPStd:
+		return requests(workload.KindHTTPStd)
 	}
 	return nil
+}
+
+func requests(kind string) []workload.Workload {
+	return []workload.Workload{
+		{Kind: kind, Conns: 300, Size: len(workload.Hello), Depth: 1},
+		{Kind: kind, Conns: 3, Size: len(workload.Hello), Depth: 16},
+		{Kind: kind, Conns: 3, Size: len(workload.Hello), Depth: 1, Rate: 2000},
+	}
 }
 
 func TestEveryImplementationInEveryMode(t *testing.T) {

@@ -43,6 +43,8 @@ type loop struct {
 	looked  uint64        // Polls after which the clock was read, and 1
 	skew    int64         // what its clock is in front of that of the first loop; any goroutine
 	at      int64         // when the present callback began, or the last one ended; on the loop's clock
+	wall    time.Time     // what the time was
+	walled  int64         // on the loop's clock, when wall was read; 0: never
 	longest atomic.Int64  // nanoseconds of the longest callback for data
 	slowest atomic.Uint64 // and its stream
 
@@ -248,6 +250,21 @@ func (l *loop) lately() int64 {
 		return l.Tick()
 	}
 	return max(l.at, l.LastTick())
+}
+
+// wallEvery is how long the time of day is computed from an earlier one, in nanoseconds, before it is read anew: it may have been
+// set.
+const wallEvery = int64(250 * time.Millisecond)
+
+// Lately returns the time of day to a turn of the stream's loop: that of the last look at the kernel, or a later one. It reads the
+// clock once for each look, if nobody else has, so that it costs little to ask for every message. Loop only.
+func Lately(s *Stream) time.Time {
+	l := s.loop
+	now := l.lately()
+	if l.walled == 0 || now-l.walled >= wallEvery {
+		l.wall, l.walled = l.Time.Now(), now
+	}
+	return l.wall.Add(time.Duration(now - l.walled))
 }
 
 // roughly returns the time on the loop's clock, and reads none while somebody looks for slow callbacks: then it may be early, by

@@ -7,23 +7,27 @@ import (
 	"github.com/tandem-io/tandem/backend"
 )
 
-// mostSpares is how many things of a kind a loop keeps by itself.
-const mostSpares = 64
+// batchSize is how many spares go to the rest, and come from there, at a time. A loop keeps twice as many by itself.
+const batchSize = 32
 
 // spares keeps what streams need only while something waits, for the next stream that does. Those that a loop uses every
 // turn cost it no lock, and are still in its cache. The garbage collector frees the rest, if nobody needs them.
 type spares[T any] struct {
-	few  []*T      // the loop's; the last one was used last
-	rest sync.Pool // any goroutine
+	few    []*T             // the loop's; the last one was used last
+	empty  []*[batchSize]*T // the loop's: what batches were in, for the next ones
+	rest   sync.Pool        // of batches
+	others sync.Pool        // of single ones, of goroutines that are not the loop's
 }
 
-// pop returns one of the few, or nil. Loop only.
-func (p *spares[T]) pop() (x *T) {
-	if last := len(p.few) - 1; last >= 0 {
-		x = p.few[last]
-		p.few[last] = nil
-		p.few = p.few[:last]
+// pop returns one, or nil if there is none. Loop only.
+func (p *spares[T]) pop() *T {
+	if len(p.few) == 0 && !p.fetch() {
+		return nil
 	}
+	last := len(p.few) - 1
+	x := p.few[last]
+	p.few[last] = nil
+	p.few = p.few[:last]
 	return x
 }
 
@@ -32,11 +36,37 @@ func (p *spares[T]) push(x *T) {
 	if backend.Poisoning() && slices.Contains(p.few, x) {
 		backend.Misused("what a stream had while something waited was given back twice")
 	}
-	if len(p.few) < mostSpares {
-		p.few = append(p.few, x)
-	} else {
-		p.rest.Put(x)
+	if len(p.few) == 2*batchSize {
+		p.putAway()
 	}
+	p.few = append(p.few, x)
+}
+
+// putAway moves those that were used longest ago to the rest.
+func (p *spares[T]) putAway() {
+	var b *[batchSize]*T
+	if last := len(p.empty) - 1; last >= 0 {
+		b, p.empty = p.empty[last], p.empty[:last]
+	} else {
+		b = new([batchSize]*T)
+	}
+	copy(b[:], p.few)
+	n := copy(p.few, p.few[batchSize:])
+	clear(p.few[n:])
+	p.few = p.few[:n]
+	p.rest.Put(b)
+}
+
+// fetch takes a batch of the rest, and reports whether there was one.
+func (p *spares[T]) fetch() bool {
+	b, ok := p.rest.Get().(*[batchSize]*T)
+	if !ok {
+		return false
+	}
+	p.few = append(p.few, b[:]...)
+	clear(b[:])
+	p.empty = append(p.empty, b)
+	return true
 }
 
 // takeQueue returns an empty queue. here says that the caller is the loop.
@@ -45,8 +75,7 @@ func (l *loop) takeQueue(here bool) *queue {
 		if q := l.queues.pop(); q != nil {
 			return q
 		}
-	}
-	if q, ok := l.queues.rest.Get().(*queue); ok {
+	} else if q, ok := l.queues.others.Get().(*queue); ok {
 		return q
 	}
 	return &queue{pool: &l.Pool}
@@ -57,16 +86,13 @@ func (l *loop) putQueue(here bool, q *queue) {
 	if here {
 		l.queues.push(q)
 	} else {
-		l.queues.rest.Put(q)
+		l.queues.others.Put(q)
 	}
 }
 
 // takeInbox returns an empty inbox. Loop only.
 func (l *loop) takeInbox() *inbox {
 	if in := l.inboxes.pop(); in != nil {
-		return in
-	}
-	if in, ok := l.inboxes.rest.Get().(*inbox); ok {
 		return in
 	}
 	return &inbox{pool: &l.Pool, loop: &l.Count}

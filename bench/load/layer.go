@@ -41,7 +41,7 @@ func (g *generator) newLayer(i, fd int) layer {
 		return newTLSLayer(s)
 	case workload.ModeWSEcho:
 		return newWSLayer(s)
-	case workload.ModeHTTP:
+	case workload.ModeHTTP, workload.ModeHTTPStd:
 		return newHTTPLayer(s)
 	}
 	return plainLayer{s}

@@ -21,7 +21,7 @@ func evioImplementation() Implementation {
 		Module: "github.com/tidwall/evio",
 		Modes:  []string{workload.ModeEcho, workload.ModeDiscard},
 		Lacks: map[string]string{workload.ModeFrameEcho: returns, workload.ModeFanOut: returns, workload.ModeWorker: returns,
-			workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP"},
+			workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP", workload.ModeHTTPStd: "it has no HTTP"},
 		Loops: true,
 		Open:  openEvio,
 	}

@@ -17,6 +17,7 @@ func fasthttpImplementation() Implementation {
 		About:  "valyala/fasthttp: a goroutine per connection, on package net",
 		Module: "github.com/valyala/fasthttp",
 		Modes:  []string{workload.ModeHTTP},
+		Lacks:  map[string]string{workload.ModeHTTPStd: "its handlers are of its own"},
 		Open:   openFasthttp,
 	}
 }

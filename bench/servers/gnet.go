@@ -21,7 +21,7 @@ func gnetImplementation() Implementation {
 		About:  "panjf2000/gnet: event loops on epoll",
 		Module: "github.com/panjf2000/gnet/v2",
 		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
-		Lacks:  map[string]string{workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP"},
+		Lacks:  map[string]string{workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP", workload.ModeHTTPStd: "it has no HTTP"},
 		Loops:  true,
 		Open:   openGnet,
 	}

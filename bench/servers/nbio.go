@@ -19,7 +19,7 @@ func nbioImplementation() Implementation {
 		Name:   "nbio",
 		About:  "lesismal/nbio: pollers on epoll",
 		Module: "github.com/lesismal/nbio",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP, workload.ModeHTTPStd},
 		Loops:  true,
 		Open:   openNbio,
 	}
@@ -30,7 +30,7 @@ const nbioCloseLimit = 2 * time.Second
 
 func openNbio(c Config) (*Server, error) {
 	logging.SetLevel(logging.LevelNone)
-	if c.Mode == workload.ModeWSEcho || c.Mode == workload.ModeHTTP {
+	if c.Mode == workload.ModeWSEcho || c.Mode == workload.ModeHTTP || c.Mode == workload.ModeHTTPStd {
 		return openNbioHTTP(c)
 	}
 	e := nbio.NewEngine(nbio.Config{

@@ -47,7 +47,7 @@ func openNbioHTTP(c Config) (*Server, error) {
 }
 
 func nbioHandler(c Config) http.Handler {
-	if c.Mode == workload.ModeHTTP {
+	if c.Mode != workload.ModeWSEcho {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(workload.Hello))) // without it, nbio answers in chunks
 			serveHello(w, r)

@@ -36,7 +36,7 @@ type netServer struct {
 }
 
 func openNet(c Config) (*Server, error) {
-	if c.Mode == workload.ModeHTTP {
+	if c.Mode == workload.ModeHTTP || c.Mode == workload.ModeHTTPStd {
 		return openNetHTTP(c, http.HandlerFunc(serveHello))
 	}
 	l, err := listenNet(c)

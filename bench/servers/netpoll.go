@@ -18,7 +18,7 @@ func netpollImplementation() Implementation {
 		About:  "cloudwego/netpoll: pollers on epoll, handlers on pooled goroutines",
 		Module: "github.com/cloudwego/netpoll",
 		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker},
-		Lacks:  map[string]string{workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP"},
+		Lacks:  map[string]string{workload.ModeTLSEcho: "it has no TLS", workload.ModeWSEcho: "it has no WebSocket", workload.ModeHTTP: "it has no HTTP", workload.ModeHTTPStd: "it has no HTTP"},
 		Loops:  true,
 		Open:   openNetpoll,
 	}

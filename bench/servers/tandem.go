@@ -44,7 +44,7 @@ func tandemImplementation(name, about string, o tandem.Options) Implementation {
 		Name:   name,
 		About:  about,
 		Module: "github.com/tandem-io/tandem",
-		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP},
+		Modes:  []string{workload.ModeEcho, workload.ModeFrameEcho, workload.ModeConnEcho, workload.ModeDiscard, workload.ModeFanOut, workload.ModeWorker, workload.ModeTLSEcho, workload.ModeWSEcho, workload.ModeHTTP, workload.ModeHTTPStd},
 		Loops:  true,
 		Spins:  true,
 		Open:   func(c Config) (*Server, error) { return openTandem(c, o) },

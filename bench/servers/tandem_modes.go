@@ -28,6 +28,8 @@ func tandemHandler(c Config) (h tandem.Handler, end func()) {
 	case workload.ModeWSEcho:
 		return httpsession.Handler(wssession.Serve(tandemWS{}, nil), nil), func() {}
 	case workload.ModeHTTP:
+		return httpsession.RawHandler(serveRawHello, nil), func() {}
+	case workload.ModeHTTPStd:
 		return httpsession.Handler(http.HandlerFunc(serveHello), nil), func() {}
 	default:
 		return tandemEcho{work: c.Work}, func() {}
@@ -35,6 +37,11 @@ func tandemHandler(c Config) (h tandem.Handler, end func()) {
 }
 
 // The handlers below ignore errors of reading and writing: the stream closes by itself.
+
+func serveRawHello(x *httpsession.RawExchange) {
+	_ = x.Response.Add("Content-Type", "text/plain")
+	_, _ = x.Response.WriteString(workload.Hello)
+}
 
 // tandemEcho sends back what it receives.
 type tandemEcho struct {

@@ -31,6 +31,7 @@ const (
 	KindTLSIdle   = "tls-idle"
 	KindWSEcho    = "ws-echo"
 	KindHTTP      = "http"
+	KindHTTPStd   = "http-handler"
 )
 
 // Kinds lists all of them, in the order of the help.
@@ -59,6 +60,8 @@ var Kinds = []Kind{
 		About: "echo of WebSocket messages, each in one frame, masked by the client"},
 	{Name: KindHTTP, Mode: ModeHTTP, Deep: true, Paced: true, Size: len(Hello),
 		About: "requests, --depth of them pipelined; a message is the content of an answer"},
+	{Name: KindHTTPStd, Mode: ModeHTTPStd, Deep: true, Paced: true, Size: len(Hello),
+		About: "the same, answered by an http.Handler"},
 }
 
 // findKind looks up a name that a user typed.

@@ -343,3 +343,37 @@ func TestBodyIsContent(t *testing.T) {
 	assert.True(t, strings.HasSuffix(b.String(), "\r\n\r\nhello world"), "net/http writes %q", &b)
 	assert.NoError(t, m.Body.Close())
 }
+
+// TestHeadsOfResponsesKeepTheLimits compares with what a decoder of the same limits says, because most heads are not checked
+// once more.
+func TestHeadsOfResponsesKeepTheLimits(t *testing.T) {
+	for name, m := range map[string]*Response{
+		"plain": {Response: &http.Response{StatusCode: 200, Header: http.Header{"A": {"1", "2"}, "B": {"3"}, "D": nil}}, Content: []byte("x")},
+		"close": {Response: &http.Response{StatusCode: 404, Close: true, Header: http.Header{"A": {"1"}, "Content-Length": {"0"}}}},
+		"old":   {Response: &http.Response{StatusCode: 200, Request: &http.Request{ProtoMajor: 1}, Header: http.Header{"A": {" \t"}}}},
+		"chunks": {Response: &http.Response{StatusCode: 200, ContentLength: -1, Trailer: http.Header{"X": {"1"}},
+			Header: http.Header{"A": {"1", "2"}}}, Content: []byte("x")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole, err := Responses{}.Append(nil, m)
+			require.NoError(t, err)
+			size := bytes.Index(whole, []byte("\r\n\r\n")) + 4
+			for lines := range 7 {
+				for bytes := size - 3; bytes < size+3; bytes++ {
+					limits := Limits{HeadLines: lines, HeadBytes: bytes}
+					if lines == 0 {
+						limits.HeadLines = -1
+					}
+					_, err := Responses{Limits: limits}.Append(nil, m)
+					resolved := limits.resolved()
+					_, _, f := (&head{response: true}).scan(whole, &resolved)
+					if f == nil {
+						assert.NoError(t, err, "%+v", limits)
+					} else {
+						assert.EqualError(t, err, f.as(responseCodec).Error(), "%+v", limits)
+					}
+				}
+			}
+		})
+	}
+}

@@ -29,7 +29,8 @@ func appendRequest(dst []byte, m *Request, limits *Limits) ([]byte, *fault) {
 	if f != nil {
 		return dst, f
 	}
-	o := outgoing{host: host, header: m.Header, content: m.Content, trailer: m.Trailer, part: m.Part}
+	var space [8]fieldOf
+	o := outgoing{host: host, fields: sortedFields(space[:0], m.Header), content: m.Content, trailer: m.Trailer, part: m.Part}
 	if f := o.frameRequest(m); f != nil {
 		return dst, f
 	}
@@ -91,7 +92,7 @@ func soundTarget(method, target string) bool {
 
 // frameRequest decides how the end of the message is marked. RFC 9112, section 6.
 func (o *outgoing) frameRequest(m *Request) (f *fault) {
-	asked, f := lengthIn(m.Header)
+	asked, f := lengthIn(o.fields)
 	if f != nil {
 		return f
 	}

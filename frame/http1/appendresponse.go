@@ -2,7 +2,6 @@ package http1
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -24,7 +23,8 @@ func appendResponse(dst []byte, m *Response, limits *Limits) ([]byte, *fault) {
 	if f := checkBody(m.Body); f != nil {
 		return dst, f
 	}
-	o := outgoing{response: true, header: m.Header, trailer: m.Trailer, part: m.Part}
+	var space [8]fieldOf
+	o := outgoing{response: true, fields: sortedFields(space[:0], m.Header), trailer: m.Trailer, part: m.Part}
 	if f := o.frameResponse(m); f != nil {
 		return dst, f
 	}
@@ -53,16 +53,22 @@ func appendStatusLine(dst []byte, r *http.Response) ([]byte, *fault) {
 	}
 	dst = append(dst, version...)
 	before := len(dst)
-	dst = append(strconv.AppendInt(dst, int64(r.StatusCode), 10), ' ')
+	dst = append(appendDigits(dst, r.StatusCode), ' ')
 	reason := http.StatusText(r.StatusCode)
 	if r.Status != "" {
 		reason = strings.TrimPrefix(r.Status, string(dst[before:len(dst)-1]))
 		reason = strings.Trim(reason, " ")
 	}
-	if i := indexInvalid(reason, valueByte); i >= 0 {
-		return dst, malformed(0, "byte %#02x in the reason phrase", reason[i])
+	before = len(dst)
+	if dst = append(dst, reason...); !isValue(dst[before:]) {
+		return dst, malformed(0, "byte %#02x in the reason phrase", reason[indexInvalid(reason, valueByte)])
 	}
-	return append(append(dst, reason...), crlf...), nil
+	return append(dst, crlf...), nil
+}
+
+// appendDigits appends a number of three digits.
+func appendDigits(dst []byte, n int) []byte {
+	return append(dst, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
 }
 
 // toOld reports whether a response answers a request of HTTP/1.0.
@@ -72,7 +78,7 @@ func toOld(r *http.Response) bool {
 
 // frameResponse decides how the end of the message is marked. RFC 9112, section 6.
 func (o *outgoing) frameResponse(m *Response) (f *fault) {
-	asked, f := lengthIn(m.Header)
+	asked, f := lengthIn(o.fields)
 	if f != nil {
 		return f
 	}

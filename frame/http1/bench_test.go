@@ -31,6 +31,16 @@ func BenchmarkDecodeRequest(b *testing.B) {
 			}
 		}
 	})
+	b.Run("raw", func(b *testing.B) {
+		d := RawRequests{}.NewRawRequestDecoder()
+		b.ReportAllocs()
+		b.SetBytes(int64(len(p)))
+		for b.Loop() {
+			if m, n, _, err := d.Decode(p); err != nil || n != len(p) || m.Get("Accept") == nil {
+				b.Fatal(n, err)
+			}
+		}
+	})
 	b.Run("net/http", func(b *testing.B) { // what of it is net/http
 		r, from := bufio.NewReader(nil), bytes.NewReader(nil)
 		b.ReportAllocs()

@@ -1,11 +1,14 @@
 package http1
 
+import "encoding/binary"
+
 // Classes of bytes.
 const (
 	tokenByte  = 1 << iota // RFC 9110, section 5.6.2
 	valueByte              // of a field value or a reason phrase: no control byte but HTAB. RFC 9110, section 5.5
 	targetByte             // of a request target: visible ASCII without "#", for a target has no fragment
 	hostByte               // of a registered name or an IPv4 address. RFC 3986, section 3.2.2
+	pathByte               // of a path that means itself, and is written so. RFC 3986, section 3.3
 	quotedByte             // within a quoted string, unescaped. RFC 9110, section 5.6.4
 )
 
@@ -17,6 +20,7 @@ var classes = func() (table [256]uint8) {
 	}
 	const alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	set(tokenByte, alnum+"!#$%&'*+-.^_`|~")
+	set(pathByte, alnum+"/-._~$&+,:;=@")
 	set(hostByte, alnum+"-._~%!$&'()*+,;=")
 	for c := range 256 {
 		if c == '\t' || c >= ' ' && c != 0x7f {
@@ -40,6 +44,19 @@ func indexInvalid[T string | []byte](s T, class uint8) int {
 		}
 	}
 	return -1
+}
+
+// isValue reports whether all bytes of s are in the class valueByte. It looks at eight at a time.
+func isValue(s []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		w := binary.LittleEndian.Uint64(s)
+		del := w ^ 0x7f*ones                                                                     // a byte of it is 0 where w has DEL
+		if ((w-' '*ones)&^w|(del-ones)&^del)&highs != 0 && indexInvalid(s[:8], valueByte) >= 0 { // unless it is HTAB
+			return false
+		}
+	}
+	return indexInvalid(s, valueByte) < 0
 }
 
 func isToken[T string | []byte](s T) bool { return len(s) > 0 && indexInvalid(s, tokenByte) < 0 }

@@ -58,7 +58,7 @@ type kind interface {
 }
 
 func (d *decoder) reset(k kind, codec string, l Limits, response bool) {
-	*d = decoder{codec: codec, limits: l, kind: k, head: head{response: response}}
+	*d = decoder{codec: codec, limits: l, kind: k, head: head{response: response, located: !response}}
 }
 
 // decode implements Decode of frame.Decoder, up to state atWhole.
@@ -249,7 +249,7 @@ func (d *decoder) next(state state) (content []byte, trailer http.Header) {
 	}
 	d.parts = parts{}
 	d.enter(state)
-	d.head = head{response: d.head.response}
+	d.head.reset()
 	d.excess, d.rest, d.trailer = 0, 0, nil
 	return content, trailer
 }

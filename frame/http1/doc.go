@@ -14,8 +14,10 @@
 //	    *( field-name ":" OWS value OWS CRLF )       trailer: Limits.TrailerBytes, Limits.HeadLines
 //	    CRLF
 //
-// This package decides whether a head is valid, where it ends, and how long the content is. http.ReadRequest and
-// http.ReadResponse then parse the lines, from exactly the bytes of a valid head.
+// This package decides whether a head is valid, where it ends, and how long the content is, and where the parts of a
+// request's head are. [Requests] and [Responses] make of them what http.ReadRequest and http.ReadResponse do, or have those
+// parse exactly the bytes of a valid head where that is not plain. [RawRequests] leaves the parts where they are, and
+// [RawResponse] puts a response together as it is sent: both accept the same, and neither allocates.
 //
 //	head ─┬───────────────────────────────────┬─► whole ─┬─► head      the next message
 //	      ├─► length ─────────────────────────┤          ├─► ended     Close: further bytes are dropped

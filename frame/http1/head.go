@@ -6,15 +6,16 @@ import (
 	"strconv"
 )
 
-// head has what framing depends on, parsed from the lines of a head. net/http parses the rest.
+// head has what framing depends on, parsed from the lines of a head, and where the lines of a request are.
 type head struct {
 	lines    lines
 	skipped  bool // whether an empty line in front was skipped
 	response bool
-	minor    int // of the version: HTTP/1.minor
+	located  bool // whether the fields of a request are noted
+	minor    int  // of the version: HTTP/1.minor
 
-	connect bool // request
-	status  int  // response
+	request requestHead
+	status  int // response
 
 	hosts   int   // fields of that name
 	codings int   // Transfer-Encoding
@@ -42,12 +43,18 @@ func (h *head) scan(p []byte, limits *Limits) (used int, whole bool, f *fault) {
 		case h.lines.count-1 > limits.HeadLines:
 			f = tooLarge(0, http.StatusRequestHeaderFieldsTooLarge, "a head of more than %d fields", limits.HeadLines)
 		default:
-			f = h.field(line)
+			f = h.field(line, at)
 		}
 		if f != nil {
 			return 0, false, f.behind(at)
 		}
 	}
+}
+
+// reset prepares for the next head.
+func (h *head) reset() {
+	h.request.reset()
+	*h = head{response: h.response, located: h.located, request: h.request}
 }
 
 func (h *head) tooLarge(limit int) *fault {
@@ -68,17 +75,36 @@ func (h *head) first(line []byte) *fault {
 
 // requestLine parses "method SP target SP version". RFC 9112, section 3.
 func (h *head) requestLine(line []byte) *fault {
-	method, rest, _ := bytes.Cut(line, []byte(" "))
+	r := &h.request
+	at := indexOrEnd(line, ' ')
+	method := line[:at]
 	if !isToken(method) {
 		return malformed(0, "no method")
 	}
-	at := len(method) + 1
-	target, version, _ := bytes.Cut(rest, []byte(" "))
-	h.connect = string(method) == http.MethodConnect
+	rest := line[min(at+1, len(line)):]
+	at++
+	length := indexOrEnd(rest, ' ')
+	target := rest[:length]
+	r.connect = string(method) == http.MethodConnect
 	if f := checkTarget(method, target); f != nil {
 		return f.behind(at)
 	}
-	return h.version(version).behind(at + len(target) + 1)
+	version := rest[min(length+1, len(rest)):]
+	if f := h.version(version); f != nil {
+		return f.behind(at + length + 1)
+	}
+	r.target, r.behind = int32(at), int32(at+length)
+	r.plain = target[0] == '/' && !r.connect
+	r.later = version[7] > '1'
+	return nil
+}
+
+// indexOrEnd returns the index of c in s, or that behind s.
+func indexOrEnd(s []byte, c byte) int {
+	if i := bytes.IndexByte(s, c); i >= 0 {
+		return i
+	}
+	return len(s)
 }
 
 // checkTarget checks a request target, in the form that the method requires. RFC 9112, section 3.2.
@@ -141,11 +167,16 @@ func (h *head) statusLine(line []byte) *fault {
 	return nil
 }
 
-// field parses a field line, and keeps what framing depends on.
-func (h *head) field(line []byte) *fault {
-	name, value, f := field(line)
-	if f != nil {
+// field parses the field line at an offset, and keeps what framing depends on.
+func (h *head) field(line []byte, at int) *fault {
+	colon, from, to, ok := scanField(line)
+	if !ok {
+		_, _, f := wrongField(line)
 		return f
+	}
+	name, value := line[:colon], line[from:to]
+	if h.located {
+		h.request.note(name, value, span{int32(at), int32(at + colon), int32(at + from), int32(at + to)})
 	}
 	switch len(name) {
 	case len("Host"):
@@ -217,7 +248,7 @@ func (h *head) end() *fault {
 		return malformed(0, "both Content-Length and Transfer-Encoding")
 	case !h.response && h.minor > 0 && h.hosts == 0:
 		return malformed(0, "HTTP/1.1 without Host")
-	case h.connect && (h.codings > 0 || h.length > 0): // RFC 9110, section 9.3.6
+	case h.request.connect && (h.codings > 0 || h.length > 0): // RFC 9110, section 9.3.6
 		return malformed(0, "CONNECT with content")
 	}
 	return nil

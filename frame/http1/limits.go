@@ -5,7 +5,8 @@ import "math"
 // Limits bounds the size of messages, in both directions. The zero value of a field means its default, a negative value
 // means 0. Values above an eighth of the largest int are reduced to that.
 type Limits struct {
-	// HeadBytes limits the size of a head, from its first line to the empty line, inclusive. In bytes. Default 64 KiB.
+	// HeadBytes limits the size of a head, from its first line to the empty line, inclusive. In bytes. Default 64 KiB; at
+	// most 1 GiB.
 	HeadBytes int
 	// HeadLines limits the number of field lines of a head, and of a trailer. Default 256.
 	HeadLines int
@@ -25,10 +26,13 @@ type Limits struct {
 // keeps a peer from sending endless extensions around little content. net/http has the same limit.
 const maxExcess = 16 << 10
 
+// mostHead is the largest limit of heads, whose parts are found by 32 bits.
+const mostHead = 1 << 30
+
 // resolved returns l with defaults filled in.
 func (l Limits) resolved() Limits {
 	return Limits{
-		HeadBytes:      limit(l.HeadBytes, 64<<10),
+		HeadBytes:      min(limit(l.HeadBytes, 64<<10), mostHead),
 		HeadLines:      limit(l.HeadLines, 256),
 		BodyBytes:      limit(l.BodyBytes, 16<<20),
 		ChunkLineBytes: limit(l.ChunkLineBytes, 1<<10),

@@ -32,8 +32,32 @@ func (l *lines) line(p []byte, limit int, full func(limit int) *fault) (line []b
 	return p[at : end-1], at, true, nil
 }
 
+// scanField parses a field line as field does: the name ends at colon, and the value is line[from:to]. ok is false for a line
+// that field refuses, and says what is wrong with.
+func scanField(line []byte) (colon, from, to int, ok bool) {
+	for colon < len(line) && classes[line[colon]]&tokenByte != 0 {
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' || !isValue(line[colon+1:]) {
+		return 0, 0, 0, false
+	}
+	for from, to = colon+1, len(line); from < to && isSpace(line[from]); from++ {
+	}
+	for ; from < to && isSpace(line[to-1]); to-- {
+	}
+	return colon, from, to, true
+}
+
 // field parses a field line. RFC 9112, section 5.
 func field(line []byte) (name, value []byte, f *fault) {
+	if colon, from, to, ok := scanField(line); ok {
+		return line[:colon], line[from:to], nil
+	}
+	return wrongField(line)
+}
+
+// wrongField is field for a line that scanField does not take.
+func wrongField(line []byte) (name, value []byte, f *fault) {
 	if isSpace(line[0]) { // RFC 9112, section 5.2
 		return nil, nil, malformed(0, "a line begins with a space: folded lines are obsolete")
 	}

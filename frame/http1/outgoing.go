@@ -12,10 +12,11 @@ type outgoing struct {
 	response   bool
 	bare       bool // nothing follows the head, whatever its fields say
 	part       Part
-	host       string // requests
-	header     http.Header
-	connection string // a Connection field of its own; "": none
-	length     int64  // Content-Length; -1: none
+	host       string    // requests
+	fields     []fieldOf // of Header, in the order of their names
+	lines      int       // no fewer than are written
+	connection string    // a Connection field of its own; "": none
+	length     int64     // Content-Length; -1: none
 	chunked    bool
 	content    []byte
 	trailer    http.Header
@@ -34,6 +35,7 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if o.connection != "" {
 		dst = append(append(append(dst, "Connection: "...), o.connection...), crlf...)
 	}
+	o.lines = 4 // length, coding, connection, trailer
 	var space [16]string
 	for i, name := range sortedNames(space[:0], o.trailer) {
 		if f := trailerName([]byte(name)); f != nil {
@@ -49,16 +51,17 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 	if len(o.trailer) > 0 {
 		dst = append(dst, crlf...)
 	}
-	for _, name := range sortedNames(space[:0], o.header) {
-		values := o.header[name]
-		written, f := o.covered(name, values)
+	for i := range o.fields {
+		field := &o.fields[i]
+		o.lines += len(field.values)
+		written, f := o.covered(field.name, field.values)
 		if f != nil {
 			return dst, f
 		}
 		if written {
 			continue
 		}
-		if dst, f = appendField(dst, name, values); f != nil {
+		if dst, f = appendField(dst, field.name, field.values); f != nil {
 			return dst, f
 		}
 	}
@@ -69,16 +72,28 @@ func (o *outgoing) appendFields(dst []byte) ([]byte, *fault) {
 // contradicts what was written is an error.
 func (o *outgoing) covered(name string, values []string) (bool, *fault) {
 	fits := func(string) bool { return false }
-	switch {
-	case strings.EqualFold(name, "Content-Length"):
-		fits = o.fitsLength
-	case strings.EqualFold(name, "Transfer-Encoding"):
-		fits = func(value string) bool { return o.chunked && value == "chunked" }
-	case strings.EqualFold(name, "Host") && !o.response && o.host != "":
-		fits = func(value string) bool { return value == o.host }
-	case strings.EqualFold(name, "Trailer") && o.chunked:
+	switch len(name) {
 	default:
 		return false, nil
+	case len("Content-Length"):
+		if !strings.EqualFold(name, "Content-Length") {
+			return false, nil
+		}
+		fits = o.fitsLength
+	case len("Transfer-Encoding"):
+		if !strings.EqualFold(name, "Transfer-Encoding") {
+			return false, nil
+		}
+		fits = func(value string) bool { return o.chunked && value == "chunked" }
+	case len("Host"):
+		if o.response || o.host == "" || !strings.EqualFold(name, "Host") {
+			return false, nil
+		}
+		fits = func(value string) bool { return value == o.host }
+	case len("Trailer"):
+		if !o.chunked || !strings.EqualFold(name, "Trailer") {
+			return false, nil
+		}
 	}
 	for _, value := range values {
 		if !fits(value) {
@@ -99,14 +114,63 @@ func appendField(dst []byte, name string, values []string) ([]byte, *fault) {
 	if !isToken(name) {
 		return dst, malformed(0, "%q is no name of a field", name)
 	}
+	var f *fault
 	for _, value := range values {
-		if i := indexInvalid(value, valueByte); i >= 0 {
-			return dst, malformed(0, "byte %#02x in a value of %s", value[i], name)
+		if dst, f = appendValue(dst, name, value); f != nil {
+			return dst, f
 		}
-		dst = append(append(dst, name...), ": "...)
-		dst = append(append(dst, strings.Trim(value, " \t")...), crlf...)
 	}
 	return dst, nil
+}
+
+// appendLine is appendField for one value.
+func appendLine(dst []byte, name, value string) ([]byte, *fault) {
+	if !isToken(name) {
+		return dst, malformed(0, "%q is no name of a field", name)
+	}
+	return appendValue(dst, name, value)
+}
+
+// appendValue is appendField for a name that was checked.
+func appendValue(dst []byte, name, value string) ([]byte, *fault) {
+	dst = append(append(dst, name...), ": "...)
+	before := len(dst)
+	dst = append(dst, trimmed(value)...)
+	if !isValue(dst[before:]) {
+		return dst, malformed(0, "byte %#02x in a value of %s", value[indexInvalid(value, valueByte)], name)
+	}
+	return append(dst, crlf...), nil
+}
+
+// trimmed returns s without spaces and tabs around it.
+func trimmed(s string) string {
+	if len(s) > 0 && (isSpace(s[0]) || isSpace(s[len(s)-1])) {
+		return strings.Trim(s, " \t")
+	}
+	return s
+}
+
+// fieldOf is a field of an http.Header.
+type fieldOf struct {
+	name   string
+	values []string
+}
+
+// sortedFields appends the fields of h, in the order of their names, to fields.
+func sortedFields(fields []fieldOf, h http.Header) []fieldOf {
+	for name, values := range h {
+		fields = append(fields, fieldOf{name, values})
+	}
+	if len(fields) > 12 {
+		slices.SortFunc(fields, func(a, b fieldOf) int { return strings.Compare(a.name, b.name) })
+		return fields
+	}
+	for i := 1; i < len(fields); i++ {
+		for k := i; k > 0 && fields[k].name < fields[k-1].name; k-- {
+			fields[k], fields[k-1] = fields[k-1], fields[k]
+		}
+	}
+	return fields
 }
 
 // sortedNames appends the names of the fields of h, in order, to names.
@@ -173,25 +237,34 @@ func (o *outgoing) appendTo(dst []byte, start int, limits *Limits) ([]byte, *fau
 	if f != nil {
 		return dst, f
 	}
+	if o.response && !o.chunked && o.lines <= limits.HeadLines && len(dst)-start <= limits.HeadBytes {
+		return o.appendBehind(dst, limits) // its status, its names and its values were checked, and there is one length at most
+	}
 	// The head is checked like that of a peer, so that this package encodes nothing that it would refuse.
 	h := head{response: o.response}
 	if _, _, f := h.scan(dst[start:], limits); f != nil {
 		return dst, f
 	}
+	return o.appendBehind(dst, limits)
+}
+
+// appendBehind appends what follows a head.
+func (o *outgoing) appendBehind(dst []byte, limits *Limits) ([]byte, *fault) {
 	if o.part == First {
 		return o.appendPart(dst, false, limits)
 	}
 	return o.appendContent(dst, limits)
 }
 
-// lengthIn returns the Content-Length in header, or -1.
-func lengthIn(header http.Header) (int64, *fault) {
+// lengthIn returns the Content-Length in fields, or -1.
+func lengthIn(fields []fieldOf) (int64, *fault) {
 	var h head
-	for name, values := range header {
-		if !strings.EqualFold(name, "Content-Length") {
+	for i := range fields {
+		name := fields[i].name
+		if len(name) != len("Content-Length") || !strings.EqualFold(name, "Content-Length") {
 			continue
 		}
-		for _, value := range values {
+		for _, value := range fields[i].values {
 			if f := h.contentLength([]byte(value)); f != nil {
 				return 0, f
 			}

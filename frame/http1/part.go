@@ -111,6 +111,7 @@ func (r *Response) endsWithConnection() bool {
 	if r.Part == Whole || !hasContent(r.Response) || !isOld(r.ProtoMajor, r.ProtoMinor) && !toOld(r.Response) {
 		return false
 	}
-	asked, f := lengthIn(r.Header)
+	var space [8]fieldOf
+	asked, f := lengthIn(sortedFields(space[:0], r.Header))
 	return f == nil && r.ContentLength <= 0 && asked < 0
 }

@@ -1,8 +1,6 @@
 package http1
 
 import (
-	"bufio"
-	"net/http"
 	"net/url"
 
 	"github.com/tandem-io/tandem/frame"
@@ -36,16 +34,8 @@ func (c Requests) MaxSize() int { return c.Limits.maxSize() }
 // RequestDecoder finds requests in the bytes of a client. One goroutine at a time may use it.
 type RequestDecoder struct {
 	decoder
-	message *received[Request]
+	message *receivedRequest
 	parted  func(*Request) bool
-}
-
-// received is a message in one allocation with what it refers to.
-type received[M any] struct {
-	message  M
-	body     memory
-	asked    http.Request // of a response
-	prompted bool         // whether the client of a request was told to continue
 }
 
 // Decode implements frame.Decoder. An empty line in front of a request is consumed.
@@ -103,20 +93,8 @@ func (d *RequestDecoder) inParts() bool { return d.parted != nil && d.parted(&d.
 
 // begin is RFC 9112, section 6.3, for requests.
 func (d *RequestDecoder) begin(head []byte) (state, *fault) {
-	m := new(received[Request])
-	f := readWith(head, func(r *bufio.Reader) (err error) {
-		m.message.Request, err = http.ReadRequest(r)
-		return err
-	})
+	m, f := d.head.build(head)
 	if f != nil {
-		return 0, f
-	}
-	r := m.message.Request
-	r.Body = http.NoBody
-	if !soundURL(r.URL) {
-		return 0, malformed(0, "a request target with a user, or without a host")
-	}
-	if f := announced(r.Trailer); f != nil {
 		return 0, f
 	}
 	d.message = m
@@ -162,7 +140,7 @@ func (d *RequestDecoder) finish() *Request {
 	d.message = nil
 	after := atHead
 	switch {
-	case d.head.connect:
+	case d.head.request.connect:
 		after = atHeld
 	case m.message.Close:
 		after = atEnded

@@ -38,11 +38,18 @@ func (c Responses) MaxSize() int { return c.Limits.maxSize() }
 // ResponseDecoder finds responses in the bytes of a server. One goroutine at a time may use it.
 type ResponseDecoder struct {
 	decoder
-	message *received[Response]
+	message *receivedResponse
 	parted  func(*Response) bool
 	assume  string
 	asked   []string // asked[first:] are the methods of unanswered requests, oldest first
 	first   int
+}
+
+// receivedResponse is a response in one allocation with what it refers to.
+type receivedResponse struct {
+	message Response
+	body    memory
+	asked   http.Request
 }
 
 // Expect is called for each request, in order, before the call of Decode that may receive its response. method is that of
@@ -109,7 +116,7 @@ func (d *ResponseDecoder) open() *fault {
 
 // begin is RFC 9112, section 6.3, for responses.
 func (d *ResponseDecoder) begin(head []byte) (state, *fault) {
-	m := new(received[Response])
+	m := new(receivedResponse)
 	m.asked.Method = d.method()
 	f := readWith(head, func(r *bufio.Reader) (err error) {
 		m.message.Response, err = http.ReadResponse(r, &m.asked)

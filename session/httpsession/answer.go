@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session"
 )
@@ -21,14 +21,16 @@ var errReturned = errors.New("httpsession: the handler has returned, and its ans
 // answer is a ResponseWriter that keeps what is written, up to a Flush. It may be used until the handler returns, or until
 // Close of its Async; a handler that goes on longer gets errors.
 type answer struct {
-	stream *session.Stream
-	conn   *conn
-	asked  *http.Request
-	live   *life    // nil: the exchange ends when the handler returns
-	body   *inParts // nil: the request is whole
+	stream  *session.Stream
+	conn    *conn
+	asked   *http.Request
+	context requestContext
+	live    *life    // nil: the exchange ends when the handler returns
+	body    *inParts // nil: the request is whole
 
 	mu       sync.Mutex  // guards what follows, because a handler may have started goroutines
 	header   http.Header // the handler's
+	spare    *spare      // memory for what follows; nil: it was given back
 	sent     http.Header // as it was when the status was decided; nil: it has not been
 	status   int
 	length   int64 // Content-Length that the handler has set, -1: none
@@ -58,7 +60,13 @@ func (a *answer) begun() *http1.Response {
 }
 
 func newAnswer(s *session.Stream, c *conn, r *http.Request) *answer {
-	return &answer{stream: s, conn: c, asked: r, header: http.Header{}, length: -1}
+	a := &answer{stream: s, conn: c, asked: r, header: http.Header{}, length: -1}
+	a.context.parent = c.context
+	if a.spare, c.spare = c.spare, nil; a.spare == nil {
+		a.spare = &spare{sent: http.Header{}}
+	}
+	a.content = a.spare.content
+	return a
 }
 
 // Header implements http.ResponseWriter.
@@ -80,15 +88,23 @@ func (a *answer) writeHeader(status int) {
 	if a.sent != nil || status < 200 || a.hijacked || a.returned {
 		return
 	}
-	a.status, a.sent = status, maps.Clone(a.header)
-	if n, err := strconv.ParseInt(a.sent.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
-		a.length = n
+	a.status, a.sent = status, a.spare.sent
+	maps.Copy(a.sent, a.header)
+	if values := a.sent["Content-Length"]; len(values) > 0 {
+		if n, err := strconv.ParseInt(values[0], 10, 64); err == nil && n >= 0 {
+			a.length = n
+		}
 	}
 }
 
 // Write implements io.Writer. As in net/http, writing more than the Content-Length of the handler is http.ErrContentLength,
 // and writing content that the status does not allow is http.ErrBodyNotAllowed.
-func (a *answer) Write(p []byte) (int, error) {
+func (a *answer) Write(p []byte) (int, error) { return write(a, p) }
+
+// WriteString implements io.StringWriter.
+func (a *answer) WriteString(s string) (int, error) { return write(a, s) }
+
+func write[T string | []byte](a *answer, p T) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -179,15 +195,12 @@ func (a *answer) response() (*http1.Response, error) {
 	case a.length > int64(len(a.content)) && allowsContent(a.status) && a.asked.Method != http.MethodHead:
 		return nil, errTooShort
 	default:
-		h.Del("Content-Length") // Append writes that of the content
+		delete(h, "Content-Length") // Append writes that of the content
 	}
-	a.complete(h)
-	one := &struct { // one piece of memory
-		http1.Response
-		head http.Response
-	}{head: http.Response{StatusCode: a.status, Header: h, Request: a.asked}}
-	r := &one.Response
-	r.Response, r.Content = &one.head, a.content
+	a.complete(h, session.Lately(a.stream))
+	a.spare.head = http.Response{StatusCode: a.status, Header: h, Request: a.asked}
+	r := &a.spare.response
+	r.Response, r.Content = &a.spare.head, a.content
 	if r.Trailer = a.trailer(); len(r.Trailer) > 0 && a.asked.Method == http.MethodHead {
 		r.Trailer, r.Content, r.ContentLength = nil, nil, -1 // the response to GET is chunked and has no length
 	}
@@ -195,13 +208,13 @@ func (a *answer) response() (*http1.Response, error) {
 }
 
 // complete sets the fields that net/http's server adds.
-func (a *answer) complete(h http.Header) {
-	h.Del("Transfer-Encoding")
+func (a *answer) complete(h http.Header, now time.Time) {
+	delete(h, "Transfer-Encoding")
 	if _, set := h["Content-Type"]; !set && len(a.content) > 0 && h.Get("Content-Encoding") == "" {
 		h.Set("Content-Type", http.DetectContentType(a.content))
 	}
 	if _, set := h["Date"]; !set {
-		h.Set("Date", backend.SystemClock{}.Now().UTC().Format(http.TimeFormat))
+		h["Date"] = a.conn.of.dates.at(now).values
 	}
 }
 
@@ -230,7 +243,7 @@ func (a *answer) trailer() http.Header {
 			delete(a.sent, name)
 		}
 	}
-	a.sent.Del("Trailer") // Append writes it
+	delete(a.sent, "Trailer") // Append writes it
 	if !a.asked.ProtoAtLeast(1, 1) || !allowsContent(a.status) {
 		return nil
 	}

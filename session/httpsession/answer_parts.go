@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tandem-io/tandem/backend"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/tandem-io/tandem/session"
 )
@@ -78,7 +79,7 @@ func (a *answer) write(head *http1.Response, part http1.Part) error {
 // begin returns the head of a response in parts. mu is held.
 func (a *answer) begin() *http1.Response {
 	h := a.sent
-	a.complete(h)
+	a.complete(h, backend.SystemClock{}.Now())
 	if a.length < 0 || !allowsContent(a.status) && a.status != http.StatusNotModified {
 		h.Del("Content-Length")
 		a.length = -1

@@ -9,9 +9,10 @@
 //	Pool        clients that are kept for reuse, with limits; Exchange: one request and its response
 //	Server      requests in, responses out; one connection
 //	Handler     an http.Handler on a stream, called on its loop: no session, no duty cycle
+//	RawHandler  the same without the types of net/http, which cost more than everything else: nothing is allocated
 //	ClientConn  requests out, responses in; one stream, whose loop calls the program
 //
-// All but Handler and ClientConn are polled: they never wait, belong to one goroutine at a time, and nothing moves without
+// All but Handler, RawHandler and ClientConn are polled: they never wait, belong to one goroutine at a time, and nothing moves without
 // Drive.
 //
 //	pool := httpsession.NewPool(t, nil)
@@ -33,7 +34,7 @@
 //
 // # TLS
 //
-// ClientOptions.TLS is for https, also of a Pool. A Handler serves https if it is given to a listener with
+// ClientOptions.TLS is for https, also of a Pool. A Handler or RawHandler serves https if it is given to a listener with
 // session.ListenOptions.TLS, and a Server on a session of such a listener. The NextProtos of that Config should be none, or
 // http/1.1 alone: this package does not speak HTTP/2. Requests and responses have their TLS set, as with net/http.
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/tandem-io/tandem/frame"
 	"github.com/tandem-io/tandem/frame/http1"
@@ -43,11 +44,16 @@ func Handler(h http.Handler, o *ServerOptions) session.Handler {
 	if _, all := h.(*blocking); all && mine.Parts == nil {
 		mine.Parts = everything
 	}
-	answers := mine.Limits
-	if answers.BodyBytes = mine.AnswerBytes; answers.BodyBytes == 0 {
+	return &handler{http: h, options: mine, answers: mine.answers(), server: &http.Server{Handler: h}}
+}
+
+// answers returns the limits of responses.
+func (o *ServerOptions) answers() http1.Limits {
+	answers := o.Limits
+	if answers.BodyBytes = o.AnswerBytes; answers.BodyBytes == 0 {
 		answers.BodyBytes = int(^uint(0) >> 1)
 	}
-	return &handler{http: h, options: mine, answers: answers, server: &http.Server{Handler: h}}
+	return answers
 }
 
 // handler gives each of its streams a conn.
@@ -57,12 +63,15 @@ type handler struct {
 	options ServerOptions
 	answers http1.Limits
 	server  *http.Server // for contexts
+	dates   dates
+	spares  sync.Pool // of *spare
 }
 
 // OnOpen implements session.Handler.
 func (h *handler) OnOpen(s *session.Stream) {
 	requests := http1.Requests{Limits: h.options.Limits, Parts: h.options.Parts}
 	c := &conn{of: h, decoder: requests.NewRequestDecoder()}
+	c.pending = c.isPending
 	c.FrameHandler = session.Frames(knownDecoder[*http1.Request]{requests, c.decoder}, c.serve)
 	c.Invalid = c.refuse
 	c.MessageTimeout = max(h.options.MessageTimeout, 0)
@@ -79,9 +88,12 @@ type conn struct {
 	*session.FrameHandler[*http1.Request]
 	of      *handler
 	decoder *http1.RequestDecoder
+	pending func() bool    // whether the head of a request has come, and its content has not
 	seen    *http1.Request // the last request that was checked before its content arrived
 	context context.Context
 	tls     *tls.ConnectionState // nil: the stream is plain
+	remote  string               // address of the client; "": not asked for yet
+	spare   *spare               // while OnData runs, and no answer has it
 
 	current *answer // of an exchange that goes on when its http.Handler has returned; nil: none does
 	times   times
@@ -93,7 +105,12 @@ func (c *conn) OnData(s *session.Stream) {
 		c.hold(s, w)
 		return
 	}
+	c.spare, _ = c.of.spares.Get().(*spare)
 	c.FrameHandler.OnData(s)
+	if c.spare != nil {
+		c.of.spares.Put(c.spare)
+		c.spare = nil
+	}
 	c.watch(s)
 	r := c.decoder.Pending()
 	if r == nil || r == c.seen || r.Part != http1.Whole {
@@ -104,6 +121,8 @@ func (c *conn) OnData(s *session.Stream) {
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
 	}
 }
+
+func (c *conn) isPending() bool { return c.decoder.Pending() != nil }
 
 // understood reports whether a request has no expectation other than 100-continue. RFC 9110, section 10.1.1.
 func understood(r *http.Request) bool {
@@ -121,7 +140,10 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 		c.piece(s, r)
 		return
 	}
-	r.RemoteAddr = s.RemoteAddr().String()
+	if c.remote == "" {
+		c.remote = s.RemoteAddr().String()
+	}
+	r.RemoteAddr = c.remote
 	c.times.serves++
 	switch {
 	case !understood(r.Request):
@@ -152,20 +174,20 @@ func (c *conn) serve(s *session.Stream, r *http1.Request) {
 			return
 		}
 		_ = c.answer(s, response)
+		c.spare = w.giveBack()
 	}
 }
 
 // call calls the user's handler. It reports false if the handler has aborted the connection.
 func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bool) {
-	ctx, cancel := context.WithCancel(c.context)
 	defer func() {
 		if returned && w.live.isAsync() {
-			w.live.cancel = cancel
+			w.live.cancel = w.context.end
 		} else {
-			cancel()
+			w.context.end()
 		}
 	}()
-	asked := r.Request.WithContext(ctx)
+	asked := r.Request.WithContext(&w.context)
 	asked.TLS = c.tls
 	if r.Part == http1.First {
 		w.body = &inParts{}
@@ -179,11 +201,7 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 		if returned {
 			return
 		}
-		if v := recover(); v == http.ErrAbortHandler {
-			_ = s.Abort()
-		} else if v != nil {
-			panic(v)
-		}
+		aborts(s, recover())
 	}()
 	c.of.http.ServeHTTP(w, asked)
 	return true
@@ -192,12 +210,26 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 // answer sends a response, or a 500 if it cannot be encoded. An error says that it was not sent.
 func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 	err := session.WriteFrame(s, http1.Responses{Limits: c.of.answers}, response)
-	var wrong *frame.Error
-	if errors.As(err, &wrong) { // such as a header with a line feed in it
+	if isWrong(err) { // such as a header with a line feed in it
 		c.failed(s, response.Request, err)
 		return err
 	}
 	behind(c.decoder, response)
+	c.sent(s, err, response.KeepAlive())
+	return err
+}
+
+// isWrong reports whether err is that of a codec.
+func isWrong(err error) bool {
+	if err == nil {
+		return false
+	}
+	var wrong *frame.Error
+	return errors.As(err, &wrong)
+}
+
+// sent follows the Write of a response, behind which the connection goes on or does not.
+func (c *conn) sent(s *session.Stream, err error, keeps bool) {
 	c.watchWrites(s)
 	switch {
 	case errors.Is(err, session.ErrWriteBufferFull):
@@ -206,10 +238,9 @@ func (c *conn) answer(s *session.Stream, response *http1.Response) error {
 		_ = s.AbortWith(err) // otherwise later responses would be taken for this one
 	case err != nil:
 		_ = s.Close() // it has failed: what the client has sent ahead is not served, because nobody would get the answers
-	case !response.KeepAlive():
+	case !keeps:
 		_ = session.CloseInStages(s)
 	}
-	return err
 }
 
 // failed sends a 500 for a request whose handler has made an invalid response.

@@ -102,11 +102,7 @@ func (c *conn) guarded(s *session.Stream, fn func()) (done bool) {
 		if done {
 			return
 		}
-		if v := recover(); v == http.ErrAbortHandler {
-			_ = s.Abort()
-		} else if v != nil {
-			panic(v)
-		}
+		aborts(s, recover())
 	}()
 	fn()
 	return true

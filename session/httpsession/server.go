@@ -14,7 +14,7 @@ import (
 	"github.com/tandem-io/tandem/session/polled"
 )
 
-// ServerOptions are those of a Server or a Handler. The zero value is right for most.
+// ServerOptions are those of a Server, a Handler or a RawHandler, for which everything holds that is said of a Handler. The zero value is right for most.
 type ServerOptions struct {
 	// Limits bound requests and responses. Default: those of http1.Limits.
 	Limits http1.Limits

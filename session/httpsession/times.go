@@ -86,7 +86,7 @@ func (c *conn) awaits(s *session.Stream) awaited {
 	switch w := c.current; {
 	case w != nil && !w.live.received:
 		return itContent
-	case w != nil, c.decoder.Pending() != nil:
+	case w != nil, c.pending():
 		return nothing
 	case s.Buffered() > 0, c.times.serves == 0:
 		return someHead
