@@ -115,6 +115,7 @@ func TestLayersOfHonestServers(t *testing.T) {
 		{workload.KindTLSResume, overTLS(t, spoilingEcho)(nothing), [][3]int{{3, 64, 1}}},
 		{workload.KindWSEcho, overWS(t)(nothing), [][3]int{{1, 1, 1}, {3, 125, 16}, {3, 126, 1}, {3, 65535, 1}, {2, 65536, 2}, {2, 1 << 20, 1}}},
 		{workload.KindHTTP, spoilingHTTP(goodAnswer)(nothing), [][3]int{{1, 13, 1}, {3, 13, 16}, {2, 13, 10_000}}},
+		{workload.KindHTTPStd, spoilingHTTP(goodAnswer)(nothing), [][3]int{{1, 13, 1}, {3, 13, 16}}},
 	} {
 		addr := startEcho(t, c.serve)
 		for _, s := range c.sizes {

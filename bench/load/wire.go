@@ -25,7 +25,7 @@ func newWire(w workload.Workload) wire {
 	if w.Kind == workload.KindFrameEcho {
 		head = workload.FrameHead
 	}
-	if w.Kind == workload.KindHTTP {
+	if w.Kind == workload.KindHTTP || w.Kind == workload.KindHTTPStd {
 		return wire{size: w.Size, count: w.Depth, fixed: bytes.Repeat([]byte(workload.Hello), w.Depth)}
 	}
 	return wire{pattern: newPattern(w.Size * w.Depth), size: w.Size, count: w.Depth, head: head}

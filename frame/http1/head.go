@@ -231,7 +231,7 @@ func (h *head) transferEncoding(value []byte) *fault {
 	if h.codings++; h.codings > 1 {
 		return malformed(0, "Transfer-Encoding is given twice")
 	}
-	if !bytes.EqualFold(value, []byte("chunked")) {
+	if !sameFold(value, "chunked") {
 		f := malformed(0, "a Transfer-Encoding that is not chunked alone")
 		f.status = http.StatusNotImplemented
 		return f

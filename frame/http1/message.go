@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strings"
 )
 
 // Request is a request with its content.
@@ -102,13 +101,11 @@ func bodyOf(m *memory, content []byte) io.ReadCloser {
 	return m
 }
 
-// hasToken reports whether a field that is a list has the token. RFC 9110, section 5.6.1.
+// hasToken reports whether a field that is a list has the token, which is in lower case. RFC 9110, section 5.6.1.
 func hasToken(h http.Header, name, token string) bool {
 	for _, list := range h[name] {
-		for item := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.Trim(item, " \t"), token) {
-				return true
-			}
+		if listHas(list, token) {
+			return true
 		}
 	}
 	return false

@@ -64,7 +64,8 @@ func (h *head) ends() bool {
 	return h.request.closes || h.minor == 0 && !h.request.stays
 }
 
-// sameFold reports whether s is lower, which is in lower case, whatever the case of s.
+// sameFold reports whether s is lower, which is in lower case, whatever the case of s. Only letters of ASCII have a case: for
+// strings.EqualFold U+017F is an s, and U+212A a k.
 func sameFold[T string | []byte](s T, lower string) bool {
 	if len(s) != len(lower) {
 		return false
@@ -82,10 +83,12 @@ func sameFold[T string | []byte](s T, lower string) bool {
 }
 
 // listHas reports whether a list has the token, which is in lower case. RFC 9110, section 5.6.1.
-func listHas(list []byte, token string) bool {
-	for len(list) > 0 {
-		item := list[:indexOrEnd(list, ',')]
-		list = list[min(len(item)+1, len(list)):]
+func listHas[T string | []byte](list T, token string) bool {
+	for from, to := 0, 0; to <= len(list); to++ {
+		if to < len(list) && list[to] != ',' {
+			continue
+		}
+		item := list[from:to]
 		for len(item) > 0 && isSpace(item[0]) {
 			item = item[1:]
 		}
@@ -95,6 +98,7 @@ func listHas(list []byte, token string) bool {
 		if sameFold(item, token) {
 			return true
 		}
+		from = to + 1
 	}
 	return false
 }

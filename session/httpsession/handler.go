@@ -201,6 +201,7 @@ func (c *conn) call(s *session.Stream, w *answer, r *http1.Request) (returned bo
 		if returned {
 			return
 		}
+		w.silence() // otherwise a goroutine of the handler could write without end
 		aborts(s, recover())
 	}()
 	c.of.http.ServeHTTP(w, asked)
