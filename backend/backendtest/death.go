@@ -164,7 +164,7 @@ func goexitInDrain(e *Env) {
 	for range 5 {
 		assert.ErrorIs(e, h.Closed(), backend.ErrGoexit)
 	}
-	assert.Contains(e, log.String(), "OnDrain")
+	e.logged(log, "OnDrain")
 	assert.Error(e, t.Err())
 }
 

@@ -134,7 +134,7 @@ func driverFails(e *Env) {
 	}
 	require.True(e, await(t.Done()), "Done")
 	assert.ErrorIs(e, t.Err(), syscall.EPERM)
-	assert.Contains(e, log.String(), "level=ERROR")
+	e.logged(log, "level=ERROR")
 	e.afterDeath(t, l)
 }
 

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/tandem-io/tandem/session"
 	"github.com/tandem-io/tandem/session/sessiontest"
@@ -18,6 +19,12 @@ func (e *Env) openLogging(change func(*Options)) (*session.Engine, *sessiontest.
 			change(o)
 		}
 	}), kept
+}
+
+// logged waits for a text in the log: a message may come behind what it is about.
+func (e *Env) logged(log *sessiontest.Log, text string) {
+	e.Helper()
+	e.Eventually(func() bool { return strings.Contains(log.String(), text) }, "%q in the log", text)
 }
 
 func itoa(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -58,6 +58,7 @@ var FullWorkloads = []workload.Workload{
 	{Kind: workload.KindWSEcho, Conns: 64, Size: 1 << 10, Depth: 1},
 	{Kind: workload.KindHTTP, Conns: 64, Size: len(workload.Hello), Depth: 1},
 	{Kind: workload.KindHTTP, Conns: 64, Size: len(workload.Hello), Depth: 16},
+	{Kind: workload.KindHTTPStd, Conns: 64, Size: len(workload.Hello), Depth: 1},
 }
 
 // The limits of --full.

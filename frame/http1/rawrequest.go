@@ -23,9 +23,9 @@ func (c RawRequests) NewRawRequestDecoder() *RawRequestDecoder {
 // MaxSize returns what that of Requests does.
 func (c RawRequests) MaxSize() int { return c.Limits.maxSize() }
 
-// RawRequest is a request whose parts refer to the bytes that it came in. Everything that its methods return is valid until
-// the next call of Decode, or for as long as the bytes that were given to the last one are, whichever is shorter. Names of
-// fields are found in any case; values are without the spaces around them.
+// RawRequest is a request of a RawRequestDecoder, whose parts refer to the bytes that it came in. Everything that its methods
+// return is valid until the next call of Decode, or for as long as the bytes that were given to the last one are, whichever is
+// shorter. Names of fields are found in any case; values are without the spaces around them.
 type RawRequest struct {
 	Method  []byte // as it came, such as GET
 	Target  []byte // as it came, such as /path?query
