@@ -85,7 +85,7 @@ func (h *head) requestLine(line []byte) *fault {
 	at++
 	length := indexOrEnd(rest, ' ')
 	target := rest[:length]
-	r.connect = string(method) == http.MethodConnect
+	r.connect, r.bare = string(method) == http.MethodConnect, string(method) == http.MethodHead
 	if f := checkTarget(method, target); f != nil {
 		return f.behind(at)
 	}

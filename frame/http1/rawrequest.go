@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"net/http"
+	"slices"
 )
 
 // RawRequests is the codec of requests as they lie in the bytes that came: nothing of them is copied, and nothing is
@@ -41,10 +42,10 @@ type RawRequest struct {
 // and of OPTIONS * it is *.
 func (r *RawRequest) Path() []byte {
 	if r.Target[0] == '/' {
-		return r.Target[:indexOrEnd(r.Target, '?')]
+		return slices.Clip(r.Target[:indexOrEnd(r.Target, '?')])
 	}
 	_, path := r.absolute()
-	return path[:indexOrEnd(path, '?')]
+	return slices.Clip(path[:indexOrEnd(path, '?')])
 }
 
 // absolute returns the authority and the rest of a target that is not a path alone. RFC 9112, section 3.2.
@@ -60,7 +61,7 @@ func (r *RawRequest) absolute() (authority, rest []byte) {
 	if end < 0 {
 		end = len(after)
 	}
-	return after[:end], after[end:]
+	return slices.Clip(after[:end]), after[end:]
 }
 
 // Query returns the part of the target behind the first question mark, which is empty if there is none.

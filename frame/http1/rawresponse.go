@@ -2,6 +2,7 @@ package http1
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -92,9 +93,9 @@ func (r *RawResponse) SetContent(p []byte) { r.written, r.lent = r.written[:0], 
 // Content returns what was written. It is valid until the next call of another method.
 func (r *RawResponse) Content() []byte {
 	if r.lent != nil {
-		return r.lent
+		return slices.Clip(r.lent)
 	}
-	return r.written
+	return slices.Clip(r.written)
 }
 
 // KeepAlive reports whether the connection carries HTTP after r, the response to a request.
@@ -137,7 +138,7 @@ func (r *RawResponse) appendHead(dst []byte, to *RawRequest, l *Limits) (longer,
 	case lines > l.HeadLines:
 		return dst, nil, tooLarge(0, 0, "a head of more than %d fields", l.HeadLines)
 	}
-	if string(to.Method) == http.MethodHead {
+	if to.head.request.bare { // whatever the handler has made of Method
 		content = nil
 	}
 	return dst, content, nil
@@ -154,7 +155,7 @@ func (r *RawResponse) appendFraming(dst []byte, length int, to *RawRequest) (lon
 	case !keeps:
 		dst = append(dst, "Connection: close\r\n"...)
 		lines++
-	case to.Minor == 0:
+	case to.head.minor == 0:
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 		lines++
 	}

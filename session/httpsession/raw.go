@@ -116,11 +116,20 @@ func (c *rawConn) OnData(s *session.Stream) {
 	c.exchange = x
 	c.FrameHandler.OnData(s)
 	c.exchange = nil
-	x.stream, x.Request = nil, nil
+	x.forget()
 	c.of.exchanges.Put(x)
 	c.timed.watch(s)
 	if r := c.decoder.Pending(); r != nil && !understoodRaw(r) {
 		c.end(s, r, http.StatusExpectationFailed) // before its content arrives
+	}
+}
+
+// forget prepares x for another stream. It keeps nothing of the present one, and little memory.
+func (x *RawExchange) forget() {
+	x.stream, x.Request = nil, nil
+	x.Response.Reset()
+	if cap(x.scratch) > mostSpare {
+		x.scratch = nil
 	}
 }
 
@@ -141,7 +150,7 @@ func understoodRaw(r *http1.RawRequest) bool {
 func (c *rawConn) serve(s *session.Stream, r *http1.RawRequest) {
 	c.timed.times.serves++
 	x := c.exchange
-	x.stream, x.Request = s, r
+	x.stream, x.Request = s, r // r is what is answered, whatever fn makes of x.Request
 	x.Response.Reset()
 	switch {
 	case !understoodRaw(r):
@@ -151,7 +160,7 @@ func (c *rawConn) serve(s *session.Stream, r *http1.RawRequest) {
 	case !c.call(s, x):
 		return
 	}
-	c.answer(s, x)
+	c.answer(s, x, r)
 }
 
 // call calls the user's function. It reports false if that has aborted the connection.
@@ -181,13 +190,13 @@ func aborts(s *session.Stream, v any) {
 const largeContent = 4 << 10
 
 // answer sends the response, or a 500 if it cannot be sent.
-func (c *rawConn) answer(s *session.Stream, x *RawExchange) {
+func (c *rawConn) answer(s *session.Stream, x *RawExchange, r *http1.RawRequest) {
 	if x.Response.Date == "" {
 		x.Response.Date = c.of.dates.at(session.Lately(s)).text
 	}
-	head, content, err := x.Response.AppendHead(x.scratch[:0], x.Request, c.of.answers)
+	head, content, err := x.Response.AppendHead(x.scratch[:0], r, c.of.answers)
 	if err != nil {
-		c.failed(s, x.Request, err)
+		c.failed(s, r, err)
 		return
 	}
 	if len(content) <= largeContent {
@@ -199,10 +208,8 @@ func (c *rawConn) answer(s *session.Stream, x *RawExchange) {
 		x.pieces = [2][]byte{}
 	}
 	x.scratch = head
-	if string(x.Request.Method) == http.MethodConnect {
-		c.decoder.Resume()
-	}
-	c.timed.sent(s, err, x.Response.KeepAlive(x.Request))
+	c.decoder.Resume() // behind a CONNECT
+	c.timed.sent(s, err, x.Response.KeepAlive(r))
 }
 
 // failed sends a 500 for a request whose response cannot be sent.

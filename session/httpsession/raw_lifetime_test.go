@@ -1,0 +1,110 @@
+package httpsession_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tandem-io/tandem"
+	"github.com/tandem-io/tandem/session/httpsession"
+)
+
+// rawKeeper answers as keeper does, and spoils what it was lent.
+func rawKeeper(t *testing.T) func(x *httpsession.RawExchange) {
+	return func(x *httpsession.RawExchange) {
+		token := string(x.Request.Get("x-token"))
+		assert.Equal(t, token, string(x.Request.Content))
+		assert.Equal(t, token, string(x.Request.Query()))
+		assert.Equal(t, "host-"+token, string(x.Request.Host()))
+		assert.Equal(t, http.MethodPost, string(x.Request.Method))
+		assert.Empty(t, x.Response.Content(), "of somebody else")
+		assert.NoError(t, x.Response.Add("X-Token", token))
+		assert.NoError(t, x.Response.Add("X-Of-"+token, "a"))
+		switch string(x.Request.Path()) {
+		case "/late", "/flush":
+			x.Response.SetContent(x.Request.Content)
+			for _, part := range [][]byte{x.Request.Method, x.Request.Target, x.Request.Host()} {
+				copy(part, strings.Repeat("\r\n", len(part)))
+			}
+			x.Request = nil
+		case "/large":
+			x.Response.SetContent([]byte(strings.Repeat(token, 1+100<<10/len(token))))
+		case "/many":
+			for i := range 50 {
+				assert.NoError(t, x.Response.Add(fmt.Sprint("X-Many-", i), token))
+			}
+			_, _ = x.Response.Write(x.Request.Content)
+		case "/abort":
+			_, _ = x.Response.WriteString("of " + token)
+			panic(http.ErrAbortHandler)
+		default:
+			_, _ = x.Response.WriteString(token)
+		}
+	}
+}
+
+// TestRawLifetimes is TestLifetimes for a RawHandler.
+func TestRawLifetimes(t *testing.T) {
+	paths := []string{"/plain", "/late", "/flush", "/many", "/large"}
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+		t.Run(b.String(), func(t *testing.T) {
+			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 2, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
+				t.Skipf("NOT TESTED: %v", err)
+			}
+			require.NoError(t, err)
+			defer tr.Close()
+			l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.RawHandler(rawKeeper(t), nil), nil)
+			require.NoError(t, err)
+			var clients sync.WaitGroup
+			for c := range 6 {
+				clients.Go(func() {
+					for round := range 4 {
+						askKeeper(t, l.Addr().String(), fmt.Sprint(c, "-", round, "-"), paths, rand.New(rand.NewPCG(uint64(c), uint64(round))))
+					}
+				})
+			}
+			clients.Wait()
+		})
+	}
+}
+
+// TestRawExchangeIsForgotten looks at the RawExchange of a request that was answered: it keeps neither the request, nor the
+// stream, nor content that was lent to it.
+func TestRawExchangeIsForgotten(t *testing.T) {
+	bothKernels(t, func(t *testing.T, b tandem.Backend) {
+		kept := make(chan *httpsession.RawExchange, 1)
+		streams := make(chan *tandem.Stream, 1)
+		_, address := openRaw(t, &tandem.Options{Backend: b, Loops: 1}, func(x *httpsession.RawExchange) {
+			x.Response.SetContent(make([]byte, 1<<20))
+			kept <- x
+			streams <- x.Stream()
+		}, nil)
+		c := dialPlain(t, address)
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.NoError(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err)
+		n, err := io.Copy(io.Discard, answer.Body)
+		require.NoError(t, err)
+		require.EqualValues(t, 1<<20, n)
+		x, looked := <-kept, make(chan struct{})
+		require.NoError(t, (<-streams).Post(func() {
+			defer close(looked)
+			assert.Nil(t, x.Request)
+			assert.Nil(t, x.Stream())
+			assert.Empty(t, x.Response.Content())
+		}))
+		<-looked
+	})
+}
