@@ -5,8 +5,8 @@ type span struct{ at, colon, from, to int32 }
 
 // requestHead is where the parts of a request's head are, and what its fields say about the connection.
 type requestHead struct {
-	connect bool // the method
-	bare    bool // the method is HEAD: the response ends with its head
+	connect bool  // the method
+	bare    bool  // the method is HEAD: the response ends with its head
 	target  int32 // head[target:behind] is the target
 	behind  int32
 	fields  []span

@@ -2,6 +2,7 @@ package httpsession
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -39,11 +40,17 @@ func (c *requestContext) Done() <-chan struct{} {
 func (c *requestContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	switch {
+	case c.asked != nil:
+		return c.asked.Err() // not before Done is closed, and there is a cause
+	case c.over:
 		return context.Canceled
 	}
 	return nil
 }
+
+// String returns what that of a context of package context does, also while others use c.
+func (c *requestContext) String() string { return fmt.Sprint(c.parent) + ".WithCancel" }
 
 // Value implements context.Context. Package context asks it for what Done has made, so that a context below this one needs no
 // goroutine.

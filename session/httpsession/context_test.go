@@ -2,6 +2,7 @@ package httpsession
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -70,4 +71,40 @@ func TestRequestContext(t *testing.T) {
 			assert.False(t, has)
 		})
 	}
+}
+
+// TestRequestContextAtItsEnd looks at a context in the middle of its end: whoever sees its error sees its cause, which a function
+// may return.
+func TestRequestContextAtItsEnd(t *testing.T) {
+	c := &requestContext{parent: context.Background()}
+	done, cancel, looked := c.Done(), c.cancel, false
+	look := func() {
+		looked = true
+		assert.Equal(t, c.Err(), context.Cause(c))
+		select {
+		case <-done:
+			assert.Error(t, c.Err())
+		default:
+			assert.NoError(t, c.Err())
+		}
+	}
+	c.cancel = func() {
+		look()
+		cancel()
+		look()
+	}
+	c.end()
+	assert.True(t, looked)
+}
+
+// TestRequestContextIsPrinted while it ends: what is printed is what one of package context is.
+func TestRequestContextIsPrinted(t *testing.T) {
+	own := &requestContext{parent: context.Background()}
+	other, stop := context.WithCancel(context.Background())
+	defer stop()
+	printed := make(chan string)
+	go func() { printed <- fmt.Sprint(own) }()
+	own.end()
+	assert.Equal(t, fmt.Sprint(other), <-printed)
+	assert.Equal(t, fmt.Sprint(context.WithoutCancel(other)), fmt.Sprint(context.WithoutCancel(own)))
 }
