@@ -114,3 +114,35 @@ func TestRawResponseRefuses(t *testing.T) {
 		require.NoError(t, err, "%d, after Reset", i)
 	}
 }
+
+// TestRawDecoderReleases has large requests of every kind, and looks for what a decoder keeps when their time is over.
+func TestRawDecoderReleases(t *testing.T) {
+	long := strings.Repeat("X: "+strings.Repeat("a", 200)+"\r\n", 200)
+	content := strings.Repeat("c", 1<<20)
+	for name, raw := range map[string]string{
+		"head":    "GET / HTTP/1.1\r\nHost: a\r\n" + long + "\r\n",
+		"content": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n" + content,
+		"chunks":  "POST / HTTP/1.1\r\nHost: a\r\n" + long + "Transfer-Encoding: chunked\r\n\r\n1\r\nb\r\n100000\r\n" + content + "\r\n0\r\nX: y\r\n\r\n",
+	} {
+		d := RawRequests{}.NewRawRequestDecoder()
+		p := []byte(raw)
+		m, n, need, err := d.Decode(p[:len(p)-1])
+		require.NoError(t, err)
+		require.Nil(t, m)
+		require.Positive(t, need)
+		m, _, need, err = d.Decode(p[n:])
+		require.NoError(t, err)
+		require.Zero(t, need)
+		require.NotNil(t, m)
+		d.Release()
+		d.Release()
+		assert.Equal(t, RawRequest{}, d.message, name)
+		assert.LessOrEqual(t, cap(d.kept), mostText, name)
+		assert.LessOrEqual(t, cap(d.head.request.fields), mostSpans, name)
+		assert.Zero(t, cap(d.body.kept)+cap(d.body.lent), name)
+		assert.Nil(t, d.trailer, name)
+		m, _, _, err = d.Decode([]byte("GET /next HTTP/1.1\r\nHost: a\r\n\r\n"))
+		require.NoError(t, err, name)
+		assert.Equal(t, "/next", string(m.Path()), name)
+	}
+}

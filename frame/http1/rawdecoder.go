@@ -8,7 +8,7 @@ type RawRequestDecoder struct {
 	decoder
 	message  RawRequest
 	begun    bool // the head of message has come, and its content has not
-	returned bool // message is the caller's until the next Decode
+	returned bool // message is the caller's until Release
 	prompted bool // whether the client was told to continue
 	copied   bool // the head is in kept
 	kept     []byte
@@ -18,7 +18,7 @@ var _ frame.Decoder[*RawRequest] = (*RawRequestDecoder)(nil)
 
 // Decode implements frame.Decoder. An empty line in front of a request is consumed.
 func (d *RawRequestDecoder) Decode(p []byte) (m *RawRequest, n, need int, err error) {
-	d.takeBack()
+	d.Release()
 	if n, need, err = d.decode(p); err != nil || need > 0 {
 		d.keepHead()
 		return nil, n, need, err
@@ -104,7 +104,7 @@ func (d *RawRequestDecoder) keepHead() {
 	}
 }
 
-// finish completes the request, which is the caller's until takeBack.
+// finish completes the request, which is the caller's until Release.
 func (d *RawRequestDecoder) finish() {
 	d.begun, d.prompted, d.returned = false, false, true
 	after := atHead
@@ -121,11 +121,13 @@ func (d *RawRequestDecoder) finish() {
 	d.enter(after)
 }
 
-// takeBack prepares for the next request. What the last one referred to is not needed any longer.
-func (d *RawRequestDecoder) takeBack() {
+// Release ends the time of the request that Decode has returned last, as the next Decode does: whoever calls it when nothing more
+// has come keeps no memory for a client that stays and sends nothing. Without such a request it does nothing.
+func (d *RawRequestDecoder) Release() {
 	if !d.returned {
 		return
 	}
+	d.message = RawRequest{}
 	d.returned, d.excess, d.rest, d.trailer = false, 0, 0, nil
 	d.head.reset()
 	if d.copied {

@@ -7,9 +7,10 @@ import (
 	"slices"
 )
 
-// RawRequests is the codec of requests as they lie in the bytes that came: nothing of them is copied, and nothing is
-// allocated. It accepts and refuses what Requests does; content does not come in parts. It has no Append: a client uses
-// Requests. Its zero value has default limits.
+// RawRequests is the codec of requests as they lie in the bytes that came: a request that came at once is not copied, and nothing
+// is allocated for it. A head whose content comes later is copied, into memory that is used again; content in several chunks
+// is, too, and trailers and unusual targets cost what they cost with Requests. It accepts and refuses what Requests does; content
+// does not come in parts. It has no Append: a client uses Requests. Its zero value has default limits.
 type RawRequests struct {
 	Limits Limits
 }
@@ -24,9 +25,10 @@ func (c RawRequests) NewRawRequestDecoder() *RawRequestDecoder {
 // MaxSize returns what that of Requests does.
 func (c RawRequests) MaxSize() int { return c.Limits.maxSize() }
 
-// RawRequest is a request of a RawRequestDecoder, whose parts refer to the bytes that it came in. Everything that its methods
-// return is valid until the next call of Decode, or for as long as the bytes that were given to the last one are, whichever is
-// shorter. Names of fields are found in any case; values are without the spaces around them.
+// RawRequest is a request whose parts refer to the bytes that it came in. A RawRequestDecoder makes it; its zero value is of no
+// use. It, and everything that its methods return, is valid until the next call of Decode or Release, or for as long as the bytes
+// that were given to the last Decode are, whichever is shorter: who keeps a part copies it. The bytes are for reading: what changes
+// one part may change what others return. Names of fields are found in any case; values are without the spaces around them.
 type RawRequest struct {
 	Method  []byte // as it came, such as GET
 	Target  []byte // as it came, such as /path?query

@@ -116,6 +116,7 @@ func (c *rawConn) OnData(s *session.Stream) {
 	c.exchange = x
 	c.FrameHandler.OnData(s)
 	c.exchange = nil
+	c.decoder.Release()
 	x.forget()
 	c.of.exchanges.Put(x)
 	c.timed.watch(s)

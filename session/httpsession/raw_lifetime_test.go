@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -106,5 +107,35 @@ func TestRawExchangeIsForgotten(t *testing.T) {
 			assert.Empty(t, x.Response.Content())
 		}))
 		<-looked
+	})
+}
+
+// TestRawIdleConnections has clients that send much, get their answer, and stay. Nothing of their requests stays with them.
+func TestRawIdleConnections(t *testing.T) {
+	const clients, size = 24, 1 << 20
+	ask := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("b", size))
+	bothKernels(t, func(t *testing.T, b tandem.Backend) {
+		_, address := openRaw(t, &tandem.Options{Backend: b, Loops: 1}, func(x *httpsession.RawExchange) {
+			_, _ = fmt.Fprint(&x.Response, len(x.Request.Content))
+		}, nil)
+		heap := func() int {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC() // twice, for what is in a sync.Pool
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
+		}
+		before := heap()
+		for range clients {
+			c := dialPlain(t, address)
+			_, err := io.WriteString(c, ask)
+			require.NoError(t, err)
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			require.NoError(t, err)
+			content, err := io.ReadAll(answer.Body)
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(size+1), string(content))
+		}
+		assert.Less(t, heap()-before, clients*size/2, "bytes, for %d clients that sent %d each", clients, size)
 	})
 }
