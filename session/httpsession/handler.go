@@ -113,11 +113,14 @@ func (c *conn) OnData(s *session.Stream) {
 	}
 	c.watch(s)
 	r := c.decoder.Pending()
-	if r == nil || r == c.seen || r.Part != http1.Whole {
+	if r == nil || r.Part != http1.Whole {
+		c.seen = nil // what was served has its time behind it
 		return
 	}
-	c.seen = r
-	if !understood(r.Request) { // before its content arrives
+	if r == c.seen {
+		return
+	}
+	if c.seen = r; !understood(r.Request) { // before its content arrives
 		c.end(s, answerTo(r.Request, bare(http.StatusExpectationFailed)))
 	}
 }
