@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -222,6 +223,39 @@ func askKeeper(t *testing.T, address, name string, paths []string, r *rand.Rand)
 			if of, is := strings.CutPrefix(field, "X-Of-"); is {
 				assert.Equal(t, token, strings.ToLower(of), "a field of somebody else")
 			}
+		}
+	}
+}
+
+// TestServerForgetsWhatItContinued has a client that waited for 100 Continue stay idle: its request is not kept.
+func TestServerForgetsWhatItContinued(t *testing.T) {
+	s, client := attend(t)
+	gone := make(chan struct{})
+	func() {
+		say(t, client, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+		until(t, func() bool {
+			_, _, err := s.Read()
+			require.NoError(t, err)
+			_, err = s.Drive()
+			require.NoError(t, err)
+			return strings.HasSuffix(heard(t, client), " 100 Continue\r\n\r\n")
+		})
+		say(t, client, "cont")
+		r, err := next(t, s, s)
+		require.NoError(t, err)
+		require.Equal(t, "cont", string(r.Content))
+		runtime.AddCleanup(r, func(struct{}) { close(gone) }, struct{}{})
+		put(t, s, response(200, ""))
+	}()
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		runtime.GC()
+		_, err := s.Drive()
+		require.NoError(t, err)
+		select {
+		case <-gone:
+			return
+		case <-time.After(time.Millisecond):
+			require.False(t, time.Now().After(deadline), "a request that was answered is kept")
 		}
 	}
 }

@@ -169,6 +169,9 @@ func (s *Server) Read() (*http1.Request, polled.ReadStatus, error) {
 func (s *Server) came(r *http1.Request) (*http1.Request, polled.ReadStatus, error) {
 	s.late.came(r.Part)
 	answered := !r.Part.Begins() && len(s.asked) == 0
+	if r.Part.Ends() {
+		s.continued = nil
+	}
 	if s.within = !r.Part.Ends(); answered {
 		if s.dropped += int64(len(r.Content)); s.dropped > mostDropped {
 			s.last = true
