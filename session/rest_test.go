@@ -24,7 +24,22 @@ func (a *actor) nothingHeld(after string) {
 // TestStreamAtRest has a stream give back what it needed for a while.
 func TestStreamAtRest(t *testing.T) {
 	many := bytes.Repeat([]byte("many "), 40_000)
-	for name, test := range map[string]func(t *testing.T, a *actor){
+	for _, uses := range []map[string]func(t *testing.T, a *actor){sendsOfAStream(many), receivesOfAStream(many)} {
+		for name, use := range uses {
+			t.Run(name, func(t *testing.T) {
+				a := newActor(t, StreamOptions{})
+				a.nothingHeld("opening")
+				use(t, a)
+				a.turn()
+				a.nothingHeld(name)
+			})
+		}
+	}
+}
+
+// sendsOfAStream are uses of its send side, and of its socket.
+func sendsOfAStream(many []byte) map[string]func(t *testing.T, a *actor) {
+	return map[string]func(t *testing.T, a *actor){
 		"an echo": func(t *testing.T, a *actor) {
 			a.then = func(s *Stream, _ string) { _, _ = s.Write([]byte("answer")) }
 			a.f.in = []byte("question")
@@ -39,6 +54,23 @@ func TestStreamAtRest(t *testing.T) {
 			require.NotNil(t, a.s.tx.out)
 			a.f.room = 1 << 20
 		},
+		"a promise that was kept": func(t *testing.T, a *actor) {
+			a.f.room = 0
+			require.NoError(t, a.s.WriteNotify(many[:10], func(error) {}))
+			a.turn()
+			a.f.room = 1 << 20
+		},
+		"a look at the socket": func(t *testing.T, a *actor) {
+			raw, err := a.s.SyscallConn()
+			require.NoError(t, err)
+			require.NoError(t, raw.Control(func(uintptr) {}))
+		},
+	}
+}
+
+// receivesOfAStream are uses of its receive side.
+func receivesOfAStream(many []byte) map[string]func(t *testing.T, a *actor) {
+	return map[string]func(t *testing.T, a *actor){
 		"reading outside of OnData": func(t *testing.T, a *actor) {
 			a.leave = true
 			a.f.in = many
@@ -69,17 +101,6 @@ func TestStreamAtRest(t *testing.T) {
 			require.NotNil(t, a.s.rx.in)
 			a.s.ResumeRead()
 		},
-		"a promise that was kept": func(t *testing.T, a *actor) {
-			a.f.room = 0
-			require.NoError(t, a.s.WriteNotify(many[:10], func(error) {}))
-			a.turn()
-			a.f.room = 1 << 20
-		},
-		"a look at the socket": func(t *testing.T, a *actor) {
-			raw, err := a.s.SyscallConn()
-			require.NoError(t, err)
-			require.NoError(t, raw.Control(func(uintptr) {}))
-		},
 		"reading to a writer": func(t *testing.T, a *actor) {
 			a.leave = true
 			a.f.in = many
@@ -87,13 +108,5 @@ func TestStreamAtRest(t *testing.T) {
 			_, err := a.s.WriteTo(io.Discard)
 			require.NoError(t, err)
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := newActor(t, StreamOptions{})
-			a.nothingHeld("opening")
-			test(t, a)
-			a.turn()
-			a.nothingHeld(name)
-		})
 	}
 }

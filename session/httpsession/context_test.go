@@ -13,7 +13,7 @@ import (
 
 // TestRequestContext compares with a context of package context, whenever somebody asks for what ends with it.
 func TestRequestContext(t *testing.T) {
-	type key struct{}
+	type key struct{ other bool }
 	parent := context.WithValue(context.Background(), key{}, "value")
 	for name, asks := range map[string]func(c context.Context) (ended func() bool){
 		"nobody": func(c context.Context) func() bool { return func() bool { return c.Err() != nil } },
@@ -45,7 +45,7 @@ func TestRequestContext(t *testing.T) {
 			}
 		},
 		"value of a child": func(c context.Context) func() bool {
-			child := context.WithValue(c, "other", 1) //nolint:staticcheck // a key of the test
+			child := context.WithValue(c, key{other: true}, 1)
 			return func() bool {
 				return child.Err() != nil && child.Value(key{}) == "value" && context.WithoutCancel(child).Err() == nil
 			}
