@@ -88,76 +88,62 @@ func BenchmarkHTTPEncode(b *testing.B) {
 			}
 		}
 	})
-	b.Run("tandem-raw", func(b *testing.B) { // a handler's calls, and the encoding
-		q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
-		if err != nil {
-			b.Fatal(err)
-		}
-		var dst []byte
-		var m http1.RawResponse
-		b.ReportAllocs()
-		for b.Loop() {
-			m.Reset()
-			for name, values := range smallHeader {
-				_ = m.Add(name, values[0])
-			}
-			_, _ = m.WriteString(smallContent)
-			if dst, err = m.Append(dst[:0], q, http1.Limits{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("tandem-raw-encoding-alone", func(b *testing.B) {
-		q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
-		if err != nil {
-			b.Fatal(err)
-		}
-		var dst []byte
-		var m http1.RawResponse
+	// A server makes a handler's calls for each answer, and then encodes it.
+	b.Run("tandem-raw", func(b *testing.B) { encodeRaw(b, true) })
+	b.Run("tandem-raw-encoding-alone", func(b *testing.B) { encodeRaw(b, false) })
+	b.Run("fasthttp", func(b *testing.B) { encodeFasthttp(b, true) })
+	b.Run("fasthttp-encoding-alone", func(b *testing.B) { encodeFasthttp(b, false) })
+}
+
+// encodeRaw encodes RawResponses, with the calls that fill each one if calls says so.
+func encodeRaw(b *testing.B, calls bool) {
+	q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var dst []byte
+	var m http1.RawResponse
+	fill := func() {
+		m.Reset()
 		for name, values := range smallHeader {
 			_ = m.Add(name, values[0])
 		}
 		_, _ = m.WriteString(smallContent)
-		b.ReportAllocs()
-		for b.Loop() {
-			if dst, err = m.Append(dst[:0], q, http1.Limits{}); err != nil {
-				b.Fatal(err)
-			}
+	}
+	fill()
+	b.ReportAllocs()
+	for b.Loop() {
+		if calls {
+			fill()
 		}
-	})
-	b.Run("fasthttp", func(b *testing.B) { // as its server does for each answer: the handler's calls, and the encoding
-		var m fasthttp.Response
-		w := bufio.NewWriter(io.Discard)
-		b.ReportAllocs()
-		for b.Loop() {
-			m.Reset()
-			for name, values := range smallHeader {
-				m.Header.Set(name, values[0])
-			}
-			m.SetBodyString(smallContent)
-			if err := m.Write(w); err != nil {
-				b.Fatal(err)
-			}
-			if err := w.Flush(); err != nil {
-				b.Fatal(err)
-			}
+		if dst, err = m.Append(dst[:0], q, http1.Limits{}); err != nil {
+			b.Fatal(err)
 		}
-	})
-	b.Run("fasthttp-encoding-alone", func(b *testing.B) {
-		var m fasthttp.Response
+	}
+}
+
+// encodeFasthttp is encodeRaw with fasthttp's responses, written as its server does.
+func encodeFasthttp(b *testing.B, calls bool) {
+	var m fasthttp.Response
+	w := bufio.NewWriter(io.Discard)
+	fill := func() {
+		m.Reset()
 		for name, values := range smallHeader {
 			m.Header.Set(name, values[0])
 		}
 		m.SetBodyString(smallContent)
-		w := bufio.NewWriter(io.Discard)
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := m.Write(w); err != nil {
-				b.Fatal(err)
-			}
-			if err := w.Flush(); err != nil {
-				b.Fatal(err)
-			}
+	}
+	fill()
+	b.ReportAllocs()
+	for b.Loop() {
+		if calls {
+			fill()
 		}
-	})
+		if err := m.Write(w); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
