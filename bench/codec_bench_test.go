@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"github.com/tandem-io/tandem/frame/http1"
 	"github.com/valyala/fasthttp"
 )
@@ -98,9 +99,7 @@ func BenchmarkHTTPEncode(b *testing.B) {
 // encodeRaw encodes RawResponses, with the calls that fill each one if calls says so.
 func encodeRaw(b *testing.B, calls bool) {
 	q, _, _, err := http1.RawRequests{}.NewRawRequestDecoder().Decode([]byte(browserRequest))
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	var dst []byte
 	var m http1.RawResponse
 	fill := func() {

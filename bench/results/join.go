@@ -10,7 +10,14 @@ import (
 
 // ReadTogether reads several runs as one, such as one for each part of a matrix. They have to be of the same machine
 // and program, and must not have measured the same thing twice.
-func ReadTogether(paths []string) (*Results, error) {
+func ReadTogether(paths []string) (*Results, error) { return readAll(paths, (*Results).Join) }
+
+// ReadRounds reads several runs of the same workloads as one: the rounds of each follow those of the one before. They have to
+// be of the same machine and program.
+func ReadRounds(paths []string) (*Results, error) { return readAll(paths, (*Results).joinRounds) }
+
+// readAll reads runs, and adds each one to the first.
+func readAll(paths []string, add func(all, r *Results) error) (*Results, error) {
 	var all *Results
 	for _, path := range paths {
 		r, err := Read(path)
@@ -21,37 +28,21 @@ func ReadTogether(paths []string) (*Results, error) {
 			all = r
 			continue
 		}
-		if err := all.Join(r); err != nil {
+		if err := add(all, r); err != nil {
 			return nil, fmt.Errorf("%s does not belong to %s: %w", path, paths[0], err)
 		}
 	}
 	return all, nil
 }
 
-// ReadRounds reads several runs of the same workloads as one: the rounds of each follow those of the one before. They have to
-// be of the same machine and program.
-func ReadRounds(paths []string) (*Results, error) {
-	var all *Results
-	for _, path := range paths {
-		r, err := Read(path)
-		if err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = r
-			continue
-		}
-		before := all.Setting.Rounds
-		for i := range r.Samples {
-			r.Samples[i].Round += before
-		}
-		all.Setting.Rounds += r.Setting.Rounds
-		r.Setting.Rounds = all.Setting.Rounds
-		if err := all.Join(r); err != nil {
-			return nil, fmt.Errorf("%s does not belong to %s: %w", path, paths[0], err)
-		}
+// joinRounds adds the samples of o as rounds behind those of r.
+func (r *Results) joinRounds(o *Results) error {
+	for i := range o.Samples {
+		o.Samples[i].Round += r.Setting.Rounds
 	}
-	return all, nil
+	r.Setting.Rounds += o.Setting.Rounds
+	o.Setting.Rounds = r.Setting.Rounds
+	return r.Join(o)
 }
 
 // Join adds the samples of o.
