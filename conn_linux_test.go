@@ -82,6 +82,8 @@ func soon(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
+// The rules of Conns are N01, N02 and N03 of session/CONTRACT.md; N02 is in conn_shutdown_linux_test.go.
+
 // TestN01_Conn is package nettest's contract of a net.Conn.
 func TestN01_Conn(t *testing.T) {
 	onNetworks(t, func(t *testing.T, tr tandem.Transport, network string) {

@@ -160,10 +160,10 @@ func BenchmarkResume(b *testing.B) {
 			var lags []time.Duration
 			for b.Loop() {
 				s.PauseRead()
-				time.Sleep(100 * time.Microsecond)
+				time.Sleep(100 * time.Microsecond) // so that the loop has stopped to receive
 				_, err = c.Write([]byte("x"))
 				require.NoError(b, err)
-				time.Sleep(100 * time.Microsecond)
+				time.Sleep(100 * time.Microsecond) // so that the byte is there, and the loop asleep
 				resume := time.Now()
 				s.ResumeRead()
 				lags = append(lags, (<-h.came).Sub(resume))

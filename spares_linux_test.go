@@ -187,7 +187,7 @@ func (h *crossingStream) writeElsewhere(s *tandem.Stream) {
 	for range 1 + r.IntN(50) {
 		h.c.write(s, h.key, r)
 		if r.IntN(8) == 0 {
-			time.Sleep(100 * time.Microsecond)
+			time.Sleep(100 * time.Microsecond) // so that ends come between writes
 		}
 	}
 	switch r.IntN(4) {

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestPoolSizes(t *testing.T) {
@@ -14,9 +17,8 @@ func TestPoolSizes(t *testing.T) {
 		0: 512, 1: 512, 512: 512, 513: 1024, 4096: 4096, 4097: 8192, 1 << 20: 1 << 20, 1<<20 + 1: 1<<20 + 1, 3 << 20: 3 << 20,
 	} {
 		b := p.Get(n)
-		if len(b) != want || cap(b) != want {
-			t.Errorf("Get(%d) has length %d and capacity %d, not %d", n, len(b), cap(b), want)
-		}
+		assert.Len(t, b, want, "of Get(%d)", n)
+		assert.Equal(t, want, cap(b), "the capacity of Get(%d)", n)
 		p.Put(b)
 	}
 }
@@ -28,13 +30,13 @@ func TestPoolReuse(t *testing.T) {
 	p.Put(a[:0])
 	p.Put(b[:10])
 	for _, want := range [][]byte{b, a} {
-		if got := p.Get(600); unsafe.SliceData(got) != unsafe.SliceData(want) || len(got) != 1024 {
-			t.Errorf("%p with length %d, want %p", got, len(got), want)
-		}
+		got := p.Get(600)
+		assert.Same(t, unsafe.SliceData(want), unsafe.SliceData(got))
+		assert.Len(t, got, 1024)
 	}
-	if got := p.Get(1000); unsafe.SliceData(got) == unsafe.SliceData(a) || unsafe.SliceData(got) == unsafe.SliceData(b) {
-		t.Error("memory was lent twice")
-	}
+	got := unsafe.SliceData(p.Get(1000))
+	assert.NotSame(t, unsafe.SliceData(a), got, "memory was lent twice")
+	assert.NotSame(t, unsafe.SliceData(b), got, "memory was lent twice")
 }
 
 // TestPoolBound: it holds 8 MiB and no more, and nothing that is not its own size.
@@ -44,21 +46,15 @@ func TestPoolBound(t *testing.T) {
 	p.Put(make([]byte, 256))
 	p.Put(make([]byte, 2<<20))
 	p.Put(nil)
-	if p.held != 0 {
-		t.Errorf("%d bytes of foreign sizes are held", p.held)
-	}
+	assert.Zero(t, p.held, "bytes of foreign sizes that are held")
 	for range 20 {
 		p.Put(make([]byte, 1<<20))
 	}
-	if p.held != poolBound {
-		t.Errorf("%d bytes are held, not %d", p.held, poolBound)
-	}
+	assert.Equal(t, poolBound, p.held, "bytes that are held")
 	for range 20 {
 		p.Get(1 << 20)
 	}
-	if p.held != 0 {
-		t.Errorf("%d bytes are held after all were lent", p.held)
-	}
+	assert.Zero(t, p.held, "bytes that are held after all were lent")
 }
 
 func TestPoolConcurrently(t *testing.T) {
@@ -74,9 +70,7 @@ func TestPoolConcurrently(t *testing.T) {
 					c[0] = 0xff
 					p.Put(c)
 				}
-				if b[0] != byte(i) || b[len(b)-1] != byte(i) {
-					t.Error("memory was lent twice")
-				}
+				assert.Equal(t, [2]byte{byte(i), byte(i)}, [2]byte{b[0], b[len(b)-1]}, "memory was lent twice")
 				p.Put(b)
 			}
 		})
@@ -95,21 +89,15 @@ func TestPoolAfterBurst(t *testing.T) {
 		p.Put(b)
 	}
 	p.trim()
-	if want := 100 << 10; p.held != want {
-		t.Errorf("%d bytes are held right after a burst, not %d", p.held, want)
-	}
+	assert.Equal(t, 100<<10, p.held, "bytes that are held right after a burst")
 	b, c := p.Get(1000), p.Get(1000)
 	p.Put(b)
 	p.Put(c)
-	if p.trim(); p.held != 2<<10 {
-		t.Errorf("%d bytes are held although 2 KiB were used", p.held)
-	}
-	if got := p.Get(1000); unsafe.SliceData(got) != unsafe.SliceData(c) {
-		t.Error("the memory that was used last was given back")
-	}
-	if p.trim() || p.held != 0 {
-		t.Errorf("%d bytes are held that nobody uses", p.held)
-	}
+	p.trim()
+	assert.Equal(t, 2<<10, p.held, "bytes that are held when 2 KiB were used")
+	assert.Same(t, unsafe.SliceData(c), unsafe.SliceData(p.Get(1000)), "the memory that was used last was given back")
+	assert.False(t, p.trim())
+	assert.Zero(t, p.held, "bytes that are held and nobody uses")
 }
 
 // TestPoolIsTrimmed has garbage collections trim a pool, whether anybody uses it or not.
@@ -121,14 +109,10 @@ func TestPoolIsTrimmed(t *testing.T) {
 		defer p.mu.Unlock()
 		return p.held
 	}
-	for end := time.Now().Add(10 * time.Second); held() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes are still held", held())
-		}
+	for end := time.Now().Add(10 * time.Second); held() > 0; time.Sleep(time.Millisecond) { // finalizers run by themselves
+		require.True(t, time.Now().Before(end), "%d bytes are still held", held())
 		runtime.GC()
 	}
 	p.Put(make([]byte, 4096)) // which begins anew
-	if !p.trimmed {
-		t.Error("nobody trims the pool any longer")
-	}
+	assert.True(t, p.trimmed, "nobody trims the pool any longer")
 }

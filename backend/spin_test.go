@@ -53,7 +53,7 @@ func (d *idleDriver) Poll(wait time.Duration) (int, error) {
 	n := d.events
 	d.looks++
 	d.events = 0
-	time.Sleep(wait)
+	time.Sleep(wait) // which a Poll does that has no event
 	return n, nil
 }
 

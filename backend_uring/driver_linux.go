@@ -31,7 +31,7 @@ type Driver struct {
 	repolls  line // sockets with a poll to be armed again
 	flush    flush
 	forward  backend.Forwarding
-	scratch  []byte   // for what is not received into a buffer of the ring; nil: none was needed yet, or it is in use
+	scratch  []byte   // of receives that do not use a buffer of the ring; nil while it is in use, and before its first use
 	spare    ring.SQE // filled instead of a real entry when the ring has failed
 	err      error
 

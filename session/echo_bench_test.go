@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/tandem-io/tandem/backend"
 )
 
@@ -49,22 +51,17 @@ func BenchmarkEcho(b *testing.B) {
 		b.Run(fmt.Sprint(streams), func(b *testing.B) {
 			d := &echoDriver{fakeDriver: fakeDriver{fakeKernel: &fakeKernel{}}, message: make([]byte, 64)}
 			e, err := New(Config{CallerDriven: true, Drivers: []backend.Driver{d}})
-			if err != nil {
-				b.Fatal(err)
-			}
+			require.NoError(b, err)
 			l := e.loops[0]
 			turn := func() {
 				if _, err := l.Step(0); err != nil {
 					b.Fatal(err)
 				}
 			}
-			if err := l.Bind(); err != nil {
-				b.Fatal(err)
-			}
+			require.NoError(b, l.Bind())
 			for range streams {
-				if _, err := e.Adopt(anyConn{}, echoes{}); err != nil {
-					b.Fatal(err)
-				}
+				_, err = e.Adopt(anyConn{}, echoes{})
+				require.NoError(b, err)
 			}
 			for int(l.live.Load()) < streams {
 				turn()
@@ -76,9 +73,7 @@ func BenchmarkEcho(b *testing.B) {
 				turn()
 			}
 			b.StopTimer()
-			if d.sent < b.N*len(d.message) {
-				b.Fatalf("%d bytes were answered", d.sent)
-			}
+			require.GreaterOrEqual(b, d.sent, b.N*len(d.message), "bytes that were answered")
 		})
 	}
 }

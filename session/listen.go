@@ -179,8 +179,8 @@ type listener struct {
 }
 
 // Listen opens a listener on tcp, tcp4, tcp6, unix or vsock, or with MPTCP on mptcp, mptcp4 or mptcp6. Every accepted
-// connection becomes a stream of h. Errors are
-// *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down, and the cause if its loops have failed.
+// connection becomes a stream of h. Errors are *net.OpError as of net.Listen: net.ErrClosed once the Transport shuts down,
+// and the cause if its loops have failed.
 //
 // An address that is taken is tried again for up to 200 ms, except in a callback: when a process has ended that used
 // io_uring, the kernel frees its addresses some milliseconds late. A program that is about to exit, or to exec itself,

@@ -59,7 +59,7 @@ type origin struct {
 
 // dialledLocked says that the stream's dial is over, if there was one. mu is held.
 func (s *Stream) dialledLocked() {
-	if s.opts.dial != nil {
+	if s.opts.dial != nil { // otherwise the origin is shared, and nobody writes to it
 		s.opts.dial = nil
 	}
 }
@@ -80,8 +80,7 @@ func (s *Stream) events() *streamEvents { return (*streamEvents)(s) }
 
 // newStream makes a stream for a loop that pick has chosen. attach or a dial follows.
 func newStream(l *loop, h Handler, o *origin) *Stream {
-	s := &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
-	return s
+	return &Stream{loop: l, handler: h, opts: o, id: l.newID(), index: -1}
 }
 
 // attach gives the stream its connected descriptor, which it owns from now on, and opens it. remote is the peer's

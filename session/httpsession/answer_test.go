@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -27,20 +26,11 @@ import (
 
 // handling runs the test on both backends against a Handler of h.
 func handling(t *testing.T, h http.Handler, o *httpsession.ServerOptions, test func(t *testing.T, address string, log *sessiontest.Log)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			log := &sessiontest.Log{}
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.NewTextHandler(log, nil))})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			defer tr.Close()
-			l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(h, o), nil)
-			require.NoError(t, err)
-			test(t, l.Addr().String(), log)
-		})
-	}
+	bothKernels(t, func(t *testing.T, b tandem.Backend) {
+		log := &sessiontest.Log{}
+		_, address := listenOn(t, &tandem.Options{Backend: b, Logger: slog.New(slog.NewTextHandler(log, nil))}, httpsession.Handler(h, o))
+		test(t, address, log)
+	})
 }
 
 // say sends raw bytes and reads one response.

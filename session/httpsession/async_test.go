@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -93,12 +92,7 @@ func TestBlockingPanics(t *testing.T) {
 func TestAsyncDrains(t *testing.T) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			defer tr.Close()
+			tr := open(t, &tandem.Options{Backend: b})
 			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				var x *httpsession.Async
 				x, err := httpsession.StartAsync(w, httpsession.AsyncEvents{Drain: func() {
@@ -136,12 +130,7 @@ func TestPartsOverTLS(t *testing.T) {
 	}))
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
 		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			defer tr.Close()
+			tr := open(t, &tandem.Options{Backend: b})
 			secure, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(echo, nil), &tandem.ListenOptions{TLS: serverTLS()})
 			require.NoError(t, err)
 			target := &url.URL{Scheme: "https", Host: secure.Addr().String()}

@@ -2,7 +2,6 @@ package httpsession_test
 
 import (
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -48,19 +47,9 @@ func BenchmarkHandler(b *testing.B) {
 
 func benchmarkHandler(b *testing.B, backend tandem.Backend, h tandem.Handler) {
 	const batch = 16
-	tr, err := tandem.Open(&tandem.Options{Backend: backend, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Skip(err)
-	}
-	defer tr.Close()
-	l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
+	_, address := listenOn(b, &tandem.Options{Backend: backend, Loops: 1}, h)
+	c, err := net.Dial("tcp", address)
+	require.NoError(b, err)
 	defer c.Close()
 	requests := []byte(strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", batch))
 	answers := make([]byte, batch*len(benchAnswer))

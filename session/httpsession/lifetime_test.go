@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -87,7 +86,7 @@ func (k *keeper) keep(w http.ResponseWriter, r *http.Request, token string) {
 			assert.Fail(k.t, "the context of a request did not end")
 		}
 		assert.ErrorIs(k.t, ctx.Err(), context.Canceled)
-		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond) // while its memory may be used for the next request
 		assert.Equal(k.t, token, values[0])
 		assert.Equal(k.t, token, r.Header.Get("X-Token"))
 		assert.Equal(k.t, "/"+r.URL.Path[1:]+"?"+token, r.RequestURI)
@@ -140,34 +139,30 @@ func TestWritesEndWithAPanic(t *testing.T) {
 // TestLifetimes has many clients ask a keeper in pipelines, and looks for the bytes of one exchange in another.
 func TestLifetimes(t *testing.T) {
 	paths := []string{"/plain", "/late", "/flush", "/async", "/many", "/large", "/blocking", "/late", "/plain"}
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 2, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
+	bothKernels(t, func(t *testing.T, b tandem.Backend) {
+		k := &keeper{t: t}
+		mux := http.NewServeMux()
+		mux.Handle("/", k)
+		mux.Handle("/blocking", httpsession.Blocking(k))
+		tr, address := listenOn(t, &tandem.Options{Backend: b, Loops: 2}, httpsession.Handler(mux, nil))
+		askKeeperOften(t, address, paths)
+		require.NoError(t, tr.Close()) // a client that was reset may have left requests behind, which are served meanwhile
+		k.late.Wait()
+	})
+}
+
+// askKeeperOften has several clients ask at a time, some times each.
+func askKeeperOften(t *testing.T, address string, paths []string) {
+	var clients sync.WaitGroup
+	for c := range 6 {
+		clients.Go(func() {
+			for round := range 4 {
+				r := rand.New(rand.NewPCG(uint64(c), uint64(round)))
+				askKeeper(t, address, fmt.Sprint(c, "-", round, "-"), paths, r)
 			}
-			require.NoError(t, err)
-			defer tr.Close()
-			k := &keeper{t: t}
-			mux := http.NewServeMux()
-			mux.Handle("/", k)
-			mux.Handle("/blocking", httpsession.Blocking(k))
-			l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.Handler(mux, nil), nil)
-			require.NoError(t, err)
-			var clients sync.WaitGroup
-			for c := range 6 {
-				clients.Go(func() {
-					for round := range 4 {
-						r := rand.New(rand.NewPCG(uint64(c), uint64(round)))
-						askKeeper(t, l.Addr().String(), fmt.Sprint(c, "-", round, "-"), paths, r)
-					}
-				})
-			}
-			clients.Wait()
-			require.NoError(t, tr.Close()) // a client that was reset may have left requests behind, which are served meanwhile
-			k.late.Wait()
 		})
 	}
+	clients.Wait()
 }
 
 // askKeeper sends requests in one pipeline, cut anywhere, and checks each answer.
@@ -201,7 +196,7 @@ func askKeeper(t *testing.T, address, name string, paths []string, r *rand.Rand)
 				return
 			}
 			rest = rest[n:]
-			time.Sleep(time.Duration(n%3) * 100 * time.Microsecond)
+			time.Sleep(time.Duration(n%3) * 100 * time.Microsecond) // so that pieces come by themselves
 		}
 	}()
 	in := bufio.NewReader(c)

@@ -19,6 +19,38 @@ import (
 // patience is how long a test waits for what must happen before it calls that a failure.
 const patience = 30 * time.Second
 
+// open opens a Transport for as long as the test runs, which logs nothing unless o says where. Without io_uring the test is
+// skipped, unless TANDEM_REQUIRE_URING says that this machine has it.
+func open(t testing.TB, o *tandem.Options) tandem.Transport {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	tr, err := tandem.Open(o)
+	if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tr.Close() })
+	return tr
+}
+
+// listenOn opens a Transport with a listener, and returns its address.
+func listenOn(t testing.TB, o *tandem.Options, h tandem.Handler) (tandem.Transport, string) {
+	t.Helper()
+	tr := open(t, o)
+	l, err := tr.Listen("tcp", "127.0.0.1:0", h, nil)
+	require.NoError(t, err)
+	return tr, l.Addr().String()
+}
+
+// bothKernels runs the test on each kernel interface.
+func bothKernels(t *testing.T, test func(t *testing.T, b tandem.Backend)) {
+	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
+		t.Run(b.String(), func(t *testing.T) { test(t, b) })
+	}
+}
+
 // onEachTransport runs the test on every backend, with loops of its own and driven by the test.
 func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport)) {
 	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring, tandem.Portable} {
@@ -28,13 +60,7 @@ func onEachTransport(t *testing.T, test func(t *testing.T, tr tandem.Transport))
 				name += "-driven"
 			}
 			t.Run(name, func(t *testing.T) {
-				tr, err := tandem.Open(&tandem.Options{Backend: b, CallerDriven: driven, Logger: slog.New(slog.DiscardHandler)})
-				if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-					t.Skipf("NOT TESTED: %v", err)
-				}
-				require.NoError(t, err)
-				defer tr.Close()
-				test(t, tr)
+				test(t, open(t, &tandem.Options{Backend: b, CallerDriven: driven}))
 			})
 		}
 	}

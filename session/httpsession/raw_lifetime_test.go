@@ -4,13 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,27 +54,10 @@ func rawKeeper(t *testing.T) func(x *httpsession.RawExchange) {
 // TestRawLifetimes is TestLifetimes for a RawHandler.
 func TestRawLifetimes(t *testing.T) {
 	paths := []string{"/plain", "/late", "/flush", "/many", "/large"}
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) {
-			tr, err := tandem.Open(&tandem.Options{Backend: b, Loops: 2, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			require.NoError(t, err)
-			defer tr.Close()
-			l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.RawHandler(rawKeeper(t), nil), nil)
-			require.NoError(t, err)
-			var clients sync.WaitGroup
-			for c := range 6 {
-				clients.Go(func() {
-					for round := range 4 {
-						askKeeper(t, l.Addr().String(), fmt.Sprint(c, "-", round, "-"), paths, rand.New(rand.NewPCG(uint64(c), uint64(round))))
-					}
-				})
-			}
-			clients.Wait()
-		})
-	}
+	bothKernels(t, func(t *testing.T, b tandem.Backend) {
+		_, address := openRaw(t, &tandem.Options{Backend: b, Loops: 2}, rawKeeper(t), nil)
+		askKeeperOften(t, address, paths)
+	})
 }
 
 // TestRawExchangeIsForgotten looks at the RawExchange of a request that was answered: it keeps neither the request, nor the

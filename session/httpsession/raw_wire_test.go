@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,25 +22,7 @@ import (
 
 // openRaw runs a RawHandler on one backend.
 func openRaw(t testing.TB, o *tandem.Options, fn func(*httpsession.RawExchange), so *httpsession.ServerOptions) (tandem.Transport, string) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	tr, err := tandem.Open(o)
-	if err != nil && os.Getenv("TANDEM_REQUIRE_URING") != "1" {
-		t.Skipf("NOT TESTED: %v", err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = tr.Close() })
-	l, err := tr.Listen("tcp", "127.0.0.1:0", httpsession.RawHandler(fn, so), nil)
-	require.NoError(t, err)
-	return tr, l.Addr().String()
-}
-
-// bothKernels runs the test on each kernel interface.
-func bothKernels(t *testing.T, test func(t *testing.T, b tandem.Backend)) {
-	for _, b := range []tandem.Backend{tandem.Epoll, tandem.Uring} {
-		t.Run(b.String(), func(t *testing.T) { test(t, b) })
-	}
+	return listenOn(t, o, httpsession.RawHandler(fn, so))
 }
 
 // TestRawHandlerAllocatesNothing sends requests, 16 at a time, one of which comes in two pieces.
