@@ -23,7 +23,7 @@ func (m *stream) reasonable(err error) {
 		ok = true
 	case err == nil:
 		ok = userEnd || m.detached
-		if m.refused {
+		if m.refused && !(m.detached && m.w.failing[m.loop()] != nil) { // a loop that has died refuses for its streams
 			m.failf("S16: OnClose(nil), and it had ended before anybody closed it")
 		}
 	case !m.opened && m.dial != nil && errors.As(err, &op):

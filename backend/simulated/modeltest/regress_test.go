@@ -184,6 +184,14 @@ var regressions = map[string]Program{
 			{"Adopt", 3, "", 0, 0}, {"WriteNotify", 0, "", 1, 330},
 		},
 	},
+	// A loop that has died takes no Post, while a stream of it that has not been told can still be detached, which ends it with
+	// nil. The model took the refusal for the end of the stream.
+	"Detach from a loop that has died": {
+		Ops: []Op{
+			{"Listen", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0}, {"PeerDial", 0, "", 0, 0},
+			{"Connect", 0, "", 0, 0}, {"Fail", 0, "close", 2, 3}, {"Post", 1, "close", 0, 3}, {"Detach", 1, "close", 0, 3},
+		},
+	},
 	// The simulated kernel did not answer what had had no room at an end that was closed, and a Conn waited for ever.
 	"a Write to an end that is closed": {
 		Seed: 6, Completions: true, Faults: 1, Buffers: 1000, Options: 1, HalfClose: true, ReadBlocked: true, MaxConns: 3,
