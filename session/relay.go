@@ -126,6 +126,9 @@ type relayEnd struct {
 	passed atomic.Uint64 // bytes that went to the other stream
 	bulk   bool          // much comes at a time
 	small  int           // how many times in a row little was forwarded
+	begun  bool          // it is the handler of its stream
+	failed error         // why the other stream has ended, before this one was taken over
+	rest   *Buffer       // what the stream had received when it failed; it belongs to the other one's loop then
 }
 
 // takeOver makes the end the handler of its stream, now or soon. A stream that has ended meanwhile did not tell the relay,
@@ -155,6 +158,7 @@ func (e *relayEnd) begin() {
 		e.hasEnded(s.cause())
 		return
 	}
+	e.begun = true
 	s.SetHandler(e)
 	s.refuseFiles()
 	s.dropFiles()
@@ -164,7 +168,9 @@ func (e *relayEnd) begin() {
 	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil && !s.sock.Shared.Load() {
 		s.needs().forwarder, s.sock.Forwards = e, true // others that have a shared socket may make it blocking
 	}
-	if e.relay.ready.Add(1) == 2 {
+	if e.failed != nil {
+		e.endAfterRest(e.failed)
+	} else if e.relay.ready.Add(1) == 2 {
 		s.ResumeRead()
 		e.to.stream.ResumeRead()
 	}
@@ -255,12 +261,10 @@ func (e *relayEnd) OnEOF(s *Stream) {
 // OnDrain implements Drainer: a relay ends when its peers do.
 func (*relayEnd) OnDrain(*Stream) {}
 
-// OnClose implements Handler. What the stream has received in a pause goes to the other one.
+// OnClose implements Handler. What the stream has received in a pause is kept for the other one.
 func (e *relayEnd) OnClose(s *Stream, err error) {
-	if n := s.rx.in.len(); n > 0 && err != nil && e.relay.joined() {
-		if n = min(n, e.to.stream.room()); n > 0 {
-			e.pass(n)
-		}
+	if s.rx.in.len() > 0 && err != nil {
+		e.rest, _ = s.Take(-1)
 	}
 	e.hasEnded(err)
 }
@@ -278,7 +282,11 @@ func (e *relayEnd) hasEnded(err error) {
 	r.mu.Unlock()
 	if !last {
 		e.to.endBehind(e.stream, err)
-	} else if r.onDone != nil {
+		return
+	}
+	r.a.drop()
+	r.b.drop()
+	if r.onDone != nil {
 		r.onDone(err, RelayStats{FromA: r.a.passed.Load(), FromB: r.b.passed.Load()})
 	}
 }

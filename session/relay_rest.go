@@ -65,39 +65,69 @@ const (
 // lastBytes looks after a stream that is to be reset when its peer has all that was queued: the kernel tells nobody when
 // that is, and a reset destroys what it has not sent.
 type lastBytes struct {
-	stream *Stream
-	cause  error
-	taken  uint64 // bytes that the peer's kernel had at the last look
-	since  int64  // when it had taken the last of them, on the loop's clock
-	pause  time.Duration
+	end   *relayEnd
+	cause error
+	taken uint64 // bytes that the peer's kernel had at the last look
+	since int64  // when it had taken the last of them, on the loop's clock
+	pause time.Duration
 }
 
-// endAfterRest resets the stream when its peer has taken what is queued. Loop only.
+// endAfterRest resets the stream when its peer has taken what is queued, and what the other stream has left. A stream
+// that is not taken over yet may still be written to by its handler, which comes first. Loop only.
 func (e *relayEnd) endAfterRest(cause error) {
 	s := e.stream
 	if s.isEnding() {
 		return
 	}
+	if !e.begun {
+		e.failed = cause
+		return
+	}
 	s.PauseRead()
-	r := &lastBytes{stream: s, cause: cause, taken: s.taken(), since: s.loop.Clock(), pause: shortestLook}
+	r := &lastBytes{end: e, cause: cause, taken: s.taken(), since: s.loop.Clock(), pause: shortestLook}
 	r.look()
 }
 
 // look resets the stream, or looks again later.
 func (r *lastBytes) look() {
-	s, now := r.stream, r.stream.loop.Clock()
+	s, now := r.end.stream, r.end.stream.loop.Clock()
 	if s.isEnding() {
 		return
 	}
+	left := r.end.to
+	left.passRest()
 	if n := s.taken(); n != r.taken {
 		r.taken, r.since = n, now
 		r.pause = shortestLook
 	}
 	limit := int64(s.opts.CloseTimeout)
-	if s.allTaken() || limit > 0 && now-r.since >= limit {
+	if left.rest == nil && s.allTaken() || limit > 0 && now-r.since >= limit {
 		_ = s.AbortWith(r.cause)
 		return
 	}
 	s.After(r.pause, r.look)
 	r.pause = min(2*r.pause, longestLook)
+}
+
+// passRest gives what the stream has left to the other one, if that takes it now: at the latest when it has nothing queued
+// any more. On the other one's loop only.
+func (e *relayEnd) passRest() {
+	if e.rest == nil || e.to.stream.room() < len(e.rest.Bytes()) {
+		return
+	}
+	n := len(e.rest.Bytes())
+	if e.to.stream.WriteBuffer(e.rest) != nil {
+		e.drop()
+		return
+	}
+	e.rest = nil
+	e.passed.Add(uint64(n))
+}
+
+// drop releases what the stream has left, if anything.
+func (e *relayEnd) drop() {
+	if e.rest != nil {
+		e.rest.Release()
+		e.rest = nil
+	}
 }

@@ -21,6 +21,7 @@ var relayEndRules = []Rule{
 	{"Relay_Reset", relayReset},
 	{"Relay_ResetBehindASlowReader", relayResetSlow},
 	{"Relay_ResetInAPause", relayResetPaused},
+	{"Relay_ResetBeforeTheOther", relayResetEarly},
 	{"Relay_EndsOfStreams", relayEndsOfStreams},
 	{"Relay_Dial", relayDial},
 	{"Relay_DialFails", relayDialFails},
@@ -107,23 +108,56 @@ func relayResetPaused(e *Env) {
 	if e.Network == "unix" || e.TLS {
 		e.Skip("what is unread is in the socket, or encrypted")
 	}
-	r := e.relayPairs(e.Under(), e.Under(), session.StreamOptions{HighWater: 1, LowWater: 1, WriteBufferLimit: 64 << 20, CloseTimeout: patience})
-	early, late := Pattern(20<<20), []byte("a few bytes")
-	_, err := r.b.Write(early)
+	for name, limit := range map[string]int{"room for it": 64 << 20, "a full queue": 1 << 20} {
+		e.Scenario(name, func() {
+			r := e.relayPairs(e.Under(), e.Under(),
+				session.StreamOptions{HighWater: 1, LowWater: 1, WriteBufferLimit: limit, CloseTimeout: patience})
+			early, late := Pattern(20<<20), []byte("a few bytes")
+			_, err := r.b.Write(early)
+			require.NoError(e, err)
+			r.join()
+			e.Eventually(func() bool { // the first of them may pass
+				_, err = r.pa.Write(late)
+				require.NoError(e, err)
+				return e.buffered(r.a) > 0
+			}, "bytes that wait in a pause")
+			require.False(e, r.b.Writable(), "the other stream is not blocked")
+			require.NoError(e, r.pa.Reset())
+			e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
+			r.cutBehind(early, late)
+		})
+	}
+}
+
+// relayResetEarly has a peer reset when one stream is taken over, and the other is not yet, because its loop is busy: the
+// other peer gets what came, behind what that stream's own handler still writes.
+func relayResetEarly(e *Env) {
+	if e.Network == "unix" || e.TLS {
+		e.Skip("what is unread is in the socket, or encrypted")
+	}
+	r := e.relayPairs(e.Open(nil), e.Open(nil), session.StreamOptions{CloseTimeout: patience})
+	early, late := []byte("from the handler "), []byte("a few bytes")
+	_, err := r.pa.Write(late)
 	require.NoError(e, err)
+	e.Eventually(func() bool { return e.buffered(r.a) == len(late) }, "the bytes")
+	release := hold(r.b)
+	require.NoError(e, r.b.Post(func() { _, _ = r.b.Write(early) }))
 	r.join()
-	e.Eventually(func() bool { // the first of them may pass
-		_, err = r.pa.Write(late)
-		require.NoError(e, err)
-		return e.buffered(r.a) > 0
-	}, "bytes that wait in a pause")
-	require.False(e, r.b.Writable(), "the other stream is not blocked")
 	require.NoError(e, r.pa.Reset())
 	e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
+	release()
+	r.cutBehind(early, late)
+}
+
+// cutBehind checks that the second peer gets early, then late, maybe several times, and then a reset.
+func (r *relayed) cutBehind(early, late []byte) {
+	e := r.e
+	e.Helper()
 	p, err := readOn(r.pb).all(e)
+	require.GreaterOrEqual(e, len(p), len(early))
 	require.Equal(e, early, p[:len(early)])
 	rest := p[len(early):]
-	assert.NotEmpty(e, rest)
+	assert.NotEmpty(e, rest, "what the first stream had received did not come")
 	assert.Empty(e, bytes.ReplaceAll(rest, late, nil), "what came is not what was sent")
 	assert.True(e, isCut(err), "it ends with %v", err)
 	assert.EqualValues(e, len(rest), r.ended().stats.FromA, "bytes that came, and those of the figures")
