@@ -28,6 +28,7 @@ type relayTrial struct {
 	stats  session.RelayStats
 	ended  bool // by the user: Abort, Close
 	resets bool // the kernel resets connections
+	waits  bool // for a peer that reads nothing, however long
 }
 
 // relayPeer is one of the peers.
@@ -66,7 +67,7 @@ func runRelay(t *testing.T, completions bool, seed uint64, two bool) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := simulated.Config{Seed: seed, Faults: simulated.Rough()}
 	if r.IntN(2) == 0 {
-		c.SendBuffer, c.ReceiveBuffer = 1+r.IntN(5000), 1+r.IntN(5000)
+		c.SendBuffer, c.ReceiveBuffer = 20+r.IntN(5000), 20+r.IntN(5000)
 	}
 	x := &relayTrial{t: t, r: r, seed: seed}
 	if two {
@@ -101,6 +102,9 @@ func (x *relayTrial) connect() {
 		HighWater: 1 + x.r.IntN(20_000), ReadBufferLimit: 1 + x.r.IntN(20_000), CloseTimeout: time.Second,
 	}
 	o.LowWater = 1 + x.r.IntN(o.HighWater)
+	if x.waits = x.r.IntN(4) > 0; x.waits {
+		o.CloseTimeout = time.Hour
+	}
 	if x.r.IntN(3) == 0 {
 		o.WriteBufferLimit = o.HighWater + x.r.IntN(100)
 	}
@@ -182,11 +186,21 @@ func (x *relayTrial) check() {
 	require.LessOrEqual(x.t, x.done, 1, "seed %d: calls of OnDone", x.seed)
 }
 
-// finish has both peers read all and finish, and waits for the end.
+// finish has both peers read all and finish, or one of them reset, and waits for the end.
 func (x *relayTrial) finish() {
 	what := fmt.Sprintf("seed %d: the end", x.seed)
-	for _, p := range x.peers {
+	if p := x.peers[0]; !p.finished && x.r.IntN(4) == 0 {
+		p.reset = true
+		p.Reset()
+		for range x.r.IntN(20) {
+			x.turn()
+		}
+	}
+	for i, p := range x.peers {
 		p.Stop(false)
+		if other := x.peers[1-i]; other.finished && !other.reset {
+			x.until(what+" of one direction", func() bool { return p.EOF() || p.Err() != nil || x.done > 0 })
+		}
 		if !p.reset {
 			p.finished = true
 			p.Finish()
@@ -209,5 +223,10 @@ func (x *relayTrial) finish() {
 			}
 		}
 		require.Equal(x.t, session.RelayStats{FromA: uint64(len(x.peers[0].sent)), FromB: uint64(len(x.peers[1].sent))}, x.stats, "seed %d", x.seed)
+	}
+	for i, p := range x.peers {
+		if other := x.peers[1-i]; p.reset && !other.reset && !x.resets && !x.ended && x.waits {
+			require.Equal(x.t, p.s.Stats().BytesIn, other.s.Stats().BytesSent, "seed %d: what stream %d had received", x.seed, i)
+		}
 	}
 }
