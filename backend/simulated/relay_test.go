@@ -196,9 +196,11 @@ func (x *relayTrial) finish() {
 			x.turn()
 		}
 	}
-	for i, p := range x.peers {
+	for _, p := range x.peers {
 		p.Stop(false)
-		if other := x.peers[1-i]; other.finished && !other.reset {
+	}
+	for i, p := range x.peers {
+		if other := x.peers[1-i]; other.finished && !other.reset && !p.reset {
 			x.until(what+" of one direction", func() bool { return p.EOF() || p.Err() != nil || x.done > 0 })
 		}
 		if !p.reset {
