@@ -202,6 +202,9 @@ func (l *Loop) runTurn(wait time.Duration) (n int, err error) {
 	}
 	l.measure(n > 0)
 	l.shared.publish(&l.Count)
+	if l.turn%leftEvery == 0 { // it may not sleep for long
+		l.publishLeft()
+	}
 	whole = true
 	return n, err
 }
@@ -338,6 +341,13 @@ func (l *Loop) pollDriver(wait time.Duration) (int, error) {
 // publishIdle shows others what a loop that has nothing to do has counted and has out.
 func (l *Loop) publishIdle() {
 	l.shared.publish(&l.Count)
+	l.publishLeft()
+}
+
+// leftEvery is after how many turns a loop shows what its driver has out, besides before each sleep.
+const leftEvery = 64
+
+func (l *Loop) publishLeft() {
 	o := l.Driver.Outstanding()
 	l.left[0].Store(int64(o.Sockets))
 	l.left[1].Store(int64(o.Requests))
@@ -345,7 +355,8 @@ func (l *Loop) publishIdle() {
 	l.left[3].Store(int64(o.Starved))
 }
 
-// Outstanding is what the driver had out when the loop last went to sleep, or ended. Any goroutine.
+// Outstanding is what the driver had out when the loop last went to sleep, or ended; of a loop that never sleeps, some
+// turns ago. Any goroutine.
 func (l *Loop) Outstanding() Outstanding {
 	return Outstanding{
 		Sockets: int(l.left[0].Load()), Requests: int(l.left[1].Load()), Buffers: int(l.left[2].Load()), Starved: int(l.left[3].Load()),

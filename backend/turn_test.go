@@ -269,3 +269,21 @@ func TestTick(t *testing.T) {
 	require.Equal(t, now, l.LastTick())
 	require.LessOrEqual(t, now, l.Clock())
 }
+
+// busyDriver has an event in each Poll, and a socket.
+type busyDriver struct{ *fakeDriver }
+
+func (busyDriver) Outstanding() Outstanding                      { return Outstanding{Sockets: 7} }
+func (d *busyDriver) Poll(time.Duration) (events int, err error) { return 1, nil }
+
+// A loop that is too busy to sleep shows what its driver has out.
+func TestOutstandingOfABusyLoop(t *testing.T) {
+	l := NewLoop(LoopConfig{Driver: &busyDriver{newFake()}, CPU: -1})
+	require.NoError(t, l.Bind())
+	defer func() { _ = l.End() }()
+	for range leftEvery {
+		_, err := l.Step(0)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 7, l.Outstanding().Sockets)
+}

@@ -216,11 +216,12 @@ func forwardsNothingWhileOff(t *testing.T, d backend.Driver) {
 		d.Receive(&o.Socket, true)
 		Until(t, d, func() bool { return f.all+len(o.Got) == before+1000+i })
 		Polls(t, d, 2*time.Millisecond)
+		forwarded := f.all
 		_, err = peer.Write([]byte("waits"))
 		require.NoError(t, err)
-		d.Receive(&o.Socket, false) // behind bytes that have come
+		d.Receive(&o.Socket, false) // behind bytes that have come, and may have been handed over
 		Polls(t, d, 2*time.Millisecond)
-		require.Equal(t, before+1000+i, f.all+len(o.Got), "bytes while receiving is off")
+		require.Equal(t, forwarded, f.all, "bytes forwarded while receiving is off")
 		d.Receive(&o.Socket, true)
 		Until(t, d, func() bool { return f.all+len(o.Got) == before+1005+i })
 	}
