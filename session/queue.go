@@ -17,6 +17,7 @@ type queue struct {
 	skip  int // bytes of segs[head] that were sent
 	n     int // bytes queued
 	first [2]segment
+	away  bool   // another goroutine than the loop's has taken it
 	spare []byte // of smallestSegment, for the next segment: most messages are small; nil: none
 }
 

@@ -41,3 +41,40 @@ func TestQueueOfManyPieces(t *testing.T) {
 		})
 	}
 }
+
+// TestQueueOfAnotherGoroutine has a goroutine that is not the loop's write what the kernel has no room for, again and again,
+// while the loop sends it. Once it has done so, that allocates nothing.
+func TestQueueOfAnotherGoroutine(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector a sync.Pool forgets at random")
+	}
+	a := newActor(t, StreamOptions{})
+	writes, wrote, message := make(chan struct{}), make(chan error), make([]byte, 100)
+	defer close(writes)
+	go func() {
+		for range writes {
+			_, err := a.s.Write(message)
+			wrote <- err
+		}
+	}()
+	var failed error
+	complete := true
+	exchange := func() {
+		a.f.room, a.f.out = 0, a.f.out[:0]
+		writes <- struct{}{}
+		if err := <-wrote; err != nil {
+			failed = err
+		}
+		complete = complete && a.s.Queued() == len(message)
+		a.f.room = plenty
+		a.turn()
+		complete = complete && a.s.Queued() == 0 && len(a.f.out) == len(message)
+	}
+	for range 3 * batchSize {
+		exchange()
+	}
+	assert.Zero(t, testing.AllocsPerRun(100, exchange))
+	assert.NoError(t, failed)
+	assert.True(t, complete, "all was queued, and then sent")
+	assert.LessOrEqual(t, len(a.s.loop.queues.few), 1, "queues that the loop has, and did not take")
+}

@@ -16,7 +16,7 @@ type spares[T any] struct {
 	few    []*T             // the loop's; the last one was used last
 	empty  []*[batchSize]*T // the loop's: what batches were in, for the next ones
 	rest   sync.Pool        // of batches
-	others sync.Pool        // of single ones, of goroutines that are not the loop's
+	others sync.Pool        // of single ones, for goroutines that are not the loop's
 }
 
 // pop returns one, or nil if there is none. Loop only.
@@ -78,16 +78,18 @@ func (l *loop) takeQueue(here bool) *queue {
 	} else if q, ok := l.queues.others.Get().(*queue); ok {
 		return q
 	}
-	return &queue{pool: &l.Pool}
+	return &queue{pool: &l.Pool, away: !here}
 }
 
-// putQueue keeps a queue in which nothing is left. here says that the caller is the loop.
+// putQueue keeps a queue in which nothing is left, for those who take one where it was taken: the loop sends what other goroutines
+// write, and they would never find a queue again that it keeps for itself. here says that the caller is the loop.
 func (l *loop) putQueue(here bool, q *queue) {
-	if here {
+	if here && !q.away {
 		l.queues.push(q)
-	} else {
-		l.queues.others.Put(q)
+		return
 	}
+	q.away = true
+	l.queues.others.Put(q)
 }
 
 // takeInbox returns an empty inbox. Loop only.

@@ -97,7 +97,7 @@ func (c *Client) Check(r *http1.Response) (Agreement, error) {
 	switch {
 	case r.StatusCode != http.StatusSwitchingProtocols:
 		return fail("the server answered %d %s", r.StatusCode, http.StatusText(r.StatusCode))
-	case !hasToken(r.Header, "Connection", "Upgrade") || !strings.EqualFold(r.Header.Get("Upgrade"), protocol):
+	case !hasToken(r.Header, "Connection", "Upgrade") || !sameFold(r.Header.Get("Upgrade"), protocol):
 		return fail("the server switched to another protocol than WebSocket")
 	case len(accepts) != 1 || strings.Trim(accepts[0], " \t") != acceptOf(c.key):
 		return fail("%s of the response does not fit the key", acceptField)

@@ -47,11 +47,15 @@ func validKey(key string) bool {
 	return err == nil && len(p) == nonceSize && !strings.ContainsAny(key, "\r\n")
 }
 
+// sameFold reports whether s is ascii, which is of ASCII, whatever the case of its letters. That the lengths are compared keeps out
+// letters that only Unicode takes for one of ASCII: for strings.EqualFold U+017F is an s, and U+212A a k. RFC 6455, section 2.1.
+func sameFold(s, ascii string) bool { return len(s) == len(ascii) && strings.EqualFold(s, ascii) }
+
 // hasToken reports whether a field that is a list has the token, in upper or lower case.
 func hasToken(h http.Header, name, token string) bool {
 	for _, list := range h[name] {
 		for item := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.Trim(item, " \t"), token) {
+			if sameFold(strings.Trim(item, " \t"), token) {
 				return true
 			}
 		}

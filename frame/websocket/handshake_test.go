@@ -53,6 +53,11 @@ func TestAnswer(t *testing.T) {
 		{name: "a short key", request: replaced("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), status: 400},
 		{name: "no key", request: replaced("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), status: 400},
 		{name: "two keys", request: question + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", status: 400},
+		{name: "tokens in any case", request: replaced("Upgrade: websocket\r\nConnection: keep-alive, Upgrade", "Upgrade: h2c ,\tWEBsocKet\r\nConnection: uPGRADE"), status: 101},
+		{name: "a Kelvin sign in place of a k", request: replaced("Upgrade: websocket", "Upgrade: websoc\u212aet"), status: 426},
+		{name: "a long s", request: replaced("Upgrade: websocket", "Upgrade: web\u017focket"), status: 426},
+		{name: "origin in upper case", request: question + "Origin: http://SERVER.example.com\r\n", status: 101},
+		{name: "a long s in the origin", request: question + "Origin: http://%C5%BFerver.example.com\r\n", status: 403},
 		{name: "HTTP/1.0", request: replaced("HTTP/1.1", "HTTP/1.0"), status: 426},
 	} {
 		r, agreed, err := k.server.Answer(parse(t, k.request+"\r\n"))
@@ -160,6 +165,8 @@ func TestCheckRefuses(t *testing.T) {
 	for name, change := range map[string]func(*http1.Response){
 		"200":                   func(r *http1.Response) { r.StatusCode = 200 },
 		"another protocol":      set("Upgrade", "h2c"),
+		"a Kelvin sign":         set("Upgrade", "websoc\u212aet"),
+		"a long s":              set("Upgrade", "web\u017focket"),
 		"no upgrade":            set("Connection", "keep-alive"),
 		"another key":           set("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
 		"no key":                func(r *http1.Response) { r.Header.Del("Sec-WebSocket-Accept") },
@@ -181,6 +188,8 @@ func TestCheckRefuses(t *testing.T) {
 	c := &websocket.Client{URL: u, Compression: true}
 	_, _, err = handshake(t, c, &websocket.Server{Compression: true}, set("Sec-WebSocket-Extensions", deflate+"; server_max_window_bits=9"))
 	assert.NoError(t, err, "a small window of the server")
+	_, _, err = handshake(t, &websocket.Client{URL: u}, &websocket.Server{}, set("Upgrade", "WebSocket"))
+	assert.NoError(t, err, "a protocol in any case")
 	_, _, err = handshake(t, &websocket.Client{URL: u}, &websocket.Server{}, set("Sec-WebSocket-Extensions", deflate))
 	assert.Error(t, err, "an extension, not offered")
 }

@@ -89,7 +89,7 @@ func (s *Server) mayCome(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(origin[0])
-	return len(origin) == 1 && err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return len(origin) == 1 && err == nil && u.Host != "" && sameFold(u.Host, r.Host)
 }
 
 // choose returns the first of Subprotocols that the client offers, or "".

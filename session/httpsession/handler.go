@@ -130,7 +130,7 @@ func (c *conn) isPending() bool { return c.decoder.Pending() != nil }
 // understood reports whether a request has no expectation other than 100-continue. RFC 9110, section 10.1.1.
 func understood(r *http.Request) bool {
 	for _, expectation := range r.Header["Expect"] {
-		if !strings.EqualFold(strings.TrimSpace(expectation), "100-continue") {
+		if !strings.EqualFold(expectation, "100-continue") { // without spaces around it; strings.TrimSpace knows more than HTTP does
 			return false
 		}
 	}
