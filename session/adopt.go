@@ -57,6 +57,7 @@ func (e *Engine) adopt(c syscall.Conn, h Handler, opts *StreamOptions) (*Stream,
 	l := e.pick(remote)
 	s := newStream(l, h, &origin{StreamOptions: *opts})
 	s.adopting = true
+	s.setAddresses(l.Sockets.LocalAddress(fd), remote) // now: a write may depend on what socket it is
 	s.inherit(&held)
 	if err := l.begin(func() { s.adopt(fd, remote, &held) }); err != nil {
 		l.Sockets.CloseSocket(fd, backend.Closing{})

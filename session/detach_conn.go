@@ -37,6 +37,7 @@ type detached struct {
 	broken   error  // of sending, for good
 	fin      bool   // shut down sending behind rest
 	shut     bool   // CloseWrite was called
+	deaf     bool   // CloseRead was called
 	closed   bool   // Close was called
 	adopted  bool   // and the socket goes on as a Stream, with what is held here
 	ended    bool   // Conn is closed
@@ -98,7 +99,10 @@ func (c *detached) begin(unread, rest []byte, fin bool, report func(int, error))
 	if c.lost {
 		rest = nil
 	}
-	c.unread, c.rest, c.report = unread, append(rest, c.early...), report
+	if !c.deaf {
+		c.unread = unread
+	}
+	c.rest, c.report = append(rest, c.early...), report
 	c.early = nil
 	c.fin = c.fin || fin
 	c.shut = c.shut || fin
@@ -322,7 +326,7 @@ func (c *detached) CloseWrite() error {
 // CloseRead shuts down the receiving side. What is unread is dropped.
 func (c *detached) CloseRead() error {
 	c.mu.Lock()
-	c.unread = nil
+	c.unread, c.deaf = nil, true
 	c.mu.Unlock()
 	if r, ok := c.Conn.(interface{ CloseRead() error }); ok {
 		return r.CloseRead()

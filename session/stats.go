@@ -74,9 +74,9 @@ type LoopStats struct {
 	// until it ran. One in 64 is measured.
 	PostLag backend.Lags
 
-	// What the loop had handed out when it last went to sleep, or ended, or some turns ago if it is busy: sockets to the kernel, listeners included;
-	// io_uring requests in flight on them; receive buffers to users, by Take. Where the kernel may still send out of a
-	// buffer when a loop has lost its ring, the buffer stays taken for good.
+	// What the loop had handed out when it last went to sleep, or ended, or some turns ago if it is busy: sockets to the
+	// kernel, listeners included; io_uring requests in flight on them; receive buffers to users, by Take. Where the kernel
+	// may still send out of a buffer when a loop has lost its ring, the buffer stays taken for good.
 	Sockets, Requests, BuffersTaken int
 
 	// Starved is how many sockets were waiting for receive buffers when the loop last went to sleep. io_uring only.

@@ -256,20 +256,13 @@ func (t *tlsLayer) computed(h *handshake, err error) {
 	}
 	t.reading, t.hand = true, nil
 	t.end()
-	s.call(inTLS, t.sealEarly)
-	if !t.late {
-		s.mu.Lock()
-		d := s.opts.dial
-		begins := s.life.phase == open
-		if begins {
-			s.dialledLocked()
-		}
-		s.mu.Unlock()
-		if begins {
-			s.opens()
-			if d != nil {
-				d.tell(nil)
-			}
+	var d *dial
+	begins := false
+	s.call(inTLS, func() { begins, d = t.sealEarly() })
+	if begins {
+		s.opens()
+		if d != nil {
+			d.tell(nil)
 		}
 	}
 	s.scheduleTurnEnd()

@@ -113,21 +113,28 @@ func (s *Stream) sealedLocked(here, direct bool, n int) {
 }
 
 // sealEarly encrypts what was written before the handshake was done, and what is written meanwhile, in order. From then on
-// writes encrypt for themselves. Loop only.
-func (t *tlsLayer) sealEarly() {
+// writes encrypt for themselves. It reports whether the stream opens with that, and of which dial it is, if of any: nothing
+// that others do can come between the two. Loop only.
+func (t *tlsLayer) sealEarly() (opens bool, d *dial) {
 	s := t.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(t.early) > 0 { // which is still there if a function of the user's Config panics
 		w := t.early[0]
 		if t.sealLocked(true, w.bytes, w.fn) != nil { // the stream has ended
-			return
+			return false, nil
 		}
 		t.early[0] = earlyWrite{}
 		t.early = t.early[1:]
 		t.waiting -= len(w.bytes)
 	}
 	t.early, t.open = nil, true
+	if t.late || s.life.phase != open {
+		return false, nil
+	}
+	d = s.opts.dial
+	s.dialledLocked()
+	return true, d
 }
 
 // loseEarlyLocked has those told who wait for early writes that nobody will encrypt. mu is held.

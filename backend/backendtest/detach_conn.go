@@ -21,6 +21,7 @@ var detachedRules = []Rule{
 	{"S16_CloseTimeoutOfADetached", closeTimeoutOfDetached},
 	{"S30_DetachedBeforeItIsLive", beforeItIsLive},
 	{"S30_DetachedInCallbacks", detachedInCallbacks},
+	{"S30_DetachedCloseRead", detachedCloseRead},
 	{"S30_DetachedDeadlines", detachedDeadlines},
 	{"S30_DetachedDeadlineLeavesNoHole", deadlineLeavesNoHole},
 	{"S30_DetachedCloseUnblocks", detachedCloseUnblocks},
@@ -173,6 +174,50 @@ func detachedInCallbacks(e *Env) {
 	c := arrives(e, conns)
 	e.reads(c, []byte("x"), "behind FIN")
 	require.NoError(e, c.Close())
+}
+
+// detachedCloseRead shuts the receiving side down while bytes are unread, before the Conn is live and after.
+func detachedCloseRead(e *Env) {
+	for _, early := range []bool{true, false} {
+		h, in := NewHooks(), "unread"
+		conns := make(chan net.Conn, 1)
+		closeRead := func(c net.Conn) {
+			if r, ok := c.(interface{ CloseRead() error }); ok {
+				assert.NoError(e, r.CloseRead())
+			}
+		}
+		h.Data = func(s *session.Stream) {
+			if s.Buffered() < len(in) {
+				return
+			}
+			c, err := s.Detach()
+			assert.NoError(e, err)
+			if early {
+				closeRead(c)
+			}
+			conns <- c
+		}
+		_, p := e.Pair(h, session.StreamOptions{})
+		_, err := p.Write([]byte(in))
+		require.NoError(e, err)
+		c := arrives(e, conns)
+		h.closedWith(nil)
+		if _, ok := c.(interface{ CloseRead() error }); !ok { // a Conn with TLS
+			require.NoError(e, c.Close())
+			return
+		}
+		if !early {
+			closeRead(c)
+		}
+		require.NoError(e, c.SetReadDeadline(time.Now().Add(patience)))
+		n, err := c.Read(make([]byte, len(in)))
+		assert.Zero(e, n, "bytes behind CloseRead; before the Conn was live: %v", early)
+		assert.Equal(e, io.EOF, err)
+		_, err = c.Write([]byte("the other way"))
+		require.NoError(e, err)
+		assert.Equal(e, "the other way", string(e.ReadAll(p, 13)))
+		require.NoError(e, c.Close())
+	}
 }
 
 // detachedDeadlines does what package net's tests of deadlines do.

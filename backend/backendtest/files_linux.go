@@ -24,6 +24,7 @@ var unixRulesLinux = []Rule{
 	{"S42_TooManyFiles", tooManyReceived},
 	{"S42_FilesWithoutDescriptors", filesWithoutDescriptors},
 	{"S42_FilesSent", filesSent},
+	{"S42_FilesBeforeOnOpen", filesBeforeOpen},
 	{"S42_FilesInOrder", filesInOrder},
 	{"S42_FilesRefused", filesRefused},
 	{"S42_FilesQueueFull", filesQueueFull},

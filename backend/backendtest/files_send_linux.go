@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -78,6 +79,48 @@ func filesSent(e *Env) {
 	assert.Empty(e, files)
 	require.NoError(e, s.Close())
 	require.NoError(e, h.Closed())
+}
+
+// filesBeforeOpen writes files to streams of Connect and of Adopt whose loop has not come to them yet.
+func filesBeforeOpen(e *Env) {
+	if !e.once() {
+		return
+	}
+	e.Network = "unix"
+	t := e.oneLoop()
+	for _, adopts := range []bool{true, false} {
+		h, l := NewHooks(), e.listenPlain("unix", e.Address())
+		h.env(e)
+		release := e.held(t)
+		defer release()
+		var s *session.Stream
+		c, err := net.Dial("unix", l.Addr().String())
+		require.NoError(e, err)
+		if adopts {
+			s, err = t.Adopt(c.(syscall.Conn), h)
+		} else {
+			s, err = t.Connect("unix", l.Addr().String(), h, nil)
+			require.NoError(e, c.Close())
+			gone, acceptErr := l.Accept()
+			require.NoError(e, acceptErr)
+			require.NoError(e, gone.Close())
+		}
+		require.NoError(e, err)
+		sent := e.numbered(0, 2)
+		err = s.WriteFiles([]byte("early"), sent...)
+		closeAll(sent)
+		require.NoError(e, err, "adopted: %v", adopts)
+		release()
+		p, err := l.Accept()
+		require.NoError(e, err)
+		got, files, err := e.receiveSome(p.(*net.UnixConn), 100)
+		require.NoError(e, err)
+		assert.Equal(e, "early", string(got))
+		assert.Equal(e, upTo(2), e.numbers(files))
+		h.Opened()
+		require.NoError(e, p.Close())
+		_ = h.Closed()
+	}
 }
 
 // filesInOrder writes bytes and files from several goroutines and from the loop, to a peer that receives in pieces of any

@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,6 +25,7 @@ var tlsRules = []Rule{
 	{"T01_State", tlsState},
 	{"T01_Resumption", tlsResumption},
 	{"T01_WritesBeforeOnOpen", tlsEarlyWrites},
+	{"T01_EndsAsItOpens", tlsEndsAsItOpens},
 	{"T01_PiecesOfRecords", tlsPieces},
 	{"T01_ManyWriters", tlsManyWriters},
 	{"T01_EndsDuringWrites", tlsEndsDuringWrites},
@@ -98,6 +102,40 @@ func tlsBothEnds(e *Env) {
 		h.gotAll(want)
 		require.NoError(e, s.Close())
 		h.closedWith(nil)
+	}
+}
+
+// tlsEndsAsItOpens has several goroutines detach a stream of Connect until one can, which is as soon as its handshake is done:
+// OnClose gets no error, so OnOpen was called before.
+func tlsEndsAsItOpens(e *Env) {
+	if !e.once() {
+		return
+	}
+	a := e.listenTLS(e.Under(), echo(), &session.ListenOptions{})
+	client := clientTLS()
+	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	for range 30 {
+		h := NewHooks()
+		h.env(e)
+		s, err := e.Under().Connect(a.Network(), a.String(), h, &session.DialOptions{TLS: client})
+		require.NoError(e, err)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				c, err := s.Detach()
+				for began := time.Now(); errors.Is(err, syscall.ENOTCONN) && time.Since(began) < patience; {
+					c, err = s.Detach()
+				}
+				if err == nil {
+					assert.NoError(e, c.Close())
+				} else {
+					assert.Equal(e, net.ErrClosed, err, "another one was first")
+				}
+			})
+		}
+		h.closedWith(nil)
+		all.Wait()
+		require.Equal(e, 1, h.Count("OnOpen"), "calls of OnOpen")
 	}
 }
 
