@@ -63,6 +63,7 @@ func withoutPlain() map[string]string {
 		"Relay_ResetInAPause":          "a stream that does not read learns of a reset only behind the piece that it has in memory",
 		"S09_DirectWrites":             sendsElsewhere, "S35_Stats": sendsElsewhere, "Sessions_ResetWhenFull": sendsElsewhere,
 		"S11_ReadWhileBlocked":   "one piece is received ahead",
+		"S19_FailedWrite":        "a send of another goroutine may take the error of a reset, and then package net tells the receive of an end",
 		"S33_QuietBesideBulk":    "goroutines receive and send, and Go's scheduler chooses among them",
 		"S13_NoSignal":           "package net's sends raise SIGPIPE, which Go ignores unless the program asks for it",
 		"S20_RawConnWhileEnding": "the close of a socket that may have input waits for it a millisecond, beside the loop",

@@ -154,8 +154,11 @@ func (r *relayed) cutBehind(early, late []byte) {
 	e := r.e
 	e.Helper()
 	p, err := readOn(r.pb).all(e)
-	require.GreaterOrEqual(e, len(p), len(early))
-	require.Equal(e, early, p[:len(early)])
+	if e.Peers != nil && len(p) < len(early) { // a peer that is a stream reads only so much behind a reset
+		assert.True(e, bytes.HasPrefix(early, p), "what came is not what was sent")
+		return
+	}
+	require.True(e, bytes.HasPrefix(p, early), "what was queued comes first, and %d bytes came", len(p))
 	rest := p[len(early):]
 	assert.NotEmpty(e, rest, "what the first stream had received did not come")
 	assert.Empty(e, bytes.ReplaceAll(rest, late, nil), "what came is not what was sent")
