@@ -126,7 +126,6 @@ type relayEnd struct {
 	passed atomic.Uint64 // bytes that went to the other stream
 	bulk   bool          // much comes at a time
 	small  int           // how many times in a row little was forwarded
-	begun  bool          // it is the handler of its stream
 	failed error         // why the other stream has ended, before this one was taken over
 	rest   *Buffer       // what the stream had received when it failed; it belongs to the other one's loop then
 }
@@ -158,7 +157,6 @@ func (e *relayEnd) begin() {
 		e.hasEnded(s.cause())
 		return
 	}
-	e.begun = true
 	s.SetHandler(e)
 	s.refuseFiles()
 	s.dropFiles()

@@ -79,7 +79,7 @@ func (e *relayEnd) endAfterRest(cause error) {
 	if s.isEnding() {
 		return
 	}
-	if !e.begun {
+	if !s.relays { // begin comes later
 		e.failed = cause
 		return
 	}

@@ -156,6 +156,8 @@ func (r *relayed) cutBehind(early, late []byte) {
 	p, err := readOn(r.pb).all(e)
 	if e.Peers != nil && len(p) < len(early) { // a peer that is a stream reads only so much behind a reset
 		assert.True(e, bytes.HasPrefix(early, p), "what came is not what was sent")
+		assert.True(e, isCut(err), "it ends with %v", err)
+		assert.ErrorIs(e, r.ended().err, syscall.ECONNRESET)
 		return
 	}
 	require.True(e, bytes.HasPrefix(p, early), "what was queued comes first, and %d bytes came", len(p))

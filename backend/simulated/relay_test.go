@@ -67,7 +67,7 @@ func runRelay(t *testing.T, completions bool, seed uint64, two bool) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := simulated.Config{Seed: seed, Faults: simulated.Rough()}
 	if r.IntN(2) == 0 {
-		c.SendBuffer, c.ReceiveBuffer = 20+r.IntN(5000), 20+r.IntN(5000)
+		c.SendBuffer, c.ReceiveBuffer = 1+r.IntN(5000), 1+r.IntN(5000)
 	}
 	x := &relayTrial{t: t, r: r, seed: seed}
 	if two {
