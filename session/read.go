@@ -29,7 +29,7 @@ func (s *Stream) Buffered() int {
 func (s *Stream) Peek(n int) ([]byte, error) {
 	s.onLoopOnly("Peek")
 	p := s.rx.in.bytes()
-	if backend.Poisoning() {
+	if backend.Poisoning() && len(p) > 0 { // with nothing to lend, the loop may be over, and any goroutine here
 		s.loop.lend(s)
 	}
 	switch {

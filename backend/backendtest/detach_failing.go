@@ -43,7 +43,7 @@ func detachBesideReset(e *Env) {
 
 // completionAfterDetach has notified writes wait when the connection is given away, and looks at what is told.
 func completionAfterDetach(e *Env) {
-	const more = 7 << 20 // than any kernel takes at once
+	const more = 7 << 20 // than the kernel takes at once, with small buffers
 	for what, c := range map[string]struct {
 		end  func(t *session.Engine, c net.Conn, p Peer)
 		fate []bool // whether each of the writes fails
@@ -64,6 +64,7 @@ func completionAfterDetach(e *Env) {
 			h.Close = func(*session.Stream, error) { close(told) }
 			s, p := e.PairOn(t, h, session.StreamOptions{CloseTimeout: 30 * time.Millisecond, HighWater: 1000})
 			e.small(s)
+			e.smallPeer(p)
 			require.NoError(e, s.WriteNotify(Pattern(10), func(err error) { told <- err }))
 			assert.NoError(e, arrives(e, told), what)
 			_, err := s.Write(Pattern(someFull - 10))

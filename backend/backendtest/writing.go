@@ -49,6 +49,20 @@ func (e *Env) small(s *session.Stream) {
 	}), "control")
 }
 
+// smallPeer makes the buffer that the kernel has for what a peer has not read small, and keeps it so: else the kernel lets
+// it grow while the peer reads, up to net.ipv4.tcp_rmem[2], which is 32 MiB on some machines.
+func (e *Env) smallPeer(p Peer) {
+	e.Helper()
+	switch p := p.(type) {
+	case *streamPeer:
+		e.small(p.stream)
+	case plainPeer:
+		if c, ok := p.halfCloser.(interface{ SetReadBuffer(int) error }); ok {
+			require.NoError(e, c.SetReadBuffer(128<<10), "SetReadBuffer")
+		}
+	}
+}
+
 // setSocketOption is there because a descriptor is an int on one system and a handle on another.
 func setSocketOption[FD ~int | ~uintptr](set func(FD, int, int, int) error, fd uintptr, option, value int) error {
 	return set(FD(fd), syscall.SOL_SOCKET, option, value)
