@@ -147,7 +147,9 @@ func (s *Stream) watchClose(sent bool) {
 	}
 	if sent && c.lasts == 0 {
 		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
-		s.dropUnread()
+		if !s.relays { // what came before goes to the other stream
+			s.dropUnread()
+		}
 		c.seen, c.since = s.dropped(), c.lasts
 		s.loop.StartTimer(&c.timer, silentStage/4)
 	}

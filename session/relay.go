@@ -73,9 +73,7 @@ func Relay(a, b *Stream, o *RelayOptions) error {
 		return fmt.Errorf("tandem: relay: the first stream: %w", err)
 	}
 	if err := b.beginRelay(); err != nil {
-		a.mu.Lock()
-		a.relayed = false
-		a.mu.Unlock()
+		a.cancelRelay()
 		return fmt.Errorf("tandem: relay: the second stream: %w", err)
 	}
 	a.PauseRead() // the present handlers hear of no more bytes, nor of their end
@@ -101,6 +99,37 @@ func (s *Stream) beginRelay() error {
 	}
 	s.relayed = true
 	return nil
+}
+
+// cancelRelay takes the mark back, and does what the stream has not done because of it.
+func (s *Stream) cancelRelay() {
+	s.mu.Lock()
+	s.relayed = false
+	s.mu.Unlock()
+	_ = s.Post(func() {
+		if s.rx.eofTold && !s.opts.AllowHalfClose {
+			_ = s.Close()
+		} else if s.seldom().undrained {
+			s.drain()
+		}
+	})
+}
+
+// isRelayed reports whether the stream is one of a relay, or is about to be. Any goroutine.
+func (s *Stream) isRelayed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relayed
+}
+
+// closeUnlessRelayed closes the stream, unless it is one of a relay, and reports whether it has.
+func (s *Stream) closeUnlessRelayed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.relayed {
+		s.closeStreamLocked(false)
+	}
+	return !s.relayed
 }
 
 // relay is two streams that are joined.
@@ -144,7 +173,7 @@ func (e *relayEnd) takeOver() {
 // tooLate tells the relay of a stream that has ended before it could be taken over.
 func (e *relayEnd) tooLate() {
 	s := e.stream
-	ended := func() { e.hasEnded(s.cause()) }
+	ended := func() { e.hasEnded(s.failure()) }
 	if s.loop.Post(backend.TaskFunc(func() { s.call(relayEnded, ended) })) != nil { // the loop has ended, too
 		ended()
 	}
@@ -154,7 +183,7 @@ func (e *relayEnd) tooLate() {
 func (e *relayEnd) begin() {
 	s := e.stream
 	if s.over { // it never opened
-		e.hasEnded(s.cause())
+		e.hasEnded(s.failure())
 		return
 	}
 	s.SetHandler(e)
@@ -213,7 +242,7 @@ func (e *relayEnd) pass(n int) bool {
 	if err != nil {
 		return false
 	}
-	if err = to.WriteBuffer(b); err != nil {
+	if err = to.writeRelayed(b); err != nil {
 		b.Release()
 		if !errors.Is(err, net.ErrClosed) || !to.isEnding() {
 			_ = to.AbortWith(fmt.Errorf("tandem: relay: %w", err)) // somebody else has written to it, or called CloseWrite

@@ -32,7 +32,7 @@ func (s *Stream) isEnding() bool {
 func (s *Stream) isDialing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.life.phase == dialing
+	return s.life.phase == dialing && s.opts.dial != nil // one that is adopted is connected already
 }
 
 // wasReset reports whether the stream ends by a reset from this end. Any goroutine.
@@ -42,11 +42,15 @@ func (s *Stream) wasReset() bool {
 	return s.life.reset
 }
 
-// cause is what ended the stream. Any goroutine.
-func (s *Stream) cause() error {
+// failure is what ended a stream that was not taken over: nil if it was closed, and not reset. Any goroutine.
+func (s *Stream) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.causeOr(net.ErrClosed)
+	err := s.causeOr(net.ErrClosed)
+	if err == net.ErrClosed && !s.life.reset {
+		return nil
+	}
+	return err
 }
 
 // allTaken reports whether nothing of what was written would be lost by a reset. A Unix socket has none: its peer can
@@ -109,6 +113,17 @@ func (r *lastBytes) look() {
 	r.pause = min(2*r.pause, longestLook)
 }
 
+// writeRelayed is WriteBuffer for bytes of a relay, for which there was room when it looked. Another loop may have queued
+// a few bytes of TLS meanwhile.
+func (s *Stream) writeRelayed(b *Buffer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusesLocked() {
+		return net.ErrClosed
+	}
+	return s.takeBufferLocked(b)
+}
+
 // passRest gives what the stream has left to the other one, if that takes it now: at the latest when it has nothing queued
 // any more. On the other one's loop only.
 func (e *relayEnd) passRest() {
@@ -116,7 +131,7 @@ func (e *relayEnd) passRest() {
 		return
 	}
 	n := len(e.rest.Bytes())
-	if e.to.stream.WriteBuffer(e.rest) != nil {
+	if e.to.stream.writeRelayed(e.rest) != nil {
 		e.drop()
 		return
 	}

@@ -250,9 +250,7 @@ func (s *Stream) deliverEnd() {
 	}
 	s.rx.eofTold = true
 	s.callEOF()
-	if !s.opts.AllowHalfClose && !s.relays {
-		_ = s.Close()
-	} else {
+	if s.opts.AllowHalfClose || !s.closeUnlessRelayed() {
 		s.halfClosed()
 	}
 }

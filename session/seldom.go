@@ -13,6 +13,7 @@ type seldom struct {
 	forwarder *relayEnd      // of a Relay, if sock.Forwards is set
 	source    *source        // that it counts for in its listener, or nil
 	discarded uint64         // bytes that came when nobody wanted them any longer
+	undrained bool           // Shutdown left it to its relay
 	counted   int            // unread bytes that the Transport's MemoryLimit counts
 }
 

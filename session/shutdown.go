@@ -215,13 +215,22 @@ func (l *loop) beginShutdown() {
 		_ = d.giveUp(net.ErrClosed)
 	}
 	l.each(func(s *Stream) {
-		if h, ok := s.handler.(Drainer); ok && s.opened && s.isOpen() {
-			s.call(onDrain, func() { h.OnDrain(s) })
+		if s.opened && s.isRelayed() { // perhaps nobody has taken it over yet
+			s.needs().undrained = true
 		} else {
-			_ = s.Close()
+			s.drain()
 		}
 	})
 	l.checkEmpty()
+}
+
+// drain tells the stream's handler of a Shutdown, or closes the stream.
+func (s *Stream) drain() {
+	if h, ok := s.handler.(Drainer); ok && s.opened && s.isOpen() {
+		s.call(onDrain, func() { h.OnDrain(s) })
+	} else {
+		_ = s.Close()
+	}
 }
 
 // isOpen reports whether the stream has been opened, and nobody has ended it yet.

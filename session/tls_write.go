@@ -18,13 +18,18 @@ func sealedSize(n int) int {
 // writeLocked is Write and WriteNotify through TLS. fn is nil for Write. The stream's mu is held, but not while p is
 // encrypted.
 func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
-	s := t.stream
-	if err := s.mayWriteLocked(sealedSize(len(p))); err != nil {
+	if err := t.stream.mayWriteLocked(sealedSize(len(p))); err != nil {
 		return err
 	}
 	if len(p) == 0 && fn == nil {
 		return nil
 	}
+	return t.takeLocked(here, p, fn)
+}
+
+// takeLocked is writeLocked without a limit.
+func (t *tlsLayer) takeLocked(here bool, p []byte, fn func(error)) error {
+	s := t.stream
 	if !t.open {
 		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})
 		t.waiting += len(p)

@@ -125,19 +125,29 @@ func (s *Stream) WriteBuffer(b *Buffer) error {
 	if b == nil || b.memory == nil {
 		return net.ErrClosed
 	}
-	here := s.loop.OnLoop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	size := len(b.bytes)
 	if s.tls != nil {
-		err := s.tls.writeLocked(here, b.bytes, nil)
+		size = sealedSize(size)
+	}
+	if err := s.mayWriteLocked(size); err != nil {
+		return err
+	}
+	return s.takeBufferLocked(b)
+}
+
+// takeBufferLocked is WriteBuffer without a limit. The stream is open. mu is held.
+func (s *Stream) takeBufferLocked(b *Buffer) error {
+	here := s.loop.OnLoop()
+	if s.tls != nil {
+		err := s.tls.takeLocked(here, b.bytes, nil)
 		if err == nil {
 			b.Release()
 		}
 		return err
 	}
-	if err := s.admitLocked(len(b.bytes)); err != nil {
-		return err
-	}
+	s.tx.accepted += uint64(len(b.bytes))
 	p, m := b.bytes, b.memory
 	b.bytes, b.memory = nil, nil
 	p = p[s.sendNowLocked(here, p):]

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"errors"
 	"net"
 	"os"
 
@@ -40,4 +41,15 @@ func bound() (*os.File, *net.TCPAddr, error) {
 		return nil, nil, os.NewSyscallError("getsockname", err)
 	}
 	return f, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}, nil
+}
+
+// makeBlocking has an open file wait, and with it everybody who shares it.
+func makeBlocking(f *os.File) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = c.Control(func(fd uintptr) { set = unix.SetNonblock(int(fd), false) })
+	return errors.Join(err, set)
 }

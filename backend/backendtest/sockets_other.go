@@ -15,3 +15,5 @@ func socketPair() (a, b *os.File, err error) { return nil, nil, errors.ErrUnsupp
 func shrinkBacklog(uintptr) error { return errors.ErrUnsupported }
 
 func bound() (*os.File, *net.TCPAddr, error) { return nil, nil, errors.ErrUnsupported }
+
+func makeBlocking(*os.File) error { return errors.ErrUnsupported }

@@ -55,6 +55,7 @@ func Rules() []Rule {
 		slowRules,
 		relayRules,
 		relayEndRules,
+		relayBeginRules,
 		shareRules,
 		sourceRules,
 		unixRules,
