@@ -67,7 +67,7 @@ type ConnStats = session.ConnStats
 //   - [session.LoopStats.LongestCallbackStream] is the ID of its stream.
 //   - [session.LoopStats.PostLag] counts how long posted work waited until it ran. One in 64 is measured.
 //
-// What the loop had handed out when it last went to sleep:
+// What the loop had handed out when it last went to sleep, or at most 64 turns ago:
 //
 //   - [session.LoopStats.Sockets] is how many sockets the kernel had.
 //   - [session.LoopStats.Requests] is how many io_uring requests were in flight.

@@ -33,7 +33,8 @@ type StreamOptions struct {
 	AllowHalfClose bool
 
 	// CloseTimeout bounds how long a closing stream waits while its peer takes none of the queued bytes; then the
-	// connection is reset. Every byte that the peer takes starts the time anew. Default 5 s. Negative: no limit.
+	// connection is reset. Every byte that the peer takes starts the time anew. Default 5 s. Negative: no limit, and
+	// then two streams that close with bytes queued for each other wait for ever.
 	CloseTimeout time.Duration
 
 	// IdleTimeout ends a stream on which no byte came or went for so long. Default 0: none.

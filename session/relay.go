@@ -49,7 +49,7 @@ type RelayStats struct {
 //   - Failure: if one fails, what it has received is sent to the peer of the other, which is then reset, so that its peer
 //     does not take what it got for all there was. That waits for a peer that takes no byte for the CloseTimeout. A FIN
 //     without the close_notify of TLS is such a failure, io.ErrUnexpectedEOF. If one is reset at this end, by Abort, by a
-//     timeout or by the end of its loop, so is the other, at once.
+//     timeout or by the end of its loop, so is the other, at once; so is one that is still being connected.
 //   - Files that come over a Unix socket are closed, whatever ReceiveFiles says.
 //   - Close of one closes the other in order. Shutdown leaves a relay alone until its context ends, and then aborts it.
 //

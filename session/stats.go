@@ -79,7 +79,7 @@ type LoopStats struct {
 	// may still send out of a buffer when a loop has lost its ring, the buffer stays taken for good.
 	Sockets, Requests, BuffersTaken int
 
-	// Starved is how many sockets were waiting for receive buffers when the loop last went to sleep. io_uring only.
+	// Starved is how many sockets were waiting for receive buffers then. io_uring only.
 	Starved int
 }
 

@@ -82,13 +82,13 @@ var loopFigures = []figure[tandem.LoopStats]{
 		func(s *tandem.LoopStats) float64 { return s.LongestTurn.Seconds() }},
 	{"longest_callback_seconds", "How long the longest callback for data took, since the Transport was opened.", gauge,
 		func(s *tandem.LoopStats) float64 { return s.LongestCallback.Seconds() }},
-	{"sockets", "Sockets that the kernel had when the loop last went to sleep.", gauge,
+	{"sockets", "Sockets that the kernel had at the loop's last sleep, or some turns ago.", gauge,
 		func(s *tandem.LoopStats) float64 { return float64(s.Sockets) }},
-	{"requests", "Requests of io_uring that were in flight when the loop last went to sleep.", gauge,
+	{"requests", "Requests of io_uring that were in flight at the loop's last sleep, or some turns ago.", gauge,
 		func(s *tandem.LoopStats) float64 { return float64(s.Requests) }},
-	{"buffers_taken", "Receive buffers that users had taken when the loop last went to sleep.", gauge,
+	{"buffers_taken", "Receive buffers that users had taken at the loop's last sleep, or some turns ago.", gauge,
 		func(s *tandem.LoopStats) float64 { return float64(s.BuffersTaken) }},
-	{"starved_sockets", "Sockets that waited for receive buffers of io_uring when the loop last went to sleep.", gauge,
+	{"starved_sockets", "Sockets that waited for receive buffers of io_uring at the loop's last sleep, or some turns ago.", gauge,
 		func(s *tandem.LoopStats) float64 { return float64(s.Starved) }},
 }
 
