@@ -30,11 +30,16 @@ const leastForwarded = 64 << 10
 
 // Move has the socket's Forwarder take what has come and is to go to another socket. It returns how many of them it has left,
 // which Rest returns before the next Move; otherwise EAGAIN, or the connection's error. ErrPending means that the socket has
-// to be received from as usual: it cannot be forwarded, and has no Forwarder any longer; or it has nothing for splice(2), which
-// does not get past urgent data, tcp_read_sock in net/ipv4/tcp.c, and takes it for the end of the stream if that has come, too.
+// to be received from as usual: it cannot be forwarded, and has no Forwarder any longer; or somebody who shares one of the two
+// sockets has made it blocking, which splice(2) heeds; or it has nothing for splice, which does not get past urgent data,
+// tcp_read_sock in net/ipv4/tcp.c, and takes it for the end of the stream if that has come, too.
 func (f *Forwarding) Move(s *Socket, to Descriptor, calls *uint64) (left int, err error) {
 	if f.left > 0 { // a panic has come between: nobody else may get these bytes
 		f.Close()
+	}
+	*calls += 2
+	if isBlocking(s.FD()) || isBlocking(to.FD()) {
+		return 0, ErrPending
 	}
 	if f.pipe == nil {
 		if f.pipe, err = NewPipe(); err != nil {

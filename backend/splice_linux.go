@@ -56,10 +56,11 @@ func (p *Pipe) Read(b []byte) (int, error) {
 	}
 }
 
-// spliceOnce never waits: both ends are non-blocking, and ours alone.
+// spliceOnce does not wait, because both ends are non-blocking, unless somebody who shares the socket makes it blocking just
+// now: splice(2) has no flag for one call. The scheduler knows of that, and others go on.
 func spliceOnce(from, to, n int) (int, error) {
 	for {
-		m, _, e := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		m, _, e := unix.Syscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 		switch e {
 		case 0:
 			return int(m), nil

@@ -147,7 +147,7 @@ func AcceptShared(fd int) (int, Address, error) {
 	case !is:
 		return -1, Address{}, unix.EAGAIN
 	}
-	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
+	if isBlocking(fd) {
 		_ = unix.SetNonblock(fd, true)
 	}
 	var sa unix.RawSockaddrAny
@@ -160,6 +160,12 @@ func AcceptShared(fd int) (int, Address, error) {
 		e = unix.EAGAIN
 	}
 	return -1, Address{}, e
+}
+
+// isBlocking reports whether calls on a file wait. They do for all who have the open file, whoever of them has set that.
+func isBlocking(fd int) bool {
+	flags, _, e := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_GETFL, 0)
+	return e == 0 && flags&unix.O_NONBLOCK == 0
 }
 
 // discard drops what the kernel has received, up to limit bytes.

@@ -77,7 +77,6 @@ func (e *Engine) adopt(c syscall.Conn, h Handler, opts *StreamOptions) (*Stream,
 
 // holdings are what a Conn of Detach has in front of its socket.
 type holdings struct {
-	ours           bool // nobody else has the open file
 	unread, unsent []byte
 	files          []*os.File       // that came with unread
 	fin, finSent   bool             // CloseWrite was called; and nothing was left to be sent before
@@ -135,7 +134,6 @@ func (s *Stream) adopt(fd backend.Descriptor, remote backend.Address, h *holding
 		in.push(h.unread)
 		in.unseen = n
 	}
-	s.sock.Shared.Store(!h.ours) // others may have the open file, too
 	s.attach(fd, remote)
 	if h.finSent && s.opened {
 		s.halfClosed()

@@ -47,7 +47,7 @@ func (c *detached) surrender() (holdings, error) {
 	c.mu.Lock()
 	c.tellLocked() // if send has sent all, or failed, and was stopped before it said so
 	took, report := c.took, c.report
-	h := holdings{ours: true, unread: c.unread, files: c.files, unsent: c.rest, fin: c.shut, finSent: c.shut && !c.fin}
+	h := holdings{unread: c.unread, files: c.files, unsent: c.rest, fin: c.shut, finSent: c.shut && !c.fin}
 	h.report = func(n int, err error) { report(took+n, err) }
 	err := c.broken
 	c.unread, c.rest, c.files = nil, nil, nil

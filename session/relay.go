@@ -192,8 +192,8 @@ func (e *relayEnd) begin() {
 	s.relays = true
 	s.rx.eofTold = false // if its peer has finished already, the other one's has to be told
 	s.PauseRead()
-	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil && !s.sock.Shared.Load() {
-		s.needs().forwarder, s.sock.Forwards = e, true // others that have a shared socket may make it blocking
+	if s.loop.forwards() && e.to.stream.loop.forwards() && s.tls == nil {
+		s.needs().forwarder, s.sock.Forwards = e, true
 	}
 	if e.failed != nil {
 		e.endAfterRest(e.failed)

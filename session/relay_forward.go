@@ -33,7 +33,7 @@ func (e *relayEnd) Wants() (backend.Descriptor, bool) {
 	}
 	to.mu.Lock()
 	defer to.mu.Unlock()
-	if !to.forwardsLocked() || to.sock.Shared.Load() { // others may make that one blocking
+	if !to.forwardsLocked() {
 		return backend.Descriptor{}, false
 	}
 	return to.fd, true
