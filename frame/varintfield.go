@@ -57,8 +57,8 @@ func NewVarintField(o VarintFieldOptions) (Codec[Message], error) {
 	switch {
 	case o.Length < 1 || o.Length > binary.MaxVarintLen64:
 		return nil, fmt.Errorf("frame: VarintFieldOptions.Length is %d: it must be from 1 to %d", o.Length, binary.MaxVarintLen64)
-	case o.Offset < 0 || o.Offset > math.MaxInt32:
-		return nil, fmt.Errorf("frame: VarintFieldOptions.Offset is %d: it must be from 0 to 2^31-1", o.Offset)
+	case o.Offset < 0 || o.Offset > math.MaxInt32-binary.MaxVarintLen64: // so that the sum is an int everywhere
+		return nil, fmt.Errorf("frame: VarintFieldOptions.Offset is %d: it must be from 0 to 2^31-11", o.Offset)
 	case o.MaxPayload < 0:
 		return nil, fmt.Errorf("frame: VarintFieldOptions.MaxPayload is %d, but must not be negative", o.MaxPayload)
 	}

@@ -53,6 +53,7 @@ func TestVarintField(t *testing.T) {
 		{frame.VarintFieldOptions{Length: -1}, "Length is -1"},
 		{frame.VarintFieldOptions{Offset: -1}, "Offset is -1"},
 		{frame.VarintFieldOptions{Offset: math.MaxInt}, "Offset is " + strconv.Itoa(math.MaxInt)},
+		{frame.VarintFieldOptions{Offset: math.MaxInt32 - 9}, "Offset is 2147483638"},
 		{frame.VarintFieldOptions{MaxPayload: -1}, "MaxPayload is -1"},
 		{frame.VarintFieldOptions{MaxPayload: math.MaxInt}, ""},
 	} {

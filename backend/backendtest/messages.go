@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -315,7 +316,7 @@ func (boundless) MaxSize() int { return 1000 }
 func maxSize(e *Env) {
 	for size, ok := range map[int]bool{1000 - 8: true, 1000 - 7: false, 1 << 30: false} {
 		var got inbound
-		h := around(session.Frames(boundless{frame.U64{MaxPayload: 1 << 40}}, got.add))
+		h := around(session.Frames(boundless{frame.U64{MaxPayload: math.MaxInt}}, got.add))
 		_, p := e.Pair(h, session.StreamOptions{})
 		head := []byte{byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), 0, 0, 0, 0}
 		_, err := p.Write(head)

@@ -4,6 +4,7 @@ package load
 
 import (
 	"io"
+	"math"
 	"net"
 	"sync"
 	"testing"
@@ -171,7 +172,7 @@ func TestLoadConfigCheck(t *testing.T) {
 		"no size":            func(c *Config) { c.Size = 0 },
 		"no depth":           func(c *Config) { c.Depth = 0 },
 		"too much in flight": func(c *Config) { c.Size, c.Depth = 1<<19, 3 },
-		"overflow":           func(c *Config) { c.Size, c.Depth = 1<<20, 1<<60 },
+		"overflow":           func(c *Config) { c.Size, c.Depth = 1<<20, math.MaxInt },
 		"no window":          func(c *Config) { c.Window = 0 },
 	} {
 		bad := good

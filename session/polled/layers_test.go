@@ -3,6 +3,7 @@ package polled_test
 import (
 	"errors"
 	"io"
+	"math"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func (boundless) MaxSize() int { return 100 }
 // TestFramedMaxSize reads what is as large as a codec allows, and what is larger, with a codec that does not look at that
 // itself.
 func TestFramedMaxSize(t *testing.T) {
-	codec := boundless{frame.U64{MaxPayload: 1 << 40}}
+	codec := boundless{frame.U64{MaxPayload: math.MaxInt}}
 	for size, ok := range map[byte]bool{92: true, 93: false} {
 		inner := &sessiontest.Script[[]byte, []byte]{}
 		inner.Reads = append(inner.Reads, data("\x00\x00\x00\x00\x00\x00\x00\x00"), data(string([]byte{size, 0, 0, 0, 0, 0, 0, 0})),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -61,7 +62,7 @@ type carelessCodec struct{ frame.U64 }
 
 // NewDecoder implements frame.Codec.
 func (carelessCodec) NewDecoder() frame.Decoder[[]byte] {
-	return frame.U64{MaxPayload: 1 << 40}.NewDecoder()
+	return frame.U64{MaxPayload: math.MaxInt}.NewDecoder()
 }
 
 // message is the payload of message i.
