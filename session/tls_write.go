@@ -21,14 +21,14 @@ func (t *tlsLayer) writeLocked(here bool, p []byte, fn func(error)) error {
 	if err := t.stream.mayWriteLocked(sealedSize(len(p))); err != nil {
 		return err
 	}
-	if len(p) == 0 && fn == nil {
-		return nil
-	}
 	return t.takeLocked(here, p, fn)
 }
 
 // takeLocked is writeLocked without a limit.
 func (t *tlsLayer) takeLocked(here bool, p []byte, fn func(error)) error {
+	if len(p) == 0 && fn == nil {
+		return nil
+	}
 	s := t.stream
 	if !t.open {
 		t.early = append(t.early, earlyWrite{append([]byte(nil), p...), fn})

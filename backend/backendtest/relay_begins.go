@@ -26,6 +26,9 @@ var relayBeginRules = []Rule{
 	{"Relay_BlockingSocket", relayBlockingSocket},
 }
 
+// noRecord is no TLS, and long enough to be taken for it.
+const noRecord = "this is no record, and long enough to be taken for one"
+
 // relayInEOF calls Relay on another goroutine while OnEOF of one stream is running, which would close itself then: but it
 // belongs to the relay already.
 func relayInEOF(e *Env) {
@@ -121,7 +124,7 @@ func relayShutdownEarly(e *Env) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	go func() { result <- t.Shutdown(ctx) }()
-	time.Sleep(moment) // Shutdown has begun
+	time.Sleep(moment) // so that Shutdown has begun: nothing tells when it has posted to the loop
 	release()
 	got := readOn(r.pb)
 	e.sendAndFinish(r.pa, []byte(" and late"))
@@ -154,7 +157,7 @@ func relayBadRecord(e *Env) {
 	wire.gather = true
 	_, err = c.Write(late)
 	require.NoError(e, err)
-	_, err = wire.Conn.Write(append(wire.held, "this is no record, and long enough to be taken for one"...))
+	_, err = wire.Conn.Write(append(wire.held, noRecord...))
 	require.NoError(e, err)
 	e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
 	r.cutBehind(early, late)
@@ -188,7 +191,7 @@ func relayStartTLSFails(e *Env) {
 	e.onLoop(r.a, func() { assert.NoError(e, r.a.StartTLS(serverTLS(), true)) })
 	release := hold(r.b)
 	r.join()
-	_, err = r.pa.Write([]byte("this is no record, and long enough to be taken for one"))
+	_, err = r.pa.Write([]byte(noRecord))
 	require.NoError(e, err)
 	e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
 	release()
@@ -237,9 +240,7 @@ func relayBlockingSocket(e *Env) {
 			return same == 30
 		}, "a relay that stops")
 		for _, s := range []*session.Stream{r.a, r.b} {
-			ran := make(chan bool, 1)
-			require.NoError(e, s.Post(func() { ran <- true }))
-			arrives(e, ran)
+			e.onLoop(s, func() {})
 		}
 		readOn(r.pb).gotAll(e, want)
 		require.True(e, await(sent), "the peer's write does not end")
