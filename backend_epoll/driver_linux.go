@@ -182,7 +182,7 @@ func (d *Driver) dispatch() (events int) {
 }
 
 func (d *Driver) report(s *backend.Socket, events uint32, id backend.ID) {
-	if events&unix.EPOLLERR != 0 && s.State&(accepting|connecting) == 0 {
+	if events&unix.EPOLLERR != 0 && s.State&(accepting|connecting) == 0 && !receivesEnd(s, events) {
 		if events = withoutQueue(s.FD(), events); events == 0 {
 			return
 		}
@@ -224,6 +224,12 @@ func (d *Driver) connected(s *backend.Socket, events uint32) {
 	}
 	d.SetInterest(s, connecting, false)
 	s.Owner.Connected(err)
+}
+
+// receivesEnd reports whether the next recv(2) says all about an event: the connection is over, for whatever reason, and
+// what is in its error queue does not matter.
+func receivesEnd(s *backend.Socket, events uint32) bool {
+	return events&unix.EPOLLHUP != 0 && s.State&receiving != 0
 }
 
 // withoutQueue empties the error queue of a socket and returns the events that are left. EPOLLERR is among them only if

@@ -46,7 +46,8 @@ func (d *Driver) hungUp(s *backend.Socket, c ring.CQE, last bool) {
 	if last {
 		d.pollAgain(s)
 	}
-	if c.Res&unix.POLLERR != 0 && backend.DrainErrors(s.FD()) && !backend.HasError(s.FD()) {
+	receivesEnd := c.Res&unix.POLLHUP != 0 && s.State&wantReceive != 0 // then what is in the error queue does not matter
+	if c.Res&unix.POLLERR != 0 && !receivesEnd && backend.DrainErrors(s.FD()) && !backend.HasError(s.FD()) {
 		c.Res &^= unix.POLLERR
 		if s.State&(armed|multi) == armed { // it retried because of the queue until a worker thread took it, which it blocks
 			s.State |= overlooked
