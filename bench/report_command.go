@@ -26,7 +26,8 @@ func reportCommand() *cobra.Command {
 		Long: "Show what run measured. Without flags, a table on standard output. The HTML page has all numbers and\n" +
 			"pictures, and needs no network. FILE may be - for standard output. Several files become one report, if\n" +
 			"they are of the same machine and program.\n\n" +
-			"A profile is what serve --cpuprofile writes; it becomes a flame graph in the page, with or without results.",
+			"A profile is what serve --cpuprofile writes, or a file NAME.perf that perf script -F period,ip,sym,dso has\n" +
+			"written; it becomes a flame graph in the page, with or without results.",
 		Example: "  bench report results.json\n" +
 			"  bench report --html report.html --text results.txt results.json\n" +
 			"  bench report --svg pictures results.json\n" +

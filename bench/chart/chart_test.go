@@ -133,6 +133,36 @@ func TestFlameGraph(t *testing.T) {
 	assert.ErrorContains(t, err, "not of CPU time")
 }
 
+func TestFlameGraphOfPerf(t *testing.T) {
+	const text = `    750000 
+	ffffffff82010ddb tcp_sendmsg ([kernel.kallsyms])
+	            db8e syscall.RawSyscall6.abi0 (/tmp/server with spaces/x)
+	          6c2545 [unknown] (/tmp/x)
+
+    250000 
+	          6c2545 [unknown] (/tmp/x)
+`
+	path := filepath.Join(t.TempDir(), "tandem-epoll.perf")
+	draw := func(text string) (*Chart, error) {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return Flame(path)
+	}
+	c, err := draw(text)
+	require.NoError(t, err)
+	assert.Equal(t, "CPU profile: tandem-epoll", c.Name)
+	for _, want := range []string{
+		`<title>tcp_sendmsg (kernel): 75%`, `<title>[unknown]: 100%`, `<title>syscall.RawSyscall6.abi0: 75%`, "most time was spent in tcp_sendmsg (kernel) 75%, [unknown] 25%",
+	} {
+		assert.Contains(t, c.File(), want)
+	}
+	for text, problem := range map[string]string{
+		"": "empty", "x\n": "line 1", "-5\n": "line 1", "5\n\tabc\n": "line 2", "7 8\n": "line 1",
+	} {
+		_, err := draw(text)
+		assert.ErrorContains(t, err, problem, text)
+	}
+}
+
 func TestLongLinesAreWrapped(t *testing.T) {
 	const machine = "Intel Xeon Processor @ 2.10GHz, 2 CPUs, 6.18.44-fc-v769 amd64, under KVM"
 	lines := wrapped(machine)

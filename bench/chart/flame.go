@@ -2,6 +2,7 @@ package chart
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,29 +22,42 @@ type flame struct {
 }
 
 // Flame draws a CPU profile: each box is a function, as wide as its share of the time, and stands on the one that
-// called it.
+// called it. The file is a profile of runtime/pprof, or the text of perf-script(1), which has the functions of the
+// kernel, too.
 func Flame(path string) (*Chart, error) {
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	p, err := profile.Parse(f)
+	root := &flame{Name: "all"}
+	if name := filepath.Base(path); strings.HasSuffix(name, perfSuffix) {
+		err = root.readPerf(string(data))
+	} else {
+		err = root.readProfile(data)
+	}
+	if err == nil && root.Value == 0 {
+		err = errors.New("the profile is empty: nothing ran while it was taken")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: not a CPU profile: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return root.draw(strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".pprof"), perfSuffix)), nil
+}
+
+// readProfile adds the samples of a profile of runtime/pprof.
+func (f *flame) readProfile(data []byte) error {
+	p, err := profile.ParseData(data)
+	if err != nil {
+		return fmt.Errorf("not a CPU profile: %w", err)
 	}
 	column := slices.IndexFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == "cpu" })
 	if column < 0 {
-		return nil, fmt.Errorf("%s: a profile, but not of CPU time", path)
+		return errors.New("a profile, but not of CPU time")
 	}
-	root := &flame{Name: "all"}
 	for _, s := range p.Sample {
-		root.add(functions(s), s.Value[column])
+		f.add(functions(s), s.Value[column])
 	}
-	if root.Value == 0 {
-		return nil, fmt.Errorf("%s: the profile is empty: nothing ran while it was taken", path)
-	}
-	return root.draw(strings.TrimSuffix(filepath.Base(path), ".pprof")), nil
+	return nil
 }
 
 // functions names a sample's functions, the outermost first. Inlined ones are functions, too.
@@ -128,10 +142,10 @@ func (f *flame) sorted() []*flame {
 	return list
 }
 
-// flameColour distinguishes system calls, the runtime, this library, and everything else.
+// flameColour distinguishes system calls and the kernel, the runtime, this library, and everything else.
 func flameColour(name string) int {
 	switch {
-	case strings.Contains(name, "syscall") || strings.Contains(name, "Syscall"):
+	case strings.HasSuffix(name, kernelSuffix) || strings.Contains(name, "syscall") || strings.Contains(name, "Syscall"):
 		return 0
 	case strings.HasPrefix(name, "runtime."):
 		return 1
