@@ -1,24 +1,106 @@
 package backend
 
-// company tells a ParkingDriver whether other goroutines are at work with its loop: whether they have posted to it, or
-// written to its streams, during one of the last few sleeps. A goroutine of the program that is to run next does not wait
-// for the loop's thread then.
+import (
+	"runtime"
+	"runtime/metrics"
+	"time"
+)
+
+// company decides for a ParkingDriver how its loop sleeps next. A sleep that is not parked costs less, and the loop keeps
+// the right to run Go code, a processor in the runtime's words, until the runtime's monitor takes it away. So a sleep is
+// parked while other goroutines are at work with the loop, which have posted to it or written to its streams during one of
+// the last few sleeps, and while one is ready to run.
+//
+// A driver that parks as a rule does without only where there is one processor, which has nobody to search for work, and in
+// a loop that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller, may have to wait for the
+// end of a window; of those that the poller has, one such wait has the loop park for a while.
+//
+// At the end of each window a loop that sleeps often yields: others that are ready run, what a timer or the poller has for
+// them included. It saves time, too. Of a goroutine that has not gone through the scheduler for 10 ms the monitor takes the
+// processor in each system call that it sees, and then it looks every 20 µs, on a thread of its own; retake and sysmon in
+// runtime/proc.go. That was up to a quarter of all CPU time.
 type company struct {
 	driver ParkingDriver // nil: the driver has one way to sleep
+	rule   bool          // it parks as a rule
 	tasks  uint64        // that the loop has run
 	seen   uint64        // tasks and writes as of the last sleep
-	left   int           // how many sleeps are yet to be parked
+	left   int           // how many sleeps are yet to be parked because others were at work
+
+	window int64       // nanoseconds
+	since  int64       // when the present one began; Loop.Clock
+	sleeps int         // in it
+	often  bool        // the loop slept often in the one before
+	until  int64       // until when sleeps are parked because the poller had others to run
+	ready  func() bool // whether a goroutine waits for a processor
 }
 
-// stays is for how many sleeps others are taken to be at work after they have last been seen.
-const stays = 16
+const (
+	stays       = 16 // for how many sleeps others are taken to be at work after they have last been seen
+	leastSleeps = 4  // in a window of a loop that sleeps often
 
-// present reports whether others are at work. It comes before each sleep.
-func (c *company) present(writes uint64) bool {
+	windowMoves  = int64(time.Millisecond)
+	windowLocked = int64(4 * time.Millisecond) // a goroutine that is locked to its thread yields by way of other threads
+
+	othersStay = int64(100 * time.Millisecond)
+)
+
+func (c *company) open(d Driver) {
+	driver, ok := d.(ParkingDriver)
+	if !ok {
+		return
+	}
+	switch driver.Parks() {
+	case ParksNever:
+		return
+	case ParksAsARule:
+		c.rule, c.window = true, windowMoves
+	case ParksInCompany:
+		c.window = windowLocked
+	}
+	c.driver = driver
+	c.ready = newReady()
+}
+
+// beforeSleep tells the driver how to sleep next. Now is when the loop last read its clock.
+func (c *company) beforeSleep(writes uint64, now int64) {
+	c.sleeps++
+	if now-c.since >= c.window {
+		c.endWindow(now)
+	}
+	c.driver.Park(c.atWork(writes) || c.rule && (!c.often || now < c.until) || c.ready())
+}
+
+func (c *company) endWindow(now int64) {
+	c.often = c.sleeps >= leastSleeps && now-c.since < 2*c.window
+	c.since, c.sleeps = now, 0
+	if c.rule && runtime.GOMAXPROCS(0) > 1 {
+		c.often = false
+	}
+	if c.often && now >= c.until {
+		c.driver.Yield()
+		if c.rule && c.ready() {
+			c.until = now + othersStay
+		}
+	}
+}
+
+// atWork reports whether others are at work with the loop.
+func (c *company) atWork(writes uint64) bool {
 	if now := c.tasks + writes; now != c.seen {
 		c.seen, c.left = now, stays
 	} else if c.left > 0 {
 		c.left--
 	}
 	return c.left > 0
+}
+
+// newReady returns a function that reports whether a goroutine waits for a processor. It allocates nothing.
+func newReady() func() bool {
+	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}} // since Go 1.26
+	ready := func() bool {
+		metrics.Read(sample)
+		return sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > 0
+	}
+	ready() // the first time allocates
+	return ready
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,11 +13,24 @@ import (
 // parkingDriver notes how each of its sleeps is.
 type parkingDriver struct {
 	*fakeDriver
+	parks  Parking
 	park   bool
 	sleeps []bool
+	yields int
+	ready  bool   // whether others are ready to run
+	yield  func() // what else Yield does; nil: nothing
 }
 
+func (d *parkingDriver) Parks() Parking { return d.parks }
+
 func (d *parkingDriver) Park(on bool) { d.park = on }
+
+func (d *parkingDriver) Yield() {
+	d.yields++
+	if d.yield != nil {
+		d.yield()
+	}
+}
 
 func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 	if wait != 0 {
@@ -26,8 +41,9 @@ func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 
 // A loop parks in its next sleep once others have posted to it or written to its streams, and for some sleeps more.
 func TestLoopParksInCompany(t *testing.T) {
-	d := &parkingDriver{fakeDriver: newFake()}
+	d := &parkingDriver{fakeDriver: newFake(), parks: ParksInCompany}
 	l := NewLoop(LoopConfig{Driver: d, CPU: -1})
+	l.company.ready = func() bool { return false }
 	require.NoError(t, l.Bind())
 	defer func() { _ = l.End() }()
 	sleep := func(times int) []bool {
@@ -48,4 +64,133 @@ func TestLoopParksInCompany(t *testing.T) {
 		assert.NotContains(t, sleep(stays), false, name)
 		assert.NotContains(t, sleep(3), true, "alone again after %s", name)
 	}
+}
+
+// sleepOften has a loop sleep, every 100 µs, and returns how.
+func sleepOften(t *testing.T, d *parkingDriver, l *Loop, c *handClock, times int) []bool {
+	t.Helper()
+	d.sleeps, d.yields = nil, 0
+	for len(d.sleeps) < times {
+		c.now = c.now.Add(100 * time.Microsecond)
+		l.Tick() // as whoever has something to do in the turn
+		_, err := l.Step(time.Hour)
+		require.NoError(t, err)
+	}
+	return d.sleeps
+}
+
+// aloneOn makes a loop, on a number of processors, whose clock moves by hand.
+func aloneOn(t *testing.T, processors int, p Parking) (*parkingDriver, *Loop, *handClock) {
+	t.Helper()
+	before := runtime.GOMAXPROCS(processors)
+	d, c := &parkingDriver{fakeDriver: newFake(), parks: p}, &handClock{now: time.Unix(1000, 0)}
+	l := NewLoop(LoopConfig{Driver: d, CPU: -1, Clock: c})
+	require.NoError(t, l.Bind())
+	t.Cleanup(func() {
+		_ = l.End()
+		runtime.GOMAXPROCS(before)
+	})
+	l.company.ready = func() bool { return d.ready } // other than in this process, where the garbage collector runs, too
+	return d, l, c
+}
+
+// A loop that sleeps often, on the only processor, does not park, and yields at the end of each millisecond.
+func TestLoopThatSleepsOftenDoesNotPark(t *testing.T) {
+	d, l, c := aloneOn(t, 1, ParksAsARule)
+	assert.NotContains(t, sleepOften(t, d, l, c, 5), false, "at first")
+	sleepOften(t, d, l, c, 15)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), true)
+	assert.InDelta(t, 10, d.yields, 1)
+
+	d.sleeps, d.yields = nil, 0
+	for range 20 { // a sleep is longer than a window
+		c.now = c.now.Add(3 * time.Millisecond)
+		l.Tick()
+		_, err := l.Step(time.Hour)
+		require.NoError(t, err)
+	}
+	assert.NotContains(t, d.sleeps, false, "seldom")
+	assert.Zero(t, d.yields)
+}
+
+// Other processors search for work before they sleep, and so a driver for which parking is the rule parks.
+func TestLoopParksBesideOtherProcessors(t *testing.T) {
+	d, l, c := aloneOn(t, 2, ParksAsARule)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), false)
+	assert.Zero(t, d.yields)
+}
+
+// A loop whose driver parks only in company yields all the same, because the runtime's monitor watches it.
+func TestLoopInNoCompanyYields(t *testing.T) {
+	for _, processors := range []int{1, 2} {
+		d, l, c := aloneOn(t, processors, ParksInCompany)
+		sleepOften(t, d, l, c, 80)
+		assert.NotContains(t, sleepOften(t, d, l, c, 400), true)
+		assert.InDelta(t, 10, d.yields, 1)
+	}
+}
+
+// A goroutine that is ready to run is not kept from it by a sleep.
+func TestLoopParksForTheReady(t *testing.T) {
+	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
+		d, l, c := aloneOn(t, 1, p)
+		sleepOften(t, d, l, c, 83) // and not at the end of a window
+		d.ready = true
+		assert.Equal(t, []bool{true}, sleepOften(t, d, l, c, 1))
+		d.ready = false
+		assert.Equal(t, []bool{false}, sleepOften(t, d, l, c, 1))
+	}
+}
+
+// The runtime tells whether a goroutine is ready.
+func TestReady(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	ready := newReady()
+	idle := func() bool {
+		runtime.Gosched()
+		return !ready()
+	}
+	for range 1000 { // while the runtime has something to do itself
+		if idle() {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	require.True(t, idle(), "somebody is ready all the time")
+	for range 100 {
+		var ran atomic.Bool
+		go ran.Store(true)
+		if is := ready(); !ran.Load() { // otherwise it has run, and this says nothing
+			assert.True(t, is)
+			break
+		}
+	}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { ready() }))
+}
+
+// Where Go's poller has had others to run, the loop parks for a tenth of a second.
+func TestLoopParksForThoseOfThePoller(t *testing.T) {
+	d, l, c := aloneOn(t, 1, ParksAsARule)
+	sleepOften(t, d, l, c, 30)
+	d.yield = func() { d.ready = true }
+	for range 11 {
+		if sleepOften(t, d, l, c, 1); d.yields > 0 {
+			break
+		}
+	}
+	require.Equal(t, 1, d.yields)
+	d.yield, d.ready = nil, false
+	assert.NotContains(t, sleepOften(t, d, l, c, 990), false)
+	assert.Zero(t, d.yields)
+	sleepOften(t, d, l, c, 20)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), true)
+}
+
+// A driver that never parks is not asked to, and does not yield.
+func TestDriverThatNeverParks(t *testing.T) {
+	d, l, c := aloneOn(t, 1, ParksNever)
+	d.park = true
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), false, "Park was called")
+	assert.Zero(t, d.yields)
 }

@@ -117,9 +117,26 @@ type Sleeper interface {
 type ParkingDriver interface {
 	Driver
 
+	// Parks says what the loop is to do with the choice. It is asked once.
+	Parks() Parking
+
 	// Park says how the next sleeps are. It comes before a Poll that may sleep.
 	Park(on bool)
+
+	// Yield lets other goroutines run that are ready, those included that are so by a timer or by Go's poller, between two
+	// calls of Poll.
+	Yield()
 }
+
+// Parking is when a driver parks.
+type Parking int
+
+// When a driver parks.
+const (
+	ParksNever     Parking = iota // it has no choice
+	ParksInCompany                // while others are at work
+	ParksAsARule                  // always, except in a loop that is alone and sleeps often
+)
 
 // Outstanding is what a driver has given to the kernel or to its owner and not got back.
 type Outstanding struct {

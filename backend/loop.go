@@ -117,7 +117,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	l.spent = l.shareSpent
 	l.tasks.timed = l.timed
 	l.rest()
-	l.company.driver, _ = cfg.Driver.(ParkingDriver)
+	l.company.open(cfg.Driver)
 	_, moves := cfg.Driver.(Mover)
 	l.spinning.yields = moves && cfg.CPU < 0
 	if s, ok := cfg.Driver.(Sleeper); ok {
@@ -316,7 +316,7 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	l.awake = 0
 	l.rest()
 	if l.company.driver != nil {
-		l.company.driver.Park(l.company.present(l.shared[DirectWrites].Load()))
+		l.company.beforeSleep(l.shared[DirectWrites].Load(), l.now)
 	}
 	return l.pollDriver(wait)
 }

@@ -5,11 +5,12 @@
 //	             │                                 writable             ─► Sent(0, nil): the owner sends again
 //	             │
 //	             └── sleep: the epoll descriptor itself is parked in Go's poller, so that other goroutines can use the
-//	                 processor; or the loop's own thread blocks in epoll_pwait. A timerfd in the set ends it on time
+//	                 processor; or the loop blocks in epoll_pwait. A timerfd in the set ends it on time
 //
-// Parking is the cheaper sleep, and disturbs goroutines beside the loop less: with GOMAXPROCS=1 the CPU time per
-// message was 1.02 of a bare epoll loop's against 1.26 at one connection, 1.21 against 1.42 at 8, and 1.11 against 1.20
-// at 64. A loop that is bound to a CPU sleeps in epoll_pwait nevertheless, because it is locked to its thread.
+// Parking disturbs goroutines beside the loop least, and where Go has several processors it costs no more: idle ones
+// search for work before they sleep. With GOMAXPROCS=1 it costs 3 to 4 µs more for each sleep, so a loop that sleeps often
+// and is alone there blocks; company in package backend says when. A loop that is bound to a CPU always blocks, because it
+// is locked to its thread.
 //
 // Readiness is level-triggered, because a short read does not prove that a socket is empty: recv(2) returns early at
 // urgent data, and on Unix sockets where the credentials of the writer change. The driver tells the kernel about

@@ -25,12 +25,16 @@ const (
 type Driver struct {
 	backend.Linux
 	backend.Table
-	epfd     int
-	alarm    *backend.EventFD
-	file     *os.File        // the epoll descriptor in Go's poller, nil with Config.LockedThread
-	raw      syscall.RawConn // of file
-	pollOnce func(uintptr) bool
-	timer    timer
+	epfd  int
+	alarm *backend.EventFD
+	file  *os.File        // the epoll descriptor in Go's poller, nil with Config.LockedThread
+	raw   syscall.RawConn // of file
+	timer timer
+
+	park      bool               // sleeps are in Go's poller
+	pollOnce  func(uintptr) bool // for RawConn.Read, made once
+	yieldOnce func(uintptr) bool
+	yielding  bool // yieldOnce has been called once
 
 	count  *backend.Counters
 	events [maxEvents]unix.EpollEvent
@@ -88,7 +92,9 @@ func (d *Driver) open(c Config) (err error) {
 	if d.raw, err = d.file.SyscallConn(); err != nil {
 		return err
 	}
+	d.park = true
 	d.pollOnce = func(uintptr) bool { return d.pwait(false) }
+	d.yieldOnce = d.wakeOnce
 	return nil
 }
 

@@ -17,8 +17,18 @@ import (
 	"github.com/tandem-io/tandem/backend/drivertest"
 )
 
-// configs are the two ways to sleep.
-var configs = map[string]Config{"parked": {}, "thread": {LockedThread: true}}
+// sleeps are the ways to sleep: in Go's poller, in epoll_pwait, and there on a thread of its own.
+var sleeps = map[string]func(*testing.T, *backend.Counters) *Driver{
+	"parked": func(t *testing.T, count *backend.Counters) *Driver { return open(t, Config{}, count) },
+	"alone": func(t *testing.T, count *backend.Counters) *Driver {
+		d := open(t, Config{}, count)
+		d.Park(false)
+		return d
+	},
+	"thread": func(t *testing.T, count *backend.Counters) *Driver {
+		return open(t, Config{LockedThread: true}, count)
+	},
+}
 
 // open makes a driver that lives as long as the test.
 func open(t *testing.T, c Config, count *backend.Counters) *Driver {
@@ -35,17 +45,21 @@ func open(t *testing.T, c Config, count *backend.Counters) *Driver {
 
 // forEachSleep runs the test with a driver of each kind.
 func forEachSleep(t *testing.T, test func(*testing.T, *Driver)) {
-	for name, c := range configs {
-		t.Run(name, func(t *testing.T) { test(t, open(t, c, new(backend.Counters))) })
+	for name, open := range sleeps {
+		t.Run(name, func(t *testing.T) { test(t, open(t, new(backend.Counters))) })
 	}
 }
 
 func TestDriver(t *testing.T) {
-	for name, c := range configs {
+	for name, open := range sleeps {
 		t.Run(name, func(t *testing.T) {
-			drivertest.Run(t, func(t *testing.T, count *backend.Counters) backend.Driver { return open(t, c, count) })
+			drivertest.Run(t, func(t *testing.T, count *backend.Counters) backend.Driver { return open(t, count) })
 		})
 	}
+}
+
+func TestYield(t *testing.T) {
+	drivertest.RunYield(t, func(t *testing.T, count *backend.Counters) backend.ParkingDriver { return open(t, Config{}, count) })
 }
 
 // Two sockets are ready at once. The first to be called releases the other, whose slot and descriptor number have a new

@@ -10,9 +10,9 @@ import (
 )
 
 func TestForward(t *testing.T) {
-	for name, c := range configs {
+	for name, open := range sleeps {
 		t.Run(name, func(t *testing.T) {
-			drivertest.RunForward(t, func(t *testing.T, count *backend.Counters) backend.Driver { return open(t, c, count) })
+			drivertest.RunForward(t, func(t *testing.T, count *backend.Counters) backend.Driver { return open(t, count) })
 		})
 	}
 }

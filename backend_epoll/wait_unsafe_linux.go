@@ -63,15 +63,44 @@ func (d *Driver) sleep(wait time.Duration) {
 	}
 }
 
-// block waits for events: in Go's poller, or on a thread of its own in epoll_pwait.
+// block waits for events: in Go's poller, or in epoll_pwait.
 func (d *Driver) block() {
-	if d.raw == nil {
+	if d.raw == nil || !d.park {
 		d.pwait(true)
 		return
 	}
 	if err := d.raw.Read(d.pollOnce); err != nil {
 		d.ready, d.err = 0, err
 	}
+}
+
+// Parks implements backend.ParkingDriver.
+func (d *Driver) Parks() backend.Parking {
+	if d.raw == nil {
+		return backend.ParksNever
+	}
+	return backend.ParksAsARule
+}
+
+// Park implements backend.ParkingDriver.
+func (d *Driver) Park(on bool) { d.park = on }
+
+// Yield implements backend.ParkingDriver. runtime.Gosched would not ask Go's poller, because the goroutine that calls it
+// is itself ready. This one waits in the poller, for a wake-up of its own. The sleep that comes next ends by it, too.
+func (d *Driver) Yield() {
+	d.yielding = false
+	_ = d.raw.Read(d.yieldOnce)
+}
+
+// wakeOnce makes RawConn.Read, which calls it, wait once. The wake-up comes inside, where Go's poller has forgotten
+// earlier ones.
+func (d *Driver) wakeOnce(uintptr) (done bool) {
+	if d.yielding {
+		return true
+	}
+	d.yielding = true
+	d.Wake()
+	return false
 }
 
 // Wake implements backend.Driver.

@@ -26,7 +26,8 @@
 // others there are.
 //
 // A loop that is alone sleeps in io_uring_enter(2). While other goroutines write to its streams or post to it, it sleeps
-// in Go's poller, by an eventfd that the ring signals, so that they need not wait for its thread; see park.
+// in Go's poller, by an eventfd that the ring signals, so that they need not wait for its thread; see park. While it sleeps
+// often it yields every 4 ms.
 //
 // The loan of a buffer belongs to the delivery during which it was made. When a ring has failed, the memory that the
 // kernel may still use is never freed.

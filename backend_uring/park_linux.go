@@ -18,8 +18,8 @@ import (
 // A driver sleeps in io_uring_enter(2) as a rule, which costs one system call, and in which the first completion finds it
 // at once. But its thread keeps the right to run Go code until the runtime's monitor takes it away, 20 µs to 10 ms later,
 // and goroutines that the last turn has made runnable wait for it meanwhile. Where other goroutines are at work with the
-// loop, which answer on its streams or post functions to it, it parks instead: its goroutine waits in Go's poller for an
-// eventfd that the ring signals, and its right to run goes to the next goroutine.
+// loop, which answer on its streams or post functions to it, or one is ready to run, it parks instead: its goroutine waits
+// in Go's poller for an eventfd that the ring signals, and its right to run goes to the next goroutine.
 //
 // The order of the steps, none of which may be missing:
 //
@@ -41,9 +41,12 @@ type park struct {
 	raw    syscall.RawConn
 	look   func(uintptr) bool // of the closure of RawConn.Read, made once
 	wanted bool
-	armed  time.Time // the read deadline of bell; zero: none
-	err    error     // of the last look
-	gap    func(gap) // for tests, called between two steps; nil else
+
+	yieldOnce func(uintptr) bool // for RawConn.Read, made once, as look
+	yielding  bool
+	armed     time.Time // the read deadline of bell; zero: none
+	err       error     // of the last look
+	gap       func(gap) // for tests, called between two steps; nil else
 }
 
 // gap is a place between two steps of parking.
@@ -59,6 +62,21 @@ const (
 )
 
 var _ backend.ParkingDriver = (*Driver)(nil)
+
+// Parks implements backend.ParkingDriver.
+func (d *Driver) Parks() backend.Parking {
+	if d.park.raw == nil {
+		return backend.ParksNever
+	}
+	return backend.ParksInCompany
+}
+
+// Yield implements backend.ParkingDriver. The goroutine waits in Go's poller for an eventfd that it signals itself; see
+// Yield of package epoll.
+func (d *Driver) Yield() {
+	d.park.yielding = false
+	_ = d.park.raw.Read(d.park.yieldOnce)
+}
 
 // Park implements backend.ParkingDriver.
 func (d *Driver) Park(on bool) { d.park.wanted = on && d.park.raw != nil }
@@ -92,6 +110,14 @@ func (d *Driver) openPark() {
 	}
 	if p.raw, err = p.bell.SyscallConn(); err != nil {
 		return
+	}
+	p.yieldOnce = func(uintptr) bool {
+		if p.yielding {
+			return true
+		}
+		p.yielding = true
+		p.signal()
+		return false
 	}
 	p.look = func(uintptr) bool {
 		d.between(beforeSignals)

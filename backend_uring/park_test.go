@@ -40,6 +40,15 @@ func TestDriverParked(t *testing.T) {
 	}
 }
 
+func TestYield(t *testing.T) {
+	openParking(t, Config{}) // or skip
+	for variant, c := range map[string]Config{"": {}, "-eventfd": {EventFD: true}} {
+		t.Run("defer"+variant, func(t *testing.T) {
+			drivertest.RunYield(t, func(t *testing.T, count *backend.Counters) backend.ParkingDriver { return open(t, c, count) })
+		})
+	}
+}
+
 // Whatever comes between two steps of parking ends the sleep.
 func TestNothingIsMissedBetweenStepsOfParking(t *testing.T) {
 	for g := range numGaps {
