@@ -29,7 +29,7 @@ type Driver struct {
 	alarm *backend.EventFD
 	file  *os.File        // the epoll descriptor in Go's poller, nil with Config.LockedThread
 	raw   syscall.RawConn // of file
-	timer timer
+	timer *backend.SleepTimer
 
 	park      bool               // sleeps are in Go's poller
 	pollOnce  func(uintptr) bool // for RawConn.Read, made once
@@ -58,7 +58,7 @@ var (
 
 // New makes a driver. The error names the step that failed.
 func New(c Config) (*Driver, error) {
-	d := &Driver{epfd: -1, buf: make([]byte, bufferSize), timer: timer{fd: -1}}
+	d := &Driver{epfd: -1, buf: make([]byte, bufferSize)}
 	d.Setup("epoll", c.Sockets, d.updateKernel)
 	if err := d.open(c); err != nil {
 		_ = d.Close()
@@ -78,8 +78,12 @@ func (d *Driver) open(c Config) (err error) {
 	if err = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_ADD, d.alarm.FD(), &e); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
-	if err = d.timer.open(d.epfd); err != nil {
+	if d.timer, err = backend.NewSleepTimer(); err != nil {
 		return err
+	}
+	e = epollEvent(unix.EPOLLIN|unix.EPOLLET&0xffffffff, timerID)
+	if err = unix.EpollCtl(d.epfd, unix.EPOLL_CTL_ADD, d.timer.FD(), &e); err != nil {
+		return os.NewSyscallError("epoll_ctl", err)
 	}
 	if c.LockedThread {
 		return nil
@@ -176,7 +180,7 @@ func (d *Driver) dispatch() (events int) {
 			continue // it has ended a sleep, which is all it is for
 		}
 		if id == timerID {
-			d.timer.fired()
+			d.timer.Fired()
 			events-- // it only ends the sleep
 			continue
 		}
@@ -379,7 +383,7 @@ func (d *Driver) Close() error {
 	if d.alarm != nil {
 		d.alarm.Close()
 	}
-	d.timer.close()
+	d.timer.Close()
 	d.forward.Close()
 	d.epfd, d.file = -1, nil
 	return nil

@@ -35,26 +35,8 @@ func TestSleepArmsTheTimerOnce(t *testing.T) {
 		}
 		assert.Equal(t, plain, sleepUntilWoken(t, d, -1), "a sleep whose timer was stopped")
 		assert.Equal(t, plain+1, sleepUntilWoken(t, d, time.Minute), "a sleep with an earlier timer")
-		for end := d.timer.now() + time.Minute; end-d.timer.now() > time.Minute-10*time.Millisecond; {
-			assert.LessOrEqual(t, sleepUntilWoken(t, d, end-d.timer.now()), plain+1)
-		}
-	})
-}
-
-// A timer that is armed for a little later than the sleep has to end is armed again.
-func TestTimerIsArmedForTheEarlier(t *testing.T) {
-	forEachSleep(t, func(t *testing.T, d *Driver) {
-		now := d.timer.now()
-		due := now + time.Hour
-		for _, c := range []struct {
-			earlier time.Duration
-			again   bool
-		}{{0, true}, {slack, false}, {50 * time.Microsecond, true}, {time.Millisecond, true}, {0, false}} {
-			before := d.count[backend.SystemCalls]
-			require.NoError(t, d.timer.arm(due-c.earlier, now, d.count))
-			again := d.count[backend.SystemCalls] > before
-			assert.Equal(t, c.again, again, "armed again for %v earlier", c.earlier)
-			assert.LessOrEqual(t, d.timer.armed, due-c.earlier+10*time.Microsecond)
+		for end := d.timer.Now() + time.Minute; end-d.timer.Now() > time.Minute-10*time.Millisecond; {
+			assert.LessOrEqual(t, sleepUntilWoken(t, d, end-d.timer.Now()), plain+1)
 		}
 	})
 }

@@ -121,7 +121,7 @@ func TestAcceptTellsThePeer(t *testing.T) {
 // Child processes do not inherit the driver's own descriptors.
 func TestDescriptorsAreCloseOnExec(t *testing.T) {
 	forEachSleep(t, func(t *testing.T, d *Driver) {
-		for what, fd := range map[string]int{"epoll set": d.epfd, "eventfd": d.alarm.FD(), "timerfd": d.timer.fd} {
+		for what, fd := range map[string]int{"epoll set": d.epfd, "eventfd": d.alarm.FD(), "timerfd": d.timer.FD()} {
 			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 			require.NoError(t, err)
 			assert.NotZero(t, flags&unix.FD_CLOEXEC, what)

@@ -42,22 +42,22 @@ const noTimeout = ^uintptr(0)
 
 // sleep blocks until there are events or wait has passed; a negative wait never passes.
 func (d *Driver) sleep(wait time.Duration) {
-	now, due := time.Duration(0), never
+	now, due := time.Duration(0), backend.Never
 	if wait > 0 {
-		now = d.timer.now()
+		now = d.timer.Now()
 		due = now + wait
 	}
 	for {
-		if d.err = d.timer.arm(due, now, d.count); d.err != nil {
+		if d.err = d.timer.Arm(due, now, d.count); d.err != nil {
 			return
 		}
 		d.block()
 		if d.err != nil || d.ready != 1 || eventID(&d.events[0]) != timerID {
 			return
 		}
-		d.timer.fired()
+		d.timer.Fired()
 		d.ready = 0
-		if now = d.timer.now(); due != never && now >= due {
+		if now = d.timer.Now(); due != backend.Never && now >= due {
 			return
 		}
 	}

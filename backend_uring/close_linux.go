@@ -64,6 +64,7 @@ func (d *Driver) Close() error {
 	d.completeHeld()
 	d.waker.close()
 	d.closePark()
+	d.timer.Close()
 	d.forward.Close()
 	d.flush.close()
 	finished := d.requests == 0
@@ -109,6 +110,9 @@ func (d *Driver) cancelEverything() {
 		d.cancelAllOf(s)
 	}
 	d.cancelRequest(opEvent, 0)
+	if d.timer.watched {
+		d.cancelRequest(opTimer, 0)
+	}
 	d.awaitRequests(0)
 	if d.requests > 0 && d.err == nil {
 		d.cancelRequest(0, ring.CancelAny|ring.CancelAll) // Since Linux 5.19

@@ -29,6 +29,9 @@
 // in Go's poller, by an eventfd that the ring signals, so that they need not wait for its thread; see park. While it sleeps
 // often it yields every 4 ms.
 //
+// A timerfd that the ring polls ends a sleep on time. It stays armed while the loop's timeouts move on, where a timeout of
+// each enter would set up a timer of its own.
+//
 // The loan of a buffer belongs to the delivery during which it was made. When a ring has failed, the memory that the
 // kernel may still use is never freed.
 package uring

@@ -22,6 +22,7 @@ type Driver struct {
 	buffers  *buffers
 	waker    waker
 	park     park
+	timer    timer
 	count    *backend.Counters
 	enters   uint64 // of the ring, as of the last Poll
 	requests int    // in flight
@@ -57,6 +58,7 @@ func New(c Config) (*Driver, error) {
 	if d.buffers, err = newBuffers(d.ring, d.config); err == nil {
 		err = d.makeWaker()
 		d.openPark()
+		d.openTimer()
 	}
 	if err != nil {
 		_ = d.Close()
@@ -78,6 +80,7 @@ func (d *Driver) Start(c *backend.Counters) error {
 		_ = d.ring.RegisterRingFD() // the ring works without, at a higher cost
 	}
 	d.watchEvent()
+	d.watchTimer()
 	return nil
 }
 
@@ -100,7 +103,7 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	case d.park.parks(wait) && d.ring.Ready() == 0:
 		err = d.sleepParked(wait)
 	default:
-		err = d.ring.Wait(wait)
+		err = d.ring.Wait(d.timed(wait))
 	}
 	if err != nil && err != syscall.EBUSY && err != syscall.EAGAIN {
 		d.err = err

@@ -61,7 +61,7 @@ func (d *Driver) reap() int {
 		d.complete(c, &w.again)
 		n++
 	}
-	return n
+	return n - d.timer.events()
 }
 
 // markOld sets or clears postponed on all streams with completions in old, behind which newer ones have to wait.
@@ -126,6 +126,8 @@ func (d *Driver) dispatch(op uint64, s *backend.Socket, c ring.CQE, last bool) {
 		d.flushed(c)
 	case opEvent:
 		d.woken(c, last)
+	case opTimer:
+		d.timerFired(c, last)
 	}
 }
 

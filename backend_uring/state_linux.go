@@ -15,6 +15,7 @@ const (
 	opFlush // takes a buffer out of the ring
 	opEvent // a poll of the waker's eventfd
 	opWake  // a message of the waker's: no request
+	opTimer // a poll of the sleep timer
 
 	opMask uint64 = 1<<64 - 1<<backend.IDBits
 )
