@@ -61,27 +61,31 @@ func (c *company) open(d Driver) {
 	c.ready = newReady()
 }
 
-// beforeSleep tells the driver how to sleep next. Now is when the loop last read its clock.
-func (c *company) beforeSleep(writes uint64, now int64) {
+// beforeSleep tells the driver how to sleep next, or reports that it has yielded: others may have run for long, and the
+// loop has to see what is due before it sleeps. Now is when the loop last read its clock.
+func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 	c.sleeps++
-	if now-c.since >= c.window {
-		c.endWindow(now)
+	if now-c.since >= c.window && c.endWindow(now) {
+		return true
 	}
 	c.driver.Park(c.atWork(writes) || c.rule && (!c.often || now < c.until) || c.ready())
+	return false
 }
 
-func (c *company) endWindow(now int64) {
+func (c *company) endWindow(now int64) (yielded bool) {
 	c.often = c.sleeps >= leastSleeps && now-c.since < 2*c.window
 	c.since, c.sleeps = now, 0
 	if c.rule && runtime.GOMAXPROCS(0) > 1 {
 		c.often = false
 	}
-	if c.often && now >= c.until {
-		c.driver.Yield()
-		if c.rule && c.ready() {
-			c.until = now + othersStay
-		}
+	if !c.often || now < c.until {
+		return false
 	}
+	c.driver.Yield()
+	if c.rule && c.ready() {
+		c.until = now + othersStay
+	}
+	return true
 }
 
 // atWork reports whether others are at work with the loop.

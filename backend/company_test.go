@@ -17,8 +17,9 @@ type parkingDriver struct {
 	park   bool
 	sleeps []bool
 	yields int
-	ready  bool   // whether others are ready to run
-	yield  func() // what else Yield does; nil: nothing
+	ready  bool                     // whether others are ready to run
+	yield  func()                   // what else Yield does; nil: nothing
+	sleep  func(wait time.Duration) // what else a sleep does; nil: nothing
 }
 
 func (d *parkingDriver) Parks() Parking { return d.parks }
@@ -35,6 +36,9 @@ func (d *parkingDriver) Yield() {
 func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 	if wait != 0 {
 		d.sleeps = append(d.sleeps, d.park)
+		if d.sleep != nil {
+			d.sleep(wait)
+		}
 	}
 	return 0, nil
 }
@@ -193,4 +197,35 @@ func TestDriverThatNeverParks(t *testing.T) {
 	d.park = true
 	assert.NotContains(t, sleepOften(t, d, l, c, 100), false, "Park was called")
 	assert.Zero(t, d.yields)
+}
+
+// Others may run for long while a loop yields. A timer that has become due meanwhile does not wait for the end of a sleep.
+func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
+	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
+		d, l, c := aloneOn(t, 1, p)
+		sleepOften(t, d, l, c, 80)
+		const due, others = 30 * time.Millisecond, 50 * time.Millisecond
+		d.yields, d.yield = 0, func() { c.now = c.now.Add(others) }
+		d.sleep = func(wait time.Duration) {
+			if d.yields > 0 {
+				c.now = c.now.Add(wait)
+			}
+		}
+		var began, fired time.Time
+		timer := Timer{Fire: func() { fired = c.now }}
+		for range 100 {
+			c.now = c.now.Add(100 * time.Microsecond)
+			l.Tick()
+			began = c.now
+			l.StartTimer(&timer, due)
+			_, err := l.Step(time.Hour)
+			require.NoError(t, err)
+			if d.yields > 0 {
+				break
+			}
+		}
+		require.Equal(t, 1, d.yields)
+		require.False(t, timer.Active(), "it has not fired in the turn in which it became due")
+		assert.Equal(t, others, fired.Sub(began), "when it fired")
+	}
 }

@@ -124,7 +124,7 @@ type ParkingDriver interface {
 	Park(on bool)
 
 	// Yield lets other goroutines run that are ready, those included that are so by a timer or by Go's poller, between two
-	// calls of Poll.
+	// calls of Poll. It may take long. It may end the sleep that comes next, and is no event of that.
 	Yield()
 }
 

@@ -315,8 +315,8 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	l.Count[Sleeps]++
 	l.awake = 0
 	l.rest()
-	if l.company.driver != nil {
-		l.company.beforeSleep(l.shared[DirectWrites].Load(), l.now)
+	if l.company.driver != nil && l.company.beforeSleep(l.shared[DirectWrites].Load(), l.now) {
+		wait = 0
 	}
 	return l.pollDriver(wait)
 }

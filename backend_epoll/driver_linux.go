@@ -34,7 +34,7 @@ type Driver struct {
 	park      bool               // sleeps are in Go's poller
 	pollOnce  func(uintptr) bool // for RawConn.Read, made once
 	yieldOnce func(uintptr) bool
-	yielding  bool // yieldOnce has been called once
+	yielding  bool // Yield has made a wake-up that dispatch has not seen
 
 	count  *backend.Counters
 	events [maxEvents]unix.EpollEvent
@@ -176,8 +176,12 @@ func (d *Driver) dispatch() (events int) {
 	for i := range d.events[:d.ready] {
 		e := &d.events[i]
 		id := eventID(e)
-		if id == wakeID {
-			continue // it has ended a sleep, which is all it is for
+		if id == wakeID { // it has ended a sleep, which is all it is for
+			if d.yielding {
+				d.yielding = false
+				events--
+			}
+			continue
 		}
 		if id == timerID {
 			d.timer.Fired()

@@ -86,7 +86,8 @@ func (d *Driver) Parks() backend.Parking {
 func (d *Driver) Park(on bool) { d.park = on }
 
 // Yield implements backend.ParkingDriver. runtime.Gosched would not ask Go's poller, because the goroutine that calls it
-// is itself ready. This one waits in the poller, for a wake-up of its own. The sleep that comes next ends by it, too.
+// is itself ready. This one waits in the poller, for a wake-up of its own. The sleep that comes next ends by it, too, and
+// dispatch does not count it.
 func (d *Driver) Yield() {
 	d.yielding = false
 	_ = d.raw.Read(d.yieldOnce)

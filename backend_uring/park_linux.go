@@ -72,10 +72,16 @@ func (d *Driver) Parks() backend.Parking {
 }
 
 // Yield implements backend.ParkingDriver. The goroutine waits in Go's poller for an eventfd that it signals itself; see
-// Yield of package epoll.
+// Yield of package epoll. Behind a deadline that has passed since the last parked sleep it would not wait.
 func (d *Driver) Yield() {
-	d.park.yielding = false
-	_ = d.park.raw.Read(d.park.yieldOnce)
+	p := &d.park
+	p.yielding = false
+	if err := p.raw.Read(p.yieldOnce); err != nil && !p.yielding {
+		p.armed = time.Time{}
+		if p.bell.SetReadDeadline(p.armed) == nil {
+			_ = p.raw.Read(p.yieldOnce)
+		}
+	}
 }
 
 // Park implements backend.ParkingDriver.

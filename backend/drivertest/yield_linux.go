@@ -19,36 +19,28 @@ const patience = 10 * time.Second
 // RunYield tests that Yield of a driver lets those run that wait for Go's poller, and that it loses no wake-up.
 func RunYield(t *testing.T, open func(t *testing.T, count *backend.Counters) backend.ParkingDriver) {
 	t.Run("those of the poller run", func(t *testing.T) {
-		before := runtime.GOMAXPROCS(1)
-		defer runtime.GOMAXPROCS(before)
+		yieldsToThePoller(t, open(t, new(backend.Counters)))
+	})
+	t.Run("those of the poller run behind a sleep that has ended on time", func(t *testing.T) {
 		d := open(t, new(backend.Counters))
-		r, w, err := os.Pipe()
-		require.NoError(t, err)
-		defer r.Close()
-		defer w.Close()
-		raw, err := w.SyscallConn()
-		require.NoError(t, err)
-		atOnce := 0
-		for range 20 {
-			var ran atomic.Bool
-			go func() {
-				_, _ = r.Read(make([]byte, 1))
-				ran.Store(true)
-			}()
-			time.Sleep(time.Millisecond) // it waits
-			require.NoError(t, raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), []byte{1}) }))
+		d.Park(true)
+		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
+			_, err := d.Poll(20 * time.Millisecond)
 			require.NoError(t, err)
-			rounds := 0
-			for begin := time.Now(); !ran.Load() && time.Since(begin) < patience; rounds++ {
+		}
+		yieldsToThePoller(t, d)
+	})
+	t.Run("it is no event", func(t *testing.T) {
+		d := open(t, new(backend.Counters))
+		for _, park := range []bool{false, true} {
+			d.Park(park)
+			for _, wait := range []time.Duration{0, time.Millisecond} {
 				d.Yield()
-				runtime.Gosched() // it may come next
-			}
-			require.True(t, ran.Load(), "not within %v", patience)
-			if rounds <= 3 {
-				atOnce++
+				n, err := d.Poll(wait)
+				require.NoError(t, err)
+				assert.Zero(t, n, "behind Yield, parked %v, wait %v", park, wait)
 			}
 		}
-		assert.GreaterOrEqual(t, atOnce, 10, "of 20; the rest had to wait for the runtime's monitor, or for another thread")
 	})
 	for _, park := range []bool{false, true} {
 		for when, wake := range map[string]func(backend.ParkingDriver){
@@ -64,6 +56,39 @@ func RunYield(t *testing.T, open func(t *testing.T, count *backend.Counters) bac
 			t.Run("a wake-up "+when, func(t *testing.T) { wokenAroundYield(t, open, park, wake) })
 		}
 	}
+}
+
+// yieldsToThePoller has a goroutine wait for a pipe, twenty times, and Yield let it run.
+func yieldsToThePoller(t *testing.T, d backend.ParkingDriver) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	raw, err := w.SyscallConn()
+	require.NoError(t, err)
+	atOnce := 0
+	for range 20 {
+		var ran atomic.Bool
+		go func() {
+			_, _ = r.Read(make([]byte, 1))
+			ran.Store(true)
+		}()
+		time.Sleep(time.Millisecond) // it waits
+		require.NoError(t, raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), []byte{1}) }))
+		require.NoError(t, err)
+		rounds := 0
+		for begin := time.Now(); !ran.Load() && time.Since(begin) < patience; rounds++ {
+			d.Yield()
+			runtime.Gosched() // it may come next
+		}
+		require.True(t, ran.Load(), "not within %v", patience)
+		if rounds <= 3 {
+			atOnce++
+		}
+	}
+	assert.GreaterOrEqual(t, atOnce, 10, "of 20; the rest had to wait for the runtime's monitor, or for another thread")
 }
 
 func wokenAroundYield(t *testing.T, open func(*testing.T, *backend.Counters) backend.ParkingDriver, park bool, wake func(backend.ParkingDriver)) {
