@@ -14,7 +14,9 @@ type Options struct {
 	// Backend is the kernel interface. Default Auto.
 	Backend Backend
 
-	// Loops is the number of loops, up to 1024. Default 0: GOMAXPROCS, or 1 if CallerDriven.
+	// Loops is the number of loops, up to 1024. Default 0: GOMAXPROCS, or 1 if CallerDriven. Where as many loops as
+	// GOMAXPROCS are under steady load, other goroutines may wait for a processor: up to 4 ms, and once up to 20 ms when
+	// the load stops.
 	Loops int
 
 	// Affinity lists the CPU of each loop. Default nil: loops run on any CPU.
