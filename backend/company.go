@@ -22,12 +22,14 @@ import (
 type company struct {
 	driver ParkingDriver // nil: the driver has one way to sleep
 	rule   bool          // it parks as a rule
+	clock  func() int64  // Loop.Clock
 	tasks  uint64        // that the loop has run
 	seen   uint64        // tasks and writes as of the last sleep
 	left   int           // how many sleeps are yet to be parked because others were at work
 
 	window int64       // nanoseconds
-	since  int64       // when the present one began; Loop.Clock
+	since  int64       // when the present one began
+	last   int64       // what the loop had read of its clock by the last sleep
 	sleeps int         // in it
 	often  bool        // the loop slept often in the one before
 	until  int64       // until when sleeps are parked because the poller had others to run
@@ -44,7 +46,7 @@ const (
 	othersStay = int64(100 * time.Millisecond)
 )
 
-func (c *company) open(d Driver) {
+func (c *company) open(d Driver, clock func() int64) {
 	driver, ok := d.(ParkingDriver)
 	if !ok {
 		return
@@ -57,14 +59,20 @@ func (c *company) open(d Driver) {
 	case ParksInCompany:
 		c.window = windowLocked
 	}
-	c.driver = driver
+	c.driver, c.clock = driver, clock
 	c.ready = newReady()
 }
 
 // beforeSleep tells the driver how to sleep next, or reports that it has yielded: others may have run for long, and the
-// loop has to see what is due before it sleeps. Now is when the loop last read its clock.
+// loop has to see what is due before it sleeps. Now is when the loop last read its clock, which it does in a turn that has
+// callbacks or timers.
 func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 	c.sleeps++
+	if now != c.last {
+		c.last = now
+	} else {
+		now = c.clock()
+	}
 	if now-c.since >= c.window && c.endWindow(now) {
 		return true
 	}

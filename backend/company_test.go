@@ -229,3 +229,19 @@ func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 		assert.Equal(t, others, fired.Sub(began), "when it fired")
 	}
 }
+
+// A loop that is stepped with short waits sleeps often, too, also where it has no callbacks, in which it would read its clock.
+func TestLoopWithoutCallbacksYields(t *testing.T) {
+	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
+		d, l, c := aloneOn(t, 1, p)
+		sleepOften(t, d, l, c, 80)
+		d.sleeps, d.yields = nil, 0
+		for range 400 {
+			c.now = c.now.Add(100 * time.Microsecond)
+			_, err := l.Step(100 * time.Microsecond)
+			require.NoError(t, err)
+		}
+		assert.NotContains(t, d.sleeps, true)
+		assert.InDelta(t, 40*time.Millisecond/time.Duration(l.company.window), d.yields, 2)
+	}
+}

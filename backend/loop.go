@@ -117,7 +117,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	l.spent = l.shareSpent
 	l.tasks.timed = l.timed
 	l.rest()
-	l.company.open(cfg.Driver)
+	l.company.open(cfg.Driver, l.Clock)
 	_, moves := cfg.Driver.(Mover)
 	l.spinning.yields = moves && cfg.CPU < 0
 	if s, ok := cfg.Driver.(Sleeper); ok {
@@ -312,12 +312,12 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 	if !l.lastLook() {
 		return 0, nil
 	}
-	l.Count[Sleeps]++
 	l.awake = 0
 	l.rest()
 	if l.company.driver != nil && l.company.beforeSleep(l.shared[DirectWrites].Load(), l.now) {
-		wait = 0
+		return l.pollDriver(0)
 	}
+	l.Count[Sleeps]++
 	return l.pollDriver(wait)
 }
 
