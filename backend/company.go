@@ -28,6 +28,7 @@ type company struct {
 	left   int           // how many sleeps are yet to be parked because others were at work
 
 	window int64       // nanoseconds
+	least  int         // how many sleeps in a window are often
 	since  int64       // when the present one began
 	last   int64       // what the loop had read of its clock by the last sleep
 	sleeps int         // in it
@@ -37,8 +38,12 @@ type company struct {
 }
 
 const (
-	stays       = 16 // for how many sleeps others are taken to be at work after they have last been seen
-	leastSleeps = 4  // in a window of a loop that sleeps often
+	stays = 16 // for how many sleeps others are taken to be at work after they have last been seen
+
+	// How many sleeps are often, in a window. Sleeps of more than some 50 µs in which a loop keeps the only processor wake
+	// the monitor, which costs more than to park.
+	leastMoves  = 16
+	leastLocked = 4
 
 	windowMoves  = int64(time.Millisecond)
 	windowLocked = int64(4 * time.Millisecond) // a goroutine that is locked to its thread yields by way of other threads
@@ -55,9 +60,9 @@ func (c *company) open(d Driver, clock func() int64) {
 	case ParksNever:
 		return
 	case ParksAsARule:
-		c.rule, c.window = true, windowMoves
+		c.rule, c.window, c.least = true, windowMoves, leastMoves
 	case ParksInCompany:
-		c.window = windowLocked
+		c.window, c.least = windowLocked, leastLocked
 	}
 	c.driver, c.clock = driver, clock
 	c.ready = newReady()
@@ -81,7 +86,7 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 }
 
 func (c *company) endWindow(now int64) (yielded bool) {
-	c.often = c.sleeps >= leastSleeps && now-c.since < 2*c.window
+	c.often = c.sleeps >= c.least && now-c.since < 2*c.window
 	c.since, c.sleeps = now, 0
 	if c.rule && runtime.GOMAXPROCS(0) > 1 {
 		c.often = false

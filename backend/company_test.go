@@ -70,12 +70,15 @@ func TestLoopParksInCompany(t *testing.T) {
 	}
 }
 
-// sleepOften has a loop sleep, every 100 µs, and returns how.
+// oftenEvery is how long each sleep of a loop that sleeps often takes.
+const oftenEvery = 50 * time.Microsecond
+
+// sleepOften has a loop sleep, every 50 µs, and returns how.
 func sleepOften(t *testing.T, d *parkingDriver, l *Loop, c *handClock, times int) []bool {
 	t.Helper()
 	d.sleeps, d.yields = nil, 0
 	for len(d.sleeps) < times {
-		c.now = c.now.Add(100 * time.Microsecond)
+		c.now = c.now.Add(oftenEvery)
 		l.Tick() // as whoever has something to do in the turn
 		_, err := l.Step(time.Hour)
 		require.NoError(t, err)
@@ -102,8 +105,8 @@ func aloneOn(t *testing.T, processors int, p Parking) (*parkingDriver, *Loop, *h
 func TestLoopThatSleepsOftenDoesNotPark(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksAsARule)
 	assert.NotContains(t, sleepOften(t, d, l, c, 5), false, "at first")
-	sleepOften(t, d, l, c, 15)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), true)
+	sleepOften(t, d, l, c, 35)
+	assert.NotContains(t, sleepOften(t, d, l, c, 200), true)
 	assert.InDelta(t, 10, d.yields, 1)
 
 	d.sleeps, d.yields = nil, 0
@@ -128,8 +131,8 @@ func TestLoopParksBesideOtherProcessors(t *testing.T) {
 func TestLoopInNoCompanyYields(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		d, l, c := aloneOn(t, processors, ParksInCompany)
-		sleepOften(t, d, l, c, 80)
-		assert.NotContains(t, sleepOften(t, d, l, c, 400), true)
+		sleepOften(t, d, l, c, 160)
+		assert.NotContains(t, sleepOften(t, d, l, c, 800), true)
 		assert.InDelta(t, 10, d.yields, 1)
 	}
 }
@@ -138,7 +141,7 @@ func TestLoopInNoCompanyYields(t *testing.T) {
 func TestLoopParksForTheReady(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 83) // and not at the end of a window
+		sleepOften(t, d, l, c, 165) // and not at the end of a window
 		d.ready = true
 		assert.Equal(t, []bool{true}, sleepOften(t, d, l, c, 1))
 		d.ready = false
@@ -176,18 +179,18 @@ func TestReady(t *testing.T) {
 // Where Go's poller has had others to run, the loop parks for a tenth of a second.
 func TestLoopParksForThoseOfThePoller(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksAsARule)
-	sleepOften(t, d, l, c, 30)
+	sleepOften(t, d, l, c, 60)
 	d.yield = func() { d.ready = true }
-	for range 11 {
+	for range 21 {
 		if sleepOften(t, d, l, c, 1); d.yields > 0 {
 			break
 		}
 	}
 	require.Equal(t, 1, d.yields)
 	d.yield, d.ready = nil, false
-	assert.NotContains(t, sleepOften(t, d, l, c, 990), false)
+	assert.NotContains(t, sleepOften(t, d, l, c, 1980), false)
 	assert.Zero(t, d.yields)
-	sleepOften(t, d, l, c, 20)
+	sleepOften(t, d, l, c, 40)
 	assert.NotContains(t, sleepOften(t, d, l, c, 100), true)
 }
 
@@ -203,7 +206,7 @@ func TestDriverThatNeverParks(t *testing.T) {
 func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 80)
+		sleepOften(t, d, l, c, 160)
 		const due, others = 30 * time.Millisecond, 50 * time.Millisecond
 		d.yields, d.yield = 0, func() { c.now = c.now.Add(others) }
 		d.sleep = func(wait time.Duration) {
@@ -213,8 +216,8 @@ func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 		}
 		var began, fired time.Time
 		timer := Timer{Fire: func() { fired = c.now }}
-		for range 100 {
-			c.now = c.now.Add(100 * time.Microsecond)
+		for range 200 {
+			c.now = c.now.Add(oftenEvery)
 			l.Tick()
 			began = c.now
 			l.StartTimer(&timer, due)
@@ -234,14 +237,28 @@ func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 func TestLoopWithoutCallbacksYields(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 80)
+		sleepOften(t, d, l, c, 160)
 		d.sleeps, d.yields = nil, 0
-		for range 400 {
-			c.now = c.now.Add(100 * time.Microsecond)
-			_, err := l.Step(100 * time.Microsecond)
+		for range 800 {
+			c.now = c.now.Add(oftenEvery)
+			_, err := l.Step(oftenEvery)
 			require.NoError(t, err)
 		}
 		assert.NotContains(t, d.sleeps, true)
 		assert.InDelta(t, 40*time.Millisecond/time.Duration(l.company.window), d.yields, 2)
 	}
+}
+
+// A loop on epoll that sleeps for 100 µs at a time parks: in each such sleep the runtime's monitor would take its processor.
+func TestLoopParksInSleepsThatTheMonitorSees(t *testing.T) {
+	d, l, c := aloneOn(t, 1, ParksAsARule)
+	sleepOften(t, d, l, c, 160)
+	d.sleeps, d.yields = nil, 0
+	for range 200 {
+		c.now = c.now.Add(100 * time.Microsecond)
+		l.Tick()
+		_, err := l.Step(time.Hour)
+		require.NoError(t, err)
+	}
+	assert.NotContains(t, d.sleeps[len(d.sleeps)-150:], false)
 }
