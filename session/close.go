@@ -147,7 +147,7 @@ func (s *Stream) watchClose(sent bool) {
 	}
 	if sent && c.lasts == 0 {
 		c.lasts, c.whole = s.loop.Clock(), int64(s.lastStage())
-		if !s.relays { // what came before goes to the other stream
+		if !s.isRelayed() { // else what came before goes to the other stream, also if nobody has taken this one over yet
 			s.dropUnread()
 		}
 		c.seen, c.since = s.dropped(), c.lasts

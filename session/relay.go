@@ -90,9 +90,8 @@ var errRelayed = fmt.Errorf("it is relayed: %w", syscall.EBUSY)
 func (s *Stream) beginRelay() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dialled := s.opts.dial != nil // such a stream may have failed before Connect has returned it: then OnDone gets the error
 	switch {
-	case s.life.phase > open && !dialled, s.tx.finWant:
+	case s.life.phase > open && !s.dialFailedLocked(), s.tx.finWant:
 		return net.ErrClosed
 	case s.relayed:
 		return errors.New("it is relayed already")
@@ -101,15 +100,22 @@ func (s *Stream) beginRelay() error {
 	return nil
 }
 
-// cancelRelay takes the mark back, and does what the stream has not done because of it.
+// dialFailedLocked reports whether a dial has ended the stream, and not its user. That may be before Connect has returned it,
+// so Relay takes it, and OnDone gets the error.
+func (s *Stream) dialFailedLocked() bool {
+	return s.opts.dial != nil && !s.life.silent && s.life.cause() != net.ErrClosed
+}
+
+// cancelRelay takes the mark back, and does what the stream has not done because of it, unless another call of Relay has
+// come between.
 func (s *Stream) cancelRelay() {
 	s.mu.Lock()
 	s.relayed = false
 	s.mu.Unlock()
 	_ = s.Post(func() {
 		if s.rx.eofTold && !s.opts.AllowHalfClose {
-			_ = s.Close()
-		} else if s.seldom().undrained {
+			s.closeUnlessRelayed()
+		} else if s.seldom().undrained && !s.isRelayed() {
 			s.drain()
 		}
 	})

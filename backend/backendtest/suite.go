@@ -55,7 +55,7 @@ func Rules() []Rule {
 		slowRules,
 		relayRules,
 		relayEndRules,
-		relayBeginRules,
+		relayBeginRules, relayAgainRules,
 		shareRules,
 		sourceRules,
 		unixRules,
