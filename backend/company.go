@@ -3,6 +3,7 @@ package backend
 import (
 	"runtime"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,8 +12,8 @@ import (
 // parked while other goroutines are at work with the loop, which have posted to it or written to its streams during one of
 // the last few sleeps, and while one is ready to run.
 //
-// A driver that parks as a rule does without only where there is one processor, which has nobody to search for work, and in
-// a loop that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller, may have to wait for the
+// A driver that parks as a rule does without only where there is one processor, which has nobody to search for work, in the
+// only loop of the process, and if that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller, may have to wait for the
 // end of a window; of those that the poller has, one such wait has the loop park for a while.
 //
 // At the end of each window a loop that sleeps often yields: others that are ready run, what a timer or the poller has for
@@ -33,6 +34,7 @@ type company struct {
 	last   int64       // what the loop had read of its clock by the last sleep
 	sleeps int         // in it
 	often  bool        // the loop slept often in the one before
+	single bool        // there was one processor when it began
 	until  int64       // until when sleeps are parked because the poller had others to run
 	ready  func() bool // whether a goroutine waits for a processor
 }
@@ -66,7 +68,19 @@ func (c *company) open(d Driver, clock func() int64) {
 	}
 	c.driver, c.clock = driver, clock
 	c.ready = newReady()
+	loops.Add(1)
 }
+
+// close is for a loop that has ended. It can be called again.
+func (c *company) close() {
+	if c.driver != nil {
+		c.driver = nil
+		loops.Add(-1)
+	}
+}
+
+// loops is how many loops of this process have a ParkingDriver that parks.
+var loops atomic.Int64
 
 // beforeSleep tells the driver how to sleep next, or reports that it has yielded: others may have run for long, and the
 // loop has to see what is due before it sleeps. Now is when the loop last read its clock, which it does in a turn that has
@@ -81,14 +95,15 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 	if now-c.since >= c.window && c.endWindow(now) {
 		return true
 	}
-	c.driver.Park(c.atWork(writes) || c.rule && (!c.often || now < c.until) || c.ready())
+	c.driver.Park(c.atWork(writes) || c.rule && (!c.often || now < c.until) || c.single && c.ready())
 	return false
 }
 
 func (c *company) endWindow(now int64) (yielded bool) {
 	c.often = c.sleeps >= c.least && now-c.since < 2*c.window
 	c.since, c.sleeps = now, 0
-	if c.rule && runtime.GOMAXPROCS(0) > 1 {
+	c.single = runtime.GOMAXPROCS(0) == 1 // with more of them another one runs who is ready
+	if c.rule && (!c.single || loops.Load() > 1) {
 		c.often = false
 	}
 	if !c.often || now < c.until {

@@ -262,3 +262,14 @@ func TestLoopParksInSleepsThatTheMonitorSees(t *testing.T) {
 	}
 	assert.NotContains(t, d.sleeps[len(d.sleeps)-150:], false)
 }
+
+// Beside another loop, which would have to wait for the processor, a loop parks.
+func TestLoopParksBesideAnotherLoop(t *testing.T) {
+	_, other, _ := aloneOn(t, 1, ParksAsARule)
+	d, l, c := aloneOn(t, 1, ParksAsARule)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), false)
+	assert.Zero(t, d.yields)
+	require.NoError(t, other.End())
+	sleepOften(t, d, l, c, 50)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), true, "the other has ended")
+}

@@ -152,6 +152,7 @@ func (l *Loop) letGo() {
 		return
 	}
 	l.publishIdle()
+	l.company.close()
 	if err := l.Driver.Close(); err != nil {
 		l.setErr(err)
 	}
