@@ -28,15 +28,16 @@ type company struct {
 	seen   uint64        // tasks and writes as of the last sleep
 	left   int           // how many sleeps are yet to be parked because others were at work
 
-	window int64       // nanoseconds
-	least  int         // how many sleeps in a window are often
-	since  int64       // when the present one began
-	last   int64       // what the loop had read of its clock by the last sleep
-	sleeps int         // in it
-	often  bool        // the loop slept often in the one before
-	single bool        // there was one processor when it began
-	until  int64       // until when sleeps are parked because the poller had others to run
-	ready  func() bool // whether a goroutine waits for a processor
+	window int64 // nanoseconds
+	least  int   // how many sleeps in a window are often
+	since  int64 // when the present window began
+	sleeps int   // in the present window
+	last   int64 // what the loop had read of its clock by the last sleep
+	often  bool  // the loop slept often in the window before
+	single bool  // there was one processor when that ended
+	until  int64 // until when sleeps are parked because the poller had others to run
+
+	ready func() bool // whether a goroutine waits for a processor
 }
 
 const (
