@@ -13,8 +13,8 @@ import (
 // the last few sleeps, and while one is ready to run.
 //
 // A driver that parks as a rule does without only where there is one processor, which has nobody to search for work, in the
-// only loop of the process, and if that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller, may have to wait for the
-// end of a window; of those that the poller has, one such wait has the loop park for a while.
+// only loop of the process, and if that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller,
+// may have to wait for the end of a window. If the poller had others to run then, the loop parks for a while.
 //
 // At the end of each window a loop that sleeps often yields: others that are ready run, what a timer or the poller has for
 // them included. It saves time, too. Of a goroutine that has not gone through the scheduler for 10 ms the monitor takes the
@@ -103,7 +103,7 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 func (c *company) endWindow(now int64) (yielded bool) {
 	c.often = c.sleeps >= c.least && now-c.since < 2*c.window
 	c.since, c.sleeps = now, 0
-	c.single = runtime.GOMAXPROCS(0) == 1 // with more of them another one runs who is ready
+	c.single = runtime.GOMAXPROCS(0) == 1 // another processor would run whoever is ready
 	if c.rule && (!c.single || loops.Load() > 1) {
 		c.often = false
 	}

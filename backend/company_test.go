@@ -149,7 +149,7 @@ func TestLoopParksForTheReady(t *testing.T) {
 	}
 }
 
-// The runtime tells whether a goroutine is ready.
+// The function of newReady reports whether a goroutine is ready to run.
 func TestReady(t *testing.T) {
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)

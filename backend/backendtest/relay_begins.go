@@ -178,20 +178,26 @@ func (g *gathering) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
+// relayInHandshake makes streams for a relay, the first of which has plain bytes unread and waits for a handshake.
+func (e *Env) relayInHandshake() (r *relayed, plain []byte) {
+	r = e.relayPairs(e.Open(nil), e.Open(nil), session.StreamOptions{CloseTimeout: patience})
+	plain = []byte("plain bytes")
+	_, err := r.pa.Write(plain)
+	require.NoError(e, err)
+	e.Eventually(func() bool { return e.buffered(r.a) == len(plain) }, "the plain bytes")
+	e.onLoop(r.a, func() { assert.NoError(e, r.a.StartTLS(serverTLS(), true)) })
+	return r, plain
+}
+
 // relayStartTLSFails has the handshake of StartTLS fail, with plain bytes unread, before the other stream is taken over.
 func relayStartTLSFails(e *Env) {
 	if !e.once() || e.TLS {
 		return
 	}
-	r := e.relayPairs(e.Open(nil), e.Open(nil), session.StreamOptions{CloseTimeout: patience})
-	plain := []byte("plain bytes")
-	_, err := r.pa.Write(plain)
-	require.NoError(e, err)
-	e.Eventually(func() bool { return e.buffered(r.a) == len(plain) }, "the plain bytes")
-	e.onLoop(r.a, func() { assert.NoError(e, r.a.StartTLS(serverTLS(), true)) })
+	r, plain := e.relayInHandshake()
 	release := hold(r.b)
 	r.join()
-	_, err = r.pa.Write([]byte(noRecord))
+	_, err := r.pa.Write([]byte(noRecord))
 	require.NoError(e, err)
 	e.Eventually(func() bool { return over(r.a) }, "the end of the first stream")
 	release()

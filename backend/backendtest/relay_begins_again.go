@@ -67,18 +67,13 @@ func relayStartTLSFailsEarly(e *Env) {
 	if !e.once() || e.TLS {
 		return
 	}
-	r := e.relayPairs(e.Open(nil), e.Open(nil), session.StreamOptions{CloseTimeout: patience})
-	plain := []byte("plain bytes")
-	_, err := r.pa.Write(plain)
-	require.NoError(e, err)
-	e.Eventually(func() bool { return e.buffered(r.a) == len(plain) }, "the plain bytes")
-	e.onLoop(r.a, func() { assert.NoError(e, r.a.StartTLS(serverTLS(), true)) })
+	r, plain := e.relayInHandshake()
 	release := hold(r.a)
 	for range 100 { // more than a turn has time for
 		require.NoError(e, r.a.Post(func() { time.Sleep(time.Millisecond) }))
 	}
 	r.join()
-	_, err = r.pa.Write([]byte(noRecord))
+	_, err := r.pa.Write([]byte(noRecord))
 	require.NoError(e, err)
 	release()
 	r.cutBehind(nil, plain)

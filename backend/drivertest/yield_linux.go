@@ -75,7 +75,7 @@ func yieldsToThePoller(t *testing.T, d backend.ParkingDriver) {
 			_, _ = r.Read(make([]byte, 1))
 			ran.Store(true)
 		}()
-		time.Sleep(time.Millisecond) // it waits
+		time.Sleep(time.Millisecond) // so that it waits: nothing tells when it does
 		require.NoError(t, raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), []byte{1}) }))
 		require.NoError(t, err)
 		rounds := 0

@@ -30,7 +30,7 @@ func Flame(path string) (*Chart, error) {
 		return nil, err
 	}
 	root := &flame{Name: "all"}
-	if name := filepath.Base(path); strings.HasSuffix(name, perfSuffix) {
+	if strings.HasSuffix(path, perfSuffix) {
 		err = root.readPerf(string(data))
 	} else {
 		err = root.readProfile(data)

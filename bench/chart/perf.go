@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,7 @@ func (f *flame) readPerf(text string) error {
 	var period int64
 	end := func() {
 		if period > 0 {
+			slices.Reverse(names)
 			f.add(names, period)
 		}
 		names, period = nil, 0
@@ -43,7 +45,7 @@ func (f *flame) readPerf(text string) error {
 			if rest[program:] == " ([kernel.kallsyms])" {
 				name += kernelSuffix
 			}
-			names = append([]string{name}, names...)
+			names = append(names, name)
 		}
 	}
 	end()
