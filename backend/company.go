@@ -13,13 +13,12 @@ import (
 // the last few sleeps, and while one is ready to run.
 //
 // A driver that parks as a rule does without only where there is one processor, which has nobody to search for work, in the
-// only loop of the process, and if that sleeps often. What becomes ready during such a sleep, by a timer or by Go's poller,
-// may have to wait for the end of a window. If the poller had others to run then, the loop parks for a while.
+// only loop of the process, and if that sleeps often. With one processor, what becomes ready by a timer or by Go's poller
+// during a sleep that is not parked may have to wait for the end of a window. If there were others to run then, the loop
+// parks for a while.
 //
 // At the end of each window a loop that sleeps often yields: others that are ready run, what a timer or the poller has for
-// them included. It saves time, too. Of a goroutine that has not gone through the scheduler for 10 ms the monitor takes the
-// processor in each system call that it sees, and then it looks every 20 µs, on a thread of its own; retake and sysmon in
-// runtime/proc.go. That was up to a quarter of all CPU time.
+// them included. It also keeps the monitor calm, and so do held sleeps; see monitor.
 type company struct {
 	driver ParkingDriver // nil: the driver has one way to sleep
 	rule   bool          // it parks as a rule
@@ -28,14 +27,17 @@ type company struct {
 	seen   uint64        // tasks and writes as of the last sleep
 	left   int           // how many sleeps are yet to be parked because others were at work
 
-	window int64 // nanoseconds
-	least  int   // how many sleeps in a window are often
-	since  int64 // when the present window began
-	sleeps int   // in the present window
-	last   int64 // what the loop had read of its clock by the last sleep
-	often  bool  // the loop slept often in the window before
-	single bool  // there was one processor when that ended
-	until  int64 // until when sleeps are parked because the poller had others to run
+	window  int64     // nanoseconds
+	since   int64     // when the present window began
+	span    int64     // when the present span began
+	sleeps  int       // in the present span
+	broken  int       // those of them that ended only because they were held
+	mode    SleepMode // of the last sleep
+	last    int64     // what the loop had read of its clock by the last sleep
+	often   bool      // the loop sleeps often
+	single  bool      // there was one processor when the window before ended
+	until   int64     // until when sleeps are parked because others had to wait for the end of a window
+	monitor monitor
 
 	ready func() bool // whether a goroutine waits for a processor
 }
@@ -43,10 +45,12 @@ type company struct {
 const (
 	stays = 16 // for how many sleeps others are taken to be at work after they have last been seen
 
-	// How many sleeps are often, in a window. Sleeps of more than some 50 µs in which a loop keeps the only processor wake
-	// the monitor, which costs more than to park.
-	leastMoves  = 16
-	leastLocked = 4
+	// How often a loop sleeps shows in a span. It then sleeps often for as long as it does so half as often, without a
+	// pause of two windows: to change between ways to sleep costs more than either.
+	spanTime          = int64(16 * time.Millisecond)
+	leastMoves        = 128
+	leastLocked       = 16
+	leastLockedSingle = 8 // with one processor
 
 	windowMoves  = int64(time.Millisecond)
 	windowLocked = int64(4 * time.Millisecond) // a goroutine that is locked to its thread yields by way of other threads
@@ -63,12 +67,13 @@ func (c *company) open(d Driver, clock func() int64) {
 	case ParksNever:
 		return
 	case ParksAsARule:
-		c.rule, c.window, c.least = true, windowMoves, leastMoves
+		c.rule, c.window = true, windowMoves
 	case ParksInCompany:
-		c.window, c.least = windowLocked, leastLocked
+		c.window = windowLocked
 	}
 	c.driver, c.clock = driver, clock
 	c.ready = newReady()
+	c.monitor.switches = voluntarySwitches
 	loops.Add(1)
 }
 
@@ -87,7 +92,6 @@ var loops atomic.Int64
 // loop has to see what is due before it sleeps. Now is when the loop last read its clock, which it does in a turn that has
 // callbacks or timers.
 func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
-	c.sleeps++
 	if now != c.last {
 		c.last = now
 	} else {
@@ -96,25 +100,64 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 	if now-c.since >= c.window && c.endWindow(now) {
 		return true
 	}
-	c.driver.Park(c.atWork(writes) || c.rule && (!c.often || now < c.until) || c.single && c.ready())
+	c.sleeps++
+	switch {
+	case c.atWork(writes) || c.rule && !c.often || now < c.until || c.single && c.ready():
+		c.mode = Parked
+	case now < c.monitor.until:
+		c.mode = Held
+	default:
+		c.mode = Blocked
+	}
+	c.driver.SleepAs(c.mode)
 	return false
 }
 
+// afterSleep is for the end of a sleep that was to take wait at most, with a number of events.
+func (c *company) afterSleep(events int, wait time.Duration) {
+	if c.mode == Held && events == 0 && (wait < 0 || wait > HeldTime) {
+		c.broken++
+	}
+}
+
 func (c *company) endWindow(now int64) (yielded bool) {
-	c.often = c.sleeps >= c.least && now-c.since < 2*c.window
-	c.since, c.sleeps = now, 0
+	pause := now-c.since >= 2*c.window
+	c.since = now
 	c.single = runtime.GOMAXPROCS(0) == 1 // another processor would run whoever is ready
-	if c.rule && (!c.single || loops.Load() > 1) {
-		c.often = false
+	only := c.single && loops.Load() == 1
+	if pause || now-c.span >= spanTime {
+		c.endSpan(now, pause, only)
+	}
+	if !only {
+		c.often = c.often && !c.rule
+		c.monitor.until = 0
 	}
 	if !c.often || now < c.until {
 		return false
 	}
 	c.driver.Yield()
-	if c.rule && c.ready() {
+	if c.single && c.ready() {
 		c.until = now + othersStay
 	}
 	return true
+}
+
+func (c *company) endSpan(now int64, pause, only bool) {
+	least := leastLocked
+	switch {
+	case c.rule:
+		least = leastMoves
+	case c.single:
+		least = leastLockedSingle
+	}
+	n := c.sleeps - c.broken
+	c.often = !pause && (n >= least || c.often && n >= least/2)
+	if c.often && only {
+		c.monitor.watch(c.span, now, c.sleeps)
+	} else {
+		c.monitor.until = 0
+	}
+	c.span, c.sleeps, c.broken = now, 0, 0
 }
 
 // atWork reports whether others are at work with the loop.

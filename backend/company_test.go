@@ -13,18 +13,20 @@ import (
 // parkingDriver notes how each of its sleeps is.
 type parkingDriver struct {
 	*fakeDriver
-	parks  Parking
-	park   bool
-	sleeps []bool
-	yields int
-	ready  bool                     // whether others are ready to run
-	yield  func()                   // what else Yield does; nil: nothing
-	sleep  func(wait time.Duration) // what else a sleep does; nil: nothing
+	parks    Parking
+	mode     SleepMode
+	sleeps   []SleepMode
+	yields   int
+	ready    bool                     // whether others are ready to run
+	events   int                      // of each sleep
+	switches int64                    // of the process
+	yield    func()                   // what else Yield does; nil: nothing
+	sleep    func(wait time.Duration) // what else a sleep does; nil: nothing
 }
 
 func (d *parkingDriver) Parks() Parking { return d.parks }
 
-func (d *parkingDriver) Park(on bool) { d.park = on }
+func (d *parkingDriver) SleepAs(m SleepMode) { d.mode = m }
 
 func (d *parkingDriver) Yield() {
 	d.yields++
@@ -35,10 +37,11 @@ func (d *parkingDriver) Yield() {
 
 func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 	if wait != 0 {
-		d.sleeps = append(d.sleeps, d.park)
+		d.sleeps = append(d.sleeps, d.mode)
 		if d.sleep != nil {
 			d.sleep(wait)
 		}
+		return d.events, nil
 	}
 	return 0, nil
 }
@@ -47,10 +50,10 @@ func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 func TestLoopParksInCompany(t *testing.T) {
 	d := &parkingDriver{fakeDriver: newFake(), parks: ParksInCompany}
 	l := NewLoop(LoopConfig{Driver: d, CPU: -1})
-	l.company.ready = func() bool { return false }
+	l.company.ready, l.company.monitor.switches = func() bool { return false }, func() int64 { return 0 }
 	require.NoError(t, l.Bind())
 	defer func() { _ = l.End() }()
-	sleep := func(times int) []bool {
+	sleep := func(times int) []SleepMode {
 		t.Helper()
 		d.sleeps = nil
 		for len(d.sleeps) < times {
@@ -59,14 +62,14 @@ func TestLoopParksInCompany(t *testing.T) {
 		}
 		return d.sleeps
 	}
-	assert.NotContains(t, sleep(3), true, "alone from the start")
+	assert.NotContains(t, sleep(3), Parked, "alone from the start")
 	for name, others := range map[string]func(){
 		"a task":  func() { require.NoError(t, l.Post(TaskFunc(func() {}))) },
 		"a write": func() { l.CountShared(DirectWrites, 1) },
 	} {
 		others()
-		assert.NotContains(t, sleep(stays), false, name)
-		assert.NotContains(t, sleep(3), true, "alone again after %s", name)
+		assert.NotContains(t, sleep(stays), Blocked, name)
+		assert.NotContains(t, sleep(3), Parked, "alone again after %s", name)
 	}
 }
 
@@ -74,7 +77,7 @@ func TestLoopParksInCompany(t *testing.T) {
 const oftenEvery = 50 * time.Microsecond
 
 // sleepOften has a loop sleep, every 50 µs, and returns how.
-func sleepOften(t *testing.T, d *parkingDriver, l *Loop, c *handClock, times int) []bool {
+func sleepOften(t *testing.T, d *parkingDriver, l *Loop, c *handClock, times int) []SleepMode {
 	t.Helper()
 	d.sleeps, d.yields = nil, 0
 	for len(d.sleeps) < times {
@@ -97,6 +100,7 @@ func aloneOn(t *testing.T, processors int, p Parking) (*parkingDriver, *Loop, *h
 		_ = l.End()
 		runtime.GOMAXPROCS(before)
 	})
+	l.company.monitor.switches = func() int64 { return d.switches }
 	l.company.ready = func() bool { return d.ready } // other than in this process, where the garbage collector runs, too
 	return d, l, c
 }
@@ -104,26 +108,26 @@ func aloneOn(t *testing.T, processors int, p Parking) (*parkingDriver, *Loop, *h
 // A loop that sleeps often, on the only processor, does not park, and yields at the end of each millisecond.
 func TestLoopThatSleepsOftenDoesNotPark(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksAsARule)
-	assert.NotContains(t, sleepOften(t, d, l, c, 5), false, "at first")
-	sleepOften(t, d, l, c, 35)
-	assert.NotContains(t, sleepOften(t, d, l, c, 200), true)
+	assert.NotContains(t, sleepOften(t, d, l, c, 300), Blocked, "at first")
+	sleepOften(t, d, l, c, 40)
+	assert.NotContains(t, sleepOften(t, d, l, c, 200), Parked)
 	assert.InDelta(t, 10, d.yields, 1)
 
 	d.sleeps, d.yields = nil, 0
-	for range 20 { // a sleep is longer than a window
+	for range 20 { // a sleep is longer than two windows
 		c.now = c.now.Add(3 * time.Millisecond)
 		l.Tick()
 		_, err := l.Step(time.Hour)
 		require.NoError(t, err)
 	}
-	assert.NotContains(t, d.sleeps, false, "seldom")
+	assert.NotContains(t, d.sleeps, Blocked, "seldom")
 	assert.Zero(t, d.yields)
 }
 
 // Other processors search for work before they sleep, and so a driver for which parking is the rule parks.
 func TestLoopParksBesideOtherProcessors(t *testing.T) {
 	d, l, c := aloneOn(t, 2, ParksAsARule)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), false)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), Blocked)
 	assert.Zero(t, d.yields)
 }
 
@@ -131,8 +135,8 @@ func TestLoopParksBesideOtherProcessors(t *testing.T) {
 func TestLoopInNoCompanyYields(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		d, l, c := aloneOn(t, processors, ParksInCompany)
-		sleepOften(t, d, l, c, 160)
-		assert.NotContains(t, sleepOften(t, d, l, c, 800), true)
+		sleepOften(t, d, l, c, 340)
+		assert.NotContains(t, sleepOften(t, d, l, c, 800), Parked)
 		assert.InDelta(t, 10, d.yields, 1)
 	}
 }
@@ -141,11 +145,11 @@ func TestLoopInNoCompanyYields(t *testing.T) {
 func TestLoopParksForTheReady(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 165) // and not at the end of a window
+		sleepOften(t, d, l, c, 345) // and not at the end of a window
 		d.ready = true
-		assert.Equal(t, []bool{true}, sleepOften(t, d, l, c, 1))
+		assert.Equal(t, []SleepMode{Parked}, sleepOften(t, d, l, c, 1))
 		d.ready = false
-		assert.Equal(t, []bool{false}, sleepOften(t, d, l, c, 1))
+		assert.Equal(t, []SleepMode{Blocked}, sleepOften(t, d, l, c, 1))
 	}
 }
 
@@ -176,29 +180,35 @@ func TestReady(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() { ready() }))
 }
 
-// Where Go's poller has had others to run, the loop parks for a tenth of a second.
+// Where Go's poller has had others to run, the loop parks for a tenth of a second, if there is no other processor for them.
 func TestLoopParksForThoseOfThePoller(t *testing.T) {
-	d, l, c := aloneOn(t, 1, ParksAsARule)
-	sleepOften(t, d, l, c, 60)
-	d.yield = func() { d.ready = true }
-	for range 21 {
-		if sleepOften(t, d, l, c, 1); d.yields > 0 {
-			break
+	forEachParking(t, func(t *testing.T, p Parking) {
+		d, l, c := aloneOn(t, 1, p)
+		sleepOften(t, d, l, c, 340)
+		d.yield = func() { d.ready = true }
+		for range 100 {
+			if sleepOften(t, d, l, c, 1); d.yields > 0 {
+				break
+			}
 		}
-	}
-	require.Equal(t, 1, d.yields)
-	d.yield, d.ready = nil, false
-	assert.NotContains(t, sleepOften(t, d, l, c, 1980), false)
-	assert.Zero(t, d.yields)
-	sleepOften(t, d, l, c, 40)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), true)
+		require.Equal(t, 1, d.yields)
+		d.yield, d.ready = nil, false
+		assert.NotContains(t, sleepOften(t, d, l, c, 1920), Blocked)
+		assert.Zero(t, d.yields)
+		sleepOften(t, d, l, c, 160)
+		assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked)
+	})
+	d, l, c := aloneOn(t, 2, ParksInCompany)
+	sleepOften(t, d, l, c, 340)
+	d.yield = func() { d.ready = true }
+	assert.NotContains(t, sleepOften(t, d, l, c, 400), Parked)
 }
 
 // A driver that never parks is not asked to, and does not yield.
 func TestDriverThatNeverParks(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksNever)
-	d.park = true
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), false, "Park was called")
+	d.mode = Parked
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), Blocked, "SleepAs was called")
 	assert.Zero(t, d.yields)
 }
 
@@ -206,7 +216,7 @@ func TestDriverThatNeverParks(t *testing.T) {
 func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 160)
+		sleepOften(t, d, l, c, 340)
 		const due, others = 30 * time.Millisecond, 50 * time.Millisecond
 		d.yields, d.yield = 0, func() { c.now = c.now.Add(others) }
 		d.sleep = func(wait time.Duration) {
@@ -237,39 +247,45 @@ func TestTimerDoesNotWaitForASleepBehindAYield(t *testing.T) {
 func TestLoopWithoutCallbacksYields(t *testing.T) {
 	for _, p := range []Parking{ParksAsARule, ParksInCompany} {
 		d, l, c := aloneOn(t, 1, p)
-		sleepOften(t, d, l, c, 160)
+		sleepOften(t, d, l, c, 340)
 		d.sleeps, d.yields = nil, 0
 		for range 800 {
 			c.now = c.now.Add(oftenEvery)
 			_, err := l.Step(oftenEvery)
 			require.NoError(t, err)
 		}
-		assert.NotContains(t, d.sleeps, true)
+		assert.NotContains(t, d.sleeps, Parked)
 		assert.InDelta(t, 40*time.Millisecond/time.Duration(l.company.window), d.yields, 2)
 	}
 }
 
-// A loop on epoll that sleeps for 100 µs at a time parks: in each such sleep the runtime's monitor would take its processor.
-func TestLoopParksInSleepsThatTheMonitorSees(t *testing.T) {
+// A loop on epoll that has slept often goes on as it does until it sleeps half as often.
+func TestLoopThatSleepsLessOften(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksAsARule)
-	sleepOften(t, d, l, c, 160)
-	d.sleeps, d.yields = nil, 0
-	for range 200 {
-		c.now = c.now.Add(100 * time.Microsecond)
-		l.Tick()
-		_, err := l.Step(time.Hour)
-		require.NoError(t, err)
+	sleep := func(each time.Duration) []SleepMode {
+		d.sleeps = nil
+		for range 600 {
+			c.now = c.now.Add(each)
+			l.Tick()
+			_, err := l.Step(time.Hour)
+			require.NoError(t, err)
+		}
+		return d.sleeps[350:]
 	}
-	assert.NotContains(t, d.sleeps[len(d.sleeps)-150:], false)
+	assert.NotContains(t, sleep(150*time.Microsecond), Blocked, "not often yet")
+	assert.NotContains(t, sleep(100*time.Microsecond), Parked, "often")
+	assert.NotContains(t, sleep(200*time.Microsecond), Parked, "still often")
+	assert.NotContains(t, sleep(300*time.Microsecond), Blocked, "not often any more")
+	assert.NotContains(t, sleep(200*time.Microsecond), Blocked, "not often again")
 }
 
 // Beside another loop, which would have to wait for the processor, a loop parks.
 func TestLoopParksBesideAnotherLoop(t *testing.T) {
 	_, other, _ := aloneOn(t, 1, ParksAsARule)
 	d, l, c := aloneOn(t, 1, ParksAsARule)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), false)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), Blocked)
 	assert.Zero(t, d.yields)
 	require.NoError(t, other.End())
-	sleepOften(t, d, l, c, 50)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), true, "the other has ended")
+	sleepOften(t, d, l, c, 640)
+	assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked, "the other has ended")
 }

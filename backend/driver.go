@@ -112,21 +112,34 @@ type Sleeper interface {
 	BeforeSleep()
 }
 
-// ParkingDriver is a Driver that has two ways to sleep. In the one its goroutine keeps the right to run Go code for a
-// while, in the other, which costs more, it gives that to the next goroutine at once.
+// ParkingDriver is a Driver that can sleep in more than one way.
 type ParkingDriver interface {
 	Driver
 
 	// Parks says what the loop is to do with the choice. It is asked once.
 	Parks() Parking
 
-	// Park says how the next sleeps are. It comes before a Poll that may sleep.
-	Park(on bool)
+	// SleepAs says how the next sleeps are. It comes before a Poll that may sleep. A driver that cannot sleep in this way
+	// sleeps Blocked.
+	SleepAs(m SleepMode)
 
 	// Yield lets other goroutines run that are ready, those included that are so by a timer or by Go's poller, between two
 	// calls of Poll. It may take long. It may end the sleep that comes next, and is no event of that.
 	Yield()
 }
+
+// SleepMode is a way to sleep: what becomes of the goroutine's right to run Go code, which others may wait for.
+type SleepMode int
+
+// Ways to sleep.
+const (
+	Blocked SleepMode = iota // the runtime takes it away after a while: 20 µs to 10 ms
+	Parked                   // the next goroutine gets it at once. This costs more
+	Held                     // the goroutine keeps it, and Poll returns after HeldTime at the latest
+)
+
+// HeldTime is how long Held sleeps take at most. Others wait for them, the garbage collector included.
+const HeldTime = 100 * time.Microsecond
 
 // Parking is when a driver parks.
 type Parking int

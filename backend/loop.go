@@ -318,7 +318,9 @@ func (l *Loop) sleep(wait time.Duration) (int, error) {
 		return l.pollDriver(0)
 	}
 	l.Count[Sleeps]++
-	return l.pollDriver(wait)
+	n, err := l.pollDriver(wait)
+	l.company.afterSleep(n, wait)
+	return n, err
 }
 
 // lastLook reports whether nothing has been posted.

@@ -375,3 +375,12 @@ func Kernel() string {
 	}
 	return unix.ByteSliceToString(u.Release[:])
 }
+
+// voluntarySwitches is how often threads of this process have slept: getrusage(2). 0: the kernel refuses to tell.
+func voluntarySwitches() int64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return int64(u.Nvcsw) // 32 bits wide on some
+}

@@ -28,5 +28,7 @@ func closeOnExec(int) {}
 
 func pinThread(int) (unpin func(), err error) { return nil, errors.ErrUnsupported }
 
+func voluntarySwitches() int64 { return 0 }
+
 // Kernel is the operating system's name.
 func Kernel() string { return runtime.GOOS }

@@ -31,10 +31,12 @@ type Driver struct {
 	raw   syscall.RawConn // of file
 	timer *backend.SleepTimer
 
-	park      bool               // sleeps are in Go's poller
-	pollOnce  func(uintptr) bool // for RawConn.Read, made once
-	yieldOnce func(uintptr) bool
-	yielding  bool // Yield has made a wake-up that dispatch has not seen
+	mode       backend.SleepMode
+	held       timespec           // how long a held sleep may take; the kernel reads it
+	cannotHold bool               // the kernel has refused a held sleep
+	pollOnce   func(uintptr) bool // for RawConn.Read, made once
+	yieldOnce  func(uintptr) bool
+	yielding   bool // Yield has made a wake-up that dispatch has not seen
 
 	count  *backend.Counters
 	events [maxEvents]unix.EpollEvent
@@ -96,7 +98,7 @@ func (d *Driver) open(c Config) (err error) {
 	if d.raw, err = d.file.SyscallConn(); err != nil {
 		return err
 	}
-	d.park = true
+	d.mode = backend.Parked
 	d.pollOnce = func(uintptr) bool { return d.pwait(false) }
 	d.yieldOnce = d.wakeOnce
 	return nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ var sleeps = map[string]func(*testing.T, *backend.Counters) *Driver{
 	"parked": func(t *testing.T, count *backend.Counters) *Driver { return open(t, Config{}, count) },
 	"alone": func(t *testing.T, count *backend.Counters) *Driver {
 		d := open(t, Config{}, count)
-		d.Park(false)
+		d.SleepAs(backend.Blocked)
 		return d
 	},
 	"thread": func(t *testing.T, count *backend.Counters) *Driver {
@@ -56,6 +57,27 @@ func TestDriver(t *testing.T) {
 			drivertest.Run(t, func(t *testing.T, count *backend.Counters) backend.Driver { return open(t, count) })
 		})
 	}
+}
+
+func TestHeldSleep(t *testing.T) {
+	drivertest.RunHeld(t, func(t *testing.T, count *backend.Counters) backend.ParkingDriver { return open(t, Config{}, count) })
+}
+
+// A kernel before 5.11 has no timeout of less than a millisecond, and a filter may refuse what it does not know.
+func TestHeldSleepIsRefused(t *testing.T) {
+	d := open(t, Config{}, new(backend.Counters))
+	d.SleepAs(backend.Held)
+	epfd := d.epfd
+	d.epfd = -1 // EBADF, as good as any other error
+	assert.False(t, d.hold(backend.HeldTime))
+	d.epfd = epfd
+	begin := time.Now()
+	for time.Since(begin) < 20*time.Millisecond {
+		_, err := d.Poll(20 * time.Millisecond)
+		require.NoError(t, err)
+		require.True(t, d.cannotHold)
+	}
+	drivertest.RunHeldEvents(t, d)
 }
 
 func TestYield(t *testing.T) {

@@ -42,6 +42,15 @@ const noTimeout = ^uintptr(0)
 
 // sleep blocks until there are events or wait has passed; a negative wait never passes.
 func (d *Driver) sleep(wait time.Duration) {
+	if d.mode == backend.Held && !d.cannotHold {
+		held := backend.HeldTime
+		if wait > 0 {
+			held = min(held, wait)
+		}
+		if d.hold(held) {
+			return
+		}
+	}
 	now, due := time.Duration(0), backend.Never
 	if wait > 0 {
 		now = d.timer.Now()
@@ -65,7 +74,7 @@ func (d *Driver) sleep(wait time.Duration) {
 
 // block waits for events: in Go's poller, or in epoll_pwait.
 func (d *Driver) block() {
-	if d.raw == nil || !d.park {
+	if d.raw == nil || d.mode != backend.Parked {
 		d.pwait(true)
 		return
 	}
@@ -82,8 +91,26 @@ func (d *Driver) Parks() backend.Parking {
 	return backend.ParksAsARule
 }
 
-// Park implements backend.ParkingDriver.
-func (d *Driver) Park(on bool) { d.park = on }
+// SleepAs implements backend.ParkingDriver.
+func (d *Driver) SleepAs(m backend.SleepMode) { d.mode = m }
+
+// hold waits for events for at most wait, a positive time, without a word to Go's scheduler. It reports false if the kernel
+// does not know the call, or a filter refuses it. Since Linux 5.11; epoll_pwait2(2).
+func (d *Driver) hold(wait time.Duration) bool {
+	d.count[backend.SystemCalls]++
+	d.held.nanoseconds = int64(wait)
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(d.epfd), uintptr(unsafe.Pointer(&d.events)), maxEvents,
+		uintptr(unsafe.Pointer(&d.held)), 0, 0)
+	d.ready, d.err = int(n), nil
+	if e != 0 {
+		d.ready = 0
+		d.cannotHold = e != unix.EINTR
+	}
+	return !d.cannotHold
+}
+
+// timespec is __kernel_timespec, whose parts have 64 bits everywhere.
+type timespec struct{ seconds, nanoseconds int64 }
 
 // Yield implements backend.ParkingDriver. runtime.Gosched would not ask Go's poller, because the goroutine that calls it
 // is itself ready. This one waits in the poller, for a wake-up of its own. The sleep that comes next ends by it, too, and

@@ -102,6 +102,11 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 		err = d.ring.Enter()
 	case d.park.parks(wait) && d.ring.Ready() == 0:
 		err = d.sleepParked(wait)
+	case d.park.mode == backend.Held:
+		if wait < 0 || wait > backend.HeldTime {
+			wait = backend.HeldTime
+		}
+		err = d.ring.WaitHeld(wait)
 	default:
 		err = d.ring.Wait(d.timed(wait))
 	}

@@ -37,10 +37,10 @@ import (
 // Go's poller keeps time by the millisecond. So a sleep that is to end in a few milliseconds is one in enter, and a
 // longer one that is parked ends a little before its time.
 type park struct {
-	bell   *os.File // the eventfd; nil: the driver cannot park
-	raw    syscall.RawConn
-	look   func(uintptr) bool // of the closure of RawConn.Read, made once
-	wanted bool
+	bell *os.File // the eventfd; nil: the driver cannot park
+	raw  syscall.RawConn
+	look func(uintptr) bool // of the closure of RawConn.Read, made once
+	mode backend.SleepMode
 
 	yieldOnce func(uintptr) bool // for RawConn.Read, made once, as look
 	yielding  bool
@@ -84,8 +84,13 @@ func (d *Driver) Yield() {
 	}
 }
 
-// Park implements backend.ParkingDriver.
-func (d *Driver) Park(on bool) { d.park.wanted = on && d.park.raw != nil }
+// SleepAs implements backend.ParkingDriver.
+func (d *Driver) SleepAs(m backend.SleepMode) {
+	d.park.mode = m
+	if d.park.raw == nil {
+		d.park.mode = backend.Blocked
+	}
+}
 
 const (
 	leastParked  = 4 * time.Millisecond // shorter sleeps are not parked
@@ -93,7 +98,9 @@ const (
 )
 
 // parks reports whether the sleep that comes next is parked.
-func (p *park) parks(wait time.Duration) bool { return p.wanted && (wait < 0 || wait >= leastParked) }
+func (p *park) parks(wait time.Duration) bool {
+	return p.mode == backend.Parked && (wait < 0 || wait >= leastParked)
+}
 
 // openPark prepares parking. Where it fails the driver sleeps in enter. Any thread may register an eventfd with a ring
 // that is not enabled yet; io_uring_register(2).

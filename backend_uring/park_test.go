@@ -19,8 +19,8 @@ import (
 // openParking makes a driver that parks where it may.
 func openParking(t *testing.T, c Config) *Driver {
 	d := open(t, c, new(backend.Counters))
-	d.Park(true)
-	if !d.park.wanted {
+	d.SleepAs(backend.Parked)
+	if d.park.mode != backend.Parked {
 		require.Zero(t, d.rung.flags&ring.SetupDeferTaskrun, "the driver cannot park")
 		t.Skip("SKIPPED, NOTHING WAS TESTED: without DEFER_TASKRUN a driver does not park")
 	}
@@ -33,9 +33,18 @@ func TestDriverParked(t *testing.T) {
 		t.Run("defer"+variant, func(t *testing.T) {
 			drivertest.Run(t, func(t *testing.T, count *backend.Counters) backend.Driver {
 				d := open(t, c, count)
-				d.Park(true)
+				d.SleepAs(backend.Parked)
 				return checked{d, t}
 			})
+		})
+	}
+}
+
+func TestHeldSleep(t *testing.T) {
+	openParking(t, Config{}) // or skip
+	for variant, c := range map[string]Config{"": {}, "-eventfd": {EventFD: true}} {
+		t.Run("defer"+variant, func(t *testing.T) {
+			drivertest.RunHeld(t, func(t *testing.T, count *backend.Counters) backend.ParkingDriver { return open(t, c, count) })
 		})
 	}
 }
@@ -173,6 +182,6 @@ func TestLookLeavesNothing(t *testing.T) {
 // A loop that has a CPU to itself does not park.
 func TestOwnCPUDoesNotPark(t *testing.T) {
 	d := open(t, Config{OwnCPU: true}, new(backend.Counters))
-	d.Park(true)
-	assert.False(t, d.park.wanted)
+	d.SleepAs(backend.Parked)
+	assert.Equal(t, backend.Blocked, d.park.mode)
 }

@@ -23,7 +23,7 @@ func RunYield(t *testing.T, open func(t *testing.T, count *backend.Counters) bac
 	})
 	t.Run("those of the poller run behind a sleep that has ended on time", func(t *testing.T) {
 		d := open(t, new(backend.Counters))
-		d.Park(true)
+		d.SleepAs(backend.Parked)
 		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
 			_, err := d.Poll(20 * time.Millisecond)
 			require.NoError(t, err)
@@ -32,17 +32,17 @@ func RunYield(t *testing.T, open func(t *testing.T, count *backend.Counters) bac
 	})
 	t.Run("it is no event", func(t *testing.T) {
 		d := open(t, new(backend.Counters))
-		for _, park := range []bool{false, true} {
-			d.Park(park)
+		for _, m := range []backend.SleepMode{backend.Blocked, backend.Parked} {
+			d.SleepAs(m)
 			for _, wait := range []time.Duration{0, time.Millisecond} {
 				d.Yield()
 				n, err := d.Poll(wait)
 				require.NoError(t, err)
-				assert.Zero(t, n, "behind Yield, parked %v, wait %v", park, wait)
+				assert.Zero(t, n, "behind Yield, mode %v, wait %v", m, wait)
 			}
 		}
 	})
-	for _, park := range []bool{false, true} {
+	for _, m := range []backend.SleepMode{backend.Blocked, backend.Parked} {
 		for when, wake := range map[string]func(backend.ParkingDriver){
 			"before": func(d backend.ParkingDriver) { d.Wake(); d.Yield() },
 			"behind": func(d backend.ParkingDriver) { d.Yield(); d.Wake() },
@@ -53,7 +53,7 @@ func RunYield(t *testing.T, open func(t *testing.T, count *backend.Counters) bac
 				d.Yield()
 			},
 		} {
-			t.Run("a wake-up "+when, func(t *testing.T) { wokenAroundYield(t, open, park, wake) })
+			t.Run("a wake-up "+when, func(t *testing.T) { wokenAroundYield(t, open, m, wake) })
 		}
 	}
 }
@@ -91,13 +91,13 @@ func yieldsToThePoller(t *testing.T, d backend.ParkingDriver) {
 	assert.GreaterOrEqual(t, atOnce, 10, "of 20; the rest had to wait for the runtime's monitor, or for another thread")
 }
 
-func wokenAroundYield(t *testing.T, open func(*testing.T, *backend.Counters) backend.ParkingDriver, park bool, wake func(backend.ParkingDriver)) {
+func wokenAroundYield(t *testing.T, open func(*testing.T, *backend.Counters) backend.ParkingDriver, m backend.SleepMode, wake func(backend.ParkingDriver)) {
 	d := open(t, new(backend.Counters))
 	for range 20 {
 		wake(d)
-		d.Park(park)
+		d.SleepAs(m)
 		rescue := time.AfterFunc(patience, func() {
-			t.Errorf("a sleep has not ended %v after the wake-up, parked %v", patience, park)
+			t.Errorf("a sleep has not ended %v after the wake-up, mode %v", patience, m)
 			d.Wake()
 		})
 		_, err := d.Poll(-1)

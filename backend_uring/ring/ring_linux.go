@@ -194,14 +194,20 @@ func (r *Ring) Enter() error {
 // Wait submits the prepared entries and sleeps until there is a completion or the timeout has passed; a negative
 // timeout never passes. If there is a completion already, Wait is Enter. It may return early with neither, without an
 // error. Errors are those of Submit, and mean that it did not sleep.
-func (r *Ring) Wait(timeout time.Duration) error {
+func (r *Ring) Wait(timeout time.Duration) error { return r.wait(timeout, false) }
+
+// WaitHeld is Wait without a word to Go's scheduler: other goroutines, and the garbage collector, may wait for the thread
+// until the timeout has passed, which must not be negative.
+func (r *Ring) WaitHeld(timeout time.Duration) error { return r.wait(timeout, true) }
+
+func (r *Ring) wait(timeout time.Duration, held bool) error {
 	if timeout == 0 || r.Ready() > 0 {
 		return r.Enter()
 	}
 	n := r.publish()
 	r.timeout.Sec = int64(timeout / time.Second)
 	r.timeout.Nsec = int64(timeout % time.Second)
-	taken, errno := r.enterSleep(n, timeout > 0)
+	taken, errno := r.enterSleep(n, timeout > 0, held)
 	return r.finishEnter(n, taken, errno)
 }
 

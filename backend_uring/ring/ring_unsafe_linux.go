@@ -36,8 +36,8 @@ func (r *Ring) enterNow(submit, flags uint32) (taken uint32, _ syscall.Errno) {
 }
 
 // enterSleep is io_uring_enter(2) that may sleep, for at most r.timeout if timed. ETIME and EINTR are reported only
-// when nothing was submitted. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
-func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Errno) {
+// when nothing was submitted. If held, Go's scheduler is not notified. Since Linux 5.11 (FeatExtArg); io_uring_enter(2).
+func (r *Ring) enterSleep(submit uint32, timed, held bool) (taken uint32, _ syscall.Errno) {
 	flags := r.waitFlags | r.enterFlags
 	r.enters++
 	if r.kernel != nil {
@@ -50,8 +50,13 @@ func (r *Ring) enterSleep(submit uint32, timed bool) (taken uint32, _ syscall.Er
 		r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.timeout)))
 		arg, size = unsafe.Pointer(&r.arg), unsafe.Sizeof(r.arg)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(submit), 1,
-		uintptr(flags), uintptr(arg), size)
+	var n uintptr
+	var errno syscall.Errno
+	if held {
+		n, _, errno = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(submit), 1, uintptr(flags), uintptr(arg), size)
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(submit), 1, uintptr(flags), uintptr(arg), size)
+	}
 	if errno != 0 {
 		return 0, errno
 	}
