@@ -33,6 +33,7 @@ type company struct {
 	sleeps  int       // in the present span
 	broken  int       // those of them that ended only because they were held
 	mode    SleepMode // of the last sleep
+	few     bool      // the last sleep was also a look, and brought few events
 	last    int64     // what the loop had read of its clock by the last sleep
 	often   bool      // the loop sleeps often
 	single  bool      // there was one processor when the window before ended
@@ -43,6 +44,8 @@ type company struct {
 }
 
 const (
+	fewEvents = 2
+
 	stays = 16 // for how many sleeps others are taken to be at work after they have last been seen
 
 	// How often a loop sleeps shows in a span. It then sleeps often for as long as it does so half as often, without a
@@ -113,8 +116,13 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 	return false
 }
 
+// looks reports whether to look for events before the next sleep. A sleep that is not parked is a look, too, and behind one
+// that brought few events a look would find none.
+func (c *company) looks() bool { return !c.few }
+
 // afterSleep is for the end of a sleep that was to take wait at most, with a number of events.
 func (c *company) afterSleep(events int, wait time.Duration) {
+	c.few = c.rule && c.mode != Parked && events > 0 && events <= fewEvents
 	if c.mode == Held && events == 0 && (wait < 0 || wait > HeldTime) {
 		c.broken++
 	}

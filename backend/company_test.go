@@ -17,6 +17,7 @@ type parkingDriver struct {
 	mode     SleepMode
 	sleeps   []SleepMode
 	yields   int
+	looks    int
 	ready    bool                     // whether others are ready to run
 	events   int                      // of each sleep
 	switches int64                    // of the process
@@ -43,6 +44,7 @@ func (d *parkingDriver) Poll(wait time.Duration) (int, error) {
 		}
 		return d.events, nil
 	}
+	d.looks++
 	return 0, nil
 }
 
@@ -288,4 +290,24 @@ func TestLoopParksBesideAnotherLoop(t *testing.T) {
 	require.NoError(t, other.End())
 	sleepOften(t, d, l, c, 640)
 	assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked, "the other has ended")
+}
+
+// Behind a sleep in epoll_pwait that brought an event or two a loop sleeps again without a look of its own.
+func TestLoopDoesNotLookBehindFewEvents(t *testing.T) {
+	expect := func(what string, looks, processors int, p Parking, events int) {
+		t.Run(what, func(t *testing.T) {
+			d, l, c := aloneOn(t, processors, p)
+			d.events = events
+			sleepOften(t, d, l, c, 700) // and not at the end of a window
+			d.looks = 0
+			sleepOften(t, d, l, c, 10)
+			assert.Equal(t, looks, d.looks)
+		})
+	}
+	expect("one event", 0, 1, ParksAsARule, 1)
+	expect("a few events", 0, 1, ParksAsARule, fewEvents)
+	expect("many events", 10, 1, ParksAsARule, fewEvents+1)
+	expect("no event", 10, 1, ParksAsARule, 0)
+	expect("it parks", 10, 2, ParksAsARule, 1)
+	expect("a look submits what is prepared", 10, 1, ParksInCompany, 1)
 }

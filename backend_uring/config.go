@@ -28,6 +28,9 @@ type Config struct {
 	Rung    string // of the ladder; default "": the best that works
 	EventFD bool   // wake by an eventfd also where the kernel has better
 
+	// RingSends says that every send goes through the ring.
+	RingSends bool
+
 	// Kernel carries out the calls of the rings; nil: the machine's. Package ringtest has one for tests.
 	Kernel ring.Kernel
 

@@ -31,6 +31,7 @@ type Driver struct {
 	bulk     line // sockets that have more to receive
 	repolls  line // sockets with a poll to be armed again
 	flush    flush
+	direct   int // how many sends may yet go past the ring in this turn
 	forward  backend.Forwarding
 	scratch  []byte   // of receives that do not use a buffer of the ring; nil while it is in use, and before its first use
 	spare    ring.SQE // filled instead of a real entry when the ring has failed
@@ -117,7 +118,9 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	if d.ring.Overflowed() {
 		d.count[backend.Overflows]++
 	}
-	n += d.reap()
+	completions := d.reap()
+	d.allowDirect(completions)
+	n += completions
 	d.buffers.publish()
 	d.count[backend.SystemCalls] += d.ring.Enters() - d.enters
 	d.enters = d.ring.Enters()

@@ -38,8 +38,9 @@ func refused(t testing.TB, err error) {
 	t.Skipf("SKIPPED, NOTHING WAS TESTED: io_uring is refused here: %v", err)
 }
 
-// forEachRung runs the test with a driver on every rung.
+// forEachRung runs the test with a driver on every rung, whose sends go through the ring.
 func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
+	c.RingSends = true
 	for _, name := range rungNames() {
 		t.Run(name, func(t *testing.T) {
 			c.Rung = name
@@ -50,7 +51,9 @@ func forEachRung(t *testing.T, c Config, test func(*testing.T, *Driver)) {
 
 func TestDriver(t *testing.T) {
 	for _, name := range rungNames() {
-		for variant, c := range map[string]Config{"": {}, "-eventfd": {EventFD: true}, "-tiny": {Entries: 1, CompletionEntries: 2}} {
+		for variant, c := range map[string]Config{
+			"": {}, "-eventfd": {EventFD: true}, "-tiny": {Entries: 1, CompletionEntries: 2}, "-ring-sends": {RingSends: true},
+		} {
 			t.Run(name+variant, func(t *testing.T) {
 				c.Rung = name
 				drivertest.Run(t, func(t *testing.T, count *backend.Counters) backend.Driver {

@@ -119,6 +119,7 @@ func (c Config) tiny() Config {
 }
 
 func roundTripHere(c Config) (multishot bool, err error) {
+	c.RingSends = true
 	d, err := New(c.tiny())
 	if err != nil {
 		return false, err
