@@ -40,7 +40,8 @@ type company struct {
 	until   int64     // until when sleeps are parked because others had to wait for the end of a window
 	monitor monitor
 
-	ready func() bool // whether a goroutine waits for a processor
+	ready   func() bool // whether a goroutine waits for a processor
+	gosched func()      // runtime.Gosched
 }
 
 const (
@@ -75,7 +76,7 @@ func (c *company) open(d Driver, clock func() int64) {
 		c.window = windowLocked
 	}
 	c.driver, c.clock = driver, clock
-	c.ready = newReady()
+	c.ready, c.gosched = newReady(), runtime.Gosched
 	c.monitor.switches = voluntarySwitches
 	loops.Add(1)
 }
@@ -117,8 +118,12 @@ func (c *company) beforeSleep(writes uint64, now int64) (yielded bool) {
 }
 
 // looks reports whether to look for events before the next sleep. A sleep that is not parked is a look, too, and behind one
-// that brought few events a look would find none.
-func (c *company) looks() bool { return !c.few }
+// that brought few events a look would find none. That holds for one turn: it may not come to a sleep.
+func (c *company) looks() bool {
+	few := c.few
+	c.few = false
+	return !few
+}
 
 // afterSleep is for the end of a sleep that was to take wait at most, with a number of events.
 func (c *company) afterSleep(events int, wait time.Duration) {
@@ -143,11 +148,25 @@ func (c *company) endWindow(now int64) (yielded bool) {
 	if !c.often || now < c.until {
 		return false
 	}
-	c.driver.Yield()
+	c.yield()
 	if c.single && c.ready() {
 		c.until = now + othersStay
 	}
 	return true
+}
+
+// yield lets others run that are ready. Where other processors are, a thread waits in Go's poller for what it brings, and for
+// timers, those of this processor included. A yield by way of the poller would end that wait each time, and the thread would hand its
+// processor to the loop, and wait no longer: timers of others fired seconds too late. So the loop goes through the scheduler
+// alone, which fires the timers of its processor, and through the poller only if the loops may have all processors.
+func (c *company) yield() {
+	procs := runtime.GOMAXPROCS(0)
+	if procs > 1 {
+		c.gosched()
+	}
+	if int64(procs) <= loops.Load() {
+		c.driver.Yield()
+	}
 }
 
 func (c *company) endSpan(now int64, pause, only bool) {

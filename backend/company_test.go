@@ -17,6 +17,7 @@ type parkingDriver struct {
 	mode     SleepMode
 	sleeps   []SleepMode
 	yields   int
+	goscheds int
 	looks    int
 	ready    bool                     // whether others are ready to run
 	events   int                      // of each sleep
@@ -103,6 +104,7 @@ func aloneOn(t *testing.T, processors int, p Parking) (*parkingDriver, *Loop, *h
 		runtime.GOMAXPROCS(before)
 	})
 	l.company.monitor.switches = func() int64 { return d.switches }
+	l.company.gosched = func() { d.goscheds++ }
 	l.company.ready = func() bool { return d.ready } // other than in this process, where the garbage collector runs, too
 	return d, l, c
 }
@@ -133,13 +135,26 @@ func TestLoopParksBesideOtherProcessors(t *testing.T) {
 	assert.Zero(t, d.yields)
 }
 
-// A loop whose driver parks only in company yields all the same, because the runtime's monitor watches it.
+// A loop whose driver parks only in company yields all the same, because the runtime's monitor watches it: by way of Go's poller
+// only if nobody else waits there.
 func TestLoopInNoCompanyYields(t *testing.T) {
-	for _, processors := range []int{1, 2} {
-		d, l, c := aloneOn(t, processors, ParksInCompany)
-		sleepOften(t, d, l, c, 340)
-		assert.NotContains(t, sleepOften(t, d, l, c, 800), Parked)
-		assert.InDelta(t, 10, d.yields, 1)
+	for name, c := range map[string]struct{ processors, loops, yields, goscheds int }{
+		"the only processor":    {1, 1, 10, 0},
+		"a processor to spare":  {2, 1, 0, 10},
+		"a loop each":           {2, 2, 10, 10},
+		"one to spare for both": {3, 2, 0, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range c.loops - 1 {
+				aloneOn(t, c.processors, ParksInCompany)
+			}
+			d, l, clock := aloneOn(t, c.processors, ParksInCompany)
+			sleepOften(t, d, l, clock, 340)
+			d.goscheds = 0
+			assert.NotContains(t, sleepOften(t, d, l, clock, 800), Parked)
+			assert.InDelta(t, c.yields, d.yields, 1)
+			assert.InDelta(t, c.goscheds, d.goscheds, 1)
+		})
 	}
 }
 
@@ -311,3 +326,33 @@ func TestLoopDoesNotLookBehindFewEvents(t *testing.T) {
 	expect("it parks", 10, 2, ParksAsARule, 1)
 	expect("a look submits what is prepared", 10, 1, ParksInCompany, 1)
 }
+
+// A loop that is busy without events, with timers or with the ends of its turns, goes on looking for some.
+func TestBusyLoopLooks(t *testing.T) {
+	for name, busy := range map[string]func(*Loop){
+		"ends of turns": func(l *Loop) { l.AtTurnEnd(&endless{l}) },
+		"timers": func(l *Loop) {
+			timer := &Timer{}
+			timer.Fire = func() { l.StartTimer(timer, 0) }
+			timer.Fire()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, l, c := aloneOn(t, 1, ParksAsARule)
+			d.events = 1
+			sleepOften(t, d, l, c, 700)
+			busy(l)
+			d.looks = 0
+			for range 20 {
+				_, err := l.Step(time.Hour)
+				require.NoError(t, err)
+			}
+			assert.GreaterOrEqual(t, d.looks, 18)
+		})
+	}
+}
+
+// endless has something to do at the end of each turn.
+type endless struct{ loop *Loop }
+
+func (e *endless) OnTurnEnd() { e.loop.AtTurnEnd(e) }

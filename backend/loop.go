@@ -264,9 +264,8 @@ func (l *Loop) endTurn() {
 
 // poll looks, then spins, then sleeps, each only if the one before saw nothing.
 func (l *Loop) poll(wait time.Duration, worked bool) (n int, err error) {
-	if worked || wait == 0 || l.cfg.Spin > 0 || l.company.looks() {
+	if l.company.looks() || worked || wait == 0 || l.cfg.Spin > 0 {
 		n, err = l.pollDriver(0)
-		l.company.few = false
 	}
 	if n > 0 || worked {
 		l.spinning.fresh = true
