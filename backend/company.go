@@ -20,12 +20,13 @@ import (
 // At the end of each window a loop that sleeps often yields: others that are ready run, what a timer or the poller has for
 // them included. It also keeps the monitor calm, and so do held sleeps; see monitor.
 type company struct {
-	driver ParkingDriver // nil: the driver has one way to sleep
-	rule   bool          // it parks as a rule
-	clock  func() int64  // Loop.Clock
-	tasks  uint64        // that the loop has run
-	seen   uint64        // tasks and writes as of the last sleep
-	left   int           // how many sleeps are yet to be parked because others were at work
+	counted bool          // in loops
+	driver  ParkingDriver // nil: the driver has one way to sleep
+	rule    bool          // it parks as a rule
+	clock   func() int64  // Loop.Clock
+	tasks   uint64        // that the loop has run
+	seen    uint64        // tasks and writes as of the last sleep
+	left    int           // how many sleeps are yet to be parked because others were at work
 
 	window  int64     // nanoseconds
 	since   int64     // when the present window began
@@ -78,18 +79,24 @@ func (c *company) open(d Driver, clock func() int64) {
 	c.driver, c.clock = driver, clock
 	c.ready, c.gosched = newReady(), runtime.Gosched
 	c.monitor.switches = voluntarySwitches
+}
+
+// begin is for a loop that begins to run, once.
+func (c *company) begin() {
+	c.counted = true
 	loops.Add(1)
 }
 
 // close is for a loop that has ended. It can be called again.
 func (c *company) close() {
-	if c.driver != nil {
-		c.driver = nil
+	c.driver = nil
+	if c.counted {
+		c.counted = false
 		loops.Add(-1)
 	}
 }
 
-// loops is how many loops of this process have a ParkingDriver that parks.
+// loops is how many loops run in this process.
 var loops atomic.Int64
 
 // beforeSleep tells the driver how to sleep next, or reports that it has yielded: others may have run for long, and the

@@ -298,13 +298,17 @@ func TestLoopThatSleepsLessOften(t *testing.T) {
 
 // Beside another loop, which would have to wait for the processor, a loop parks.
 func TestLoopParksBesideAnotherLoop(t *testing.T) {
-	_, other, _ := aloneOn(t, 1, ParksAsARule)
-	d, l, c := aloneOn(t, 1, ParksAsARule)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), Blocked)
-	assert.Zero(t, d.yields)
-	require.NoError(t, other.End())
-	sleepOften(t, d, l, c, 640)
-	assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked, "the other has ended")
+	for name, p := range map[string]Parking{"of the same kind": ParksAsARule, "that has a CPU to itself": ParksNever} {
+		t.Run(name, func(t *testing.T) {
+			_, other, _ := aloneOn(t, 1, p)
+			d, l, c := aloneOn(t, 1, ParksAsARule)
+			assert.NotContains(t, sleepOften(t, d, l, c, 700), Blocked)
+			assert.Zero(t, d.yields)
+			require.NoError(t, other.End())
+			sleepOften(t, d, l, c, 640)
+			assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked, "the other has ended")
+		})
+	}
 }
 
 // Behind a sleep in epoll_pwait that brought an event or two a loop sleeps again without a look of its own.

@@ -39,6 +39,7 @@ func TestPostLags(t *testing.T) {
 	clock := &handClock{now: time.Unix(1000, 0)}
 	l := NewLoop(LoopConfig{Driver: newFake(), CPU: -1, Clock: clock})
 	assert.NoError(t, l.Bind())
+	defer func() { _ = l.End() }()
 	ran := 0
 	for i := range 3 * lagsEvery {
 		assert.NoError(t, l.Post(TaskFunc(func() { assert.Equal(t, i, ran); ran++ })))

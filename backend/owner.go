@@ -61,6 +61,7 @@ func (l *Loop) owned() {
 }
 
 func (l *Loop) start() (err error) {
+	l.company.begin()
 	if l.cfg.CPU >= 0 {
 		if l.unpin, err = pinThread(l.cfg.CPU); err != nil {
 			return fmt.Errorf("run on CPU %d: %w", l.cfg.CPU, err)

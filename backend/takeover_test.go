@@ -103,6 +103,7 @@ func TestTakeOverGivesUp(t *testing.T) {
 	close(hold)
 	<-rested
 	require.NoError(t, *last)
+	f.company.close() // the loop is still that of the goroutine, which has gone
 }
 
 // Of many that take over a loop and step it each has it alone. The race detector looks on.
