@@ -46,7 +46,7 @@ type company struct {
 }
 
 const (
-	fewEvents = 2
+	fewEvents = 2 // with how many events of a sleep a loop has so little to do that it need not look again
 
 	stays = 16 // for how many sleeps others are taken to be at work after they have last been seen
 
