@@ -37,6 +37,7 @@ type company struct {
 	few     bool      // the last sleep was also a look, and brought few events
 	last    int64     // what the loop had read of its clock by the last sleep
 	often   bool      // the loop sleeps often
+	dense   bool      // more often than at which parking costs more than it gives, where it is not the rule
 	single  bool      // there was one processor when the window before ended
 	until   int64     // until when sleeps are parked because others had to wait for the end of a window
 	monitor monitor
@@ -156,7 +157,7 @@ func (c *company) endWindow(now int64) (yielded bool) {
 		return false
 	}
 	c.yield()
-	if c.single && c.ready() {
+	if c.single && (c.rule || !c.dense) && c.ready() {
 		c.until = now + othersStay
 	}
 	return true
@@ -185,6 +186,7 @@ func (c *company) endSpan(now int64, pause, only bool) {
 		least = leastLockedSingle
 	}
 	n := c.sleeps - c.broken
+	c.dense = n >= leastMoves
 	c.often = !pause && (n >= least || c.often && n >= least/2)
 	if c.often && only {
 		c.monitor.watch(c.span, now, c.sleeps)

@@ -199,8 +199,8 @@ func TestReady(t *testing.T) {
 
 // Where Go's poller has had others to run, the loop parks for a tenth of a second, if there is no other processor for them.
 func TestLoopParksForThoseOfThePoller(t *testing.T) {
-	forEachParking(t, func(t *testing.T, p Parking) {
-		d, l, c := aloneOn(t, 1, p)
+	t.Run("as a rule", func(t *testing.T) {
+		d, l, c := aloneOn(t, 1, ParksAsARule)
 		sleepOften(t, d, l, c, 340)
 		d.yield = func() { d.ready = true }
 		for range 100 {
@@ -215,10 +215,34 @@ func TestLoopParksForThoseOfThePoller(t *testing.T) {
 		sleepOften(t, d, l, c, 160)
 		assert.NotContains(t, sleepOften(t, d, l, c, 100), Parked)
 	})
-	d, l, c := aloneOn(t, 2, ParksInCompany)
-	sleepOften(t, d, l, c, 340)
-	d.yield = func() { d.ready = true }
-	assert.NotContains(t, sleepOften(t, d, l, c, 400), Parked)
+	for name, c := range map[string]struct {
+		each time.Duration
+		want SleepMode
+	}{"in company, less often": {400 * time.Microsecond, Parked}, "in company, very often": {oftenEvery, Blocked}} {
+		t.Run(name, func(t *testing.T) {
+			d, l, clock := aloneOn(t, 1, ParksInCompany)
+			sleep := func(times int) []SleepMode {
+				d.sleeps = nil
+				for len(d.sleeps) < times {
+					clock.now = clock.now.Add(c.each)
+					l.Tick()
+					_, err := l.Step(time.Hour)
+					require.NoError(t, err)
+				}
+				return d.sleeps
+			}
+			sleep(700)
+			d.yields, d.yield = 0, func() { d.ready = true }
+			for range 200 {
+				if sleep(1); d.yields > 0 {
+					break
+				}
+			}
+			require.Equal(t, 1, d.yields)
+			d.yield, d.ready = nil, false
+			assert.Equal(t, c.want, sleep(2)[1])
+		})
+	}
 }
 
 // A driver that never parks is not asked to, and does not yield.

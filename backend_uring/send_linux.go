@@ -10,7 +10,8 @@ import (
 )
 
 // few is with how many completions a turn has little to do. Its sends, up to as many, go past the ring: what the ring saves
-// are system calls, for many sends at once, and one send costs more there, and another completion.
+// are system calls, for many sends at once, and one send costs more there, and another completion. The first send of a
+// connection is none of them: where it is the only one, there are other requests with which it can go along.
 const few = 2
 
 // allowDirect is called once in each turn, with the number of its completions.
@@ -23,7 +24,9 @@ func (d *Driver) allowDirect(completions int) {
 
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
-	if d.direct > 0 {
+	first := s.State&hasSent == 0
+	s.State |= hasSent
+	if d.direct > 0 && !first {
 		d.direct--
 		d.count[backend.SystemCalls]++
 		if n, err := backend.SendVector(s.FD(), bufs); err != syscall.EAGAIN {
