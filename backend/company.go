@@ -136,7 +136,7 @@ func (c *company) looks() bool {
 // afterSleep is for the end of a sleep that was to take wait at most, with a number of events.
 func (c *company) afterSleep(events int, wait time.Duration) {
 	c.few = c.rule && c.mode != Parked && events > 0 && events <= fewEvents
-	if c.mode == Held && events == 0 && (wait < 0 || wait > HeldTime) {
+	if c.mode == Held && events == 0 && HeldWait(wait) != wait {
 		c.broken++
 	}
 }
@@ -144,19 +144,22 @@ func (c *company) afterSleep(events int, wait time.Duration) {
 func (c *company) endWindow(now int64) (yielded bool) {
 	pause := now-c.since >= 2*c.window
 	c.since = now
-	c.single = runtime.GOMAXPROCS(0) == 1 // another processor would run whoever is ready
-	only := c.single && loops.Load() == 1
+	procs, all := runtime.GOMAXPROCS(0), int(loops.Load())
+	c.single = procs == 1 // another processor would run whoever is ready
+	only := c.single && all == 1
 	if pause || now-c.span >= spanTime {
 		c.endSpan(now, pause, only)
 	}
 	if !only {
 		c.often = c.often && !c.rule
+	}
+	if !only || !c.often {
 		c.monitor.until = 0
 	}
 	if !c.often || now < c.until {
 		return false
 	}
-	c.yield()
+	c.yield(procs, all)
 	if c.single && (c.rule || !c.dense) && c.ready() {
 		c.until = now + othersStay
 	}
@@ -167,12 +170,11 @@ func (c *company) endWindow(now int64) (yielded bool) {
 // timers, those of this processor included. A yield by way of the poller would end that wait each time, and the thread would hand its
 // processor to the loop, and wait no longer: timers of others fired seconds too late. So the loop goes through the scheduler
 // alone, which fires the timers of its processor, and through the poller only if the loops may have all processors.
-func (c *company) yield() {
-	procs := runtime.GOMAXPROCS(0)
+func (c *company) yield(procs, loops int) {
 	if procs > 1 {
 		c.gosched()
 	}
-	if int64(procs) <= loops.Load() {
+	if procs <= loops {
 		c.driver.Yield()
 	}
 }
@@ -190,8 +192,6 @@ func (c *company) endSpan(now int64, pause, only bool) {
 	c.often = !pause && (n >= least || c.often && n >= least/2)
 	if c.often && only {
 		c.monitor.watch(c.span, now, c.sleeps)
-	} else {
-		c.monitor.until = 0
 	}
 	c.span, c.sleeps, c.broken = now, 0, 0
 }

@@ -82,9 +82,15 @@ const oftenEvery = 50 * time.Microsecond
 // sleepOften has a loop sleep, every 50 µs, and returns how.
 func sleepOften(t *testing.T, d *parkingDriver, l *Loop, c *handClock, times int) []SleepMode {
 	t.Helper()
+	return sleepEvery(t, d, l, c, oftenEvery, times)
+}
+
+func sleepEvery(t *testing.T, d *parkingDriver, l *Loop, c *handClock, each time.Duration, times int) []SleepMode {
+	t.Helper()
 	d.sleeps, d.yields = nil, 0
-	for len(d.sleeps) < times {
-		c.now = c.now.Add(oftenEvery)
+	for steps := 0; len(d.sleeps) < times; steps++ {
+		require.Less(t, steps, 3*times+10, "the loop does not sleep")
+		c.now = c.now.Add(each)
 		l.Tick() // as whoever has something to do in the turn
 		_, err := l.Step(time.Hour)
 		require.NoError(t, err)
@@ -117,13 +123,7 @@ func TestLoopThatSleepsOftenDoesNotPark(t *testing.T) {
 	assert.NotContains(t, sleepOften(t, d, l, c, 200), Parked)
 	assert.InDelta(t, 10, d.yields, 1)
 
-	d.sleeps, d.yields = nil, 0
-	for range 20 { // a sleep is longer than two windows
-		c.now = c.now.Add(3 * time.Millisecond)
-		l.Tick()
-		_, err := l.Step(time.Hour)
-		require.NoError(t, err)
-	}
+	sleepEvery(t, d, l, c, 3*time.Millisecond, 20) // longer than two windows
 	assert.NotContains(t, d.sleeps, Blocked, "seldom")
 	assert.Zero(t, d.yields)
 }
@@ -221,18 +221,9 @@ func TestLoopParksForThoseOfThePoller(t *testing.T) {
 	}{"in company, less often": {400 * time.Microsecond, Parked}, "in company, very often": {oftenEvery, Blocked}} {
 		t.Run(name, func(t *testing.T) {
 			d, l, clock := aloneOn(t, 1, ParksInCompany)
-			sleep := func(times int) []SleepMode {
-				d.sleeps = nil
-				for len(d.sleeps) < times {
-					clock.now = clock.now.Add(c.each)
-					l.Tick()
-					_, err := l.Step(time.Hour)
-					require.NoError(t, err)
-				}
-				return d.sleeps
-			}
+			sleep := func(times int) []SleepMode { return sleepEvery(t, d, l, clock, c.each, times) }
 			sleep(700)
-			d.yields, d.yield = 0, func() { d.ready = true }
+			d.yield = func() { d.ready = true }
 			for range 200 {
 				if sleep(1); d.yields > 0 {
 					break
@@ -303,16 +294,7 @@ func TestLoopWithoutCallbacksYields(t *testing.T) {
 // A loop on epoll that has slept often goes on as it does until it sleeps half as often.
 func TestLoopThatSleepsLessOften(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksAsARule)
-	sleep := func(each time.Duration) []SleepMode {
-		d.sleeps = nil
-		for range 600 {
-			c.now = c.now.Add(each)
-			l.Tick()
-			_, err := l.Step(time.Hour)
-			require.NoError(t, err)
-		}
-		return d.sleeps[350:]
-	}
+	sleep := func(each time.Duration) []SleepMode { return sleepEvery(t, d, l, c, each, 600)[350:] }
 	assert.NotContains(t, sleep(150*time.Microsecond), Blocked, "not often yet")
 	assert.NotContains(t, sleep(100*time.Microsecond), Parked, "often")
 	assert.NotContains(t, sleep(200*time.Microsecond), Parked, "still often")

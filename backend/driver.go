@@ -141,6 +141,14 @@ const (
 // HeldTime is how long Held sleeps take at most. Others wait for them, the garbage collector included.
 const HeldTime = 100 * time.Microsecond
 
+// HeldWait is how long a held sleep takes at most that is to take wait, or for ever if that is negative.
+func HeldWait(wait time.Duration) time.Duration {
+	if wait < 0 {
+		return HeldTime
+	}
+	return min(wait, HeldTime)
+}
+
 // Parking is when a driver parks.
 type Parking int
 

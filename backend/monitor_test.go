@@ -40,15 +40,20 @@ func count(all []SleepMode, m SleepMode) (n int) {
 	return n
 }
 
+// sleepUntilHeld has a loop sleep often until it holds its processor in a sleep.
+func sleepUntilHeld(t *testing.T, d *parkingDriver, l *Loop, c *handClock) {
+	t.Helper()
+	for n := 0; count(sleepOften(t, d, l, c, 1), Held) == 0; n++ {
+		require.Less(t, n, 1000, "it does not hold")
+	}
+}
+
 // A loop that finds the monitor busy holds its processor for 30 ms, and again 250 ms after it began.
 func TestLoopHoldsToCalmTheMonitor(t *testing.T) {
 	forEachParking(t, func(t *testing.T, p Parking) {
 		d, l, c := aloneOn(t, 1, p)
 		busyMonitor(d, 10)
-		begun := 0
-		for ; count(sleepOften(t, d, l, c, 1), Held) == 0; begun++ {
-			require.Less(t, begun, 1000, "it does not hold")
-		}
+		sleepUntilHeld(t, d, l, c)
 		period := int(monitorRests / int64(oftenEvery))
 		holds := int(monitorCalms / int64(oftenEvery))
 		window := int(l.company.window / int64(oftenEvery))
@@ -90,9 +95,7 @@ func TestIdleLoopDoesNotHold(t *testing.T) {
 	forEachParking(t, func(t *testing.T, p Parking) {
 		d, l, c := aloneOn(t, 1, p)
 		busyMonitor(d, 10)
-		for n := 0; count(sleepOften(t, d, l, c, 1), Held) == 0; n++ {
-			require.Less(t, n, 5000, "it does not hold")
-		}
+		sleepUntilHeld(t, d, l, c)
 		d.events = 0
 		assert.Less(t, count(sleepOften(t, d, l, c, 600), Held), int((spanTime+l.company.window)/int64(oftenEvery)))
 	})
@@ -102,9 +105,7 @@ func TestIdleLoopDoesNotHold(t *testing.T) {
 func TestHeldSleepForATimerIsOften(t *testing.T) {
 	d, l, c := aloneOn(t, 1, ParksInCompany)
 	busyMonitor(d, 10)
-	for n := 0; count(sleepOften(t, d, l, c, 1), Held) == 0; n++ {
-		require.Less(t, n, 5000, "it does not hold")
-	}
+	sleepUntilHeld(t, d, l, c)
 	d.events, d.sleeps = 0, nil
 	for range 400 {
 		c.now = c.now.Add(oftenEvery)

@@ -42,14 +42,8 @@ const noTimeout = ^uintptr(0)
 
 // sleep blocks until there are events or wait has passed; a negative wait never passes.
 func (d *Driver) sleep(wait time.Duration) {
-	if d.mode == backend.Held && !d.cannotHold {
-		held := backend.HeldTime
-		if wait > 0 {
-			held = min(held, wait)
-		}
-		if d.hold(held) {
-			return
-		}
+	if d.mode == backend.Held && !d.cannotHold && d.hold(backend.HeldWait(wait)) {
+		return
 	}
 	now, due := time.Duration(0), backend.Never
 	if wait > 0 {

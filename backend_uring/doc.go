@@ -25,8 +25,8 @@
 // connection that it accepted. Cancellations use that name too: what one socket costs does not depend on how many
 // others there are.
 //
-// On the rung defer, a turn that has found at most two completions makes its first two sends by send(2) or sendmsg(2), except the
-// first of a connection: one send costs more by way of the ring. Those of a busier turn, and those that find no room, go through the ring.
+// On the rung defer, a turn that has found at most two completions makes its first two sends by send(2) or sendmsg(2): one
+// send costs more by way of the ring. Those of a busier turn, and those that find no room, go through the ring.
 //
 // A loop that is alone sleeps in io_uring_enter(2). While other goroutines write to its streams or post to it, it sleeps
 // in Go's poller, by an eventfd that the ring signals, so that they need not wait for its thread; see park. While it sleeps

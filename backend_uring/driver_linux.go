@@ -31,11 +31,14 @@ type Driver struct {
 	bulk     line // sockets that have more to receive
 	repolls  line // sockets with a poll to be armed again
 	flush    flush
-	direct   int // how many sends may yet go past the ring in this turn
-	forward  backend.Forwarding
-	scratch  []byte   // of receives that do not use a buffer of the ring; nil while it is in use, and before its first use
-	spare    ring.SQE // filled instead of a real entry when the ring has failed
-	err      error
+
+	direct     int // how many sends may yet go past the ring in this turn
+	mostDirect int // in any
+
+	forward backend.Forwarding
+	scratch []byte   // of receives that do not use a buffer of the ring; nil while it is in use, and before its first use
+	spare   ring.SQE // filled instead of a real entry when the ring has failed
+	err     error
 
 	thread int // to which Start has locked the goroutine; 0 before
 
@@ -55,6 +58,9 @@ func New(c Config) (*Driver, error) {
 	}
 	d := &Driver{config: c, rung: step, ring: r, count: new(backend.Counters)}
 	d.Setup("uring", c.Sockets, d.updateKernel)
+	if d.mayDirect() {
+		d.mostDirect = few
+	}
 	// Any thread may register buffers with a ring that is not enabled yet; io_uring_register(2).
 	if d.buffers, err = newBuffers(d.ring, d.config); err == nil {
 		err = d.makeWaker()
@@ -104,10 +110,7 @@ func (d *Driver) Poll(wait time.Duration) (int, error) {
 	case d.park.parks(wait) && d.ring.Ready() == 0:
 		err = d.sleepParked(wait)
 	case d.park.mode == backend.Held:
-		if wait < 0 || wait > backend.HeldTime {
-			wait = backend.HeldTime
-		}
-		err = d.ring.WaitHeld(wait)
+		err = d.ring.WaitHeld(backend.HeldWait(wait))
 	default:
 		err = d.ring.Wait(d.timed(wait))
 	}

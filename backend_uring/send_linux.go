@@ -10,23 +10,25 @@ import (
 )
 
 // few is with how many completions a turn has little to do. Its sends, up to as many, go past the ring: what the ring saves
-// are system calls, for many sends at once, and one send costs more there, and another completion. The first send of a
-// connection is none of them: where it is the only one, there are other requests with which it can go along.
+// are system calls, for many sends at once, and one send costs more there, and another completion.
 const few = 2
+
+// mayDirect reports whether sends may go past the ring at all.
+func (d *Driver) mayDirect() bool {
+	return d.rung.flags&ring.SetupDeferTaskrun != 0 && !d.config.RingSends && d.config.Kernel == nil
+}
 
 // allowDirect is called once in each turn, with the number of its completions.
 func (d *Driver) allowDirect(completions int) {
 	d.direct = 0
-	if completions <= few && d.rung.flags&ring.SetupDeferTaskrun != 0 && !d.config.RingSends && d.config.Kernel == nil {
-		d.direct = few
+	if completions <= few {
+		d.direct = d.mostDirect
 	}
 }
 
 // Send implements backend.Driver.
 func (d *Driver) Send(s *backend.Socket, bufs [][]byte) (int, error) {
-	first := s.State&hasSent == 0
-	s.State |= hasSent
-	if d.direct > 0 && !first {
+	if d.direct > 0 {
 		d.direct--
 		d.count[backend.SystemCalls]++
 		if n, err := backend.SendVector(s.FD(), bufs); err != syscall.EAGAIN {

@@ -86,7 +86,6 @@ const (
 	hung        // the watch has reported an error, a hang-up, or the peer's end
 	overlooked  // and the receive in flight may not have noticed: it is cancelled, until it has ended
 	watchFailed // the kernel has refused to watch
-	hasSent     // a send was made
 	dontWait    // a send found no room: sends do not wait in the kernel any longer
 	roomAwaited // the owner is waiting for Sent
 	roomSeen    // the poll has reported room since the last send began
